@@ -1,0 +1,120 @@
+"""What the benchmarks ask of Kafka: fresh topics, counts, append times and whole topics back.
+
+Rules of this file
+1. A client other than the worker's: confluent-kafka, so that a fault of the worker cannot hide.
+2. Times are the broker's, the time of the append, never those of a client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+
+from benchmarks.errors import BenchmarkError
+
+_TIMEOUT_S = 30.0
+_BATCH_RECORDS = 20_000
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A Kafka cluster, and the number of partitions that topics get on it.
+
+    Attributes:
+        bootstrap: Address, host:port.
+        partitions: Of every topic that is created here.
+    """
+
+    bootstrap: str
+    partitions: int
+    _admin: AdminClient = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_admin", AdminClient({"bootstrap.servers": self.bootstrap}))
+
+    def create(self, *topics: str) -> None:
+        """Creates topics whose records carry the time of their append."""
+        config = {"message.timestamp.type": "LogAppendTime"}
+        new = [NewTopic(topic, self.partitions, 1, config=config) for topic in topics]
+        for created in self._admin.create_topics(new, operation_timeout=_TIMEOUT_S).values():
+            created.result(_TIMEOUT_S)
+
+    def delete_all(self, prefix: str) -> None:
+        """Deletes every topic whose name begins so: a job's own and those its worker made."""
+        present = self._admin.list_topics(timeout=_TIMEOUT_S).topics
+        topics = [topic for topic in present if topic.startswith(prefix)]
+        if not topics:
+            return
+        for deleted in self._admin.delete_topics(topics, operation_timeout=_TIMEOUT_S).values():
+            deleted.result(_TIMEOUT_S)
+
+    def records(self, topic: str) -> int:
+        """Number of records in a topic that nothing is removed from."""
+        return sum(ends.offset for ends in self._offsets(topic, OffsetSpec.latest()))
+
+    def committed(self, group: str, topic: str) -> int:
+        """Sum of the offsets that a group has committed."""
+        consumer = Consumer(_reading(self.bootstrap, group))
+        try:
+            offsets = consumer.committed(self._all_of(topic), timeout=_TIMEOUT_S)
+        finally:
+            consumer.close()
+        return sum(max(0, partition.offset) for partition in offsets)
+
+    def read(self, topic: str) -> Iterator[list[Message]]:
+        """All records of a topic in batches, those of one partition in order."""
+        settings = _reading(self.bootstrap, "benchmarks-reader") | {"enable.partition.eof": True}
+        consumer = Consumer(settings)
+        unread = self.partitions
+        try:
+            consumer.assign(self._all_of(topic, offset=0))
+            while unread:
+                batch = consumer.consume(_BATCH_RECORDS, timeout=_TIMEOUT_S)
+                if not batch:
+                    raise BenchmarkError(
+                        f"expected the rest of {topic}, got nothing for {_TIMEOUT_S:g} s"
+                    )
+                records = [message for message in batch if message.error() is None]
+                unread -= _ends(batch)
+                if records:
+                    yield records
+        finally:
+            consumer.close()
+
+    def _offsets(self, topic: str, spec: OffsetSpec) -> list[Any]:
+        asked = dict.fromkeys(self._all_of(topic), spec)
+        futures = self._admin.list_offsets(asked, request_timeout=_TIMEOUT_S).values()
+        return [future.result(_TIMEOUT_S) for future in futures]
+
+    def _all_of(self, topic: str, offset: int | None = None) -> list[TopicPartition]:
+        if offset is None:
+            return [TopicPartition(topic, partition) for partition in range(self.partitions)]
+        return [TopicPartition(topic, partition, offset) for partition in range(self.partitions)]
+
+
+def _reading(bootstrap: str, group: str) -> dict[str, Any]:
+    return {
+        "bootstrap.servers": bootstrap,
+        "group.id": group,
+        "enable.auto.commit": False,
+        "isolation.level": "read_committed",
+        "fetch.max.bytes": 64 << 20,
+        "max.partition.fetch.bytes": 16 << 20,
+    }
+
+
+def _ends(batch: list[Message]) -> int:
+    """How many partitions came to their end in a batch."""
+    ends = 0
+    for message in batch:
+        error = message.error()
+        if error is None:
+            continue
+        if error.code() != KafkaError._PARTITION_EOF:
+            raise KafkaException(error)
+        ends += 1
+    return ends

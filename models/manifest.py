@@ -1,0 +1,182 @@
+"""The manifest of a bundle: everything that is known about a model except its numbers.
+
+Rules of this file
+1. Reading a manifest needs neither Keras nor TensorFlow, and never runs code from it.
+2. A manifest that contradicts itself cannot be made: every check is in a type or `__post_init__`.
+3. The version ends in a hash of the rest, so a manifest changed after publication gives itself away.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+from datetime import datetime
+from typing import Annotated, Literal
+
+import msgspec
+import numpy as np
+from msgspec import Meta, Struct
+
+from models.contract import FeatureContract, Normalization
+
+MANIFEST = "manifest.json"
+WEIGHTS = "weights.f32"
+GOLDEN = "golden.f32"
+MANIFEST_BYTES_MAX = 16 << 20
+FILE_BYTES_MAX = 1 << 28
+VERSION_PATTERN = r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}"
+
+FileName = Annotated[str, Meta(pattern=r"^(weights\.f32|golden\.f32|report\.[a-z]{1,8})$")]
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+Size = Annotated[int, Meta(ge=1, le=10_000)]
+
+
+class NetworkConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A network as plain data; `models.network.build` makes the Keras model of it.
+
+    Attributes:
+        network: linear is the weighted sum of the inputs, mlp has hidden layers.
+        head: choice is a softmax over the strategies, response one outcome probability for each.
+        inputs: Features, F.
+        outputs: Strategies, K.
+        hidden: Units of each hidden layer; empty for linear.
+        activation: Of the hidden layers.
+        l2: Penalty on every kernel.
+        delta_l2: Further penalty on what sets the strategies of a response head apart.
+    """
+
+    network: Literal["linear", "mlp"]
+    head: Literal["choice", "response"]
+    inputs: Size
+    outputs: Size
+    hidden: Annotated[tuple[Annotated[int, Meta(ge=1, le=4096)], ...], Meta(max_length=16)] = ()
+    activation: Literal["relu", "gelu", "tanh"] = "relu"
+    l2: Annotated[float, Meta(ge=0)] = 0.0
+    delta_l2: Annotated[float, Meta(ge=0)] = 0.0
+
+    def __post_init__(self) -> None:
+        if (self.network == "linear") != (not self.hidden):
+            raise ValueError(
+                "expected hidden layers for mlp and none for linear, "
+                f"got network {self.network} with hidden {list(self.hidden)}"
+            )
+
+
+class ArrayEntry(Struct, frozen=True, forbid_unknown_fields=True):
+    """One float32 array in a file: its name and shape."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=200)]
+    shape: tuple[Size, ...]
+
+
+class FileEntry(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a file must be to be opened.
+
+    Attributes:
+        sha256: Of the whole file.
+        bytes: Its size.
+        arrays: What an .f32 file holds, one after the other, little-endian, C order, no header.
+    """
+
+    sha256: Sha256
+    bytes: Annotated[int, Meta(ge=0, le=FILE_BYTES_MAX)]
+    arrays: tuple[ArrayEntry, ...] = ()
+
+
+class NormalizationEntry(Struct, frozen=True, forbid_unknown_fields=True):
+    """`Normalization` in JSON, which has no infinity: clip null is no bound."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    clip: float | None
+
+    @classmethod
+    def of(cls, normalization: Normalization) -> NormalizationEntry:
+        """The same constants as plain numbers."""
+        clip = None if math.isinf(normalization.clip) else normalization.clip
+        return cls(tuple(normalization.mean.tolist()), tuple(normalization.std.tolist()), clip)
+
+    def arrays(self) -> Normalization:
+        """The same constants as arrays."""
+        clip = math.inf if self.clip is None else self.clip
+        return Normalization(np.array(self.mean), np.array(self.std), clip)
+
+
+class DataWindow(Struct, frozen=True, forbid_unknown_fields=True):
+    """Event times that a model was fitted on: start <= t < end, epoch milliseconds."""
+
+    start_ms: int
+    end_ms: int
+
+
+class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The whole manifest.
+
+    Attributes:
+        format: Version of this structure.
+        version: Name of the bundle: time and content hash, sorting by age.
+        created: When the trainer made it, UTC.
+        contract: What the model eats.
+        contract_digest: Its digest, for readers without our code.
+        normalization: Applied by the feature kernel before the network.
+        strategies: The K outputs in order; doing nothing may be one of them.
+        network: How to build the network.
+        window: The data it was fitted on.
+        metrics: Evaluation results, all finite.
+        seed: Of initialisation and shuffling.
+        libraries: Versions that the model was fitted with.
+        files: Every other file of the bundle.
+    """
+
+    format: Literal[1] = 1
+    version: Annotated[str, Meta(pattern=f"^{VERSION_PATTERN}$")]
+    created: Annotated[datetime, Meta(tz=True)]
+    contract: FeatureContract
+    contract_digest: str
+    normalization: NormalizationEntry
+    strategies: tuple[str, ...]
+    network: NetworkConfig
+    window: DataWindow
+    metrics: dict[str, float]
+    seed: int
+    libraries: dict[str, str]
+    files: Annotated[dict[FileName, FileEntry], Meta(max_length=16)]
+
+    def __post_init__(self) -> None:
+        features, outputs = self.network.inputs, self.network.outputs
+        _expect("contract_digest", self.contract.digest, self.contract_digest)
+        _expect("number of features in the contract", features, len(self.contract.names))
+        _expect("number of normalized features", features, self.normalization.arrays().mean.size)
+        _expect("number of strategies", outputs, len(self.strategies))
+        _expect("number of different strategies", outputs, len(set(self.strategies)))
+        _expect("metrics that are not finite", [], _not_finite(self.metrics))
+        _expect("missing files", [], sorted({WEIGHTS, GOLDEN} - set(self.files)))
+        self._expect_weights_of_the_network()
+
+    def _expect_weights_of_the_network(self) -> None:
+        """A few words must not make a reader build a network of gigabytes."""
+        widths = (self.network.inputs, *self.network.hidden, self.network.outputs)
+        least = 4 * sum(rows * columns for rows, columns in itertools.pairwise(widths))
+        got = self.files[WEIGHTS].bytes
+        if got < least:
+            raise ValueError(
+                f"size of {WEIGHTS}: expected {least} bytes at least for layers of {widths}, "
+                f"got {got}"
+            )
+
+
+def version_of(manifest: Manifest) -> str:
+    """The version that belongs to the content of a manifest, whatever version it carries."""
+    content = msgspec.structs.replace(manifest, version="")
+    digest = hashlib.sha256(msgspec.json.encode(content, order="deterministic")).hexdigest()
+    return f"{manifest.created:%Y%m%dT%H%M%SZ}-{digest[:8]}"
+
+
+def _expect(what: str, expected: object, got: object) -> None:
+    if expected != got:
+        raise ValueError(f"{what}: expected {expected}, got {got}")
+
+
+def _not_finite(metrics: dict[str, float]) -> list[str]:
+    return sorted(name for name, value in metrics.items() if not math.isfinite(value))

@@ -1,0 +1,115 @@
+"""`opportune broker`: a real Kafka on this machine until Ctrl-C.
+
+Rules of this file
+1. Standard output is one line, the address, written when clients can use the broker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+from pathlib import Path
+
+import click
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import for_code
+
+from stream.broker.errors import BrokerError
+from stream.broker.kafka import EmbeddedKafka
+from stream.broker.lock import KAFKA_VERSION
+
+
+class TopicType(click.ParamType):
+    """`NAME:PARTITIONS` on the command line."""
+
+    name = "NAME:PARTITIONS"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, int]:
+        """Returns name and partition count, or fails with what was expected."""
+        match = re.fullmatch(r"([A-Za-z0-9._-]{1,249}):([1-9][0-9]*)", str(value))
+        if match is None:
+            self.fail(f"{value!r} is no topic with its partitions, such as `events:8`.", param, ctx)
+        return match[1], int(match[2])
+
+
+@click.command()
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=9092,
+    show_default=True,
+    help="Port of 127.0.0.1 for clients; 0 takes a free one.",
+)
+@click.option(
+    "--data",
+    "data_dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder that keeps the topics; without it they are gone when the broker stops.",
+)
+@click.option(
+    "--heap",
+    "heap_mib",
+    type=click.IntRange(min=128),
+    default=512,
+    show_default=True,
+    help="Largest Java heap, MiB.",
+)
+@click.option(
+    "--topic",
+    "topics",
+    type=TopicType(),
+    multiple=True,
+    help="Topic to create if it is not there; may be repeated.",
+)
+def broker(
+    port: int, data_dir: Path | None, heap_mib: int, topics: tuple[tuple[str, int], ...]
+) -> None:
+    """Run a real Apache Kafka on this machine, without Docker or an installed Java.
+
+    Prints its address when it is ready and stays until Ctrl-C.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with EmbeddedKafka(data_dir, port, heap_mib) as kafka:
+            asyncio.run(_create_topics(kafka.bootstrap, dict(topics)))
+            click.echo(kafka.bootstrap)
+            kept = "until it stops" if data_dir is None else "for the next start"
+            click.echo(
+                f"Apache Kafka {KAFKA_VERSION} is ready; Ctrl-C stops it. "
+                f"Its data stays in {kafka.data_dir} {kept}.",
+                err=True,
+            )
+            try:
+                kafka.wait()
+            except KeyboardInterrupt:
+                click.echo("Stopping Kafka.", err=True)
+    except BrokerError as error:
+        raise click.ClickException(str(error)) from error
+
+
+async def _create_topics(bootstrap: str, partitions: dict[str, int]) -> None:
+    """Creates the topics that are not there; one that is there must have that many partitions."""
+    if not partitions:
+        return
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    try:
+        await admin.start()
+        found = await admin.describe_topics()
+        present = {topic["topic"]: len(topic["partitions"]) for topic in found}
+        for name, count in partitions.items():
+            if present.get(name, count) != count:
+                raise BrokerError(
+                    f"Topic {name} has {present[name]} partitions in this data folder, not {count}."
+                    " Ask for that number, or choose another folder."
+                )
+        absent = [NewTopic(name, n, 1) for name, n in partitions.items() if name not in present]
+        answer = await admin.create_topics(absent)
+        for name, code, message in answer.topic_errors:
+            if code:
+                reason = f"{for_code(code).__name__}, {message}"
+                raise BrokerError(f"Topic {name} was not created: {reason}")
+    finally:
+        await admin.close()

@@ -1,0 +1,238 @@
+"""The campaign file `opportune.toml`: one validated, frozen description of a service.
+
+Rules of this file
+1. Every tunable has its unit in its name or is a duration ("30d"), and its bound in its type.
+2. A wrong file is refused with the path in the file, the value and what was expected.
+3. No secret lives here: credentials come from the environment (see stream.worker.settings).
+4. Structure only. What the features mean is compiled in `stream.features`.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+from stream.errors import CampaignError
+
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,200}$")]
+"""A Kafka topic, a strategy or an application: what Kafka allows in a topic name."""
+Duration = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,8}(ms|s|m|h|d|w)$")]
+"""A positive whole number and a unit: 500ms, 30s, 5m, 1h, 7d, 2w."""
+FieldPath = Annotated[str, Meta(min_length=1, max_length=200)]
+"""Keys from the root of the JSON value, joined by dots: properties.revenue."""
+PositiveInt = Annotated[int, Meta(ge=1, le=1_000_000_000)]
+
+_DURATION_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
+
+
+def duration_ms(text: str) -> int:
+    """Milliseconds of a duration such as "30d"."""
+    match = re.fullmatch(r"([0-9]+)(ms|s|m|h|d|w)", text)
+    assert match is not None, text
+    return int(match[1]) * _DURATION_MS[match[2]]
+
+
+class _Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A table of the file: unknown keys are mistakes."""
+
+
+class Topics(_Section):
+    """Kafka topics. All event topics have the same number of partitions, keyed by customer."""
+
+    events: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=16)]
+    decisions: Name = "decisions"
+    dead_letter: Name = "dead-letters"
+
+
+class EventMapping(_Section):
+    """Where each part of an event stands in its JSON; of several paths the first present wins.
+
+    The default reads the Segment/RudderStack spec (track, identify, page, screen), bare or as the
+    `data` of a CloudEvent. The type of a `track` call is its `event`, of the others the call itself.
+    """
+
+    customer_id: tuple[FieldPath, ...] = ("userId", "anonymousId")
+    event_id: tuple[FieldPath, ...] = ("messageId",)
+    type: tuple[FieldPath, ...] = ("event", "type")
+    timestamp: tuple[FieldPath, ...] = ("timestamp", "originalTimestamp", "sentAt", "receivedAt")
+    consent: tuple[FieldPath, ...] = ("traits.marketing_consent", "context.consent.marketing")
+    cloudevents: bool = True
+    timestamp_earliest: str = "2000-01-01T00:00:00Z"
+    timestamp_ahead_max: Duration = "1d"
+    value_bytes_max: Annotated[int, Meta(ge=64, le=16 << 20)] = 1 << 20
+
+
+FeatureOp = Literal[
+    "count", "sum", "recency", "tenure", "window_count", "window_sum",
+    "last", "share", "distinct", "time_of_day", "day_of_week",
+]  # fmt: skip
+Transform = Literal["log1p", "signlog", "none"]
+
+
+class FeatureSpec(_Section):
+    """One `[[features]]` entry; it expands to one feature per event type and half-life.
+
+    Attributes:
+        op: The operator, see docs/features.md.
+        events: Event types it looks at; "*" is every event.
+        name: One feature with this name over all the events, instead of one per event.
+        property: Path of the number (`sum`, `window_sum`, `last`) or category (`share`, `distinct`).
+        half_lives: Half-lives of `count`, `sum` and `share`.
+        window: Length of `window_count`, `window_sum`, `distinct`; a multiple of `tile`.
+        tile: Resolution of the window.
+        cap: Longest time that `recency` and `tenure` report, and what `recency` reports for never.
+        buckets: Hash buckets of `share`.
+        transform: Before normalization; the operator's own when not given.
+    """
+
+    op: FeatureOp
+    events: Annotated[tuple[str, ...], Meta(min_length=1)] = ("*",)
+    name: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,99}$")] | None = None
+    property: FieldPath | None = None
+    half_lives: tuple[Duration, ...] = ()
+    window: Duration | None = None
+    tile: Duration = "1d"
+    cap: Duration = "90d"
+    buckets: Annotated[int, Meta(ge=2, le=64)] = 16
+    transform: Transform | None = None
+
+
+class StrategySpec(_Section):
+    """What a campaign engine may be told to do. Doing nothing is always there and not listed."""
+
+    id: Name
+    channel: str = ""
+    campaign_id: str = ""
+    value: float = 1.0
+    cost: Annotated[float, Meta(ge=0)] = 0.0
+    eligible: tuple[str, ...] = ()
+    properties: dict[str, str | int | float | bool] = field(default_factory=dict)
+
+
+class PolicySpec(_Section):
+    """How a strategy is chosen from the scores."""
+
+    version: Name = "1"
+    consent: Literal["opt_out", "opt_in", "ignore"] = "opt_out"
+    do_nothing: bool = True
+
+
+class DecisionSpec(_Section):
+    """What is published. `on` names the event types that ask for a decision; "*" is all."""
+
+    format: Literal["cloudevents", "flat"] = "cloudevents"
+    on: Annotated[tuple[str, ...], Meta(min_length=1)] = ("*",)
+    source: str = "/opportune"
+    expires_after: Duration = "1h"
+    feature_header: bool = True
+
+
+class ModelSpec(_Section):
+    """The network that the trainer fits and the registry that workers load from."""
+
+    registry: str = "registry"
+    poll_interval_s: Annotated[float, Meta(ge=0.1, le=3600)] = 5.0
+    network: Literal["linear", "mlp"] = "mlp"
+    head: Literal["choice", "response"] = "response"
+    hidden: tuple[Annotated[int, Meta(ge=1, le=4096)], ...] = (32,)
+    activation: Literal["relu", "gelu", "tanh"] = "relu"
+
+
+class TrainingSpec(_Section):
+    """How `opportune train` makes a bundle.
+
+    Attributes:
+        treatment: Event type that says a strategy was used on the customer.
+        strategy_property: Path of the strategy id in a treatment event.
+        outcome: Event type that counts as a conversion.
+        attribution_window: An outcome counts for treatments at most this long before it.
+    """
+
+    treatment: str = "Strategy Sent"
+    strategy_property: FieldPath = "properties.strategy"
+    outcome: str = "Order Completed"
+    attribution_window: Duration = "14d"
+    optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
+    learning_rate: Annotated[float, Meta(gt=0, le=1)] = 0.001
+    epochs: Annotated[int, Meta(ge=1, le=10_000)] = 10
+    batch_size: PositiveInt = 32
+    validation_share: Annotated[float, Meta(ge=0, lt=1)] = 0.2
+    seed: int = 0
+
+
+class WorkerSpec(_Section):
+    """Limits of one worker process."""
+
+    chunk_events_max: Annotated[int, Meta(ge=1, le=65_536)] = 4096
+    commit_interval_ms: Annotated[int, Meta(ge=10, le=60_000)] = 1000
+    revoke_deadline_s: Annotated[float, Meta(ge=0.1, le=300)] = 20.0
+    summary_interval_s: Annotated[float, Meta(ge=0.1, le=3600)] = 10.0
+    stuck_after_s: Annotated[float, Meta(ge=5, le=86_400)] = 120.0
+    fetch_bytes_max: Annotated[int, Meta(ge=1024, le=64 << 20)] = 4 << 20
+    compression: Literal["none", "lz4", "zstd"] = "none"
+    changelog_replication: Annotated[int, Meta(ge=1, le=16)] = 1
+    health_file: str = ""
+
+
+class Campaign(_Section):
+    """The whole file."""
+
+    app: Name
+    topics: Topics
+    features: Annotated[tuple[FeatureSpec, ...], Meta(min_length=1, max_length=500)]
+    strategies: Annotated[tuple[StrategySpec, ...], Meta(min_length=1, max_length=200)]
+    bootstrap: str = "localhost:9092"
+    events: EventMapping = EventMapping()
+    policy: PolicySpec = PolicySpec()
+    decisions: DecisionSpec = DecisionSpec()
+    model: ModelSpec = ModelSpec()
+    training: TrainingSpec = TrainingSpec()
+    worker: WorkerSpec = WorkerSpec()
+
+
+def load(path: str | Path) -> Campaign:
+    """Reads and validates a campaign file.
+
+    Raises:
+        CampaignError: The file is missing, is no TOML, or breaks a rule; says which and where.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as exc:
+        raise CampaignError(f"{path}: expected a campaign file, {exc.strerror or exc}") from exc
+    except UnicodeDecodeError as exc:
+        raise CampaignError(f"{path}: expected UTF-8, got byte {exc.object[exc.start]:#04x}") from exc
+    return parse(text, where=str(path))
+
+
+def parse(text: str, where: str = "campaign") -> Campaign:
+    """Validates the text of a campaign file; `where` names it in errors."""
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as exc:
+        raise CampaignError(f"{where}: expected TOML, {exc}") from exc
+    try:
+        return msgspec.convert(raw, Campaign, strict=True)
+    except msgspec.ValidationError as exc:
+        raise CampaignError(_explain(where, raw, str(exc))) from exc
+
+
+def _explain(where: str, raw: dict[str, Any], message: str) -> str:
+    """msgspec says the expectation and the path; adds the value that stands there."""
+    expectation, _, path = message.partition(" - at `$")
+    path = path.rstrip("`")
+    value: Any = raw
+    for key in re.findall(r"\.([^.\[]+)|\[(\d+)\]", path):
+        try:
+            value = value[key[0]] if key[0] else value[int(key[1])]
+        except (KeyError, IndexError, TypeError):
+            break
+    shown = msgspec.json.encode(value, enc_hook=str).decode() if not isinstance(value, dict) else ""
+    got = f", got {shown[:200]}" if shown else ""
+    return f"{where}: at {path.lstrip('.') or 'the top level'}: {expectation}{got}"

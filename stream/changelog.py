@@ -1,0 +1,197 @@
+"""Rows of the customer table and their marker, to changelog records and back.
+
+A row is one record: the customer's id, and a version byte followed by the row's words, little-endian.
+The marker is one more record: up to which offset of each event topic everything is decided and
+written. The topic is compacted and its name carries the digest of the row layout, so a value of
+another size is damage and never another layout.
+
+Rules of this file
+1. Of two rows of one customer the one that has seen more events wins, whatever their order: a
+   worker that lost its partition unawares cannot turn the state back.
+2. Nothing unreadable is stepped over: it raises, since a lost row would be counted wrong for ever.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+import numba
+import numpy as np
+
+from stream.bytecopy import copy_bytes
+from stream.columns import Bytes, Int64s, RecordChunk, Spans
+from stream.errors import StateError
+from stream.table import CustomerTable
+
+assert sys.byteorder == "little", "the row layout is little-endian, and rows are copied as they are"
+
+ROW_VERSION = 1
+MARKER_VERSION = 1
+# No customer id is equal to it: ids are UTF-8, where the byte 0xff does not occur.
+MARKER_KEY = b"\xffopportune-marker"
+
+_jit = numba.njit(nogil=True, cache=True, error_model="numpy")
+
+
+class Marker(msgspec.Struct, frozen=True, kw_only=True):
+    """What the changelog covers.
+
+    Attributes:
+        version: Version of this message.
+        covered: Next offset of each event topic; everything before it is decided and written.
+        order: Topic and end offset of the runs in which what comes next is taken (`worker.order`).
+    """
+
+    version: int
+    covered: dict[str, int]
+    order: list[tuple[str, int]] = []
+
+
+@dataclass(slots=True)
+class Progress:
+    """What the markers read so far say: see `Marker`."""
+
+    covered: dict[str, int] = field(default_factory=dict)
+    order: list[tuple[str, int]] = field(default_factory=list)
+
+    def update(self, marker: Marker) -> None:
+        """Takes over a marker, unless it is one that covers less."""
+        if all(marker.covered.get(topic, 0) >= end for topic, end in self.covered.items()):
+            self.covered = dict(marker.covered)
+            self.order = list(marker.order)
+
+
+def encode_rows(table: CustomerTable, rows: Int64s) -> tuple[Spans, Spans]:
+    """Keys and values of the changelog records of some rows; the values are copies."""
+    size = 1 + table.words * 8
+    values = np.empty(len(rows) * size, np.uint8)
+    _gather(_as_bytes(table), rows, size - 1, values)
+    start = np.arange(len(rows), dtype=np.int64) * size
+    return table.key_spans(rows), Spans(values, start, np.full(len(rows), size, np.int64))
+
+
+def encode_marker(
+    covered: Mapping[str, int], order: Sequence[tuple[str, int]] = ()
+) -> tuple[Spans, Spans]:
+    """Key and value of the marker record."""
+    marker = Marker(version=MARKER_VERSION, covered=dict(covered), order=list(order))
+    value = msgspec.json.encode(marker)
+    return _one(MARKER_KEY), _one(value)
+
+
+def apply_chunk(
+    chunk: RecordChunk, table: CustomerTable, offset_words: slice, progress: Progress
+) -> int:
+    """Puts the records of a changelog chunk into a table.
+
+    Args:
+        chunk: Records of the changelog.
+        table: Receives the rows.
+        offset_words: The words of a row that hold the next offset of each event topic.
+        progress: Receives what markers say.
+
+    Returns:
+        Number of row records read.
+
+    Raises:
+        StateError: A record is no row and no marker of this layout.
+    """
+    markers = _find_markers(chunk)
+    for i in markers.tolist():
+        _apply_marker(chunk, i, progress)
+    is_row = np.ones(len(chunk), np.bool_)
+    is_row[markers] = False
+    value_size = chunk.value.size
+    row_size = 1 + table.words * 8
+    wrong = is_row & ((value_size != row_size) & (value_size >= 0) | (chunk.key.size < 1))
+    if wrong.any():
+        raise _unreadable(chunk, int(np.argmax(wrong)), f"a row of {row_size} bytes")
+    picked = np.flatnonzero(is_row)
+    keys = Spans(chunk.key.data, chunk.key.start[picked], chunk.key.size[picked])
+    rows = table.rows_for(keys)
+    broken = _scatter(
+        chunk.value.data, chunk.value.start[picked], value_size[picked],
+        rows, table.words, offset_words.start, offset_words.stop,
+        _as_bytes(table), table.state.view(np.int64),
+    )  # fmt: skip
+    if broken >= 0:
+        raise _unreadable(chunk, int(picked[broken]), f"row version {ROW_VERSION}")
+    return len(picked)
+
+
+def _apply_marker(chunk: RecordChunk, i: int, progress: Progress) -> None:
+    try:
+        marker = msgspec.json.decode(chunk.value[i] or b"", type=Marker)
+    except msgspec.MsgspecError as exc:
+        raise _unreadable(chunk, i, f"a marker, {exc}") from exc
+    if marker.version != MARKER_VERSION:
+        raise _unreadable(chunk, i, f"marker version {MARKER_VERSION}, got {marker.version}")
+    progress.update(marker)
+
+
+def _unreadable(chunk: RecordChunk, i: int, expected: str) -> StateError:
+    value = chunk.value[i]
+    got = "null" if value is None else f"{len(value)} bytes beginning {value[:8].hex()}"
+    return StateError(
+        f"{chunk.topic}/{chunk.partition} offset {chunk.offset[i]}: expected {expected}, got {got}. "
+        "Operator action: stop the worker, delete this topic, start again: the table is rebuilt "
+        "from the event topics"
+    )
+
+
+def _find_markers(chunk: RecordChunk) -> Int64s:
+    """Indices of marker records."""
+    key = chunk.key
+    maybe = np.flatnonzero(key.size == len(MARKER_KEY))
+    return np.array([i for i in maybe.tolist() if key[i] == MARKER_KEY], np.int64)
+
+
+def _one(content: bytes) -> Spans:
+    return Spans(
+        np.frombuffer(content, np.uint8), np.zeros(1, np.int64), np.array([len(content)], np.int64)
+    )
+
+
+def _as_bytes(table: CustomerTable) -> Bytes:
+    return table.state.reshape(-1).view(np.uint8)
+
+
+@_jit
+def _gather(state: Bytes, rows: Int64s, row_bytes: int, out: Bytes) -> None:
+    at = 0
+    for row in rows:
+        out[at] = ROW_VERSION
+        at = copy_bytes(state, row * row_bytes, row_bytes, out, at + 1)
+
+
+@_jit
+def _read_int64(data: Bytes, at: int) -> int:
+    value = np.uint64(0)
+    for i in range(8):
+        value |= np.uint64(data[at + i]) << np.uint64(8 * i)
+    return np.int64(value)
+
+
+@_jit
+def _scatter(
+    data: Bytes, start: Int64s, size: Int64s,
+    rows: Int64s, words: int, offset_first: int, offset_stop: int,
+    state: Bytes, state_int: Int64s,
+) -> int:  # fmt: skip
+    """Copies values into rows unless the row is further; index of a value it cannot read or -1."""
+    for i in range(len(rows)):
+        row = rows[i]
+        if size[i] < 0:  # a tombstone: the customer was erased
+            state_int[row, :] = 0
+            continue
+        if data[start[i]] != ROW_VERSION:
+            return i
+        behind = False
+        for word in range(offset_first, offset_stop):
+            behind |= _read_int64(data, start[i] + 1 + 8 * word) < state_int[row, word]
+        if not behind:
+            copy_bytes(data, start[i] + 1, words * 8, state, row * words * 8)
+    return -1

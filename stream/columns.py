@@ -1,0 +1,124 @@
+"""The columns that one chunk is made of on its way from Kafka to Kafka.
+
+Rules of this file
+1. Data only: no method does work, nothing is parsed or computed here.
+2. A span is a pair (start, size) into a byte buffer; size -1 means null, as on the wire.
+3. The order of rows is the order of offsets, everywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Bytes: TypeAlias = npt.NDArray[np.uint8]
+Int16s: TypeAlias = npt.NDArray[np.int16]
+Int64s: TypeAlias = npt.NDArray[np.int64]
+UInt64s: TypeAlias = npt.NDArray[np.uint64]
+Float32s: TypeAlias = npt.NDArray[np.float32]
+Float64s: TypeAlias = npt.NDArray[np.float64]
+Bools: TypeAlias = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Spans:
+    """n pieces of one byte buffer.
+
+    Attributes:
+        data: The buffer. Shape (bytes,), uint8.
+        start: First byte of each piece. Shape (n,), int64.
+        size: Length of each piece in bytes, -1 for null. Shape (n,), int64.
+    """
+
+    data: Bytes
+    start: Int64s
+    size: Int64s
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    def __getitem__(self, i: int) -> bytes | None:
+        """Piece i as bytes, None for null: for messages and tests, not for the hot path."""
+        if self.size[i] < 0:
+            return None
+        return self.data[self.start[i] : self.start[i] + self.size[i]].tobytes()
+
+
+@dataclass(frozen=True, slots=True)
+class RecordChunk:
+    """Consecutive records of one topic partition, still as bytes.
+
+    Attributes:
+        topic: Name of the topic.
+        partition: Number of the partition.
+        offset: Offset of each record, rising. Shape (n,), int64.
+        timestamp_ms: Record timestamp, epoch milliseconds. Shape (n,), int64.
+        key: Record keys.
+        value: Record values; null is a tombstone.
+        next_offset: Offset to read next: beyond the last record, and beyond control records and
+            records that compaction removed.
+    """
+
+    topic: str
+    partition: int
+    offset: Int64s
+    timestamp_ms: Int64s
+    key: Spans
+    value: Spans
+    next_offset: int
+
+    def __len__(self) -> int:
+        return len(self.offset)
+
+
+@dataclass(frozen=True, slots=True)
+class EventBatch:
+    """n events that passed every check, as columns.
+
+    Attributes:
+        record: Index of each event in its `RecordChunk`. Shape (n,), int64.
+        offset: Kafka offset. Shape (n,), int64.
+        received_ms: Record timestamp (broker or producer), epoch milliseconds. Shape (n,), int64.
+        time_ms: Event time, epoch milliseconds. Shape (n,), int64.
+        customer: Customer id, UTF-8, never null or empty.
+        event_id: Event id, UTF-8; null when the event has none.
+        type_code: Index into the declared event types, -1 for a type that is not declared.
+            Shape (n,), int16.
+        number: Numeric properties, one row per declared path, NaN when missing.
+            Shape (numbers, n), float64.
+        category: Hash of categorical properties, one row per declared path, 0 when missing.
+            Shape (categories, n), uint64.
+        consent: 1 granted, 0 withdrawn, -1 not said. Shape (n,), int8.
+    """
+
+    record: Int64s
+    offset: Int64s
+    received_ms: Int64s
+    time_ms: Int64s
+    customer: Spans
+    event_id: Spans
+    type_code: Int16s
+    number: Float64s
+    category: UInt64s
+    consent: npt.NDArray[np.int8]
+
+    def __len__(self) -> int:
+        return len(self.offset)
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """One record that is no event, and why.
+
+    Attributes:
+        record: Index in its `RecordChunk`.
+        code: One of the reason codes of `stream.events`, for counters.
+        reason: One sentence: what was expected, what came, where.
+    """
+
+    record: int
+    code: str
+    reason: str

@@ -1,0 +1,238 @@
+"""From `[[features]]` of the campaign file to operators with named features.
+
+Rules of this file
+1. An entry expands to one operator per event type and half-life, in this order: events, half-lives.
+2. What an entry must say, may say and cannot say stands in one table, `_RULES`.
+3. A refusal names the path in the file, the value and what was expected.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import msgspec
+
+from stream.campaign import FeatureOp, FeatureSpec, Transform, duration_ms
+from stream.errors import CampaignError
+from stream.kernel_tables import CYCLE, DISTINCT, LAST, RECENCY, SHARE, SUM, WINDOW
+
+TILES_MAX = 400
+"""Tiles in a window: thirteen months of days, sixteen days of hours."""
+
+ANY = "*"
+_DAY_MS = 86_400_000
+_LIFETIME_MS = 1 << 62  # one tile that never ends
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operator:
+    """One quantity that a row keeps, and the features it gives. What does not apply is 0 or None.
+
+    Attributes:
+        op: Operator of the campaign file.
+        kind: Its kind in the kernel.
+        names: Its features, neighbours in the feature vector.
+        events: Event types that it adds, sorted; ("*",) for all, () for none.
+        transform: Transform of its features.
+        path: Property that it adds, a number or a category.
+        half_life_ms: Half-life of its words.
+        size: Tiles of its ring, or hash buckets.
+        span_ms: Length of a tile, a cap or a cycle.
+        phase_ms: Where the cycle begins after the epoch.
+    """
+
+    op: FeatureOp
+    kind: int
+    names: tuple[str, ...]
+    events: tuple[str, ...]
+    transform: Transform
+    path: str | None = None
+    half_life_ms: int = 0
+    size: int = 0
+    span_ms: int = 0
+    phase_ms: int = 0
+
+    @property
+    def words(self) -> int:
+        """Words of state of its own."""
+        if self.op in {"tenure", "time_of_day", "day_of_week"}:
+            return 0  # they read the header
+        return {SHARE: self.size, WINDOW: self.size, DISTINCT: self.size, LAST: 2}.get(self.kind, 1)
+
+    @property
+    def tile_ms(self) -> int:
+        """Length of a tile of its ring."""
+        return self.span_ms if self.kind in {WINDOW, DISTINCT} else 0
+
+
+class _Rule(NamedTuple):
+    kind: int
+    transform: Transform
+    needs: frozenset[str]
+    may: frozenset[str]
+
+
+def _rule(kind: int, transform: Transform, needs: str = "", may: str = "") -> _Rule:
+    return _Rule(kind, transform, frozenset(needs.split()), frozenset(may.split()))
+
+
+_RULES: dict[FeatureOp, _Rule] = {
+    "count": _rule(SUM, "log1p", "half_lives", "events"),
+    "sum": _rule(SUM, "signlog", "property half_lives", "events"),
+    "recency": _rule(RECENCY, "log1p", may="events cap"),
+    "tenure": _rule(RECENCY, "log1p", may="cap"),
+    "window_count": _rule(WINDOW, "log1p", "window", "events tile"),
+    "window_sum": _rule(WINDOW, "signlog", "property window", "events tile"),
+    "last": _rule(LAST, "signlog", "property", "events"),
+    "share": _rule(SHARE, "none", "property half_lives", "events buckets"),
+    "distinct": _rule(DISTINCT, "log1p", "property", "events window tile"),
+    "time_of_day": _rule(CYCLE, "none"),
+    "day_of_week": _rule(CYCLE, "none"),
+}
+_EXPECTED = {
+    "property": 'a path such as "properties.value"',
+    "half_lives": 'at least one half-life such as "7d"',
+    "window": 'a length such as "30d"',
+}
+_DEFAULTS = {
+    field: getattr(FeatureSpec(op="count"), field)
+    for field in ("events", "property", "half_lives", "window", "tile", "cap", "buckets")
+}
+_MERGED = frozenset({"last", "share", "distinct", "tenure", "time_of_day", "day_of_week"})
+_SUFFIX = {"window_count": "count", "window_sum": "sum"}
+_CYCLES = {
+    "time_of_day": (_DAY_MS, 0),
+    "day_of_week": (7 * _DAY_MS, 4 * _DAY_MS),  # the epoch was a Thursday: from Monday on
+}
+
+
+def expand(specs: tuple[FeatureSpec, ...]) -> tuple[Operator, ...]:
+    """The operators of all entries, in the order of their features.
+
+    Raises:
+        CampaignError: An entry contradicts its operator, or two features have one name.
+    """
+    operators: list[Operator] = []
+    owner: dict[str, int] = {}
+    for i, spec in enumerate(specs):
+        where = f"features[{i}]"
+        _check(where, spec)
+        for operator in _expand_one(where, spec):
+            for name in operator.names:
+                if name in owner:
+                    raise CampaignError(
+                        f"at {where}: expected each feature name once, got {_show(name)}, which "
+                        f"features[{owner[name]}] gives too; set `name` on one of them"
+                    )
+                owner[name] = i
+            operators.append(operator)
+    return tuple(operators)
+
+
+def slug(text: str) -> str:
+    """A text as part of a name: `Order Completed` gives `order_completed`."""
+    return re.sub(r"\W+", "_", text.casefold()).strip("_")
+
+
+def _check(where: str, spec: FeatureSpec) -> None:
+    rule = _RULES[spec.op]
+    for field, default in _DEFAULTS.items():
+        value = getattr(spec, field)
+        if field in rule.needs and value == default:
+            raise CampaignError(
+                f"at {where}.{field}: expected {_EXPECTED[field]}, {spec.op} needs it, got nothing"
+            )
+        if field not in rule.needs | rule.may and value != default:
+            raise CampaignError(
+                f"at {where}.{field}: expected nothing, {spec.op} does not use it, "
+                f"got {_show(value)}"
+            )
+    if spec.window is None:
+        if spec.tile != _DEFAULTS["tile"]:
+            raise CampaignError(
+                f"at {where}.tile: expected nothing without a window, got {_show(spec.tile)}"
+            )
+        return
+    tiles, rest = divmod(duration_ms(spec.window), duration_ms(spec.tile))
+    if rest or tiles > TILES_MAX:
+        raise CampaignError(
+            f"at {where}.window: expected 1 to {TILES_MAX} whole tiles of {_show(spec.tile)}, "
+            f"got {_show(spec.window)}"
+        )
+
+
+def _expand_one(where: str, spec: FeatureSpec) -> Iterator[Operator]:
+    rule = _RULES[spec.op]
+    size, span_ms, phase_ms = _measures(spec)
+    half_lives = spec.half_lives or (None,)
+    for (stem, events), half_life in itertools.product(_stems(where, spec), half_lives):
+        yield Operator(
+            op=spec.op,
+            kind=rule.kind,
+            names=_names(stem, spec, half_life),
+            events=events,
+            transform=spec.transform or rule.transform,
+            path=spec.property,
+            half_life_ms=duration_ms(half_life) if half_life else 0,
+            size=size,
+            span_ms=span_ms,
+            phase_ms=phase_ms,
+        )
+
+
+def _stems(where: str, spec: FeatureSpec) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """What the names of the features begin with, and the event types of each."""
+    leaf = slug((spec.property or "").rpartition(".")[2])
+    together = (ANY,) if ANY in spec.events else tuple(sorted(set(spec.events)))
+    if "events" not in _RULES[spec.op].may:
+        yield spec.name or spec.op, ()
+    elif spec.name:
+        yield spec.name, together
+    elif spec.op in _MERGED:
+        if not leaf:
+            raise CampaignError(
+                f"at {where}.property: expected a letter or digit after the last dot to name the "
+                f"feature by, or a `name`, got {_show(spec.property)}"
+            )
+        yield f"{leaf}_{spec.op}", together
+    else:
+        for k, event in enumerate(spec.events):
+            start = "any" if event == ANY else slug(event)
+            if not start:
+                raise CampaignError(
+                    f"at {where}.events[{k}]: expected a letter or digit to name the feature by, "
+                    f"or a `name`, got {_show(event)}"
+                )
+            yield f"{start}_{_SUFFIX.get(spec.op, spec.op)}", (event,)
+
+
+def _names(stem: str, spec: FeatureSpec, half_life: str | None) -> tuple[str, ...]:
+    if half_life and (len(spec.half_lives) > 1 or (not spec.name and spec.op != "share")):
+        stem = f"{stem}_{half_life}"
+    if spec.window and not spec.name:
+        stem = f"{stem}_{spec.window}"
+    if spec.op == "share":
+        return tuple(f"{stem}_{bucket}" for bucket in range(spec.buckets))
+    return (f"{stem}_sin", f"{stem}_cos") if spec.op in _CYCLES else (stem,)
+
+
+def _measures(spec: FeatureSpec) -> tuple[int, int, int]:
+    """`Operator.size`, `span_ms` and `phase_ms`."""
+    if spec.op in _CYCLES:
+        return 0, *_CYCLES[spec.op]
+    if spec.op == "share":
+        return spec.buckets, 0, 0
+    if spec.op in {"recency", "tenure"}:
+        return 0, duration_ms(spec.cap), 0
+    if spec.window is not None:  # whole tiles, and the one that has begun
+        tile_ms = duration_ms(spec.tile)
+        return duration_ms(spec.window) // tile_ms + 1, tile_ms, 0
+    return (1, _LIFETIME_MS, 0) if spec.op == "distinct" else (0, 0, 0)
+
+
+def _show(value: object) -> str:
+    return msgspec.json.encode(value).decode()

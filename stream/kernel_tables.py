@@ -1,0 +1,80 @@
+"""What the kernel reads and writes: the words of a row, the fields of an operator, the arrays.
+
+Names and types only. They are compiled into `kernel.py`, see its rule 7.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from stream.columns import Bools, Float64s, Int16s, Int64s, UInt64s
+
+CLOCK_MS = 0
+"""Newest event time of the customer: the reference time of every decayed sum."""
+FIRST_MS = 1
+"""Oldest event time of the customer."""
+CONSENT = 2
+"""0 not said, 1 granted, 2 withdrawn."""
+CONSENT_MS = 3
+"""Event time of the consent in force."""
+NEXT_OFFSET = 4
+"""One word per input topic, the next offset to apply; the words of the operators follow."""
+
+SUM, SHARE, RECENCY, LAST, WINDOW, DISTINCT, CYCLE = range(7)
+"""Kinds of operators. A count is a SUM or WINDOW of ones; tenure is the RECENCY of `FIRST_MS`."""
+
+COLUMN, WORD, SIZE, PROPERTY, HALF_LIFE, SPAN_MS, PHASE_MS = range(7)
+"""Fields of an operator: its first feature; first word; number of tiles or buckets; row of
+`Events.number` or `Events.category`, -1 for none; index of its half-life; length of a tile, a cap
+or a cycle; where the cycle begins."""
+
+
+class Tables(NamedTuple):
+    """The features of a campaign as the kernel reads them.
+
+    Attributes:
+        operators: One table per kind, `SUM` to `CYCLE`; a row holds the fields `COLUMN` to
+            `PHASE_MS`. Shape (k, 7) each, int64.
+        listeners: Rows of those tables that an event adds to. int64.
+        listeners_start: Where those of each event type and kind begin in `listeners`; the last
+            type is any that is not declared. Shape (types + 1, kinds + 1), int64.
+        half_lives_ms: Shape (half_lives,), float64.
+        decays_start: First word that decays with each half-life. Shape (half_lives + 1,), int64.
+    """
+
+    operators: tuple[Int64s, Int64s, Int64s, Int64s, Int64s, Int64s, Int64s]
+    listeners: Int64s
+    listeners_start: Int64s
+    half_lives_ms: Float64s
+    decays_start: Int64s
+
+
+class Events(NamedTuple):
+    """n events as in `stream.columns.EventBatch`, and the row of each customer."""
+
+    row: Int64s
+    offset: Int64s
+    time_ms: Int64s
+    type_code: Int16s
+    number: Float64s
+    category: UInt64s
+    consent: npt.NDArray[np.int8]
+
+
+class Outputs(NamedTuple):
+    """What is written for each event; a replayed event gets the consent in force and no values.
+
+    Attributes:
+        values: Features, neither transformed nor normalized. Shape (n, F), float64.
+        applied: False for a replayed event. Shape (n,), bool.
+        consent: In force after the event: 1 granted, 0 withdrawn, -1 not said. Shape (n,), int8.
+        counters: `LATE`, `DROPPED_LATE`, `REPLAYED`, added to. Shape (3,), int64.
+    """
+
+    values: Float64s
+    applied: Bools
+    consent: npt.NDArray[np.int8]
+    counters: Int64s

@@ -1,0 +1,185 @@
+"""The whole flow of one chunk, from record bytes to record bytes. Read this file first.
+
+    RecordChunk -> EventBatch + rejects -> rows of the customer table -> feature matrix
+                -> scores -> DecisionBatch -> record batches
+
+No I/O and no clock: the caller passes the time. The customer table is the only thing that changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from models.contract import Normalization
+from stream import dead_letter
+from stream.campaign import Campaign
+from stream.columns import EventBatch, Int64s, RecordChunk, Reject
+from stream.decisions import FEATURES_HEADER, DecisionEncoder
+from stream.events import EventDecoder
+from stream.features import Applied, FeaturePlan, apply
+from stream.policy import DecisionBatch, Policy, eligible
+from stream.records import RecordBatch, build_batches
+from stream.scores import Scorer
+from stream.table import CustomerTable
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A model in force, and the policy over its outputs."""
+
+    scorer: Scorer
+    policy: Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What came of one chunk.
+
+    Attributes:
+        decisions: Batches for the decision topic.
+        dead_letters: Batches for the dead-letter topic.
+        rejects: The records that are no events.
+        strategies: Decisions per strategy, "nothing" last. Shape (S + 1,), int64.
+        decided: Number of decisions.
+        received_ms: Record timestamp of each decided event, for latency. Shape (decided,), int64.
+        counters: late, dropped late, replayed events, as `stream.kernel` counts them.
+        silent: Events that only rebuilt the table.
+    """
+
+    decisions: list[RecordBatch] = field(default_factory=list)
+    dead_letters: list[RecordBatch] = field(default_factory=list)
+    rejects: list[Reject] = field(default_factory=list)
+    strategies: Int64s = field(default_factory=lambda: np.zeros(0, np.int64))
+    decided: int = 0
+    received_ms: Int64s = field(default_factory=lambda: np.zeros(0, np.int64))
+    counters: Int64s = field(default_factory=lambda: np.zeros(3, np.int64))
+    silent: int = 0
+
+
+class Pipeline:
+    """Everything that a campaign file compiles to, ready for chunks.
+
+    Args:
+        campaign: The campaign file.
+        plan: Its compiled features.
+    """
+
+    def __init__(self, campaign: Campaign, plan: FeaturePlan) -> None:
+        self.campaign = campaign
+        self.plan = plan
+        self.topics = {name: i for i, name in enumerate(campaign.topics.events)}
+        self._decoder = EventDecoder(
+            campaign.events, plan.event_types, plan.number_paths, plan.category_paths
+        )
+        self._encoders = {name: DecisionEncoder(campaign, name) for name in self.topics}
+        self._contract_digest = plan.contract.digest
+
+    def step(
+        self,
+        chunk: RecordChunk,
+        table: CustomerTable,
+        deployment: Deployment,
+        *,
+        silent_until: int,
+        now_ms: int,
+    ) -> Step:
+        """Takes one chunk of an event topic through the whole flow.
+
+        Args:
+            chunk: Records of an event topic.
+            table: State of the customers of its partition. Changed.
+            deployment: The model in force.
+            silent_until: Offset before which events change the table and are not decided.
+            now_ms: The time, epoch milliseconds.
+        """
+        batch, rejects = self._decoder.decode(chunk, now_ms)
+        loud = [reject for reject in rejects if chunk.offset[reject.record] >= silent_until]
+        letters = self._dead_letters(loud, chunk, now_ms)
+        if len(batch) == 0:
+            return Step(dead_letters=letters, rejects=loud)
+        rows = table.rows_for(batch.customer)
+        applied = apply(
+            self.plan, table.state, rows, batch, self.topics[chunk.topic],
+            deployment.scorer.normalization,
+        )  # fmt: skip
+        table.mark_dirty(rows[applied.applied])
+        wanted = applied.applied & self.plan.decides[batch.type_code]
+        silent = wanted & (batch.offset < silent_until)
+        index = np.flatnonzero(wanted & ~silent)
+        decisions = self._decide(deployment, applied, index)
+        return Step(
+            decisions=self._encode(deployment, chunk, batch, applied, index, decisions, now_ms),
+            dead_letters=letters,
+            rejects=loud,
+            strategies=np.bincount(
+                decisions.strategy, minlength=len(deployment.policy.strategies)
+            ).astype(np.int64),
+            decided=len(index),
+            received_ms=batch.received_ms[index],
+            counters=applied.counters,
+            silent=int(silent.sum()),
+        )
+
+    def rebuild(
+        self, chunk: RecordChunk, table: CustomerTable, normalization: Normalization, now_ms: int
+    ) -> Applied:
+        """Applies a chunk to a table without deciding: what a replay of history does."""
+        batch, _ = self._decoder.decode(chunk, now_ms)
+        rows = table.rows_for(batch.customer)
+        topic = self.topics[chunk.topic]
+        return apply(self.plan, table.state, rows, batch, topic, normalization)
+
+    def _decide(self, deployment: Deployment, applied: Applied, index: Int64s) -> DecisionBatch:
+        scores = deployment.scorer.score(applied.features[index])
+        plan = self.plan
+        allowed = eligible(
+            applied.raw[index],
+            plan.condition_strategy,
+            plan.condition_column,
+            plan.condition_op,
+            plan.condition_number,
+            len(self.campaign.strategies),
+        )
+        return deployment.policy.choose(scores, allowed, applied.consent[index])
+
+    def _encode(
+        self,
+        deployment: Deployment,
+        chunk: RecordChunk,
+        batch: EventBatch,
+        applied: Applied,
+        index: Int64s,
+        decisions: DecisionBatch,
+        now_ms: int,
+    ) -> list[RecordBatch]:
+        encoder = self._encoders[chunk.topic]
+        values = encoder.encode(
+            batch,
+            index,
+            decisions,
+            partition=chunk.partition,
+            model_version=deployment.scorer.version,
+            contract_digest=self._contract_digest,
+            decided_ms=now_ms,
+        )
+        vectors = None
+        if self.campaign.decisions.feature_header:
+            vectors = (FEATURES_HEADER, applied.features[index])
+        return build_batches(
+            encoder.keys(batch, index),
+            values,
+            now_ms,
+            headers=encoder.headers,
+            vectors=vectors,
+            codec=self.campaign.worker.compression,
+        )
+
+    def _dead_letters(
+        self, rejects: list[Reject], chunk: RecordChunk, now_ms: int
+    ) -> list[RecordBatch]:
+        if not rejects:
+            return []
+        letters = dead_letter.encode(rejects, chunk)
+        return build_batches(letters.key, letters.value, now_ms, own_headers=letters.headers)

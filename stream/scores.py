@@ -1,0 +1,124 @@
+"""Scores of feature vectors with the loaded model.
+
+Rules of this file
+1. The scores of a row depend on that row and the model alone, to the last bit: not on the rows
+   beside it, its place, how events were cut into chunks, threads, or the process. A replay after a
+   crash publishes the same bytes. (On one type of CPU: another may round differently.)
+2. That holds because the network is compiled by XLA for one shape, a tile of `TILE_ROWS` rows, and
+   always runs on a whole tile. TensorFlow's own matrix product and XLA's both change the last bits
+   of a row when the number of rows changes.
+3. One network shape is compiled once a process; the weights are an argument, one vector because
+   every argument costs 8 us a call. So a new model of the same shape is ready at once, and old
+   ones leave nothing behind (XLA never frees what it compiled).
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+
+from models import network
+from models.backend import tf
+from models.bundle import Bundle
+from models.errors import BundleError
+from models.manifest import NetworkConfig
+from stream.columns import Float32s
+
+TILE_ROWS = 512
+
+
+class Scorer:
+    """One model, ready to score. Safe to use from several threads.
+
+    Attributes:
+        version: Of the bundle.
+        strategies: What the K columns are, in order.
+        head: choice or response, see `models.network`.
+        normalization: What the feature kernel has to apply to get the inputs.
+        contract_digest: Of the features that the model eats.
+        features: F.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        """Builds, checks the weights, compiles if this network shape is new, and runs once.
+
+        Raises:
+            BundleError: The weights are not those of the network.
+        """
+        manifest = bundle.manifest
+        self.version = manifest.version
+        self.strategies = manifest.strategies
+        self.head = manifest.network.head
+        self.normalization = bundle.normalization
+        self.contract_digest = manifest.contract_digest
+        self.features = manifest.network.inputs
+        self._golden = bundle.golden
+        model, self._forward = _compiled(manifest.network)
+        arrays = network.arrange(model, bundle.weights)
+        self._weights = tf.constant(np.concatenate([array.ravel() for array in arrays]))
+        self.score(np.zeros((1, self.features), np.float32))
+
+    def score(self, x: Float32s) -> Float32s:
+        """Scores of n feature vectors.
+
+        Args:
+            x: Normalized features, C order. Shape (n, F), float32; n may be 0.
+
+        Returns:
+            Scores in [0, 1]. Shape (n, K), float32. A row of x with NaN gives a row of NaN.
+
+        Raises:
+            ValueError: x has another shape, type or order.
+        """
+        if x.dtype != np.float32 or x.shape[1:] != (self.features,) or not x.flags.c_contiguous:
+            raise ValueError(
+                f"expected C-ordered float32 of shape (n, {self.features}), "
+                f"got {x.dtype} of shape {x.shape}"
+            )
+        out = np.empty((len(x), len(self.strategies)), np.float32)
+        for start in range(0, len(x), TILE_ROWS):
+            rows = min(TILE_ROWS, len(x) - start)
+            tile = x[start : start + rows]
+            if rows < TILE_ROWS:
+                tile = np.zeros((TILE_ROWS, self.features), np.float32)
+                tile[:rows] = x[start:]
+            scores = self._forward(tf.constant(tile), self._weights)
+            out[start : start + rows] = scores.numpy()[:rows]
+        return out
+
+    def check_golden(self, tolerance: float = 1e-5) -> None:
+        """Compares the golden batch with what this process computes.
+
+        Raises:
+            BundleError: A score is further than `tolerance` from the one in the bundle.
+        """
+        got = self.score(np.ascontiguousarray(self._golden.inputs))
+        worst = np.abs(got - self._golden.outputs).max(initial=0.0)
+        if not worst <= tolerance:  # NaN is no match
+            raise BundleError(
+                f"{self.version}: expected the scores of the golden batch within {tolerance}, "
+                f"got a difference of {worst}"
+            )
+
+
+@functools.lru_cache(maxsize=8)
+def _compiled(config: NetworkConfig) -> tuple[Any, Callable[..., Any]]:
+    """The Keras model that names the weights, and its forward pass over one tile."""
+    model = network.build(config)
+    shapes = [tuple(variable.shape) for variable in model.trainable_variables]
+    sizes = [math.prod(shape) for shape in shapes]
+
+    def forward(x: Any, weights: Any) -> Any:
+        parts = zip(tf.split(weights, sizes), shapes, strict=True)
+        arrays = [tf.reshape(part, shape) for part, shape in parts]
+        return model.stateless_call(arrays, [], x, training=False)[0]
+
+    compiled = tf.function(forward, jit_compile=True, autograph=False).get_concrete_function(
+        tf.TensorSpec((TILE_ROWS, config.inputs), tf.float32),
+        tf.TensorSpec((sum(sizes),), tf.float32),
+    )
+    return model, cast("Callable[..., Any]", compiled)

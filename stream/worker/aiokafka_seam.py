@@ -1,0 +1,143 @@
+"""Everything that depends on the inside of aiokafka, in one place.
+
+aiokafka hands out one Python object per record and takes them one by one. Here its consumer hands out
+a `RecordChunk` per fetched piece of a partition, and its producer takes whole encoded batches; its
+connections, group membership, retries and idempotence stay as they are.
+
+Stock methods are not copied: `rebind` runs them with a few of their module's names replaced.
+tests/test_faust_contract.py fails when one of the names used here changes.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.consumer import fetcher as stock
+from aiokafka.structs import TopicPartition
+
+from stream.columns import RecordChunk
+from stream.records import AbortedTransaction, RecordBatch, RecordReader
+
+
+def rebind(function: Callable[..., Any], **names: Any) -> Callable[..., Any]:
+    """A copy of a module-level or method function that sees `names` instead of its module's own."""
+    assert isinstance(function, types.FunctionType)
+    clone = types.FunctionType(
+        function.__code__,
+        {**function.__globals__, **names},
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
+    clone.__kwdefaults__ = function.__kwdefaults__
+    return clone
+
+
+class FetchedBytes:
+    """Stands for aiokafka's MemoryRecords: the record batches of a partition, not looked into."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = bytes(data)
+
+    def has_next(self) -> bool:
+        """Whether one whole batch is there: a fetch may end within its first."""
+        if len(self.data) < 12:
+            return False
+        return len(self.data) >= 12 + int.from_bytes(self.data[8:12], "big", signed=True)
+
+    def size_in_bytes(self) -> int:
+        """Bytes fetched."""
+        return len(self.data)
+
+
+class ChunkRecords:
+    """Stands for aiokafka's PartitionRecords: iterates over chunks instead of records."""
+
+    def __init__(
+        self,
+        chunk_events_max: int,
+        tp: TopicPartition,
+        records: FetchedBytes,
+        aborted_transactions: list[tuple[int, int]] | None,
+        fetch_offset: int,
+        _key_deserializer: Any,
+        _value_deserializer: Any,
+        _check_crcs: bool,
+        isolation_level: int,
+    ) -> None:
+        aborted = None
+        if isolation_level == stock.READ_COMMITTED:
+            aborted = [AbortedTransaction(*txn) for txn in aborted_transactions or ()]
+        self._reader = RecordReader(
+            tp.topic, tp.partition, records.data, fetch_offset, chunk_events_max, aborted
+        )
+
+    @property
+    def next_fetch_offset(self) -> int:
+        """Position after the chunks given out so far."""
+        return self._reader.next_offset
+
+    def __iter__(self) -> RecordReader:
+        return self._reader
+
+    def __next__(self) -> RecordChunk:
+        return next(self._reader)
+
+
+class ChunkFetcher(stock.Fetcher):  # type: ignore[misc]  # aiokafka has no type information
+    """aiokafka's fetcher, keeping what it fetched as bytes."""
+
+    def __init__(self, *args: Any, chunk_events_max: int, **kwargs: Any) -> None:
+        proc_fetch_request = rebind(
+            stock.Fetcher._proc_fetch_request,
+            MemoryRecords=FetchedBytes,
+            PartitionRecords=partial(ChunkRecords, chunk_events_max),
+        )
+        self._proc_fetch_request = types.MethodType(proc_fetch_request, self)
+        super().__init__(*args, **kwargs)
+
+
+class ChunkConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no type information
+    """aiokafka's consumer, whose records are chunks."""
+
+    chunk_events_max = 4096
+
+    async def start(self) -> None:
+        """Connects, and joins the group."""
+        fetcher = partial(ChunkFetcher, chunk_events_max=self.chunk_events_max)
+        await rebind(AIOKafkaConsumer.start, Fetcher=fetcher)(self)
+
+
+class SealedBatch:
+    """Stands for aiokafka's BatchBuilder: a batch that is complete when the producer takes it."""
+
+    def __init__(self, batch: RecordBatch) -> None:
+        self._batch = batch
+        self._buffer: bytearray | None = None
+
+    def close(self) -> None:
+        """The batch is closed from the beginning."""
+
+    def closed(self) -> bool:
+        """Nothing can be appended."""
+        return True
+
+    def record_count(self) -> int:
+        """Records in the batch."""
+        return self._batch.records
+
+    def size(self) -> int:
+        """Bytes of the batch."""
+        return len(self._batch.buffer)
+
+    def _set_producer_state(self, producer_id: int, producer_epoch: int, base_sequence: int) -> None:
+        self._buffer = self._batch.seal(producer_id, producer_epoch, base_sequence)
+
+    def _build(self) -> bytearray:
+        if self._buffer is None:
+            self._buffer = self._batch.seal(-1, -1, -1)
+        return self._buffer

@@ -1,0 +1,212 @@
+"""The Faust app of a campaign: where the processor plugs into Faust.
+
+Faust brings the command line, group membership, assignment, recovery and shutdown. The app adds a
+transport and a store by URL scheme, one agent over all event topics, and four background tasks:
+checkpoints, the model watcher, the summary line and the watchdog.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Awaitable
+from typing import Any, cast
+
+import faust
+from faust.stores import STORES
+from faust.transport.drivers import TRANSPORTS
+
+from models.registry import Registry
+from stream.campaign import Campaign
+from stream.features import compile_features
+from stream.pipeline import Deployment
+from stream.policy import NOTHING, Policy
+from stream.records import RecordBatch
+from stream.reload import ModelWatcher
+from stream.worker import monitor, store, transport
+from stream.worker.layout import ensure_topics
+from stream.worker.log import log_event
+from stream.worker.processor import Processor
+
+TRANSPORTS.aliases[transport.SCHEME] = "stream.worker.transport:Transport"
+STORES.aliases[store.SCHEME] = "stream.worker.store:Store"
+
+_MODEL_WAIT_LINE_S = 10.0
+_CHUNKS_PER_POLL = 32
+_CHUNKS_QUEUED_MAX = 16
+
+
+class OpportuneApp(faust.App):
+    """A Faust app that decides in chunks. Made by `create_app`."""
+
+    campaign: Campaign
+    processor: Processor
+    watcher: ModelWatcher
+    bootstrap: str
+
+    async def on_first_start(self) -> None:
+        """Checks the topics and waits for a model, before the consumer joins its group."""
+        campaign = self.campaign
+        partitions = await ensure_topics(
+            self.bootstrap, campaign.topics, campaign.worker.changelog_replication
+        )
+        for table in self.tables.values():
+            table.changelog_topic.partitions = partitions
+        log_event("start", **monitor.start_fields(self, partitions))
+        await self._wait_for_model()
+        # What lives now lives until the end: the collector need not look at it again, and chunks
+        # are columns, of which it finds nothing to collect. Leaks still show, more rarely.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 50, 100)
+
+    async def on_start(self) -> None:
+        """Starts the background tasks."""
+        await super().on_start()
+        worker = self.campaign.worker
+        self.add_future(self._checkpoints(worker.commit_interval_ms / 1000))
+        self.add_future(self._watch_models(self.campaign.model.poll_interval_s))
+        self.add_future(monitor.summaries(self))
+        self.add_future(monitor.watchdog(self))
+
+    async def on_stop(self) -> None:
+        """Finishes what is in work, then stops."""
+        await super().on_stop()
+        await self.processor.close()
+        log_event("stop", **monitor.stop_fields(self))
+
+    async def send_batch(
+        self, topic: str, partition: int, batch: RecordBatch
+    ) -> Awaitable[Any]:
+        """Queues an encoded batch."""
+        producer = cast(transport.Producer, self.producer)
+        return await producer.send_encoded(topic, partition, batch)
+
+    def fail(self, error: BaseException) -> None:
+        """Crashes the worker; the first error is the one that is reported."""
+        if not self.crashed:
+            log_event("crash", level=50, error=type(error).__name__, reason=str(error))
+            self.add_future(self.crash(error))
+
+    async def deploy_new_model(self) -> bool:
+        """Loads the champion if it is a new one; it decides from the next chunk on."""
+        scorer = await asyncio.get_running_loop().run_in_executor(None, self.watcher.check)
+        if scorer is None:
+            return False
+        policy = Policy(self.campaign, scorer.head, scorer.strategies)
+        self.processor.deployment = Deployment(scorer, policy)
+        return True
+
+    async def _wait_for_model(self) -> None:
+        waited_s = 0.0
+        poll_s = min(self.campaign.model.poll_interval_s, 1.0)
+        while not await self.deploy_new_model():
+            if waited_s % _MODEL_WAIT_LINE_S < poll_s:
+                log_event("model_wait", registry=self.campaign.model.registry, waited_s=waited_s)
+            await asyncio.sleep(poll_s)
+            waited_s += poll_s
+
+    async def _watch_models(self, interval_s: float) -> None:
+        while not self.should_stop:
+            await self.sleep(interval_s)
+            await self._guard(self.deploy_new_model())
+
+    async def _checkpoints(self, interval_s: float) -> None:
+        while not self.should_stop:
+            await self.sleep(interval_s)
+            await self._guard(self.processor.checkpoint())
+
+    async def _guard(self, work: Awaitable[Any]) -> None:
+        """A background task that breaks is the worker's end, not a line in the log."""
+        try:
+            await work
+        except Exception as exc:  # noqa: BLE001  # whatever it is, it must not go unseen
+            self.fail(exc)
+
+
+class _Shell:
+    """The processor's view of the app."""
+
+    def __init__(self, app: OpportuneApp) -> None:
+        self._app = app
+
+    @property
+    def generation(self) -> int:
+        return int(self._app.consumer_generation_id)
+
+    async def send(self, topic: str, partition: int, batch: RecordBatch) -> Awaitable[Any]:
+        return await self._app.send_batch(topic, partition, batch)
+
+    def done(self, message: Any) -> None:
+        self._app.consumer.ack(message)
+
+    def fail(self, error: BaseException) -> None:
+        self._app.fail(error)
+
+
+def create_app(campaign: Campaign, bootstrap: str | None = None) -> OpportuneApp:
+    """Builds the app of a campaign.
+
+    Args:
+        campaign: The campaign file.
+        bootstrap: Kafka address, instead of the campaign's.
+    """
+    worker = campaign.worker
+    bootstrap = bootstrap or campaign.bootstrap
+    plan = compile_features(campaign)
+    app = OpportuneApp(
+        campaign.app,
+        broker=f"{transport.SCHEME}://{bootstrap}",
+        store=f"{store.SCHEME}://",
+        autodiscover=False,
+        broker_commit_interval=worker.commit_interval_ms / 1000,
+        broker_commit_every=1 << 30,  # by time only
+        broker_max_poll_records=_CHUNKS_PER_POLL,
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=worker.fetch_bytes_max,
+        producer_max_request_size=32 << 20,
+        stream_buffer_maxsize=_CHUNKS_QUEUED_MAX,
+        stream_recovery_delay=0.0,
+        table_standby_replicas=0,
+        topic_disable_leader=True,
+        topic_replication_factor=worker.changelog_replication,
+        web_enabled=False,
+        web_bind="127.0.0.1",
+        TableManager=store.TableManager,
+        Table=store.Table,
+    )
+    app.campaign = campaign
+    app.bootstrap = bootstrap
+    table_name = f"customers-{plan.layout_digest}"
+    app.processor = Processor(
+        campaign, plan, f"{campaign.app}-{table_name}-changelog", _Shell(app)
+    )
+    app.watcher = ModelWatcher(
+        Registry(campaign.model.registry),
+        plan.contract.digest,
+        {NOTHING, *(strategy.id for strategy in campaign.strategies)},
+    )
+    app.Table(
+        table_name,
+        key_type=bytes,
+        value_type=bytes,
+        # Longer than a partition can be held by a worker that has lost it: the row it may still
+        # write can then not be the one that compaction keeps before its successor's is there.
+        extra_topic_configs={"min.compaction.lag.ms": "600000", "max.message.bytes": "8388608"},
+    )
+    events = app.topic(
+        *campaign.topics.events,
+        schema=store.ChunkSchema(key_type=bytes, value_type=bytes),
+        maxsize=_CHUNKS_QUEUED_MAX,
+    )
+
+    async def decide(stream: Any) -> None:
+        async for event in stream.noack().events():
+            try:
+                await app.processor.process(event.message)
+            except Exception as exc:  # noqa: BLE001  # Faust would log it and go on without the chunk
+                app.fail(exc)
+                await asyncio.Event().wait()
+
+    app.agent(events, name="decide", concurrency=1)(decide)
+    return app

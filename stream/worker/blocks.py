@@ -1,0 +1,128 @@
+"""The state that a worker holds: one block per partition.
+
+Pure bookkeeping over `CustomerTable`, no Faust: who owns a block, how far it goes, when it must be
+thrown away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from stream.changelog import Progress
+from stream.table import CustomerTable
+from stream.worker.order import Announcer, Replay, Run
+
+
+@dataclass(slots=True)
+class Block:
+    """State of one partition.
+
+    Attributes:
+        table: The customers.
+        progress: What the changelog's marker says: everything before `progress.covered` is decided
+            and written.
+        position: Next offset by event topic: everything before is in the table.
+        silent_until: By event topic, the offset before which events only rebuild the table, since
+            their decisions were published by an earlier layout of it.
+        changelog_offset: Offset of the newest changelog record that the table contains.
+        order: Runs in which chunks of several topics are taken.
+        replay: Chunks held back until they come in the order of an earlier worker.
+    """
+
+    table: CustomerTable
+    progress: Progress = field(default_factory=Progress)
+    position: dict[str, int] = field(default_factory=dict)
+    silent_until: dict[str, int] = field(default_factory=dict)
+    changelog_offset: int | None = None
+    order: Announcer = field(default_factory=Announcer)
+    replay: Replay = field(default_factory=lambda: Replay([], {}))
+
+    def begin(self, committed: Mapping[str, int | None], ends: Mapping[str, int]) -> None:
+        """Sets the positions to read from, after a restore or a rebalance.
+
+        The changelog's marker knows best: what it covers is decided and written, whether or not
+        the group's commit came through. Without a marker but with a commit, the layout of the
+        table is new: the topic is read from its beginning, silently up to the commit.
+
+        Args:
+            committed: Committed offset by event topic, None for none.
+            ends: Offset after the last record, by event topic.
+        """
+        covered = self.progress.covered
+        self.position = {topic: covered.get(topic, 0) for topic in committed}
+        for topic, offset in committed.items():
+            if topic not in covered and offset:
+                self.silent_until[topic] = offset
+        self.order = Announcer([Run(*run) for run in self.progress.order])
+        self.replay = Replay(self.order.beyond(covered), ends)
+
+
+class Blocks:
+    """The blocks of this worker, by partition number."""
+
+    def __init__(self, words: int) -> None:
+        self._words = words
+        self._blocks: dict[int, Block] = {}
+
+    def block(self, partition: int) -> Block:
+        """The block of a partition, new and empty when there is none."""
+        if partition not in self._blocks:
+            self._blocks[partition] = Block(CustomerTable(self._words))
+        return self._blocks[partition]
+
+    def get(self, partition: int) -> Block | None:
+        """The block of a partition if there is one."""
+        return self._blocks.get(partition)
+
+    def drop(self, partition: int) -> None:
+        """Throws a block away: it is not ours any more, or ahead of what was published."""
+        self._blocks.pop(partition, None)
+
+    def keep_only(self, partitions: set[int]) -> None:
+        """Drops the blocks of all other partitions."""
+        for partition in set(self._blocks) - partitions:
+            self.drop(partition)
+
+    @property
+    def rows(self) -> int:
+        """Customers in all blocks."""
+        return sum(block.table.rows for block in self._blocks.values())
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all blocks."""
+        return sum(block.table.nbytes for block in self._blocks.values())
+
+    def __iter__(self) -> Iterator[tuple[int, Block]]:
+        return iter(sorted(self._blocks.items()))
+
+
+class CustomerView(Mapping[str, Mapping[str, Any]]):
+    """The blocks as a read-only mapping from customer id to named state, for people.
+
+    Args:
+        blocks: The blocks of this worker.
+        describe: Names the words of one row.
+    """
+
+    def __init__(self, blocks: Blocks, describe: Callable[[Any], Mapping[str, Any]]) -> None:
+        self._blocks = blocks
+        self._describe = describe
+
+    def __getitem__(self, customer_id: str) -> Mapping[str, Any]:
+        key = customer_id.encode()
+        for _, block in self._blocks:
+            row = block.table.find(key)
+            if row >= 0:
+                return self._describe(block.table.state[row].copy())
+        raise KeyError(customer_id)
+
+    def __iter__(self) -> Iterator[str]:
+        for _, block in self._blocks:
+            for key in block.table.keys():  # noqa: SIM118  # a table iterates over nothing
+                yield key.decode()
+
+    def __len__(self) -> int:
+        return self._blocks.rows

@@ -1,0 +1,77 @@
+"""What `opportune check` prints: the compiled features, the state they take, the topics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from stream.campaign import Campaign
+from stream.features import FeaturePlan, compile_features
+from stream.table import CustomerTable
+
+_ROWS_FOR_ESTIMATE = 100_000
+
+
+def describe_campaign(path: Path, campaign: Campaign) -> None:
+    """Prints a valid campaign to stdout."""
+    plan = compile_features(campaign)
+    console = Console()
+    console.print(f"[bold]{path}[/] is valid: app [bold]{campaign.app}[/]\n")
+    console.print(_topics(campaign, plan))
+    console.print(_features(plan))
+    console.print(_strategies(campaign))
+    console.print(
+        f"State: {plan.row_bytes} bytes a row, about {_bytes_per_customer(plan)} bytes per customer "
+        f"in memory with its key and index.\n"
+        f"Feature contract {plan.contract.digest}, row layout {plan.layout_digest}."
+    )
+
+
+def _topics(campaign: Campaign, plan: FeaturePlan) -> Table:
+    table = Table("direction", "topic", "what", title="Topics", title_justify="left")
+    for name in campaign.topics.events:
+        table.add_row("in", name, "events, keyed by customer")
+    decisions = campaign.decisions
+    table.add_row("out", campaign.topics.decisions, f"decisions, {decisions.format}")
+    table.add_row("out", campaign.topics.dead_letter, "records that are no events, with the reason")
+    changelog = f"{campaign.app}-customers-{plan.layout_digest}-changelog"
+    table.add_row("state", changelog, "rows of the customer table, compacted")
+    return table
+
+
+def _features(plan: FeaturePlan) -> Table:
+    title = f"{len(plan.names)} features"
+    table = Table("#", "feature", "transform", title=title, title_justify="left")
+    for i, (name, transform) in enumerate(zip(plan.names, plan.transforms, strict=True)):
+        table.add_row(str(i), name, str(transform))
+    return table
+
+
+def _strategies(campaign: Campaign) -> Table:
+    table = Table(
+        "strategy", "channel", "value", "cost", "eligible", title="Strategies", title_justify="left"
+    )
+    for strategy in campaign.strategies:
+        table.add_row(
+            strategy.id,
+            strategy.channel,
+            f"{strategy.value:g}",
+            f"{strategy.cost:g}",
+            " and ".join(strategy.eligible) or "always",
+        )
+    table.add_row("nothing", "", "0", "0", "always")
+    return table
+
+
+def _bytes_per_customer(plan: FeaturePlan) -> int:
+    import numpy as np
+
+    from stream.columns import Spans
+
+    table = CustomerTable(plan.row_words)
+    keys = b"".join(b"customer-%07d" % i for i in range(_ROWS_FOR_ESTIMATE))
+    size = np.full(_ROWS_FOR_ESTIMATE, 16, np.int64)
+    table.rows_for(Spans(np.frombuffer(keys, np.uint8), np.cumsum(size) - size, size))
+    return round(table.nbytes / table.rows)

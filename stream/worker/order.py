@@ -1,0 +1,144 @@
+"""In which order the chunks of several event topics were taken, and taking them so again.
+
+Within a topic the order is that of the offsets. Between topics it is the order of arrival, which a
+replay after a crash would not repeat: a purchase and the mail before it could change places, and a
+decision published a second time would not be the one published first. So before the decisions of
+chunks that could change places are published, the changelog learns which topic is being taken, up to
+which offset ("a run"); a worker that takes over follows the runs that it finds beyond the marker.
+With one event topic none of this happens.
+
+Pure: no Kafka, no clock.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from stream.columns import RecordChunk, Spans
+
+RUN_RECORDS = 32_768
+"""How far ahead a run is announced: large enough to be rare, small enough to be waited for."""
+
+
+class Run(NamedTuple):
+    """Records of `topic` before offset `end` come before those of the next run."""
+
+    topic: str
+    end: int
+
+
+class Announcer:
+    """The runs of one partition since its last checkpoint.
+
+    Args:
+        runs: What an earlier worker left.
+    """
+
+    def __init__(self, runs: Sequence[Run] = ()) -> None:
+        self._runs = list(runs)
+
+    def announce(self, topic: str, position: int, end: int) -> bool:
+        """Registers that a chunk is taken now; True when its run is to be made durable first.
+
+        Args:
+            topic: Topic of the chunk.
+            position: Offset up to which its topic was taken before.
+            end: Offset after the chunk.
+        """
+        last = self._runs[-1] if self._runs else None
+        if last and last.topic == topic:
+            if end <= last.end:
+                return False
+            self._runs.pop()
+        self._runs.append(Run(topic, max(end, position + RUN_RECORDS)))
+        return True
+
+    def close(self, positions: Mapping[str, int], topic: str) -> None:
+        """A chunk of `topic` comes next: a last run of another topic has ended where that one is."""
+        if self._runs and self._runs[-1].topic != topic:
+            last = self._runs[-1].topic
+            self._runs[-1] = Run(last, positions.get(last, 0))
+
+    def beyond(self, covered: Mapping[str, int]) -> list[Run]:
+        """The runs that reach past what is covered; the others are forgotten."""
+        self._runs = [run for run in self._runs if run.end > covered.get(run.topic, 0)]
+        return list(self._runs)
+
+
+class Replay:
+    """Holds chunks back until they come in the order of the runs.
+
+    Args:
+        runs: Runs beyond what is covered, in order.
+        ends: Offset after the last record of each topic: a run never waits for more.
+    """
+
+    def __init__(self, runs: Sequence[Run], ends: Mapping[str, int]) -> None:
+        self._runs = deque(Run(run.topic, min(run.end, ends.get(run.topic, 0))) for run in runs)
+        self._waiting: dict[str, deque[tuple[RecordChunk, Any]]] = {}
+        self._position: dict[str, int] = {}
+
+    @property
+    def done(self) -> bool:
+        """Nothing is held back any more."""
+        return not self._runs and not any(self._waiting.values())
+
+    def offer(self, chunk: RecordChunk, message: Any) -> list[tuple[RecordChunk, Any]]:
+        """Takes the next chunk of a topic; gives the chunks whose turn it is.
+
+        A chunk that reaches past the end of a run is cut in two. Its message comes with the last
+        part, the others have None.
+        """
+        self._waiting.setdefault(chunk.topic, deque()).append((chunk, message))
+        ready: list[tuple[RecordChunk, Any]] = []
+        while self._runs:
+            topic, end = self._runs[0]
+            queue = self._waiting.get(topic, deque())
+            # Records may be missing at the end of a run: by retention, or as control records.
+            if self._position.get(topic, 0) >= end or (queue and queue[0][0].offset[0] >= end):
+                self._runs.popleft()
+            elif not queue:
+                return ready
+            else:
+                ready.append(self._take(topic, end, queue))
+        for queue in self._waiting.values():
+            ready.extend(queue)
+            queue.clear()
+        return ready
+
+    def _take(
+        self, topic: str, end: int, queue: deque[tuple[RecordChunk, Any]]
+    ) -> tuple[RecordChunk, Any]:
+        chunk, message = queue.popleft()
+        if chunk.offset[-1] >= end:
+            chunk, rest = split(chunk, end)
+            queue.appendleft((rest, message))
+            message = None
+        self._position[topic] = chunk.next_offset
+        return chunk, message
+
+
+def split(chunk: RecordChunk, offset: int) -> tuple[RecordChunk, RecordChunk]:
+    """The records before an offset, and those from it on."""
+    at = int(np.searchsorted(chunk.offset, offset))
+    return _part(chunk, slice(0, at), offset), _part(chunk, slice(at, None), chunk.next_offset)
+
+
+def _part(chunk: RecordChunk, part: slice, next_offset: int) -> RecordChunk:
+    return replace(
+        chunk,
+        offset=chunk.offset[part],
+        timestamp_ms=chunk.timestamp_ms[part],
+        key=_span_part(chunk.key, part),
+        value=_span_part(chunk.value, part),
+        next_offset=next_offset,
+    )
+
+
+def _span_part(spans: Spans, part: slice) -> Spans:
+    return Spans(spans.data, spans.start[part], spans.size[part])

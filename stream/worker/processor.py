@@ -1,0 +1,276 @@
+"""What happens to a chunk in the worker: compute, publish, checkpoint.
+
+Chunks are computed one after another on one thread, without the interpreter lock for most of it, so
+that the event loop goes on fetching and sending. Results leave through one lane per partition
+(`publisher`). Every commit interval the changed rows of each partition go to the changelog.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from stream import changelog
+from stream.campaign import Campaign
+from stream.columns import RecordChunk, Spans
+from stream.features import FeaturePlan
+from stream.kernel import DROPPED_LATE, LATE, REPLAYED
+from stream.pipeline import Deployment, Pipeline, Step
+from stream.records import RecordBatch, build_batches
+from stream.worker.blocks import Block, Blocks
+from stream.worker.log import log_event
+from stream.worker.publisher import Lane, Outgoing
+from stream.worker.telemetry import Window
+
+
+class Shell(Protocol):
+    """What the processor needs of the app around it."""
+
+    async def send(self, topic: str, partition: int, batch: RecordBatch) -> Awaitable[Any]:
+        """Queues a batch; the awaitable is done when the broker has acknowledged it."""
+
+    def done(self, message: Any) -> None:
+        """The chunk of this message is durable: its offset may be committed."""
+
+    @property
+    def generation(self) -> int:
+        """Present generation of the consumer group."""
+
+    def fail(self, error: BaseException) -> None:
+        """Crashes the worker."""
+
+
+@dataclass(slots=True)
+class _Work:
+    """A partition in work: its way out, and the chunks since the last checkpoint."""
+
+    lane: Lane
+    messages: list[Any]
+    checkpoint: asyncio.Task[None] | None = None
+
+
+class Processor:
+    """Takes chunks, in order per partition; owns the blocks.
+
+    Args:
+        campaign: The campaign file.
+        plan: Its compiled features.
+        changelog_topic: Where the rows go.
+        shell: The app.
+    """
+
+    def __init__(
+        self, campaign: Campaign, plan: FeaturePlan, changelog_topic: str, shell: Shell
+    ) -> None:
+        self.plan = plan
+        self.blocks = Blocks(plan.row_words)
+        self.window = Window()
+        self.deployment: Deployment | None = None
+        self._campaign = campaign
+        self._pipeline = Pipeline(campaign, plan)
+        self._changelog_topic = changelog_topic
+        self._shell = shell
+        self._work: dict[int, _Work] = {}
+        self._drained_generation: int | None = None
+        self._lock = asyncio.Lock()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="compute")
+
+    def begin(
+        self, partition: int, committed: Mapping[str, int | None], ends: Mapping[str, int]
+    ) -> Mapping[str, int]:
+        """Offset by event topic to read a partition from, after a restore: see `Block.begin`."""
+        block = self.blocks.block(partition)
+        block.begin(committed, ends)
+        for topic, start in block.position.items():
+            log_event(
+                "begin", tp=f"{topic}/{partition}", offset=start, end=ends.get(topic),
+                committed=committed[topic], rows=block.table.rows,
+                rebuild_until=block.silent_until.get(topic),
+            )  # fmt: skip
+        return block.position
+
+    def takes(self, generation: int) -> bool:
+        """Whether chunks fetched in that generation of the group are still wanted."""
+        return generation == self._shell.generation != self._drained_generation
+
+    async def process(self, message: Any) -> None:
+        """Computes one chunk and queues its results; the chunk is done after a checkpoint."""
+        chunk: RecordChunk = message.value
+        async with self._lock:
+            if not self.takes(message.generation_id):
+                return  # its partition is read again from where it was covered
+            block = self.blocks.block(chunk.partition)
+            replaying = not block.replay.done
+            for part, owner in block.replay.offer(chunk, message):
+                announcement = None if replaying else self._announce(block, part)
+                await self._take(block, part, owner, announcement)
+
+    def _announce(self, block: Block, chunk: RecordChunk) -> list[RecordBatch] | None:
+        """The marker that must be durable before this chunk's results leave, if any."""
+        if len(self._campaign.topics.events) == 1:
+            return None
+        block.order.close(block.position, chunk.topic)
+        position = block.position.get(chunk.topic, 0)
+        if not block.order.announce(chunk.topic, position, chunk.next_offset):
+            return None
+        return self._marker(block, block.progress.covered)
+
+    async def _take(
+        self, block: Block, chunk: RecordChunk, owner: Any, announcement: list[RecordBatch] | None
+    ) -> None:
+        assert self.deployment is not None, "the worker waits for a model before it reads"
+        began_s = time.perf_counter()
+        step = await self._compute(self._step, chunk, block, self.deployment)
+        if self.blocks.get(chunk.partition) is not block:
+            return  # abandoned while it was computed
+        block.position[chunk.topic] = chunk.next_offset
+        work = self._work_of(chunk.partition)
+        if owner is not None:
+            work.messages.append(owner)
+        self._count(chunk, step, time.perf_counter() - began_s)
+        # Under the lock: a checkpoint must find the results of all chunks that it covers queued.
+        await work.lane.publish(self._outgoing(step, announcement))
+
+    def _step(self, chunk: RecordChunk, block: Block, deployment: Deployment) -> Step:
+        return self._pipeline.step(
+            chunk,
+            block.table,
+            deployment,
+            silent_until=block.silent_until.get(chunk.topic, 0),
+            now_ms=time.time_ns() // 1_000_000,
+        )
+
+    def _outgoing(self, step: Step, announcement: list[RecordBatch] | None) -> Outgoing:
+        first = [(self._changelog_topic, batch) for batch in announcement or ()]
+        topics = self._campaign.topics
+        batches = [(topics.decisions, batch) for batch in step.decisions]
+        batches += [(topics.dead_letter, batch) for batch in step.dead_letters]
+        sent_s = time.perf_counter()
+        window = self.window
+
+        def acknowledged() -> None:
+            now_ms = time.time_ns() / 1e6
+            window.ack_ms.add_ms(np.array([(time.perf_counter() - sent_s) * 1e3]))
+            window.end_to_end_ms.add_ms(now_ms - step.received_ms)
+
+        return Outgoing(first, batches, acknowledged)
+
+    async def checkpoint(self) -> None:
+        """Makes the state of every partition durable as of now, and its chunks done."""
+        tasks = [self._start_checkpoint(partition) for partition in list(self._work)]
+        await asyncio.gather(*tasks)
+
+    def _start_checkpoint(self, partition: int) -> asyncio.Task[None]:
+        work = self._work[partition]
+        before = work.checkpoint
+
+        async def run() -> None:
+            if before is not None:
+                await before
+            await self._checkpoint(partition, work)
+
+        work.checkpoint = asyncio.create_task(run(), name=f"checkpoint-{partition}")
+        return work.checkpoint
+
+    async def _checkpoint(self, partition: int, work: _Work) -> None:
+        async with self._lock:
+            if not work.messages:
+                return
+            messages, work.messages = work.messages, []
+            block = self.blocks.block(partition)
+            covered = dict(block.position)
+            rows, batches = await self._compute(self._snapshot, block)
+        await work.lane.settle()
+        # Only now, since runs may have been announced since.
+        batches += self._marker(block, covered)
+        block.changelog_offset = await work.lane.write(self._changelog_topic, batches)
+        block.progress.covered = covered
+        self.window.changelog_rows += rows
+        self.window.changelog_bytes += sum(len(batch.buffer) for batch in batches)
+        for message in messages:
+            self._shell.done(message)
+
+    def _snapshot(self, block: Block) -> tuple[int, list[RecordBatch]]:
+        """The changed rows, encoded: copies as of this chunk boundary."""
+        rows = block.table.take_dirty()
+        if not len(rows):
+            return 0, []
+        return len(rows), self._encode(*changelog.encode_rows(block.table, rows))
+
+    def _marker(self, block: Block, covered: Mapping[str, int]) -> list[RecordBatch]:
+        order = block.order.beyond(covered)
+        return self._encode(*changelog.encode_marker(covered, order))
+
+    def _encode(self, key: Spans, value: Spans) -> list[RecordBatch]:
+        now_ms = time.time_ns() // 1_000_000
+        return build_batches(key, value, now_ms, codec=self._campaign.worker.compression)
+
+    async def drain(self) -> None:
+        """Finishes what is in work, or abandons it when the deadline passes.
+
+        Chunks of this generation of the group are not taken any more.
+        """
+        self._drained_generation = self._shell.generation
+        chunks = self.pending()
+        began_s = time.perf_counter()
+        try:
+            async with asyncio.timeout(self._campaign.worker.revoke_deadline_s):
+                await self.checkpoint()
+            evt = "drained"
+        except TimeoutError:
+            # The blocks are ahead of the changelog: whoever owns the partitions restores them.
+            for partition in self._work:
+                self.blocks.drop(partition)
+            evt = "abandoned"
+        took_ms = round((time.perf_counter() - began_s) * 1e3)
+        log_event(evt, chunks=chunks, took_ms=took_ms, generation=self._drained_generation)
+        await self._close_lanes()
+
+    async def _close_lanes(self) -> None:
+        for work in self._work.values():
+            if work.checkpoint is not None:
+                work.checkpoint.cancel()
+            await work.lane.close()
+        self._work.clear()
+
+    async def close(self) -> None:
+        """Stops the lanes and the thread."""
+        await self._close_lanes()
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def pending(self) -> int:
+        """Chunks computed and not yet durable."""
+        return sum(len(work.messages) for work in self._work.values())
+
+    def _work_of(self, partition: int) -> _Work:
+        if partition not in self._work:
+            lane = Lane(partition, self._shell.send, self._shell.fail)
+            self._work[partition] = _Work(lane, [])
+        return self._work[partition]
+
+    async def _compute(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, function, *arguments)
+
+    def _count(self, chunk: RecordChunk, step: Step, seconds: float) -> None:
+        window = self.window
+        window.chunks += 1
+        window.records += len(chunk)
+        window.decisions += step.decided
+        window.busy_s += seconds
+        window.chunk_ms.add_ms(np.array([seconds * 1e3]))
+        window.late += int(step.counters[LATE])
+        window.dropped_late += int(step.counters[DROPPED_LATE])
+        window.replayed += int(step.counters[REPLAYED])
+        window.silent += step.silent
+        window.rejects.update(reject.code for reject in step.rejects)
+        assert self.deployment is not None
+        names = self.deployment.policy.strategies
+        for i in np.flatnonzero(step.strategies).tolist():
+            window.strategies[names[i]] += int(step.strategies[i])

@@ -1,0 +1,39 @@
+"""Runs a worker in this process, with logs and exit codes of its own."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, cast
+
+from mode import Worker
+
+from stream.campaign import Campaign
+from stream.cli import EXIT_OPERATOR_ERROR
+from stream.errors import OperatorError
+from stream.worker.app import create_app
+from stream.worker.log import LogFormat, configure, log_event
+
+
+class _Worker(Worker):
+    """Faust's worker without its banner, its log format and its spinner."""
+
+    def _on_sigint(self) -> None:
+        import signal
+
+        self._schedule_shutdown(signal.SIGINT)
+
+
+def run_worker(campaign: Campaign, bootstrap: str | None, log_format: str, level: str) -> None:
+    """Runs until a signal; exits with the code that `opportune worker --help` lists."""
+    configure(cast(LogFormat, log_format), level)
+    app = create_app(campaign, bootstrap)
+    app.finalize()
+    worker: Any = _Worker(app, override_logging=False, redirect_stdouts=False, quiet=True)
+    try:
+        worker.execute_from_commandline()
+    except SystemExit as exc:
+        cause = worker.crash_reason or exc.__context__
+        if isinstance(cause, OperatorError):
+            log_event("refused", level=50, reason=str(cause))
+            sys.exit(EXIT_OPERATOR_ERROR)
+        raise

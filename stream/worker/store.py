@@ -1,0 +1,197 @@
+"""The customer table as a Faust table: its store, its changelog topic, its recovery.
+
+Registered under the URL scheme `columns://`. Faust names, creates and co-partitions the changelog,
+decides when to restore, and shows the table; the rows are written by `publisher`, a batch at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from time import monotonic
+from typing import Any, cast
+
+import faust
+from faust.stores.base import Store as StockStore
+from faust.tables.manager import TableManager as StockTableManager
+from faust.tables.recovery import Recovery as StockRecovery
+from faust.types import TP, AppT, EventT, TopicT
+from faust.types.tuples import Message
+from mode import Service
+
+from stream import changelog
+from stream.columns import RecordChunk
+from stream.worker.blocks import Blocks, CustomerView
+from stream.worker.log import log_event
+
+SCHEME = "columns"
+_IDLE_S = 0.5
+_PROGRESS_INTERVAL_S = 10.0
+
+
+class ChunkSchema(faust.Schema[Any, Any]):
+    """Passes chunks through: they are decoded as columns, not by a codec."""
+
+    def compile(self, app: AppT, **_options: Any) -> Callable[..., Awaitable[EventT[Any]]]:
+        """The function that Faust calls on every message."""
+
+        async def decode(message: Message, *, propagate: bool = False) -> EventT[Any]:
+            del propagate
+            return app.create_event(None, message.value, None, message)
+
+        return decode
+
+
+class Store(StockStore[Any, Any]):
+    """Faust's view of the blocks."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        processor = cast(Any, self.app).processor
+        self.blocks: Blocks = processor.blocks
+        self.plan = processor.plan
+        self.data = cast(Any, CustomerView(self.blocks, self.plan.describe))
+
+    def persisted_offset(self, tp: TP) -> int | None:
+        """Newest changelog record that is in the block; Faust restores from there."""
+        block = self.blocks.get(tp.partition)
+        return None if block is None else block.changelog_offset
+
+    def set_persisted_offset(self, tp: TP, offset: int) -> None:
+        """Blocks know their offset themselves."""
+
+    def apply_changelog_batch(
+        self, batch: Iterable[EventT[Any]], to_key: Callable[[Any], Any], to_value: Callable[[Any], Any]
+    ) -> None:
+        """Applies changelog chunks to the blocks."""
+        del to_key, to_value
+        for event in batch:
+            chunk = cast(RecordChunk, event.message.value)
+            block = self.blocks.block(chunk.partition)
+            changelog.apply_chunk(chunk, block.table, self.plan.offset_words, block.progress)
+            block.changelog_offset = chunk.next_offset - 1
+
+    async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
+        """Drops the blocks of partitions that belong to other workers now."""
+        self.blocks.keep_only({tp.partition for tp in active_tps | standby_tps})
+
+    def reset_state(self) -> None:
+        """Nothing lies on disk."""
+
+    async def backup_partition(self, *args: Any, **kwargs: Any) -> None:
+        """The changelog is the backup."""
+
+    def restore_backup(self, *args: Any, **kwargs: Any) -> None:
+        """The changelog is the backup."""
+
+
+class Table(faust.Table[Any, Any]):
+    """A Faust table whose rows live in the columns store."""
+
+    def _new_changelog_topic(self, **_options: Any) -> TopicT:
+        return self.app.topic(
+            self._changelog_topic_name(),
+            schema=ChunkSchema(key_type=bytes, value_type=bytes),
+            partitions=self.partitions,
+            compacting=True,
+            deleting=False,
+            acks=False,
+            internal=True,
+            config=self.extra_topic_configs,
+            maxsize=64,
+            allow_empty=True,
+        )
+
+
+class Recovery(StockRecovery):
+    """Restores by chunks, stops at the end offset, and never swallows an error."""
+
+    @Service.task
+    async def _slurp_changelogs(self) -> None:
+        queue = self.tables.changelog_queue
+        idle = 0
+        progress = _Progress(self)
+        while not self.should_stop:
+            self.signal_recovery_end.clear()
+            try:
+                event = await asyncio.wait_for(queue.get(), timeout=_IDLE_S)
+            except TimeoutError:
+                idle += 1
+                if idle >= 2:
+                    await self._skip_what_compaction_removed()
+            else:
+                idle = 0
+                self._apply(event)
+            progress.tell()
+            if self.in_recovery and not self.need_recovery():
+                self._set_recovery_ended()
+                progress.tell(done=True)
+                self.signal_recovery_end.set()
+
+    def _apply(self, event: EventT[Any]) -> None:
+        tp = event.message.tp
+        if tp in self.active_tps:
+            offsets = self.active_offsets
+        elif tp in self.standby_tps:
+            offsets = self.standby_offsets
+        else:
+            return  # fetched before the last rebalance: no longer ours
+        self.tp_to_table[tp].apply_changelog_batch([event])
+        offsets[tp] = event.message.offset
+
+    async def _skip_what_compaction_removed(self) -> None:
+        """The end of a log may hold no record: then the consumer's position tells that it is read."""
+        if not self.in_recovery:
+            return
+        for tp, highwater in self.active_highwaters.items():
+            position = await self.app.consumer.position(tp)
+            if position is not None and position > highwater:
+                self.active_offsets[tp] = max(highwater, self.active_offsets[tp] or 0)
+
+
+class _Progress:
+    """One log line every ten seconds of a restore, and one at its end."""
+
+    def __init__(self, recovery: Recovery) -> None:
+        self._recovery = recovery
+        self._began_s: float | None = None
+        self._told_s = 0.0
+        self._total = 0
+
+    def tell(self, *, done: bool = False) -> None:
+        recovery = self._recovery
+        if not recovery.in_recovery and not done:
+            self._began_s = None
+            return
+        now_s = monotonic()
+        remaining = max(0, recovery.active_remaining_total())
+        if self._began_s is None:
+            self._began_s = self._told_s = now_s
+            self._total = remaining
+        if not done and now_s - self._told_s < _PROGRESS_INTERVAL_S:
+            return
+        self._told_s = now_s
+        elapsed_s = now_s - self._began_s
+        rate = (self._total - remaining) / elapsed_s if elapsed_s > 0 else 0.0
+        log_event(
+            "restore",
+            done=done,
+            records=self._total - remaining,
+            remaining=remaining,
+            rows=cast(Any, recovery.app).processor.blocks.rows,
+            records_s=round(rate),
+            eta_s=None if done or rate <= 0 else round(remaining / rate, 1),
+            elapsed_s=round(elapsed_s, 2),
+        )
+
+
+class TableManager(StockTableManager):
+    """Faust's table manager with this recovery."""
+
+    @property
+    def recovery(self) -> StockRecovery:
+        """The recovery service."""
+        if self._recovery is None:
+            self._recovery = Recovery(self.app, self, beacon=self.beacon, loop=self.loop)
+        return self._recovery
+

@@ -1,0 +1,100 @@
+"""What the worker counts, and the summary line that says it.
+
+Counters and histograms are filled per chunk and read once an interval; the names are those of the
+line, and docs/operations.md says what to do when one moves.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from stream.columns import Int64s
+
+_BUCKETS_PER_DOUBLING = 8
+_BUCKETS = 40 * _BUCKETS_PER_DOUBLING  # 1 ms to 2**40 ms with nine percent between neighbours
+
+
+class Histogram:
+    """Counts of durations in buckets that grow by nine percent: constant memory, any range."""
+
+    def __init__(self) -> None:
+        self._count = np.zeros(_BUCKETS, np.int64)
+
+    def add_ms(self, durations_ms: Int64s | np.ndarray[Any, Any]) -> None:
+        """Adds durations in milliseconds; below one counts as one."""
+        log = np.log2(np.maximum(durations_ms, 1.0)) * _BUCKETS_PER_DOUBLING
+        index = np.minimum(log.astype(np.int64), _BUCKETS - 1)
+        self._count += np.bincount(index, minlength=_BUCKETS)
+
+    def quantile_ms(self, q: float) -> float | None:
+        """Upper edge of the bucket of the q-quantile, None when empty."""
+        total = int(self._count.sum())
+        if total == 0:
+            return None
+        rank = int(np.searchsorted(np.cumsum(self._count), q * total))
+        return round(float(2.0 ** ((rank + 1) / _BUCKETS_PER_DOUBLING)), 1)
+
+
+@dataclass(slots=True)
+class Window:
+    """What happened since the last summary line."""
+
+    records: int = 0
+    decisions: int = 0
+    chunks: int = 0
+    replayed: int = 0
+    late: int = 0
+    dropped_late: int = 0
+    silent: int = 0
+    rejects: Counter[str] = field(default_factory=Counter)
+    strategies: Counter[str] = field(default_factory=Counter)
+    changelog_rows: int = 0
+    changelog_bytes: int = 0
+    busy_s: float = 0.0
+    chunk_ms: Histogram = field(default_factory=Histogram)
+    ack_ms: Histogram = field(default_factory=Histogram)
+    end_to_end_ms: Histogram = field(default_factory=Histogram)
+
+    def summary(self, interval_s: float) -> dict[str, Any]:
+        """Fields of the summary line that follow from the window alone."""
+        return {
+            "win_s": round(interval_s, 1),
+            "events_s": round(self.records / interval_s),
+            "decisions_s": round(self.decisions / interval_s),
+            "chunks": self.chunks,
+            "chunk_ms_p50": self.chunk_ms.quantile_ms(0.5),
+            "chunk_ms_p99": self.chunk_ms.quantile_ms(0.99),
+            "ack_ms_p50": self.ack_ms.quantile_ms(0.5),
+            "ack_ms_p99": self.ack_ms.quantile_ms(0.99),
+            "e2e_ms_p50": self.end_to_end_ms.quantile_ms(0.5),
+            "e2e_ms_p99": self.end_to_end_ms.quantile_ms(0.99),
+            "work_ratio": round(self.busy_s / interval_s, 2),
+            "invalid": self.rejects.total(),
+            "invalid_by": dict(self.rejects) or None,
+            "late": self.late,
+            "dropped_late": self.dropped_late,
+            "replayed": self.replayed,
+            "silent": self.silent or None,
+            "strategies": dict(self.strategies.most_common(12)) or None,
+            "changelog_rows": self.changelog_rows,
+            "changelog_mb": round(self.changelog_bytes / 1e6, 1),
+        }
+
+
+@dataclass(slots=True)
+class Totals:
+    """What happened since the worker started."""
+
+    records: int = 0
+    decisions: int = 0
+    invalid: int = 0
+
+    def add(self, window: Window) -> None:
+        """Adds a finished window."""
+        self.records += window.records
+        self.decisions += window.decisions
+        self.invalid += window.rejects.total()

@@ -1,0 +1,95 @@
+"""What the tests share: one Kafka for the session, private ones to kill, topic names, Hypothesis.
+
+`OPPORTUNE_TEST_BOOTSTRAP` names a cluster to use for the session instead of an embedded broker.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
+from hypothesis import HealthCheck, settings
+
+from stream.broker import EmbeddedKafka
+
+# Numba compiles inside the first example, so neither one example nor its inputs have a deadline.
+settings.register_profile(
+    "default", max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile(
+    "ci", settings.get_profile("default"), max_examples=200, derandomize=True, print_blob=True
+)
+settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+FAST_START = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+"""Options of Java for brokers that live for seconds: half the work at the start."""
+
+
+@dataclass(frozen=True)
+class KafkaCluster:
+    """A running Kafka: the address is all that tests may rely on."""
+
+    bootstrap: str
+
+
+class CreateTopics(Protocol):
+    """See the fixture `create_topics`."""
+
+    def __call__(
+        self,
+        partitions: Mapping[str, int],
+        config: Mapping[str, str] | None = None,
+        bootstrap: str | None = None,
+    ) -> None: ...
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[KafkaCluster]:
+    """One Kafka for all tests: theirs to fill, not to stop."""
+    if bootstrap := os.environ.get("OPPORTUNE_TEST_BOOTSTRAP"):
+        yield KafkaCluster(bootstrap)
+        return
+    with EmbeddedKafka(jvm_flags=FAST_START) as broker:
+        yield KafkaCluster(broker.bootstrap)
+
+
+@pytest.fixture
+def own_kafka() -> Iterator[EmbeddedKafka]:
+    """A running broker that belongs to one test, which may kill it."""
+    with EmbeddedKafka(jvm_flags=FAST_START) as broker:
+        yield broker
+
+
+@pytest.fixture
+def topic_name() -> Callable[[str], str]:
+    """Makes topic and group names that no other test uses: `topic_name("events")`."""
+    return lambda base: f"{base}-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def create_topics(request: pytest.FixtureRequest) -> CreateTopics:
+    """Creates topics and returns when they exist: `create_topics({"events": 4}, {"k": "v"})`.
+
+    They are made on the Kafka of the session, or on the one whose `bootstrap` is given.
+    """
+
+    def create(
+        partitions: Mapping[str, int],
+        config: Mapping[str, str] | None = None,
+        bootstrap: str | None = None,
+    ) -> None:
+        address = bootstrap or request.getfixturevalue("kafka").bootstrap
+        admin = AdminClient({"bootstrap.servers": address})
+        topics = [
+            NewTopic(name, num_partitions=count, replication_factor=1, config=dict(config or {}))
+            for name, count in partitions.items()
+        ]
+        for created in admin.create_topics(topics, operation_timeout=20).values():
+            created.result(timeout=30)
+
+    return create

@@ -1,0 +1,108 @@
+"""Changelog records: there and back, in any order, and what is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stream import changelog
+from stream.columns import RecordChunk, Spans
+from stream.errors import StateError
+from stream.records import RecordReader, build_batches
+from stream.table import CustomerTable
+
+WORDS = 5
+OFFSETS = slice(2, 4)
+
+
+def spans(items: list[bytes | None]) -> Spans:
+    size = np.array([-1 if x is None else len(x) for x in items], np.int64)
+    start = np.concatenate([[0], np.cumsum(np.maximum(size, 0))[:-1]]).astype(np.int64)
+    return Spans(np.frombuffer(b"".join(x or b"" for x in items) or b"\0", np.uint8), start, size)
+
+
+def chunk(records: list[tuple[bytes, bytes | None]]) -> RecordChunk:
+    batches = build_batches(spans([k for k, _ in records]), spans([v for _, v in records]), 0)
+    data = b"".join(bytes(batch.seal(-1, -1, -1)) for batch in batches)
+    (only,) = RecordReader("log", 3, data, 0, 100_000)
+    return only
+
+
+def records_of(keys: Spans, values: Spans) -> list[tuple[bytes, bytes | None]]:
+    return [(keys[i] or b"", values[i]) for i in range(len(keys))]
+
+
+def filled(rows: dict[bytes, list[int]]) -> CustomerTable:
+    table = CustomerTable(WORDS)
+    numbers = table.rows_for(spans(list(rows)))
+    table.state.view(np.int64)[numbers] = list(rows.values())
+    return table
+
+
+def test_golden_bytes_of_a_row_and_of_the_marker() -> None:
+    table = filled({b"ann": [1, -2, 3, 0, 1 << 40]})
+    keys, values = changelog.encode_rows(table, np.array([0]))
+    assert keys[0] == b"ann"
+    assert values[0] == bytes.fromhex(
+        "01"
+        "0100000000000000" "feffffffffffffff" "0300000000000000"
+        "0000000000000000" "0000000000010000"
+    )  # fmt: skip
+    key, value = changelog.encode_marker({"events": 42}, [("events", 50)])
+    assert (key[0], value[0]) == (
+        b"\xffopportune-marker",
+        b'{"version":1,"covered":{"events":42},"order":[["events",50]]}',
+    )
+
+
+@given(st.dictionaries(st.binary(min_size=1, max_size=8), st.lists(st.integers(0, 9), min_size=5,
+       max_size=5), min_size=1, max_size=30))  # fmt: skip
+@settings(deadline=None, max_examples=50)
+def test_rows_come_back_as_they_were(rows: dict[bytes, list[int]]) -> None:
+    table = filled(rows)
+    sent = records_of(*changelog.encode_rows(table, np.arange(table.rows)))
+    sent += records_of(*changelog.encode_marker({"a": 7, "b": 9}))
+    restored, progress = CustomerTable(WORDS), changelog.Progress()
+    assert changelog.apply_chunk(chunk(sent), restored, OFFSETS, progress) == len(rows)
+    assert restored.state.tobytes() == table.state.tobytes()
+    assert progress.covered == {"a": 7, "b": 9}
+
+
+def test_the_row_that_has_seen_more_wins_in_either_order() -> None:
+    old = records_of(*changelog.encode_rows(filled({b"x": [5, 5, 3, 8, 5]}), np.array([0])))
+    new = records_of(*changelog.encode_rows(filled({b"x": [6, 6, 4, 8, 6]}), np.array([0])))
+    for order in (old + new, new + old):
+        table = CustomerTable(WORDS)
+        changelog.apply_chunk(chunk(order), table, OFFSETS, changelog.Progress())
+        assert table.state.view(np.int64)[0].tolist() == [6, 6, 4, 8, 6]
+
+
+def test_an_older_marker_does_not_turn_back_a_newer_one() -> None:
+    progress = changelog.Progress()
+    for covered, order in (({"a": 10}, [("a", 20)]), ({"a": 4}, [("a", 30)])):
+        sent = records_of(*changelog.encode_marker(covered, order))
+        changelog.apply_chunk(chunk(sent), CustomerTable(WORDS), OFFSETS, progress)
+    assert progress == changelog.Progress({"a": 10}, [("a", 20)])
+
+
+def test_a_tombstone_erases_the_customer() -> None:
+    table = filled({b"x": [1, 1, 1, 1, 1]})
+    changelog.apply_chunk(chunk([(b"x", None)]), table, OFFSETS, changelog.Progress())
+    assert not table.state.any()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        (b"x", b"\x01" + bytes(8 * WORDS - 1), "expected a row of 41 bytes, got 40 bytes"),
+        (b"x", b"\x02" + bytes(8 * WORDS), "expected row version 1"),
+        (changelog.MARKER_KEY, b"{", "expected a marker"),
+        (changelog.MARKER_KEY, b'{"version":2,"covered":{}}', "expected marker version 1, got 2"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_with_its_place(key: bytes, value: bytes, says: str) -> None:
+    with pytest.raises(StateError, match="log/3 offset 0") as caught:
+        changelog.apply_chunk(chunk([(key, value)]), CustomerTable(WORDS), OFFSETS, changelog.Progress())
+    assert says in str(caught.value)
