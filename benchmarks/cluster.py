@@ -7,6 +7,7 @@ Rules of this file
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +18,13 @@ from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 from benchmarks.errors import BenchmarkError
 
 _TIMEOUT_S = 30.0
+_POLL_S = 0.05
 _BATCH_RECORDS = 20_000
+_FILL_S = 0.1
+
+# Errors of requests are raised. What would be logged beside them is that the connection is lost when
+# the broker stops while a client is still open.
+_QUIET = {"log_level": 2}
 
 
 @dataclass(frozen=True)
@@ -34,7 +41,8 @@ class Cluster:
     _admin: AdminClient = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_admin", AdminClient({"bootstrap.servers": self.bootstrap}))
+        admin = AdminClient({"bootstrap.servers": self.bootstrap, **_QUIET})
+        object.__setattr__(self, "_admin", admin)
 
     def create(self, *topics: str) -> None:
         """Creates topics whose records carry the time of their append."""
@@ -42,6 +50,8 @@ class Cluster:
         new = [NewTopic(topic, self.partitions, 1, config=config) for topic in topics]
         for created in self._admin.create_topics(new, operation_timeout=_TIMEOUT_S).values():
             created.result(_TIMEOUT_S)
+        for topic in topics:
+            self._await_leaders(topic)
 
     def delete_all(self, prefix: str) -> None:
         """Deletes every topic whose name begins so: a job's own and those its worker made."""
@@ -72,9 +82,12 @@ class Cluster:
         unread = self.partitions
         try:
             consumer.assign(self._all_of(topic, offset=0))
+            heard_s = time.monotonic()
             while unread:
-                batch = consumer.consume(_BATCH_RECORDS, timeout=_TIMEOUT_S)
-                if not batch:
+                batch = consumer.consume(_BATCH_RECORDS, timeout=_FILL_S)
+                if batch:
+                    heard_s = time.monotonic()
+                elif time.monotonic() - heard_s > _TIMEOUT_S:
                     raise BenchmarkError(
                         f"expected the rest of {topic}, got nothing for {_TIMEOUT_S:g} s"
                     )
@@ -84,6 +97,20 @@ class Cluster:
                     yield records
         finally:
             consumer.close()
+
+    def _await_leaders(self, topic: str) -> None:
+        """A new topic is known before its partitions have leaders that answer."""
+        deadline_s = time.monotonic() + _TIMEOUT_S
+        while True:
+            self._admin.list_topics(topic, timeout=_TIMEOUT_S)  # else it keeps what it knew before
+            try:
+                self.records(topic)
+            except KafkaException:
+                if time.monotonic() > deadline_s:
+                    raise
+                time.sleep(_POLL_S)
+            else:
+                return
 
     def _offsets(self, topic: str, spec: OffsetSpec) -> list[Any]:
         asked = dict.fromkeys(self._all_of(topic), spec)
@@ -99,6 +126,7 @@ class Cluster:
 def _reading(bootstrap: str, group: str) -> dict[str, Any]:
     return {
         "bootstrap.servers": bootstrap,
+        **_QUIET,
         "group.id": group,
         "enable.auto.commit": False,
         "isolation.level": "read_committed",

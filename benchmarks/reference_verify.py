@@ -63,9 +63,7 @@ class Verdict:
         faults = (self.missing, self.duplicates, self.unknown,
                   self.wrong_partition, self.wrong_customer)  # fmt: skip
         return (
-            not any(faults)
-            and self.agree >= AGREE_MIN
-            and self.max_score_error <= SCORE_ERROR_MAX
+            not any(faults) and self.agree >= AGREE_MIN and self.max_score_error <= SCORE_ERROR_MAX
         )
 
 
@@ -129,9 +127,7 @@ def compare(events: Events, expected: Expected, decisions: Decisions) -> Verdict
         missing=len(events) - len(decided),
         duplicates=len(known) - len(decided),
         unknown=len(decisions) - len(known),
-        wrong_partition=int(
-            (decisions.partition[known] != events.partition[about[known]]).sum()
-        ),
+        wrong_partition=int((decisions.partition[known] != events.partition[about[known]]).sum()),
         wrong_customer=int(wrong_customer.sum()),
         max_score_error=float(error.max()) if len(error) else math.nan,
     )

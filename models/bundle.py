@@ -117,7 +117,7 @@ class Bundle:
         """
         created = fit.created.astimezone(UTC).replace(microsecond=0)
         pairs = {"inputs": golden.inputs, "outputs": golden.outputs}
-        files = {WEIGHTS: pack(weights), GOLDEN: pack(pairs), **fit.reports}
+        files = {**fit.reports, WEIGHTS: pack(weights), GOLDEN: pack(pairs)}
         arrays = {WEIGHTS: entries(weights), GOLDEN: entries(pairs)}
         draft = {
             "version": f"{created:%Y%m%dT%H%M%SZ}-00000000",

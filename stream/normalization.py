@@ -26,7 +26,7 @@ _P1, _P2, _P3, _P4, _P5, _P6, _P7 = (
     2.222219843214978396e-01, 1.818357216161805012e-01, 1.531383769920937332e-01,
     1.479819860511658591e-01,
 )  # fmt: skip
-_ONE, _SQRT_HALF = 0x3FF0000000000000, 0x3FE6A09E00000000  # upper bits of 1 and of sqrt(1/2)
+_SQRT_HALF = 0x3FE6A09E00000000  # upper bits of sqrt(1/2)
 _FRACTION = 0x000FFFFFFFFFFFFF
 
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -39,8 +39,8 @@ def log1p(x: float) -> float:
     With 1 + x = 2^k (1 + f) and sqrt(1/2) <= 1 + f < sqrt(2), it is k ln 2 + log(1 + f).
     """
     u = 1.0 + x
-    bits = np.float64(u).view(np.int64) + (_ONE - _SQRT_HALF)
-    k = (bits >> 52) - 1023
+    bits = np.float64(u).view(np.int64) - _SQRT_HALF
+    k = bits >> 52
     f: float = np.int64((bits & _FRACTION) + _SQRT_HALF).view(np.float64) - 1.0
     lost = (1.0 - (u - x) if x >= 1.0 else x - (u - 1.0)) / u  # by rounding 1 + x
     f = x if k == 0 else f

@@ -96,12 +96,6 @@ class ModelWatcher:
         scorer.check_golden()
         return scorer
 
-    def _warn(self, event: str, details: str) -> None:
-        line = f"{event} {details}"
-        if line != self._trouble:
-            self._trouble = line
-            logger.warning(line)
-
 
 def _log(level: int, event: str, **fields: object) -> None:
     """One line that reads well as text and keeps its fields for a structured formatter."""

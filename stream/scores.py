@@ -7,9 +7,9 @@ Rules of this file
 2. That holds because the network is compiled by XLA for one shape, a tile of `TILE_ROWS` rows, and
    always runs on a whole tile. TensorFlow's own matrix product and XLA's both change the last bits
    of a row when the number of rows changes.
-3. One network shape is compiled once a process; the weights are an argument, one vector because
-   every argument costs 8 us a call. So a new model of the same shape is ready at once, and old
-   ones leave nothing behind (XLA never frees what it compiled).
+3. One network shape is compiled once a process and the weights are an argument: a new model of the
+   same shape is ready in milliseconds and leaves nothing behind. (XLA keeps what it compiled, 0.7 MB
+   a model.) They are one vector because every argument costs some 10 us a call.
 """
 
 from __future__ import annotations

@@ -169,7 +169,6 @@ def flat(**fields: object) -> bytes:
     return json.dumps({"customer_id": "c", "type": "view", "timestamp": NOW_MS} | fields).encode()
 
 
-LONG = "é" * 257
 BAD: dict[str, list[bytes | None]] = {
     "null_value": [None],
     "oversize": [b'{"padding":"' + b"x" * (1 << 20) + b'"}'],
@@ -177,7 +176,7 @@ BAD: dict[str, list[bytes | None]] = {
     "bad_json": [b"", b"{", b'{"value":NaN}', b"[" * 100 + b"]" * 100, b'{"a":' + b"[" * 100_000],
     "not_object": [b"[]", b"17", b"null"],
     "missing_customer": [b'{"type":"view"}', flat(customer_id=None), flat(customer_id="")],
-    "customer_too_long": [flat(customer_id="x" * 513), flat(customer_id=LONG)],
+    "customer_too_long": [flat(customer_id="x" * 513), flat(customer_id="é" * 257)],
     "missing_type": [flat(type=None), flat(type="")],
     "bad_type": [
         flat(type=3), flat(customer_id=1.5), flat(customer_id=True), flat(event_id=[]),

@@ -274,9 +274,22 @@ def test_any_damage_to_any_file_is_refused(folder: Path, name: str, damage: str)
         path.unlink()
     else:
         flipped = data[:-2] + bytes([data[-2] ^ 1]) + data[-1:]
-        damaged = {"flipped": flipped, "truncated": data[: len(data) // 2], "longer": data + b"0", "empty": b""}
+        damaged = {
+            "flipped": flipped,
+            "truncated": data[: len(data) // 2],
+            "longer": data + b"0",
+            "empty": b"",
+        }
         path.write_bytes(damaged[damage])
     with pytest.raises(BundleError, match=name.replace(".", r"\.")):
+        Bundle.load(folder)
+
+
+def test_no_more_is_read_than_a_manifest_may_have(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.bundle.MANIFEST_BYTES_MAX", 100)
+    with pytest.raises(BundleError, match=r"manifest\.json: expected 100 bytes at most, got more"):
         Bundle.load(folder)
 
 

@@ -182,7 +182,7 @@ def test_malformed_json_is_refused(value: bytes) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        rb'{"a":"\ud800"}', rb'{"a":"\udc00\ud800"}', rb'{"a":"\ud800\u0041"}', rb'{"c":"\ud83d"}',
+        rb'{"a":"\ud800"}', rb'{"a":"\udc00\ud800"}', rb'{"a":"\ud800\u0041"}', rb'{"c":"\ud83d"}', rb'{"c":"\ud83d\ue000"}',
         rb'{"\u0061":1}', b"[]", b"1", b'"a"', b"null",
     ],
 )  # fmt: skip
@@ -227,6 +227,7 @@ def test_utf8_is_checked_as_python_checks_it() -> None:
 
 
 @given(st.text(st.characters(codec="utf-8"), max_size=20), st.booleans())
+@example("\U00010000\U000103ff\U0010fc00\U0010ffff", True)
 def test_escapes_are_resolved(text: str, everything: bool) -> None:
     body = json.dumps(text)[1:-1]
     if everything:
@@ -255,13 +256,14 @@ def test_records_that_are_not_eligible_are_not_read() -> None:
 
 
 def test_a_record_ends_where_it_ends() -> None:
-    data = np.frombuffer(b'{"a":12}', np.uint8)
+    data = np.frombuffer(b'{"a":[true,-1.5e1,"\\n\\u00e9\xe2\x82\xac"]}', np.uint8)
     ends = np.arange(len(data) + 1)
     found = scan(Spans(data, np.zeros_like(ends), ends), np.ones(len(ends), np.bool_), TRIE)
     assert found.ok.tolist() == [False] * len(data) + [True]
 
 
 @given(st.lists(st.text("ab.", max_size=5), max_size=40))
+@example(["a" * 17])  # shares its slot with "a"
 def test_the_trie_finds_each_path_and_no_other(paths: list[str]) -> None:
     trie, node_of = compile_trie(paths)
     assert set(node_of) == set(paths)

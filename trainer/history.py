@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from aiokafka.admin import AIOKafkaAdminClient
@@ -27,15 +27,7 @@ _POLL_MS = 500
 _STALLED_S = 60.0
 
 OnRecords = Callable[[int, int], None]
-"""Called with the records read so far and those there are in all."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Extent:
-    """The offsets of one partition that are read: first <= offset < end."""
-
-    first: int
-    end: int
+"""Called with the number of records read so far and of those there are in all."""
 
 
 def read_topics(
@@ -45,41 +37,137 @@ def read_topics(
 
     Args:
         bootstrap: Kafka address.
-        topics: Names of event topics.
+        topics: Names of the topics.
         on_records: Told of the progress.
 
     Raises:
         TrainingError: The broker cannot be reached, a topic is missing, or nothing came for a
             minute.
     """
-    report = on_records or (lambda _done, _total: None)
     with asyncio.Runner() as runner:
-        consumer = ChunkConsumer(
-            bootstrap_servers=bootstrap, group_id=None, enable_auto_commit=False
-        )
+        reader = _Reader(bootstrap)
         try:
-            try:
-                extents = runner.run(_open(consumer, bootstrap, topics))
-            except KafkaError as exc:
-                raise TrainingError(
-                    f"expected a Kafka broker at {bootstrap}, got: {exc}. Start it, or set "
-                    "--bootstrap or OPPORTUNE_BOOTSTRAP"
-                ) from exc
-            total = sum(extent.end - extent.first for extent in extents.values())
-            left = dict(extents)
-            heard_s = time.monotonic()
-            while left:
-                before = len(left), _done(extents, left)
-                for chunk in runner.run(_poll(consumer, left)):
-                    heard_s = time.monotonic()
-                    yield chunk
-                if (len(left), _done(extents, left)) != before:
-                    heard_s = time.monotonic()
-                report(_done(extents, left), total)
-                if time.monotonic() - heard_s > _STALLED_S:
-                    raise TrainingError(
-                        f"expected the rest of {_names(left)} from {bootstrap}, got nothing for "
-                        f"{_STALLED_S:g} s. Look at the broker's log"
-                    )
+            runner.run(reader.open(topics))
+            while reader.left:
+                yield from runner.run(reader.poll())
+                if on_records is not None:
+                    on_records(reader.total - reader.remaining, reader.total)
+        except KafkaError as exc:
+            raise TrainingError(
+                f"expected a Kafka broker at {bootstrap}, got {type(exc).__name__}: {exc}. Start "
+                "it, or name it with --bootstrap or OPPORTUNE_BOOTSTRAP"
+            ) from exc
         finally:
-            runner.run(consumer.stop())
+            runner.run(reader.close())
+
+
+class _Reader:
+    """A consumer of whole partitions, and what it has still to read.
+
+    Attributes:
+        total: Offsets between beginning and end of all partitions.
+        left: The partitions that are not read to their end, with that end.
+    """
+
+    def __init__(self, bootstrap: str) -> None:
+        self.total = 0
+        self.left: dict[TopicPartition, int] = {}
+        self._bootstrap = bootstrap
+        self._position: dict[TopicPartition, int] = {}
+        self._heard_s = time.monotonic()
+        self._consumer: ChunkConsumer | None = None
+
+    @property
+    def remaining(self) -> int:
+        """Offsets still to read."""
+        return sum(end - self._position[tp] for tp, end in self.left.items())
+
+    async def open(self, topics: Sequence[str]) -> None:
+        """Connects and fixes what will be read."""
+        partitions = await self._partitions(topics)
+        self._consumer = ChunkConsumer(
+            bootstrap_servers=self._bootstrap, group_id=None, enable_auto_commit=False
+        )
+        await self._consumer.start()
+        self._consumer.assign(partitions)
+        self._position = await self._consumer.beginning_offsets(partitions)
+        ends = await self._consumer.end_offsets(partitions)
+        self.left = {tp: end for tp, end in ends.items() if end > self._position[tp]}
+        self.total = self.remaining
+        self._consumer.pause(*(tp for tp in partitions if tp not in self.left))
+        for tp in self.left:
+            self._consumer.seek(tp, self._position[tp])
+
+    async def poll(self) -> list[RecordChunk]:
+        """The chunks that have come, cut off at the end of their partition."""
+        assert self._consumer is not None, "opened first"
+        fetched = await self._consumer.getmany(timeout_ms=_POLL_MS)
+        chunks = [
+            _before(chunk, self.left[tp])
+            for tp, fresh in fetched.items()
+            if tp in self.left
+            for chunk in fresh
+        ]
+        remaining = self.remaining
+        for tp, end in list(self.left.items()):
+            # The position goes on over records that compaction or an aborted transaction removed.
+            self._position[tp] = min(await self._consumer.position(tp), end)
+            if self._position[tp] == end:
+                del self.left[tp]
+                self._consumer.pause(tp)
+        self._expect_progress(made=self.remaining < remaining)
+        return chunks
+
+    async def close(self) -> None:
+        """Disconnects."""
+        if self._consumer is not None:
+            await self._consumer.stop()
+
+    async def _partitions(self, topics: Sequence[str]) -> list[TopicPartition]:
+        admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap)
+        try:
+            await admin.start()
+            described = await admin.describe_topics(list(topics))
+        finally:
+            await admin.close()
+        missing = [topic["topic"] for topic in described if topic["error_code"] != 0]
+        if missing:
+            raise TrainingError(
+                f"expected the topics {list(topics)} at {self._bootstrap}, missing: {missing}. "
+                "Correct topics.events of the campaign file, or name another broker"
+            )
+        return [
+            TopicPartition(topic["topic"], partition["partition"])
+            for topic in described
+            for partition in topic["partitions"]
+        ]
+
+    def _expect_progress(self, *, made: bool) -> None:
+        now_s = time.monotonic()
+        if made:
+            self._heard_s = now_s
+        elif now_s - self._heard_s > _STALLED_S:
+            names = ", ".join(sorted(f"{tp.topic}/{tp.partition}" for tp in self.left))
+            raise TrainingError(
+                f"expected the rest of {names} from {self._bootstrap}, got nothing for "
+                f"{_STALLED_S:g} s. Look at the log of the broker"
+            )
+
+
+def _before(chunk: RecordChunk, end: int) -> RecordChunk:
+    """The records of a chunk with offsets below `end`."""
+    n = int(np.searchsorted(chunk.offset, end))
+    if n == len(chunk):
+        return chunk
+    return replace(
+        chunk,
+        offset=chunk.offset[:n],
+        timestamp_ms=chunk.timestamp_ms[:n],
+        key=_first(chunk.key, n),
+        value=_first(chunk.value, n),
+        next_offset=end,
+    )
+
+
+def _first(spans: Spans, n: int) -> Spans:
+    return Spans(spans.data, spans.start[:n], spans.size[:n])

@@ -12,12 +12,11 @@ import signal
 from pathlib import Path
 
 import click
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import for_code
 
 from stream.broker.errors import BrokerError
 from stream.broker.kafka import EmbeddedKafka
 from stream.broker.lock import KAFKA_VERSION
+from stream.broker.topics import create_topics
 
 
 class TopicType(click.ParamType):
@@ -74,7 +73,8 @@ def broker(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with EmbeddedKafka(data_dir, port, heap_mib) as kafka:
-            asyncio.run(_create_topics(kafka.bootstrap, dict(topics)))
+            if topics:
+                asyncio.run(create_topics(kafka.bootstrap, dict(topics)))
             click.echo(kafka.bootstrap)
             kept = "until it stops" if data_dir is None else "for the next start"
             click.echo(
@@ -88,28 +88,3 @@ def broker(
                 click.echo("Stopping Kafka.", err=True)
     except BrokerError as error:
         raise click.ClickException(str(error)) from error
-
-
-async def _create_topics(bootstrap: str, partitions: dict[str, int]) -> None:
-    """Creates the topics that are not there; one that is there must have that many partitions."""
-    if not partitions:
-        return
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    try:
-        await admin.start()
-        found = await admin.describe_topics()
-        present = {topic["topic"]: len(topic["partitions"]) for topic in found}
-        for name, count in partitions.items():
-            if present.get(name, count) != count:
-                raise BrokerError(
-                    f"Topic {name} has {present[name]} partitions in this data folder, not {count}."
-                    " Ask for that number, or choose another folder."
-                )
-        absent = [NewTopic(name, n, 1) for name, n in partitions.items() if name not in present]
-        answer = await admin.create_topics(absent)
-        for name, code, message in answer.topic_errors:
-            if code:
-                reason = f"{for_code(code).__name__}, {message}"
-                raise BrokerError(f"Topic {name} was not created: {reason}")
-    finally:
-        await admin.close()

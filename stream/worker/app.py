@@ -94,7 +94,7 @@ class OpportuneApp(faust.App):
         if scorer is None:
             return False
         policy = Policy(self.campaign, scorer.head, scorer.strategies)
-        self.processor.deployment = Deployment(scorer, policy)
+        await self.processor.deploy(Deployment(scorer, policy))
         return True
 
     async def _wait_for_model(self) -> None:

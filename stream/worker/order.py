@@ -32,6 +32,20 @@ class Run(NamedTuple):
     end: int
 
 
+class Turn(NamedTuple):
+    """A chunk whose turn it is.
+
+    Attributes:
+        chunk: The chunk, or a part of one.
+        message: What it came with; None when more of the same chunk is to come.
+        planned: It belongs to a run that an earlier worker announced.
+    """
+
+    chunk: RecordChunk
+    message: Any
+    planned: bool
+
+
 class Announcer:
     """The runs of one partition since its last checkpoint.
 
@@ -88,14 +102,13 @@ class Replay:
         """Nothing is held back any more."""
         return not self._runs and not any(self._waiting.values())
 
-    def offer(self, chunk: RecordChunk, message: Any) -> list[tuple[RecordChunk, Any]]:
+    def offer(self, chunk: RecordChunk, message: Any) -> list[Turn]:
         """Takes the next chunk of a topic; gives the chunks whose turn it is.
 
-        A chunk that reaches past the end of a run is cut in two. Its message comes with the last
-        part, the others have None.
+        A chunk that reaches past the end of a run is cut in two.
         """
         self._waiting.setdefault(chunk.topic, deque()).append((chunk, message))
-        ready: list[tuple[RecordChunk, Any]] = []
+        ready: list[Turn] = []
         while self._runs:
             topic, end = self._runs[0]
             queue = self._waiting.get(topic, deque())
@@ -107,20 +120,18 @@ class Replay:
             else:
                 ready.append(self._take(topic, end, queue))
         for queue in self._waiting.values():
-            ready.extend(queue)
+            ready.extend(Turn(*waiting, planned=False) for waiting in queue)
             queue.clear()
         return ready
 
-    def _take(
-        self, topic: str, end: int, queue: deque[tuple[RecordChunk, Any]]
-    ) -> tuple[RecordChunk, Any]:
+    def _take(self, topic: str, end: int, queue: deque[tuple[RecordChunk, Any]]) -> Turn:
         chunk, message = queue.popleft()
         if chunk.offset[-1] >= end:
             chunk, rest = split(chunk, end)
             queue.appendleft((rest, message))
             message = None
         self._position[topic] = chunk.next_offset
-        return chunk, message
+        return Turn(chunk, message, planned=True)
 
 
 def split(chunk: RecordChunk, offset: int) -> tuple[RecordChunk, RecordChunk]:

@@ -23,6 +23,7 @@ from stream.features import FeaturePlan
 from stream.kernel import DROPPED_LATE, LATE, REPLAYED
 from stream.pipeline import Deployment, Pipeline, Step
 from stream.records import RecordBatch, build_batches
+from stream.warmup import warm_up
 from stream.worker.blocks import Block, Blocks
 from stream.worker.log import log_event
 from stream.worker.publisher import Lane, Outgoing
@@ -81,6 +82,12 @@ class Processor:
         self._lock = asyncio.Lock()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="compute")
 
+    async def deploy(self, deployment: Deployment) -> None:
+        """Puts a model in force, from the next chunk on."""
+        if self.deployment is None:
+            await self._compute(warm_up, self._pipeline, deployment)
+        self.deployment = deployment
+
     def begin(
         self, partition: int, committed: Mapping[str, int | None], ends: Mapping[str, int]
     ) -> Mapping[str, int]:
@@ -106,10 +113,9 @@ class Processor:
             if not self.takes(message.generation_id):
                 return  # its partition is read again from where it was covered
             block = self.blocks.block(chunk.partition)
-            replaying = not block.replay.done
-            for part, owner in block.replay.offer(chunk, message):
-                announcement = None if replaying else self._announce(block, part)
-                await self._take(block, part, owner, announcement)
+            for turn in block.replay.offer(chunk, message):
+                announcement = None if turn.planned else self._announce(block, turn.chunk)
+                await self._take(block, turn.chunk, turn.message, announcement)
 
     def _announce(self, block: Block, chunk: RecordChunk) -> list[RecordBatch] | None:
         """The marker that must be durable before this chunk's results leave, if any."""

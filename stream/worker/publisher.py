@@ -77,7 +77,8 @@ class Lane:
         """Returns when everything published so far is acknowledged by the broker."""
         barrier = _Barrier()
         await self._queue.put(barrier)
-        await asyncio.gather(*await barrier.reached)
+        # Shielded: who gives up waiting does not call off what is on its way.
+        await asyncio.shield(asyncio.gather(*await barrier.reached))
 
     async def write(self, topic: str, batches: list[RecordBatch]) -> int:
         """Sends changelog batches in order; the offset of the last record once all are durable."""

@@ -1,0 +1,236 @@
+"""`python -m benchmarks`: the command line of the benchmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from benchmarks.bench import Bench, open_bench
+from benchmarks.contestants import naive, opportune
+from benchmarks.errors import BenchmarkError
+from benchmarks.latency import Pace, measure_latency
+from benchmarks.reference_read import Form
+from benchmarks.report import (
+    ReferenceResult,
+    latency_json,
+    reference_json,
+    restore_json,
+    write_json,
+)
+from benchmarks.restore import measure_restore
+from benchmarks.tables import print_latency, print_reference, print_restore
+from benchmarks.throughput import Pair, Throughput, measure_pair, run_once
+
+_SMALL_SHARE = 5
+"""The smaller run of our worker has a fifth of the events."""
+_NAIVE_SMALL_SHARE = 4
+_PACE = Pace(rate=5_000, warm_up_s=3, seconds=5)
+
+_Command = Callable[..., None]
+
+
+def _customers(default: int) -> Callable[[_Command], _Command]:
+    return click.option(
+        "--customers",
+        type=click.IntRange(20),
+        default=default,
+        show_default=True,
+        help="Customers of the input.",
+    )
+
+
+_partitions = click.option(
+    "--partitions",
+    type=click.IntRange(1, 64),
+    default=4,
+    show_default=True,
+    help="Partitions of every topic.",
+)
+_json = click.option(
+    "--json",
+    "json_file",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="Write the result, the machine and the versions to this file as JSON.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Measure the real worker against a real Kafka, which is started and stopped for it.
+
+    Every decision is recomputed in float64 from the input; the exit code is 1 when one is missing,
+    repeated, in the wrong partition or wrong, or when there was nothing to measure. Results go to
+    standard output, progress to standard error. Close what else runs on the machine first.
+    """
+
+
+@main.command()
+@click.option(
+    "--events",
+    type=click.IntRange(1_000),
+    default=1_000_000,
+    show_default=True,
+    help="Events of the larger run; the smaller one has a fifth.",
+)
+@_customers(20_000)
+@_partitions
+@click.option(
+    "--rounds",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Pairs of runs of each contestant, in turn; the figures are medians.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["flat", "cloudevents"]),
+    default="flat",
+    show_default=True,
+    help="Form of the decisions that the headline is about; the baseline always writes flat ones.",
+)
+@click.option(
+    "--naive-events",
+    type=click.IntRange(1_000),
+    default=40_000,
+    show_default=True,
+    help="Events of the larger run of the baseline; the smaller one has a quarter.",
+)
+@click.option("--skip-naive", is_flag=True, help="Leave the baseline out.")
+@click.option(
+    "--skip-cloudevents",
+    is_flag=True,
+    help="With --format flat: leave out the extra runs in the CloudEvents form.",
+)
+@_json
+def reference(
+    events: int,
+    customers: int,
+    partitions: int,
+    rounds: int,
+    form: Form,
+    naive_events: int,
+    skip_naive: bool,
+    skip_cloudevents: bool,
+    json_file: Path | None,
+) -> None:
+    """Decisions a second, beside a naive Faust worker.
+
+    The job: six event types, 36 features of each customer, Dense 32 relu, Dense 10 softmax, one
+    decision for every event, the state durable every second. The rate is marginal: two runs of
+    different size, the difference in events over the difference in time from process start to the
+    last decision. A run before it, not counted, fills the caches.
+    """
+    sizes = (events // _SMALL_SHARE, events)
+    naive_sizes = (naive_events // _NAIVE_SMALL_SHARE, naive_events)
+    pairs: list[Pair] = []
+    naive_pairs: list[Pair] = []
+    cloudevents_pairs: list[Pair] = []
+    with open_bench(partitions, customers) as bench:
+        run_once(bench, "warm-up", opportune(form), form, sizes[0])
+        for _ in range(rounds):
+            pairs.append(measure_pair(bench, "opportune", opportune(form), form, sizes))
+            if not skip_naive:
+                naive_pairs.append(measure_pair(bench, "naive", naive, "flat", naive_sizes))
+            if form == "flat" and not skip_cloudevents:
+                cloudevents_pairs.append(_cloudevents_pair(bench, sizes))
+        latency = measure_latency(bench, opportune(form), form, _PACE)
+    result = ReferenceResult(
+        events=events,
+        customers=customers,
+        partitions=partitions,
+        form=form,
+        opportune=Throughput(tuple(pairs)),
+        latency=latency,
+        pace_rate=_PACE.rate,
+        naive=Throughput(tuple(naive_pairs)) if naive_pairs else None,
+        cloudevents=Throughput(tuple(cloudevents_pairs)) if cloudevents_pairs else None,
+    )
+    print_reference(result)
+    _finish(reference_json(result), json_file, result.clean)
+    if not result.measured:
+        raise BenchmarkError(
+            "expected the larger run to take longer than the smaller one, start-up varied by more "
+            "than that. Measure more events, or on a machine that has nothing else to do"
+        )
+
+
+@main.command()
+@click.option(
+    "--rate",
+    type=click.IntRange(1),
+    default=5_000,
+    show_default=True,
+    help="Events a second.",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(1),
+    default=30.0,
+    show_default=True,
+    help="How long to measure.",
+)
+@click.option(
+    "--warm-up",
+    "warm_up_s",
+    type=click.FloatRange(0),
+    default=5.0,
+    show_default=True,
+    help="Seconds at the same rate before it, which are not counted.",
+)
+@_customers(20_000)
+@_partitions
+@_json
+def latency(
+    rate: int,
+    seconds: float,
+    warm_up_s: float,
+    customers: int,
+    partitions: int,
+    json_file: Path | None,
+) -> None:
+    """Time from the append of an event to the append of its decision, at a steady rate.
+
+    Both times are the broker's. The events come from a producer in a process of its own.
+    """
+    with open_bench(partitions, customers) as bench:
+        found = measure_latency(bench, opportune("flat"), "flat", Pace(rate, warm_up_s, seconds))
+    print_latency(found, rate)
+    _finish(latency_json(found, rate, customers), json_file, not found.missing)
+
+
+@main.command()
+@_customers(100_000)
+@_partitions
+@click.option("--crash", is_flag=True, help="Kill the first worker instead of stopping it.")
+@_json
+def restore(customers: int, partitions: int, crash: bool, json_file: Path | None) -> None:
+    """Time of a restart with the state of so many customers.
+
+    A worker fills its changelog with one event of every customer. Then it is stopped and started
+    again: how long the restore takes, what a customer takes in memory, and whether it goes on
+    exactly where it was. After a kill the group waits for the session of the dead worker to end.
+    """
+    with open_bench(partitions, customers) as bench:
+        found = measure_restore(bench, crash=crash)
+    print_restore(found)
+    _finish(restore_json(found), json_file, found.clean)
+
+
+def _cloudevents_pair(bench: Bench, sizes: tuple[int, int]) -> Pair:
+    return measure_pair(bench, "cloudevents", opportune("cloudevents"), "cloudevents", sizes)
+
+
+def _finish(data: Mapping[str, Any], json_file: Path | None, clean: bool) -> None:
+    """Writes the file, and ends with exit code 1 when the referee objects."""
+    if json_file is not None:
+        write_json(json_file, data)
+    if not clean:
+        raise BenchmarkError("the decisions are not those that the job asks for, see above")
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m benchmarks")

@@ -1,0 +1,129 @@
+"""How late a decision is: events at a steady pace, and for each the time until its decision.
+
+Latency is the append time of the decision less the append time of its event, both by the broker's
+clock: everything between two brokers' ends, and no client's delay in it.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+import pandas as pd
+from confluent_kafka import Producer
+
+from benchmarks.bench import Bench
+from benchmarks.contestants import Job, Start
+from benchmarks.reference_input import generate
+from benchmarks.reference_read import Decisions, Events, Form, read_decisions, read_events
+
+_TICK_S = 0.001
+_FLUSH_S = 30.0
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Events at a steady rate.
+
+    Attributes:
+        rate: Events a second.
+        warm_up_s: What comes before and is not measured, seconds.
+        seconds: What is measured.
+    """
+
+    rate: int
+    warm_up_s: float
+    seconds: float
+
+    @property
+    def events(self) -> int:
+        """Events of the whole, with those of the warm-up."""
+        return round(self.rate * (self.warm_up_s + self.seconds))
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Latencies in milliseconds of the events after the warm-up.
+
+    Attributes:
+        events: Number of measured events.
+        missing: Events without a decision, of the whole.
+        rate_kept: Events a second that the producer really appended while it was measured.
+    """
+
+    events: int
+    missing: int
+    rate_kept: float
+    p50_ms: float
+    p90_ms: float
+    p99_ms: float
+    p999_ms: float
+    max_ms: float
+
+
+def measure_latency(bench: Bench, start: Start, form: Form, pace: Pace) -> Latency:
+    """Starts a worker, sends events to it at a pace and reads the times back."""
+    with bench.job() as job:
+        with start(job) as worker:
+            with bench.steps.step("latency: starting the worker"):
+                worker.wait_for_line("begin", bench.cluster.partitions)
+            with bench.steps.step(f"latency: {pace.rate:,} events a second", pace.events):
+                _send(job, pace, bench.customers)
+                worker.wait_until(lambda: bench.cluster.records(job.decisions), pace.events)
+            worker.stop()
+        with bench.steps.step("latency: reading"):
+            events = read_events(bench.cluster, job.events)
+            decisions = read_decisions(bench.cluster, job.decisions, form)
+    return latency_of(events, decisions, pace.warm_up_s)
+
+
+def latency_of(events: Events, decisions: Decisions, warm_up_s: float) -> Latency:
+    """Joins decisions to their events by id; the first decision about an event counts."""
+    about = pd.Index(events.id).get_indexer(decisions.event)
+    decided_ms = np.full(len(events), np.iinfo(np.int64).max)
+    np.minimum.at(decided_ms, about[about >= 0], decisions.append_ms[about >= 0])
+    has_decision = decided_ms < np.iinfo(np.int64).max
+    measured = events.append_ms >= events.append_ms.min() + 1000 * warm_up_s
+    sent_ms = events.append_ms[measured]
+    late_ms = (decided_ms - events.append_ms)[measured & has_decision]
+    quantiles = np.quantile(late_ms, [0.5, 0.9, 0.99, 0.999, 1.0])
+    return Latency(
+        int(measured.sum()),
+        int((~has_decision).sum()),
+        1000 * len(sent_ms) / max(int(np.ptp(sent_ms)), 1),
+        *quantiles.tolist(),
+    )
+
+
+def _send(job: Job, pace: Pace, customers: int) -> None:
+    """Runs the producer in a process of its own: nothing else takes its interpreter lock."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        arguments = job.cluster.bootstrap, job.events, pace.events, customers, pace.rate
+        pool.submit(_produce_at_pace, *arguments).result()
+
+
+def _produce_at_pace(bootstrap: str, topic: str, events: int, customers: int, rate: int) -> None:
+    """Appends the events of the reference job, each when it is due."""
+    records = generate(events, customers).records()
+    producer = Producer(
+        {
+            "bootstrap.servers": bootstrap,
+            "acks": 1,
+            "linger.ms": 1,
+            "partitioner": "murmur2_random",
+        }
+    )
+    began_s = time.perf_counter()
+    sent = 0
+    while sent < events:
+        due = min(events, int((time.perf_counter() - began_s) * rate))
+        for key, value in islice(records, due - sent):
+            producer.produce(topic, value, key)
+        sent = due
+        producer.poll(0)
+        time.sleep(_TICK_S)
+    producer.flush(_FLUSH_S)

@@ -1,0 +1,174 @@
+"""Decisions a second on a topic that was filled beforehand.
+
+The figure is the *marginal* rate: one run with N1 events and one with N2, and between them
+(N2 - N1) / (T2 - T1), T from the start of the process to the append of the last decision. Start-up,
+warm-up and output that is held back cancel out. The *span* rate, N / (last - first decision), is
+given beside it: it flatters a system that holds its output back.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+
+from benchmarks.bench import Bench
+from benchmarks.contestants import Job, Start
+from benchmarks.reference_input import generate, load
+from benchmarks.reference_model import ReferenceModel
+from benchmarks.reference_read import Form, read_decisions, read_events
+from benchmarks.reference_verify import Verdict, compare, decide
+from benchmarks.worker_process import Usage
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a contestant.
+
+    Attributes:
+        events: Events on the topic.
+        to_last_s: From the start of the process to the append of the last decision.
+        span_s: From the append of the first decision to that of the last.
+        usage: What its process tree took until the last decision.
+        verdict: What the referee says of its decisions.
+    """
+
+    events: int
+    to_last_s: float
+    span_s: float
+    usage: Usage
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two runs that differ in the number of events, the smaller first."""
+
+    runs: tuple[Run, Run]
+
+    @property
+    def per_second(self) -> float:
+        """Marginal decisions a second; NaN when start-up varied by more than the work took."""
+        return self._marginal([run.to_last_s for run in self.runs])
+
+    @property
+    def per_second_from_first(self) -> float:
+        """The same from the append of the first decision on: start-up has no part in it."""
+        return self._marginal([run.span_s for run in self.runs])
+
+    @property
+    def cpu_s_per_million(self) -> float:
+        """Marginal CPU seconds of the process tree for a million events."""
+        small, large = self.runs
+        return (large.usage.cpu_s - small.usage.cpu_s) / (large.events - small.events) * 1e6
+
+    def _marginal(self, seconds: list[float]) -> float:
+        small, large = self.runs
+        took_s = seconds[1] - seconds[0]
+        return (large.events - small.events) / took_s if took_s > 0 else math.nan
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """The pairs of one contestant; figures are medians over them, faults are added up."""
+
+    pairs: tuple[Pair, ...]
+
+    @property
+    def runs(self) -> list[Run]:
+        """Every run."""
+        return [run for pair in self.pairs for run in pair.runs]
+
+    @property
+    def per_second(self) -> float:
+        """Marginal decisions a second; NaN when a pair has none."""
+        return median(pair.per_second for pair in self.pairs)
+
+    @property
+    def per_second_from_first(self) -> float:
+        """Marginal decisions a second, from the first decision on."""
+        return median(pair.per_second_from_first for pair in self.pairs)
+
+    @property
+    def span_per_second(self) -> float:
+        """Span rate of the larger runs."""
+        return median(run.events / run.span_s for _, run in (pair.runs for pair in self.pairs))
+
+    @property
+    def cpu_s_per_million(self) -> float:
+        """Marginal CPU seconds for a million events."""
+        return median(pair.cpu_s_per_million for pair in self.pairs)
+
+    @property
+    def peak_rss_mib(self) -> float:
+        """Largest resident memory of any run."""
+        return max(run.usage.peak_rss_bytes for run in self.runs) / (1 << 20)
+
+    @property
+    def clean(self) -> bool:
+        """Whether the referee found nothing in any run."""
+        return all(run.verdict.clean for run in self.runs)
+
+    def faults(self, kind: str) -> int:
+        """Faults of one kind, such as "missing", over all runs."""
+        return sum(getattr(run.verdict, kind) for run in self.runs)
+
+    @property
+    def max_score_error(self) -> float:
+        """Largest error of a score in any run."""
+        return max(run.verdict.max_score_error for run in self.runs)
+
+    @property
+    def agree(self) -> float:
+        """Agreement of the run that agrees least."""
+        return min(run.verdict.agree for run in self.runs)
+
+
+def measure_pair(bench: Bench, name: str, start: Start, form: Form, sizes: tuple[int, int]) -> Pair:
+    """Two runs of a contestant, one after the other."""
+    small, large = (run_once(bench, name, start, form, events) for events in sizes)
+    return Pair((small, large))
+
+
+def run_once(bench: Bench, name: str, start: Start, form: Form, events: int) -> Run:
+    """Fills a topic, lets the contestant decide, and has the decisions checked."""
+    with bench.job() as job:
+        with bench.steps.step(f"{name}: loading", events) as advance:
+            load(bench.cluster, job.events, generate(events, bench.customers), advance)
+        with bench.steps.step(f"{name}: deciding", events) as advance:
+            start_ms, usage = _decide(job, start, events, advance)
+        with bench.steps.step(f"{name}: verifying"):
+            return _judge(job, form, start_ms, usage)
+
+
+def _decide(
+    job: Job, start: Start, events: int, advance: Callable[[int], object]
+) -> tuple[int, Usage]:
+    seen = 0
+
+    def decided() -> int:
+        nonlocal seen
+        now = job.cluster.records(job.decisions)
+        advance(now - seen)
+        seen = now
+        return now
+
+    with start(job) as worker:
+        worker.wait_until(decided, events)
+        usage = worker.usage()
+        worker.stop()
+        return worker.start_ms, usage
+
+
+def _judge(job: Job, form: Form, start_ms: int, usage: Usage) -> Run:
+    events = read_events(job.cluster, job.events)
+    decisions = read_decisions(job.cluster, job.decisions, form)
+    first_ms, last_ms = int(decisions.append_ms.min()), int(decisions.append_ms.max())
+    return Run(
+        events=len(events),
+        to_last_s=(last_ms - start_ms) / 1000,
+        span_s=max(last_ms - first_ms, 1) / 1000,
+        usage=usage,
+        verdict=compare(events, decide(events, ReferenceModel.load()), decisions),
+    )

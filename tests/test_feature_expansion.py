@@ -1,0 +1,265 @@
+"""What a campaign file's features compile to, and how wrong ones are refused."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.contract import FeatureContract
+from stream import kernel
+from stream.campaign import parse
+from stream.conditions import COMPARISONS
+from stream.errors import CampaignError
+from stream.features import FeaturePlan, compile_features
+
+DOCS = Path(__file__).resolve().parents[1] / "docs" / "features.md"
+COUNT = """
+[[features]]
+op = "count"
+events = ["purchase"]
+half_lives = ["30d"]
+"""
+
+
+def compiled(features: str, eligible: str = "", rest: str = "") -> FeaturePlan:
+    return compile_features(
+        parse(
+            f'app = "test"\ntopics.events = ["one", "two"]\n{rest}\n'
+            f'strategies = [{{id = "s"}}, {{id = "t", eligible = [{eligible}]}}]\n{features}'
+        )
+    )
+
+
+def entry(op: str, fields: str = "") -> str:
+    return f'[[features]]\nop = "{op}"\n{fields}\n'
+
+
+@pytest.mark.parametrize(
+    ("op", "fields", "names"),
+    [
+        ("count", 'half_lives = ["1h"]', "any_count_1h"),
+        (
+            "count",
+            'events = ["Order Completed", "*"]\nhalf_lives = ["1h", "7d"]',
+            "order_completed_count_1h order_completed_count_7d any_count_1h any_count_7d",
+        ),
+        ("count", 'events = ["a", "b"]\nname = "seen"\nhalf_lives = ["1h"]', "seen"),
+        ("count", 'name = "seen"\nhalf_lives = ["1h", "2h"]', "seen_1h seen_2h"),
+        ("sum", 'events = ["buy"]\nproperty = "p.v"\nhalf_lives = ["1h"]', "buy_sum_1h"),
+        ("recency", 'events = ["buy", "E-mail  Opened!"]', "buy_recency e_mail_opened_recency"),
+        ("recency", 'events = ["buy", "view"]\nname = "seen"', "seen"),
+        ("tenure", "", "tenure"),
+        ("window_count", 'events = ["buy"]\nwindow = "30d"', "buy_count_30d"),
+        ("window_sum", 'events = ["*"]\nproperty = "v"\nwindow = "6h"\ntile = "1h"', "any_sum_6h"),
+        ("window_count", 'name = "bought"\nwindow = "30d"', "bought"),
+        ("last", 'property = "traits.Loyalty Points"', "loyalty_points_last"),
+        ("last", 'events = ["a", "b"]\nproperty = "v"', "v_last"),
+        (
+            "share",
+            'property = "p.category"\nhalf_lives = ["7d"]\nbuckets = 2',
+            "category_share_0 category_share_1",
+        ),
+        (
+            "share",
+            'property = "p.category"\nhalf_lives = ["1d", "7d"]\nbuckets = 2\nname = "cat"',
+            "cat_1d_0 cat_1d_1 cat_7d_0 cat_7d_1",
+        ),
+        ("distinct", 'property = "p.sku"', "sku_distinct"),
+        ("distinct", 'property = "p.sku"\nwindow = "7d"', "sku_distinct_7d"),
+        ("time_of_day", "", "time_of_day_sin time_of_day_cos"),
+        ("day_of_week", 'name = "day"', "day_sin day_cos"),
+        ("count", 'events = ["注文完了"]\nhalf_lives = ["1h"]', "注文完了_count_1h"),
+    ],
+)
+def test_names(op: str, fields: str, names: str) -> None:
+    assert " ".join(compiled(entry(op, fields)).names) == names
+
+
+@pytest.mark.parametrize(
+    ("op", "fields", "message"),
+    [
+        ("count", "", 'features[0].half_lives: expected at least one half-life such as "7d"'),
+        ("sum", 'half_lives = ["1h"]', "features[0].property: expected a path such as"),
+        ("window_count", "", 'features[0].window: expected a length such as "30d"'),
+        ("count", 'half_lives=["1h"]\nproperty="v"', 'property: expected nothing, count does not use it, got "v"'),
+        ("recency", 'window = "1d"', 'window: expected nothing, recency does not use it, got "1d"'),
+        ("tenure", 'events = ["buy"]', 'events: expected nothing, tenure does not use it, got ["buy"]'),
+        ("time_of_day", 'half_lives = ["1h"]', "half_lives: expected nothing, time_of_day does not"),
+        ("last", 'property = "v"\ncap = "1d"', "cap: expected nothing, last does not use it"),
+        ("count", 'half_lives = ["1h"]\nbuckets = 4', "buckets: expected nothing, count does not"),
+        ("window_count", 'window = "36h"', 'window: expected 1 to 400 whole tiles of "1d", got "36h"'),
+        ("window_count", 'window = "401d"', 'window: expected 1 to 400 whole tiles of "1d", got "401d"'),
+        ("window_count", 'window = "1h"', 'window: expected 1 to 400 whole tiles of "1d", got "1h"'),
+        ("distinct", 'property = "v"\ntile = "1h"', 'tile: expected nothing without a window, got "1h"'),
+        ("count", 'events = ["a", "!"]\nhalf_lives = ["1h"]', "events[1]: expected a letter or digit"),
+        ("last", 'property = "a.!"', "features[0].property: expected a letter or digit"),
+        ("count", 'half_lives = ["1h", "1h"]', 'expected each feature name once, got "any_count_1h", which features[0]'),
+    ],
+)  # fmt: skip
+def test_an_entry_that_contradicts_its_operator_is_refused(
+    op: str, fields: str, message: str
+) -> None:
+    with pytest.raises(CampaignError, match=re.escape(message)):
+        compiled(entry(op, fields))
+
+
+def test_two_entries_with_one_name_are_refused() -> None:
+    window = entry("window_count", 'events = ["purchase"]\nwindow = "30d"')
+    with pytest.raises(
+        CampaignError,
+        match=r'at features\[1\]: .* "purchase_count_30d", which features\[0\] gives too; set `name`',
+    ):
+        compiled(COUNT + window)
+    assert compiled(COUNT + window + 'name = "bought"').names == ("purchase_count_30d", "bought")
+
+
+def test_a_row_that_grows_too_large_is_refused() -> None:
+    many = "".join(
+        entry("window_count", f'name = "w{i}"\nwindow = "400d"') for i in range(11)
+    )  # fmt: skip
+    with pytest.raises(
+        CampaignError,
+        match=r'at features: expected at most 4096 words .* got 4417; "w0" alone takes 401',
+    ):
+        compiled(many)
+
+
+def test_default_transforms_and_their_override() -> None:
+    features = (
+        COUNT
+        + entry("sum", 'events = ["buy"]\nproperty = "v"\nhalf_lives = ["1h"]')
+        + entry("window_sum", 'events = ["buy"]\nproperty = "v"\nwindow = "30d"')
+        + entry("last", 'property = "v"')
+        + entry("share", 'property = "c"\nhalf_lives = ["1d"]\nbuckets = 2')
+        + entry("tenure", 'transform = "none"')
+        + entry("distinct", 'property = "c"')
+    )
+    assert compiled(features).transforms == (
+        "log1p", "signlog", "signlog", "signlog", "none", "none", "none", "log1p",
+    )  # fmt: skip
+
+
+def test_only_what_is_needed_is_decoded() -> None:
+    plan = compiled(
+        COUNT
+        + entry("sum", 'events = ["*", "buy"]\nproperty = "a.v"\nhalf_lives = ["1h"]')
+        + entry("last", 'property = "a.v"')
+        + entry("share", 'property = "a.c"\nhalf_lives = ["1h"]'),
+        rest='decisions.on = ["cart"]\ntraining = {treatment = "sent", outcome = "buy"}',
+    )
+    assert plan.event_types == ("purchase", "buy", "cart", "sent")
+    assert plan.number_paths == ("a.v",)
+    assert plan.category_paths == ("a.c",)
+    assert plan.decides.tolist() == [False, False, True, False, False]
+    assert compiled(COUNT).decides.all()
+
+
+def test_conditions_are_arrays_over_the_raw_features() -> None:
+    plan = compiled(
+        entry("tenure") + COUNT + entry("last", 'property = "v"'),
+        '"v_last != -1.5e2", "purchase_count_30d>=1", " v_last < 3 "',
+    )
+    assert plan.raw_columns.tolist() == [1, 2]
+    assert plan.condition_strategy.tolist() == [1, 1, 1]
+    assert plan.condition_column.tolist() == [1, 0, 1]
+    assert [COMPARISONS[op] for op in plan.condition_op] == ["!=", ">=", "<"]
+    assert plan.condition_number.tolist() == [-150.0, 1.0, 3.0]
+    assert plan.raw_columns.dtype == plan.condition_op.dtype == np.int64
+
+
+def test_no_condition_is_no_raw_feature() -> None:
+    plan = compiled(COUNT)
+    assert len(plan.raw_columns) == len(plan.condition_strategy) == 0
+    assert plan.raw_columns.dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        ("purchase_count_3d >= 1", 'got "purchase_count_3d"; the closest are purchase_count_30d'),
+        ("purchase_count_30d", "expected a feature, one of < <= > >= == != and a number"),
+        ("purchase_count_30d >= many", "and a number, such as"),
+        ("purchase_count_30d >= nan", "and a number, such as"),
+        ("purchase_count_30d = 1", "and a number, such as"),
+    ],
+)
+def test_a_condition_that_cannot_be_read_is_refused(condition: str, message: str) -> None:
+    with pytest.raises(CampaignError, match=re.escape(message)) as caught:
+        compiled(COUNT, f'"{condition}"')
+    assert str(caught.value).startswith("at strategies[1].eligible[0]: ")
+
+
+@pytest.mark.parametrize(
+    ("features", "same_row", "same_contract"),
+    [
+        (COUNT, True, True),
+        (COUNT + 'transform = "none"', True, False),
+        (COUNT + 'name = "bought"', True, False),
+        (COUNT + entry("time_of_day"), True, False),
+        (COUNT.replace("30d", "29d"), False, False),
+        (COUNT.replace("purchase", "buy"), False, False),
+        (COUNT + entry("recency", 'events = ["purchase"]'), False, False),
+    ],
+)
+def test_digests_change_with_what_they_stand_for(
+    features: str, same_row: bool, same_contract: bool
+) -> None:
+    before, after = compiled(COUNT), compiled(features)
+    assert (before.layout_digest == after.layout_digest) == same_row
+    assert (before.contract.digest == after.contract.digest) == same_contract
+
+
+def test_caps_change_the_contract_and_not_the_row() -> None:
+    plans = [compiled(entry("recency", f'events = ["buy"]\ncap = "{cap}"')) for cap in ("1d", "2d")]
+    assert plans[0].layout_digest == plans[1].layout_digest
+    assert plans[0].definition != plans[1].definition
+
+
+def test_topics_belong_to_the_row() -> None:
+    text = f'app = "test"\nstrategies = [{{id = "s"}}]\ntopics.events = %s\n{COUNT}'
+    plans = [
+        compile_features(parse(text % topics))
+        for topics in ('["a", "b"]', '["b", "a"]', '["a"]')
+    ]  # fmt: skip
+    assert len({plan.layout_digest for plan in plans}) == 3
+    assert plans[2].row_words == plans[2].offset_words.stop + 1
+
+
+def test_words_that_decay_together_are_neighbours() -> None:
+    plan = compiled(
+        entry("recency", 'events = ["a", "b"]')
+        + entry("share", 'property = "c"\nhalf_lives = ["1d", "1h"]\nbuckets = 2')
+        + entry("count", 'events = ["a", "b"]\nhalf_lives = ["1h", "24h"]')
+    )
+    start = plan.offset_words.stop
+    assert plan.tables.half_lives_ms.tolist() == [3_600_000, 86_400_000]
+    assert plan.tables.decays_start.tolist() == [start, start + 4, start + 8]
+    assert plan.row_words == start + 8 + 2
+
+
+def test_the_contract_is_the_definition() -> None:
+    plan = compiled(COUNT)
+    assert plan.contract == FeatureContract(plan.names, plan.definition, kernel.VERSION)
+    assert json.loads(plan.definition) == [
+        {
+            "op": "count",
+            "names": ["purchase_count_30d"],
+            "events": ["purchase"],
+            "half_life_ms": 2_592_000_000,
+            "transform": "log1p",
+        }
+    ]
+
+
+def test_every_example_of_the_documentation_gives_the_features_it_names() -> None:
+    examples = re.findall(r"```toml\n(.*?)```\n+Gives ([^\n]+)\n", DOCS.read_text(), re.DOTALL)
+    shown = set()
+    for example, gives in examples:
+        plan = compiled(example)
+        assert re.findall(r"`([^`]+)`", gives) == list(plan.names), example
+        shown |= {operator.op for operator in plan.layout.operators}
+    assert len(shown) == 11, "each operator has an example"

@@ -1,0 +1,273 @@
+"""From event topics to a published model. Read this file first.
+
+Chunks of history -> timelines -> examples -> normalized inputs -> network -> bundle -> registry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import msgspec
+import numpy as np
+
+from models import network
+from models.bundle import Bundle, Fit, Golden
+from models.contract import Normalization
+from models.manifest import DataWindow, NetworkConfig
+from models.registry import Registry
+from stream.campaign import Campaign, duration_ms
+from stream.columns import Bools, Float64s, RecordChunk
+from stream.features import FeaturePlan, compile_features
+from stream.policy import NOTHING
+from stream.scores import Scorer
+from trainer.dataset import Dataset, Joined, fit_normalization, inputs, join, split
+from trainer.errors import TrainingError
+from trainer.evaluate import choice_metrics, response_metrics
+from trainer.fit import DELTA_L2, Fitted, OnEpoch, Samples, fit, predict
+from trainer.replay import Timelines
+
+_GOLDEN_ROWS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A model that is ready to be published, and what is known about it.
+
+    Attributes:
+        bundle: The model.
+        report: The same facts as in the bundle's report.json.
+    """
+
+    bundle: Bundle
+    report: Report
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What a training did, for people and for later comparisons.
+
+    Attributes:
+        events: Events of the history.
+        rejects: Records that are no events, by reason code.
+        customers: Customers of the history.
+        history_start: Oldest event time.
+        history_end: Newest event time.
+        treatments: What became of each treatment in the history.
+        examples: Rows and conversions by strategy, all of them.
+        train_rows: Rows that the network was fitted on.
+        validation_rows: Later rows that stopped the training and gave the metrics.
+        epochs: Epochs that the weights have seen.
+        losses: Training loss of each epoch.
+        validation_losses: Validation loss of each epoch.
+        metrics: On the validation rows.
+    """
+
+    events: int
+    rejects: dict[str, int]
+    customers: int
+    history_start: datetime
+    history_end: datetime
+    treatments: dict[str, int]
+    examples: dict[str, dict[str, int]]
+    train_rows: int
+    validation_rows: int
+    epochs: int
+    losses: tuple[float, ...]
+    validation_losses: tuple[float, ...]
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+def train(
+    campaign: Campaign,
+    chunks: Iterable[RecordChunk],
+    *,
+    seed: int,
+    created: datetime,
+    until_ms: int | None = None,
+    on_epoch: OnEpoch | None = None,
+) -> Trained:
+    """Trains a model on a history.
+
+    Args:
+        campaign: The campaign file.
+        chunks: All records of its event topics.
+        seed: Of everything random.
+        created: When, with a time zone; part of the bundle's version.
+        until_ms: Events from this event time on are left out.
+        on_epoch: Told of the progress of the fit.
+
+    Raises:
+        TrainingError: The history does not hold what the model needs.
+    """
+    plan = compile_features(campaign)
+    timelines = Timelines(campaign, plan, until_ms)
+    for chunk in chunks:
+        timelines.add(chunk)
+    joined = join(campaign, plan, timelines.finish(), seed)
+    dataset = _for_head(campaign, joined.dataset)
+    gap_ms = duration_ms(campaign.training.attribution_window)
+    train_rows, validation_rows = split(dataset, campaign.training.validation_share, gap_ms)
+    _expect_both_outcomes(campaign, dataset[train_rows])
+    normalization = fit_normalization(plan, dataset.values[train_rows])
+    samples = Samples(
+        inputs(plan, dataset.values, normalization), dataset.strategy, dataset.outcome
+    )
+    config = network_config(campaign, plan)
+    learn, judge = _take(samples, train_rows), _take(samples, validation_rows)
+    fitted = fit(config, campaign.training, learn, judge, seed, on_epoch)
+    metrics = _metrics(campaign, fitted, learn, judge)
+    report = _report(campaign, timelines, joined, fitted, metrics, len(learn), len(judge))
+    bundle = _bundle(
+        campaign, plan, normalization, config, fitted, learn,
+        Fit(
+            created=created,
+            window=DataWindow(joined.start_ms, joined.end_ms + 1),
+            seed=seed,
+            metrics=metrics,
+            reports={"report.json": msgspec.json.format(msgspec.json.encode(report), indent=2)},
+        ),
+    )  # fmt: skip
+    return Trained(bundle, report)
+
+
+def publish(trained: Trained, registry: Registry, *, promote: bool) -> str:
+    """Publishes a model, after a check that workers will take it; returns its version."""
+    Scorer(trained.bundle).check_golden()
+    version = registry.publish(trained.bundle)
+    if promote:
+        registry.promote(version)
+    return version
+
+
+def outputs(campaign: Campaign) -> tuple[str, ...]:
+    """Strategy id of each output of the network.
+
+    A response model says what happens without contact, so that the policy knows the gain; a choice
+    is made among the strategies, and the policy compares it with doing nothing.
+    """
+    ids = tuple(strategy.id for strategy in campaign.strategies)
+    return (*ids, NOTHING) if campaign.model.head == "response" else ids
+
+
+def network_config(campaign: Campaign, plan: FeaturePlan) -> NetworkConfig:
+    """The network of a campaign."""
+    model = campaign.model
+    return NetworkConfig(
+        network=model.network,
+        head=model.head,
+        inputs=len(plan.names),
+        outputs=len(outputs(campaign)),
+        hidden=model.hidden if model.network == "mlp" else (),
+        activation=model.activation,
+        delta_l2=DELTA_L2 if model.head == "response" else 0.0,
+    )
+
+
+def _for_head(campaign: Campaign, dataset: Dataset) -> Dataset:
+    """A choice is learned from what worked, a response from everything."""
+    return dataset if campaign.model.head == "response" else dataset[dataset.outcome]
+
+
+def _expect_both_outcomes(campaign: Campaign, dataset: Dataset) -> None:
+    conversions = int(dataset.outcome.sum())
+    enough = conversions > 0 and (
+        campaign.model.head == "choice" or conversions < len(dataset.outcome)
+    )
+    if not enough:
+        training = campaign.training
+        raise TrainingError(
+            f'expected treatments that were followed by "{training.outcome}" within '
+            f"{training.attribution_window} and others that were not, got {conversions} of "
+            f"{len(dataset)} in the training part. Train on a longer history, or look at "
+            "training.outcome and training.attribution_window"
+        )
+
+
+def _take(samples: Samples, rows: Bools) -> Samples:
+    return Samples(samples.x[rows], samples.strategy[rows], samples.outcome[rows])
+
+
+def _metrics(
+    campaign: Campaign, fitted: Fitted, learn: Samples, judge: Samples
+) -> dict[str, float]:
+    """On the rows that judge; of none, nothing is known."""
+    if len(judge) == 0:
+        return {}
+    names = outputs(campaign)
+    scores = predict(fitted.model, judge.x)
+    used = np.bincount(learn.strategy, minlength=len(names))
+    if campaign.model.head == "choice":
+        return choice_metrics(scores, judge.strategy, names, used / len(learn))
+    rates = _base_rates(learn, used)
+    return response_metrics(scores, judge.strategy, judge.outcome, names, rates)
+
+
+def _base_rates(learn: Samples, used: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Float64s:
+    """Mean outcome of each strategy; of one that was never used, of all."""
+    positives = np.bincount(learn.strategy, weights=learn.outcome, minlength=len(used))
+    return np.where(used > 0, positives / np.maximum(used, 1), learn.outcome.mean())
+
+
+def _report(
+    campaign: Campaign,
+    timelines: Timelines,
+    joined: Joined,
+    fitted: Fitted,
+    metrics: dict[str, float],
+    train_rows: int,
+    validation_rows: int,
+) -> Report:
+    dataset, counts = joined.dataset, joined.counts
+    names = (*(strategy.id for strategy in campaign.strategies), NOTHING)
+    return Report(
+        events=joined.events,
+        rejects=dict(timelines.rejects),
+        customers=joined.customers,
+        history_start=_time(joined.start_ms),
+        history_end=_time(joined.end_ms),
+        treatments={
+            "in_history": counts.treatments,
+            "unknown_strategy": counts.unknown_strategy,
+            "no_decision_point": counts.no_decision_point,
+            "immature": counts.immature,
+        },
+        examples={
+            name: {
+                "rows": int((dataset.strategy == k).sum()),
+                "conversions": int(dataset.outcome[dataset.strategy == k].sum()),
+            }
+            for k, name in enumerate(names)
+        },
+        train_rows=train_rows,
+        validation_rows=validation_rows,
+        epochs=fitted.epochs,
+        losses=fitted.losses,
+        validation_losses=fitted.validation_losses,
+        metrics=metrics,
+    )
+
+
+def _bundle(
+    campaign: Campaign,
+    plan: FeaturePlan,
+    normalization: Normalization,
+    config: NetworkConfig,
+    fitted: Fitted,
+    learn: Samples,
+    how: Fit,
+) -> Bundle:
+    golden = np.ascontiguousarray(learn.x[:: max(len(learn) // _GOLDEN_ROWS, 1)][:_GOLDEN_ROWS])
+    return Bundle.create(
+        contract=plan.contract,
+        normalization=normalization,
+        strategies=outputs(campaign),
+        network=config,
+        weights=network.weights(fitted.model),
+        golden=Golden(golden, predict(fitted.model, golden)),
+        fit=how,
+    )
+
+
+def _time(epoch_ms: int) -> datetime:
+    return datetime.fromtimestamp(epoch_ms / 1000, UTC)
