@@ -8,26 +8,15 @@ from typing import Any
 
 import click
 
-from benchmarks.bench import Bench, open_bench
-from benchmarks.contestants import naive, opportune
+from benchmarks.bench import open_bench
+from benchmarks.contestants import opportune
 from benchmarks.errors import BenchmarkError
 from benchmarks.latency import Pace, measure_latency
 from benchmarks.reference_read import Form
-from benchmarks.report import (
-    ReferenceResult,
-    latency_json,
-    reference_json,
-    restore_json,
-    write_json,
-)
+from benchmarks.reference_run import ReferencePlan, run_reference
+from benchmarks.report import latency_json, reference_json, restore_json, write_json
 from benchmarks.restore import measure_restore
 from benchmarks.tables import print_latency, print_reference, print_restore
-from benchmarks.throughput import Pair, Throughput, measure_pair, run_once
-
-_SMALL_SHARE = 5
-"""The smaller run of our worker has a fifth of the events."""
-_NAIVE_SMALL_SHARE = 4
-_PACE = Pace(rate=5_000, warm_up_s=3, seconds=5)
 
 _Command = Callable[..., None]
 
@@ -124,31 +113,16 @@ def reference(
     different size, the difference in events over the difference in time from process start to the
     last decision. A run before it, not counted, fills the caches.
     """
-    sizes = (events // _SMALL_SHARE, events)
-    naive_sizes = (naive_events // _NAIVE_SMALL_SHARE, naive_events)
-    pairs: list[Pair] = []
-    naive_pairs: list[Pair] = []
-    cloudevents_pairs: list[Pair] = []
-    with open_bench(partitions, customers) as bench:
-        run_once(bench, "warm-up", opportune(form), form, sizes[0])
-        for _ in range(rounds):
-            pairs.append(measure_pair(bench, "opportune", opportune(form), form, sizes))
-            if not skip_naive:
-                naive_pairs.append(measure_pair(bench, "naive", naive, "flat", naive_sizes))
-            if form == "flat" and not skip_cloudevents:
-                cloudevents_pairs.append(_cloudevents_pair(bench, sizes))
-        latency = measure_latency(bench, opportune(form), form, _PACE)
-    result = ReferenceResult(
+    plan = ReferencePlan(
         events=events,
         customers=customers,
         partitions=partitions,
+        rounds=rounds,
         form=form,
-        opportune=Throughput(tuple(pairs)),
-        latency=latency,
-        pace_rate=_PACE.rate,
-        naive=Throughput(tuple(naive_pairs)) if naive_pairs else None,
-        cloudevents=Throughput(tuple(cloudevents_pairs)) if cloudevents_pairs else None,
+        naive_events=None if skip_naive else naive_events,
+        cloudevents=form == "flat" and not skip_cloudevents,
     )
+    result = run_reference(plan)
     print_reference(result)
     _finish(reference_json(result), json_file, result.clean)
     if not result.measured:
@@ -218,10 +192,6 @@ def restore(customers: int, partitions: int, crash: bool, json_file: Path | None
         found = measure_restore(bench, crash=crash)
     print_restore(found)
     _finish(restore_json(found), json_file, found.clean)
-
-
-def _cloudevents_pair(bench: Bench, sizes: tuple[int, int]) -> Pair:
-    return measure_pair(bench, "cloudevents", opportune("cloudevents"), "cloudevents", sizes)
 
 
 def _finish(data: Mapping[str, Any], json_file: Path | None, clean: bool) -> None:

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from benchmarks.errors import BenchmarkError
 
@@ -39,10 +40,12 @@ class Cluster:
     bootstrap: str
     partitions: int
     _admin: AdminClient = field(init=False, repr=False)
+    _watcher: Consumer = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         admin = AdminClient({"bootstrap.servers": self.bootstrap, **_QUIET})
         object.__setattr__(self, "_admin", admin)
+        object.__setattr__(self, "_watcher", Consumer(_reading(self.bootstrap, "benchmarks")))
 
     def create(self, *topics: str) -> None:
         """Creates topics whose records carry the time of their append."""
@@ -64,7 +67,11 @@ class Cluster:
 
     def records(self, topic: str) -> int:
         """Number of records in a topic that nothing is removed from."""
-        return sum(ends.offset for ends in self._offsets(topic, OffsetSpec.latest()))
+        ends = (
+            self._watcher.get_watermark_offsets(partition, timeout=_TIMEOUT_S)
+            for partition in self._all_of(topic)
+        )
+        return sum(end for _, end in ends)
 
     def committed(self, group: str, topic: str) -> int:
         """Sum of the offsets that a group has committed."""
@@ -75,16 +82,16 @@ class Cluster:
             consumer.close()
         return sum(max(0, partition.offset) for partition in offsets)
 
-    def read(self, topic: str) -> Iterator[list[Message]]:
-        """All records of a topic in batches, those of one partition in order."""
-        settings = _reading(self.bootstrap, "benchmarks-reader") | {"enable.partition.eof": True}
+    def read(self, topic: str) -> Iterator[list[Any]]:
+        """All records of a topic as batches of messages, those of one partition in order."""
+        settings = _reading(self.bootstrap, "benchmarks") | {"enable.partition.eof": True}
         consumer = Consumer(settings)
         unread = self.partitions
         try:
             consumer.assign(self._all_of(topic, offset=0))
             heard_s = time.monotonic()
             while unread:
-                batch = consumer.consume(_BATCH_RECORDS, timeout=_FILL_S)
+                batch: list[Any] = consumer.consume(_BATCH_RECORDS, timeout=_FILL_S)
                 if batch:
                     heard_s = time.monotonic()
                 elif time.monotonic() - heard_s > _TIMEOUT_S:
@@ -102,7 +109,7 @@ class Cluster:
         """A new topic is known before its partitions have leaders that answer."""
         deadline_s = time.monotonic() + _TIMEOUT_S
         while True:
-            self._admin.list_topics(topic, timeout=_TIMEOUT_S)  # else it keeps what it knew before
+            self._watcher.list_topics(topic, timeout=_TIMEOUT_S)  # else it goes by what it knew
             try:
                 self.records(topic)
             except KafkaException:
@@ -111,11 +118,6 @@ class Cluster:
                 time.sleep(_POLL_S)
             else:
                 return
-
-    def _offsets(self, topic: str, spec: OffsetSpec) -> list[Any]:
-        asked = dict.fromkeys(self._all_of(topic), spec)
-        futures = self._admin.list_offsets(asked, request_timeout=_TIMEOUT_S).values()
-        return [future.result(_TIMEOUT_S) for future in futures]
 
     def _all_of(self, topic: str, offset: int | None = None) -> list[TopicPartition]:
         if offset is None:
@@ -135,7 +137,7 @@ def _reading(bootstrap: str, group: str) -> dict[str, Any]:
     }
 
 
-def _ends(batch: list[Message]) -> int:
+def _ends(batch: list[Any]) -> int:
     """How many partitions came to their end in a batch."""
     ends = 0
     for message in batch:

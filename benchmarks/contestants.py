@@ -75,8 +75,10 @@ def opportune(form: Form) -> Start:
         if not file.exists():
             _prepare(job, form, file, registry)
         return WorkerProcess(
-            ["-m", "stream", "worker", str(file), "--log-format", "json"]
-            + ["--bootstrap", job.cluster.bootstrap, "--registry", str(registry)],
+            [
+                *("-m", "stream", "worker", str(file), "--log-format", "json"),
+                *("--bootstrap", job.cluster.bootstrap, "--registry", str(registry)),
+            ],
             job.new_log(),
         )
 

@@ -49,13 +49,15 @@ class ReferenceModel:
 
     def normalize(self, features: Float64s) -> Float64s:
         """Z-scores. Shape (n, 36)."""
-        return (features - self.mean) / self.std
+        z: Float64s = (features - self.mean) / self.std
+        return z
 
     def forward(self, normalized: Float64s) -> Float64s:
         """Shares of the strategies, (n, 36) -> (n, 10), each row adding up to 1."""
         logits = np.maximum(normalized @ self.w1 + self.b1, 0) @ self.w2 + self.b2
-        shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return shares / shares.sum(axis=1, keepdims=True)
+        shares: Float64s = np.exp(logits - logits.max(axis=1, keepdims=True))
+        shares /= shares.sum(axis=1, keepdims=True)
+        return shares
 
     def bundle(self, contract: FeatureContract, strategies: tuple[str, ...]) -> Bundle:
         """A bundle for a worker whose features are those of the reference job, in its order.

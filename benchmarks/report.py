@@ -11,7 +11,7 @@ import math
 import os
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,57 +20,13 @@ import msgspec
 import psutil
 
 from benchmarks.latency import Latency
-from benchmarks.reference_read import Form
+from benchmarks.reference_run import ReferenceResult
 from benchmarks.restore import Restore
 from benchmarks.throughput import Throughput
 from stream.broker.lock import KAFKA_VERSION
 
 _FAULTS = ("missing", "duplicates", "unknown", "wrong_partition", "wrong_customer")
 _LIBRARIES = ("aiokafka", "faust-streaming", "keras", "numba", "numpy", "opportune", "tensorflow")
-
-
-@dataclass(frozen=True)
-class ReferenceResult:
-    """Everything that `reference` measured.
-
-    Attributes:
-        events: Size of the larger run of our worker.
-        customers: Customers of the input.
-        partitions: Of every topic.
-        form: Form of the decisions of `opportune`.
-        opportune: Our worker.
-        latency: Of our worker at a steady pace.
-        pace_rate: That pace, events a second.
-        naive: The baseline, if it ran.
-        cloudevents: Our worker with decisions in the CloudEvents form, if it ran.
-    """
-
-    events: int
-    customers: int
-    partitions: int
-    form: Form
-    opportune: Throughput
-    latency: Latency
-    pace_rate: int
-    naive: Throughput | None
-    cloudevents: Throughput | None
-
-    @property
-    def ratio(self) -> float | None:
-        """How many times the decisions of the baseline."""
-        return None if self.naive is None else self.opportune.per_second / self.naive.per_second
-
-    @property
-    def measured(self) -> bool:
-        """Whether our rate and that of the baseline came about."""
-        ran = [self.opportune, self.naive]
-        return not any(math.isnan(one.per_second) for one in ran if one is not None)
-
-    @property
-    def clean(self) -> bool:
-        """Whether the referee found nothing in any run."""
-        ran = [self.opportune, self.naive, self.cloudevents]
-        return not self.latency.missing and all(one.clean for one in ran if one is not None)
 
 
 def reference_json(result: ReferenceResult) -> dict[str, Any]:
@@ -88,14 +44,14 @@ def reference_json(result: ReferenceResult) -> dict[str, Any]:
         "cpu_s_per_million": own["cpu_s_per_million"],
         "peak_rss_mib": own["peak_rss_mib"],
         "clean": result.clean,
-        "events": result.events,
-        "customers": result.customers,
-        "partitions": result.partitions,
-        "format": result.form,
+        "events": result.plan.events,
+        "customers": result.plan.customers,
+        "partitions": result.plan.partitions,
+        "format": result.plan.form,
         "opportune": own,
         "naive": naive,
         "cloudevents": None if result.cloudevents is None else _figures(result.cloudevents),
-        "latency": {"rate": result.pace_rate, **latency},
+        "latency": {"rate": result.plan.pace.rate, **latency},
         **environment(),
     }
 

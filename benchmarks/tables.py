@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.latency import Latency
-from benchmarks.report import ReferenceResult
+from benchmarks.reference_run import ReferenceResult
 from benchmarks.restore import Restore
 from benchmarks.throughput import Throughput
 
@@ -22,13 +22,15 @@ def print_reference(result: ReferenceResult) -> None:
     if result.cloudevents is not None:
         columns["Opportune, CloudEvents"] = result.cloudevents
     rows = [(title, [form(one) for one in columns.values()]) for title, form in _ROWS]
-    title = f"Reference job: {result.customers:,} customers, {result.partitions} partitions"
+    title = (
+        f"Reference job: {result.plan.customers:,} customers, {result.plan.partitions} partitions"
+    )
     _print(title, list(columns), rows)
     console = Console()
     if result.ratio is not None:
         console.print(f"Ratio to naive Faust: [bold]{_shown(result.ratio, 1)}[/bold]")
     console.print(
-        f"Latency at {result.pace_rate:,} events a second: p50 {result.latency.p50_ms:.0f} ms, "
+        f"Latency at {result.plan.pace.rate:,} events a second: p50 {result.latency.p50_ms:.0f} ms, "
         f"p99 {result.latency.p99_ms:.0f} ms"
     )
 

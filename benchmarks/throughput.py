@@ -9,7 +9,7 @@ given beside it: it flatters a system that holds its output back.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -73,7 +73,7 @@ class Pair:
 class Throughput:
     """The pairs of one contestant; figures are medians over them, faults are added up."""
 
-    pairs: tuple[Pair, ...]
+    pairs: Sequence[Pair]
 
     @property
     def runs(self) -> list[Run]:

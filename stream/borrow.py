@@ -18,7 +18,8 @@ Array = TypeVar("Array")
 def borrow(array: Array) -> Array:
     """The same array as a view that owns nothing, for use inside one kernel.
 
-    The caller of the kernel holds the array while it runs; the view must not be returned.
+    Only for an argument of the kernel, which its caller holds while it runs: numba frees a local
+    array after its last use, whoever borrowed it. The view must not be returned.
     """
     return array
 

@@ -41,7 +41,7 @@ class _Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A table of the file: unknown keys are mistakes."""
 
 
-class Topics(_Section):
+class Topics(_Section, frozen=True):
     """Kafka topics. All event topics have the same number of partitions, keyed by customer."""
 
     events: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=16)]
@@ -49,7 +49,7 @@ class Topics(_Section):
     dead_letter: Name = "dead-letters"
 
 
-class EventMapping(_Section):
+class EventMapping(_Section, frozen=True):
     """Where each part of an event stands in its JSON; of several paths the first present wins.
 
     The default reads the Segment/RudderStack spec (track, identify, page, screen), bare or as the
@@ -74,7 +74,7 @@ FeatureOp = Literal[
 Transform = Literal["log1p", "signlog", "none"]
 
 
-class FeatureSpec(_Section):
+class FeatureSpec(_Section, frozen=True):
     """One `[[features]]` entry; it expands to one feature per event type and half-life.
 
     Attributes:
@@ -102,7 +102,7 @@ class FeatureSpec(_Section):
     transform: Transform | None = None
 
 
-class StrategySpec(_Section):
+class StrategySpec(_Section, frozen=True):
     """What a campaign engine may be told to do. Doing nothing is always there and not listed."""
 
     id: Name
@@ -114,7 +114,7 @@ class StrategySpec(_Section):
     properties: dict[str, str | int | float | bool] = field(default_factory=dict)
 
 
-class PolicySpec(_Section):
+class PolicySpec(_Section, frozen=True):
     """How a strategy is chosen from the scores."""
 
     version: Name = "1"
@@ -122,7 +122,7 @@ class PolicySpec(_Section):
     do_nothing: bool = True
 
 
-class DecisionSpec(_Section):
+class DecisionSpec(_Section, frozen=True):
     """What is published. `on` names the event types that ask for a decision; "*" is all."""
 
     format: Literal["cloudevents", "flat"] = "cloudevents"
@@ -132,7 +132,7 @@ class DecisionSpec(_Section):
     feature_header: bool = True
 
 
-class ModelSpec(_Section):
+class ModelSpec(_Section, frozen=True):
     """The network that the trainer fits and the registry that workers load from."""
 
     registry: str = "registry"
@@ -143,7 +143,7 @@ class ModelSpec(_Section):
     activation: Literal["relu", "gelu", "tanh"] = "relu"
 
 
-class TrainingSpec(_Section):
+class TrainingSpec(_Section, frozen=True):
     """How `opportune train` makes a bundle.
 
     Attributes:
@@ -165,7 +165,7 @@ class TrainingSpec(_Section):
     seed: int = 0
 
 
-class WorkerSpec(_Section):
+class WorkerSpec(_Section, frozen=True):
     """Limits of one worker process."""
 
     chunk_events_max: Annotated[int, Meta(ge=1, le=65_536)] = 4096
@@ -179,7 +179,7 @@ class WorkerSpec(_Section):
     health_file: str = ""
 
 
-class Campaign(_Section):
+class Campaign(_Section, frozen=True):
     """The whole file."""
 
     app: Name
@@ -207,7 +207,9 @@ def load(path: str | Path) -> Campaign:
     except OSError as exc:
         raise CampaignError(f"{path}: expected a campaign file, {exc.strerror or exc}") from exc
     except UnicodeDecodeError as exc:
-        raise CampaignError(f"{path}: expected UTF-8, got byte {exc.object[exc.start]:#04x}") from exc
+        raise CampaignError(
+            f"{path}: expected UTF-8, got byte {exc.object[exc.start]:#04x}"
+        ) from exc
     return parse(text, where=str(path))
 
 
@@ -224,7 +226,7 @@ def parse(text: str, where: str = "campaign") -> Campaign:
 
 
 def _explain(where: str, raw: dict[str, Any], message: str) -> str:
-    """msgspec says the expectation and the path; adds the value that stands there."""
+    """Adds to the expectation and the path, which msgspec says, the value that stands there."""
     expectation, _, path = message.partition(" - at `$")
     path = path.rstrip("`")
     value: Any = raw

@@ -172,7 +172,7 @@ def _read_int64(data: Bytes, at: int) -> int:
     value = np.uint64(0)
     for i in range(8):
         value |= np.uint64(data[at + i]) << np.uint64(8 * i)
-    return np.int64(value)
+    return int(np.int64(value))
 
 
 @_jit

@@ -194,7 +194,7 @@ def apply(
         np.empty((n, width)), np.empty(n, np.bool_), np.empty(n, np.int8), np.zeros(3, np.int64)
     )
     apply_events(plan.tables, _events(rows, batch), topic, state, state.view(np.int64), out)
-    raw = out.values[:, plan.raw_columns]
+    raw = out.values.take(plan.raw_columns, axis=1)
     raw[~out.applied] = 0.0
     features = np.empty((n, width), np.float32)
     normalize(

@@ -195,6 +195,8 @@ def _refuse_constant(name: str) -> NoReturn:
 def _is_too_deep(root: Any) -> bool:
     containers = [root] if isinstance(root, dict | list) else []
     for _ in range(DEPTH_MAX):
+        if not containers:
+            return False
         members = (m for c in containers for m in (c.values() if isinstance(c, dict) else c))
         containers = [member for member in members if isinstance(member, dict | list)]
     return bool(containers)

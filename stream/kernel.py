@@ -50,7 +50,7 @@ VERSION = 1
 """Meaning of words and values; part of the digests of the row layout and the feature contract."""
 
 COMPILED_IN = "9f3308d63919"
-"""First 12 hex digits of the sha256 of `kernel_tables.py` and `kernel_read.py`, one after the other."""
+"""12 hex digits of the sha256 of `kernel_tables.py` and `kernel_read.py`, one after the other."""
 
 LATE, DROPPED_LATE, REPLAYED = range(3)
 """Counters: events older than the clock of their row; those too old for one of their windows;

@@ -33,13 +33,13 @@ def _big_endian(data: Bytes, at: int, size: int) -> int:
     value = np.int64(0)
     for i in range(size):
         value = (value << 8) | np.int64(data[at + i])
-    return value
+    return int(value)
 
 
 @_jit
 def _big_endian_signed_32(data: Bytes, at: int) -> int:
     value = _big_endian(data, at, 4)
-    return value - (np.int64(1) << 32) if value >= np.int64(1) << 31 else value
+    return value - (1 << 32) if value >= 1 << 31 else value
 
 
 @_jit
@@ -86,9 +86,9 @@ def _read_varint(data: Bytes, at: int, stop: int) -> tuple[int, int]:
         value |= (byte & np.uint64(0x7F)) << shift
         if byte < np.uint64(0x80):
             half = np.int64(value >> np.uint64(1))
-            return (~half if value & np.uint64(1) else half), at
+            return int(~half if value & np.uint64(1) else half), at
         shift += np.uint64(7)
-    return np.int64(0), -1
+    return 0, -1
 
 
 @_jit

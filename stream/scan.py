@@ -83,7 +83,8 @@ def scan(value: Spans, eligible: Bools, trie: Trie) -> Scan:
     kind = np.zeros(shape, np.uint8)
     span = np.empty((*shape, 2), np.int64)
     data = append_bytes(value.data, b"")
-    escaped_bytes = _scan(data, value.start, value.size, trie, ok, kind, span)
+    open_nodes = np.empty(DEPTH_MAX, np.int64)
+    escaped_bytes = _scan(data, value.start, value.size, trie, open_nodes, ok, kind, span)
     if escaped_bytes:
         plain = np.empty(escaped_bytes, np.uint8)
         used = _unescape_all(data, ok, kind, span, plain)
@@ -103,14 +104,16 @@ def append_bytes(data: Bytes, tail: bytes | memoryview) -> Bytes:
 
 @_jit
 def _scan(
-    data: Bytes, starts: Int64s, sizes: Int64s, trie: Trie,
+    data: Bytes, starts: Int64s, sizes: Int64s, trie: Trie, open_nodes: Int64s,
     ok: Bools, kind: Kinds, span: Int64s,
 ) -> int:  # fmt: skip
-    """Fills the rows that are `ok` on entry; returns the length of all strings with escapes."""
+    """Fills the rows that are `ok` on entry; returns the length of all strings with escapes.
+
+    `open_nodes` is working space, shape (DEPTH_MAX,), int64.
+    """
     data, kind, span = borrow(data), borrow(kind), borrow(span)
     slots, nodes, keys = borrow(trie.slots), borrow(trie.nodes), borrow(trie.keys)
-    open_nodes_owner = np.empty(DEPTH_MAX, np.int64)
-    open_nodes = borrow(open_nodes_owner)
+    open_nodes = borrow(open_nodes)
     for i in range(len(starts)):
         if ok[i]:
             stop = starts[i] + sizes[i]

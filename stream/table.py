@@ -15,7 +15,7 @@ import numba
 import numpy as np
 
 from stream.bytecopy import copy_bytes
-from stream.columns import Bytes, Float64s, Int64s, Spans, UInt64s
+from stream.columns import Bytes, Float64s, Int32s, Int64s, Spans, UInt64s
 
 _ROWS_MIN = 256
 _KEY_BYTES_GUESS = 16
@@ -79,9 +79,7 @@ class CustomerTable:
     def find(self, key: bytes) -> int:
         """Row of one key, -1 when it is not there."""
         data = np.frombuffer(key or b"\0", np.uint8)
-        return int(
-            _find(data, 0, len(key), self._slots, self._hash, self._key_end, self._keys)[0]
-        )
+        return int(_find(data, 0, len(key), self._slots, self._hash, self._key_end, self._keys)[0])
 
     def key(self, row: int) -> bytes:
         """The key of a row."""
@@ -138,7 +136,7 @@ def _hash_key(data: Bytes, start: int, size: int) -> np.uint64:
 @_jit
 def _slot_of(value: np.uint64, slots: int) -> int:
     """Maps the upper 32 bits onto the slots without a division (Lemire 2019, fastrange)."""
-    return np.int64(((value >> np.uint64(32)) * np.uint64(slots)) >> np.uint64(32))
+    return int(np.int64(((value >> np.uint64(32)) * np.uint64(slots)) >> np.uint64(32)))
 
 
 @_jit
@@ -152,13 +150,13 @@ def _same(a: Bytes, a_start: int, b: Bytes, b_start: int, size: int) -> bool:
 @_jit
 def _find(
     data: Bytes, start: int, size: int,
-    slots: Bytes, hashes: UInt64s, key_end: Int64s, keys: Bytes,
+    slots: Int32s, hashes: UInt64s, key_end: Int64s, keys: Bytes,
 ) -> tuple[int, int, np.uint64]:  # fmt: skip
     """Row of a key (-1: absent), the slot where it is or would go, and its hash."""
     value = _hash_key(data, start, size)
     slot = _slot_of(value, len(slots))
     while slots[slot] != 0:
-        row = np.int64(slots[slot]) - 1
+        row = int(slots[slot]) - 1
         if (
             hashes[row] == value
             and key_end[row + 1] - key_end[row] == size
@@ -168,13 +166,13 @@ def _find(
         slot += 1
         if slot == len(slots):
             slot = 0
-    return np.int64(-1), slot, value
+    return -1, slot, value
 
 
 @_jit
 def _find_or_add(
     data: Bytes, start: Int64s, size: Int64s,
-    slots: Bytes, hashes: UInt64s, key_end: Int64s, keys: Bytes,
+    slots: Int32s, hashes: UInt64s, key_end: Int64s, keys: Bytes,
     rows: int, first: int, out: Int64s,
 ) -> tuple[int, int]:  # fmt: skip
     """Fills out from `first` on; returns the number of rows and where it stopped for want of room."""
@@ -194,7 +192,7 @@ def _find_or_add(
 
 
 @_jit
-def _rebuild(hashes: UInt64s, rows: int, slots: Bytes) -> None:
+def _rebuild(hashes: UInt64s, rows: int, slots: Int32s) -> None:
     for row in range(rows):
         slot = _slot_of(hashes[row], len(slots))
         while slots[slot] != 0:

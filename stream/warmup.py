@@ -33,9 +33,7 @@ def warm_up(pipeline: Pipeline, deployment: Deployment) -> None:
     for key, value in (changelog.encode_rows(table, rows), changelog.encode_marker({"t": 1})):
         chunk = _chunk("changelog", key, value)
         restored = CustomerTable(pipeline.plan.row_words)
-        changelog.apply_chunk(
-            chunk, restored, pipeline.plan.offset_words, changelog.Progress()
-        )
+        changelog.apply_chunk(chunk, restored, pipeline.plan.offset_words, changelog.Progress())
     table.find(b"nobody")
 
 

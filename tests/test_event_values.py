@@ -72,8 +72,8 @@ SHORT_NUMBERS = st.from_regex(
 @example("-0")
 @example("-0.0e-0")
 @example("1e22")
-@example("1e23")
-@example("123e-25")
+@example("1e-23")
+@example("13055857739591493e1")
 @example("0e999999999999999999999")
 def test_a_number_that_is_certain_is_the_float_that_python_reads(text: str) -> None:
     value, is_certain = _float(array(text))

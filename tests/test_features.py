@@ -375,6 +375,17 @@ def test_an_event_too_old_for_a_window_is_counted_and_still_decays() -> None:
     assert values["buy_count_7d"] == pytest.approx(1 + 2 ** (-10 / 7))
 
 
+def test_an_event_at_the_clock_is_not_late() -> None:
+    assert Table().feed([event(0, 0, 0), event(0, 1, 1)]).counters.tolist() == [0, 0, 0]
+
+
+def test_distinct_ends_where_every_bucket_is_marked() -> None:
+    log = [event(0, 0, i, brand=1 + i) for i in range(64)]
+    assert Table().values(log[:63])["brand_distinct"] == pytest.approx(64 * math.log(64))
+    assert Table().values(log)["brand_distinct"] == pytest.approx(64 * math.log(64))
+    assert Table().values(log[:62])["brand_distinct"] == pytest.approx(64 * math.log(32))
+
+
 def test_an_offset_is_applied_once_for_each_topic() -> None:
     table = Table()
     log = [event(offset=5), event(offset=5), event(offset=4), event(offset=6)]
@@ -429,6 +440,12 @@ def test_events_before_1970_are_events() -> None:
 def test_no_event_is_no_work() -> None:
     applied = Table().feed([])
     assert applied.features.shape == applied.raw.shape == (0, len(NAMES))
+
+
+def test_matrices_are_c_contiguous() -> None:
+    applied = Table().feed([event(0, 0, i) for i in range(3)])
+    assert applied.features.flags.c_contiguous
+    assert applied.raw.flags.c_contiguous
 
 
 def test_a_row_in_words() -> None:

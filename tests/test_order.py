@@ -105,7 +105,7 @@ def test_a_chunk_that_is_cut_is_done_with_its_last_part() -> None:
     first = replay.offer(chunk("mails", 0, 9), "m")
     assert [(list(part.offset), owner) for part, owner, _ in first] == [([0, 1, 2, 3], None)]
     rest = replay.offer(chunk("orders", 0, 9), "o")
-    assert [(part.topic, list(part.offset)[0], owner) for part, owner, _ in rest] == [
+    assert [(part.topic, part.offset[0], owner) for part, owner, _ in rest] == [
         ("orders", 0, None), ("mails", 4, "m"), ("orders", 1, "o"),
     ]  # fmt: skip
 

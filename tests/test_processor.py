@@ -182,8 +182,7 @@ def test_work_goes_on_while_a_checkpoint_is_under_way_and_is_not_in_it(
         await settle()
         assert shell.happened.count("send out") == 2
         for i in range(4):
-            while len(shell.sent) <= i:
-                await asyncio.sleep(0.005)
+            await settle()
             shell.acknowledge(i)
         await checkpoint
         assert "done 1" in shell.happened

@@ -3,8 +3,9 @@
 Rules of this file
 1. One seed, one result: initialisation, order of the rows and arithmetic follow from it, on one type
    of machine.
-2. Outcomes are never reweighted. The policy multiplies probabilities with money, so the rare outcome
-   has to stay as rare as it is. What is balanced is how often each strategy was used.
+2. Outcomes are never reweighted. The policy multiplies probabilities with money, so a rare outcome
+   has to stay as rare as it is; that it is rare is told to the network as its first bias.
+3. Choices are reweighted by how often each strategy was used: that is no merit of it.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from models.backend import keras
 from models.contract import Float32s
 from models.manifest import NetworkConfig
 from stream.campaign import TrainingSpec
-from stream.columns import Bools, Float64s, Int64s
+from stream.columns import Bools, Int64s
 
-DELTA_L2 = 1e-3
 PATIENCE_EPOCHS = 5
+"""Epochs without a lower validation loss before the fit stops and goes back to the best weights."""
 _WEIGHT_MAX = 10.0
 _UNUSED = -1.0
 _ROWS_PER_CALL = 8192
@@ -96,7 +97,7 @@ def fit(
         ),
         loss=_LOSSES[config.head],
     )
-    weights = strategy_weights(train.strategy, config.outputs)
+    weights = row_weights(train.strategy, config)
     callbacks = [_Report(on_epoch)]
     validates = len(validation) > 0
     if validates:
@@ -108,11 +109,11 @@ def fit(
     history = model.fit(
         train.x,
         _targets(train, config),
-        sample_weight=weights[train.strategy].astype(np.float32),
+        sample_weight=weights[train.strategy],
         validation_data=(
             validation.x,
             _targets(validation, config),
-            weights[validation.strategy].astype(np.float32),
+            weights[validation.strategy],
         )
         if validates
         else None,
@@ -136,18 +137,21 @@ def predict(model: Any, x: Float32s) -> Float32s:
     return np.concatenate([np.empty((0, model.output_shape[-1]), np.float32), *parts])
 
 
-def strategy_weights(strategy: Int64s, outputs: int) -> Float64s:
-    """Weight of the rows of each strategy: the same for all together, bounded for a rare one.
+def row_weights(strategy: Int64s, config: NetworkConfig) -> Float32s:
+    """Weight of the rows of each strategy: for a choice the same for all rows of it together.
 
-    For a response that changes how much each output is attended to and not what it means. For a
-    choice it takes out how often each strategy was used, which is no merit of it.
+    A rare strategy gets a bounded weight. Rows of a response all count the same: weights change
+    nothing there that a network could learn, and cost rows.
 
     Returns:
-        Shape (outputs,), float64.
+        Shape (outputs,), float32.
     """
-    used = np.bincount(strategy, minlength=outputs)
+    if config.head == "response":
+        return np.ones(config.outputs, np.float32)
+    used = np.bincount(strategy, minlength=config.outputs)
     present = max(int((used > 0).sum()), 1)
-    return np.minimum(len(strategy) / (present * np.maximum(used, 1)), _WEIGHT_MAX)
+    equal = len(strategy) / (present * np.maximum(used, 1))
+    return np.minimum(equal, _WEIGHT_MAX).astype(np.float32)
 
 
 def _start_at_base_rate(model: Any, outcome: Bools) -> None:

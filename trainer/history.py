@@ -12,15 +12,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 
-import numpy as np
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
-from stream.columns import RecordChunk, Spans
+from stream.columns import RecordChunk
 from stream.worker.aiokafka_seam import ChunkConsumer
+from stream.worker.order import split
 from trainer.errors import TrainingError
 
 _POLL_MS = 500
@@ -103,7 +102,7 @@ class _Reader:
         assert self._consumer is not None, "opened first"
         fetched = await self._consumer.getmany(timeout_ms=_POLL_MS)
         chunks = [
-            _before(chunk, self.left[tp])
+            split(chunk, self.left[tp])[0]
             for tp, fresh in fetched.items()
             if tp in self.left
             for chunk in fresh
@@ -152,22 +151,3 @@ class _Reader:
                 f"expected the rest of {names} from {self._bootstrap}, got nothing for "
                 f"{_STALLED_S:g} s. Look at the log of the broker"
             )
-
-
-def _before(chunk: RecordChunk, end: int) -> RecordChunk:
-    """The records of a chunk with offsets below `end`."""
-    n = int(np.searchsorted(chunk.offset, end))
-    if n == len(chunk):
-        return chunk
-    return replace(
-        chunk,
-        offset=chunk.offset[:n],
-        timestamp_ms=chunk.timestamp_ms[:n],
-        key=_first(chunk.key, n),
-        value=_first(chunk.value, n),
-        next_offset=end,
-    )
-
-
-def _first(spans: Spans, n: int) -> Spans:
-    return Spans(spans.data, spans.start[:n], spans.size[:n])

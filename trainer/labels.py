@@ -174,4 +174,4 @@ def _converted(examples: pd.DataFrame, outcomes: pd.DataFrame, window_ms: int) -
         left_on="clock_ms", right_on="outcome_ms", by="row",
         direction="forward", allow_exact_matches=False, tolerance=window_ms,
     )  # fmt: skip
-    return found.sort_values("index").outcome_ms.notna().to_numpy(np.bool_)
+    return np.asarray(found.sort_values("index").outcome_ms.notna(), np.bool_)

@@ -88,9 +88,7 @@ class Timelines:
         rejects: Records that are no events, by reason code.
     """
 
-    def __init__(
-        self, campaign: Campaign, plan: FeaturePlan, until_ms: int | None = None
-    ) -> None:
+    def __init__(self, campaign: Campaign, plan: FeaturePlan, until_ms: int | None = None) -> None:
         self.rejects: Counter[str] = Counter()
         self._until_ms = until_ms
         self._topics = {name: i for i, name in enumerate(campaign.topics.events)}
@@ -119,9 +117,7 @@ class Timelines:
             self._timeline(partition, pieces) for partition, pieces in sorted(self._pieces.items())
         ]
 
-    def _timeline(
-        self, partition: int, pieces: list[tuple[int, Int64s, EventBatch]]
-    ) -> Timeline:
+    def _timeline(self, partition: int, pieces: list[tuple[int, Int64s, EventBatch]]) -> Timeline:
         batches = [batch for _, _, batch in pieces]
         topic = np.concatenate([np.full(len(batch), t, np.int64) for t, _, batch in pieces])
         offset = np.concatenate([batch.offset for batch in batches])

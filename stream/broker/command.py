@@ -70,7 +70,8 @@ def broker(
 
     Prints its address when it is ready and stays until Ctrl-C.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for ending in (signal.SIGTERM, signal.SIGINT):  # shells ignore SIGINT for background jobs
+        signal.signal(ending, signal.default_int_handler)
     try:
         with EmbeddedKafka(data_dir, port, heap_mib) as kafka:
             if topics:

@@ -117,7 +117,11 @@ def _forget(artifact: Artifact) -> None:
 def _progress(total_bytes: int, folder: Path) -> Iterator[Callable[[int], None]]:
     """Shows bytes, speed and time left; yields what to call with each number of bytes."""
     console = Console(stderr=True)
-    console.print(f"First start: fetching Apache Kafka {KAFKA_VERSION} into {folder}")
+    console.print(
+        f"First start: fetching Apache Kafka {KAFKA_VERSION} into {folder}",
+        markup=False,
+        soft_wrap=True,
+    )
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

@@ -134,7 +134,9 @@ class SealedBatch:
         """Bytes of the batch."""
         return len(self._batch.buffer)
 
-    def _set_producer_state(self, producer_id: int, producer_epoch: int, base_sequence: int) -> None:
+    def _set_producer_state(
+        self, producer_id: int, producer_epoch: int, base_sequence: int
+    ) -> None:
         self._buffer = self._batch.seal(producer_id, producer_epoch, base_sequence)
 
     def _build(self) -> bytearray:

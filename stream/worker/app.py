@@ -75,9 +75,7 @@ class OpportuneApp(faust.App):
         await self.processor.close()
         log_event("stop", **monitor.stop_fields(self))
 
-    async def send_batch(
-        self, topic: str, partition: int, batch: RecordBatch
-    ) -> Awaitable[Any]:
+    async def send_batch(self, topic: str, partition: int, batch: RecordBatch) -> Awaitable[Any]:
         """Queues an encoded batch."""
         producer = cast(transport.Producer, self.producer)
         return await producer.send_encoded(topic, partition, batch)
@@ -178,9 +176,7 @@ def create_app(campaign: Campaign, bootstrap: str | None = None) -> OpportuneApp
     app.campaign = campaign
     app.bootstrap = bootstrap
     table_name = f"customers-{plan.layout_digest}"
-    app.processor = Processor(
-        campaign, plan, f"{campaign.app}-{table_name}-changelog", _Shell(app)
-    )
+    app.processor = Processor(campaign, plan, f"{campaign.app}-{table_name}-changelog", _Shell(app))
     app.watcher = ModelWatcher(
         Registry(campaign.model.registry),
         plan.contract.digest,

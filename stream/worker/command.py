@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import click
+import msgspec
 
 from stream import campaign as campaign_file
 from stream.campaign import Campaign
@@ -18,6 +19,11 @@ CAMPAIGN = click.argument("campaign", type=click.Path(path_type=Path), default="
 @click.option("--bootstrap", envvar="OPPORTUNE_BOOTSTRAP", help="Kafka address, host:port.")
 @click.option("--registry", envvar="OPPORTUNE_REGISTRY", help="Model registry, a path or URL.")
 @click.option(
+    "--health-file",
+    envvar="OPPORTUNE_HEALTH_FILE",
+    help="File touched with every summary line, for probes.",
+)
+@click.option(
     "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True
 )
 @click.option(
@@ -27,7 +33,12 @@ CAMPAIGN = click.argument("campaign", type=click.Path(path_type=Path), default="
     show_default=True,
 )
 def worker(
-    campaign: Path, bootstrap: str | None, registry: str | None, log_format: str, log_level: str
+    campaign: Path,
+    bootstrap: str | None,
+    registry: str | None,
+    health_file: str | None,
+    log_format: str,
+    log_level: str,
 ) -> None:
     """Consume events and publish decisions, until told to stop.
 
@@ -39,6 +50,9 @@ def worker(
     from stream.worker.run import run_worker
 
     loaded = with_registry(campaign_file.load(campaign), registry)
+    if health_file:
+        spec = msgspec.structs.replace(loaded.worker, health_file=health_file)
+        loaded = msgspec.structs.replace(loaded, worker=spec)
     run_worker(loaded, bootstrap, log_format, log_level)
 
 
@@ -53,8 +67,6 @@ def check(campaign: Path) -> None:
 
 def with_registry(campaign: Campaign, registry: str | None) -> Campaign:
     """The campaign with another model registry."""
-    import msgspec
-
     if registry is None:
         return campaign
     model = msgspec.structs.replace(campaign.model, registry=registry)

@@ -71,8 +71,12 @@ async def summaries(app: OpportuneApp) -> None:
         _totals.add(window)
         fields = window.summary(time.monotonic() - began_s)
         log_event("summary", **fields, **_state_fields(app))
-        if health_file:
-            Path(health_file).touch()
+        _touch(health_file)
+
+
+def _touch(health_file: str) -> None:
+    if health_file:
+        Path(health_file).touch()
 
 
 def _state_fields(app: OpportuneApp) -> dict[str, Any]:
@@ -86,7 +90,7 @@ def _state_fields(app: OpportuneApp) -> dict[str, Any]:
         "inflight_chunks": app.processor.pending(),
         "rows": app.processor.blocks.rows,
         "state_mb": round(app.processor.blocks.nbytes / 1e6, 1),
-        "rss_mb": rss_mb(),
+        "peak_rss_mb": peak_rss_mb(),
         "model": deployment.scorer.version if deployment else None,
         "generation": app.consumer_generation_id,
         "partitions": len(lags),
@@ -110,7 +114,7 @@ def _tp(topic: str, partition: int) -> Any:
     return TP(topic, partition)
 
 
-def rss_mb() -> int:
+def peak_rss_mb() -> int:
     """Peak resident memory of the process."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10))

@@ -61,7 +61,10 @@ class Store(StockStore[Any, Any]):
         """Blocks know their offset themselves."""
 
     def apply_changelog_batch(
-        self, batch: Iterable[EventT[Any]], to_key: Callable[[Any], Any], to_value: Callable[[Any], Any]
+        self,
+        batch: Iterable[EventT[Any]],
+        to_key: Callable[[Any], Any],
+        to_value: Callable[[Any], Any],
     ) -> None:
         """Applies changelog chunks to the blocks."""
         del to_key, to_value
@@ -194,4 +197,3 @@ class TableManager(StockTableManager):
         if self._recovery is None:
             self._recovery = Recovery(self.app, self, beacon=self.beacon, loop=self.loop)
         return self._recovery
-

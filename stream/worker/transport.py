@@ -131,9 +131,7 @@ class Producer(driver.Producer):
     def _settings_extra(self) -> Mapping[str, Any]:
         return {"acks": "all", "enable_idempotence": True}
 
-    async def send_encoded(
-        self, topic: str, partition: int, batch: RecordBatch
-    ) -> Awaitable[Any]:
+    async def send_encoded(self, topic: str, partition: int, batch: RecordBatch) -> Awaitable[Any]:
         """Queues one encoded batch; the future is done when the broker has acknowledged it."""
         producer = self._ensure_producer()
         future = await producer.send_batch(SealedBatch(batch), topic, partition=partition)
@@ -145,5 +143,3 @@ class Transport(driver.Transport):
 
     Consumer: ClassVar[type[ConsumerT]] = cast(type[ConsumerT], Consumer)
     Producer: ClassVar[type[ProducerT]] = cast(type[ProducerT], Producer)
-
-

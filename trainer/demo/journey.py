@@ -209,7 +209,9 @@ def _redemptions(redemptions: Any, baskets: Any) -> _Events:
     handed over before the order is complete, so the decision on that order knows of it. Without a
     basket on that day it comes in the afternoon.
     """
-    best = baskets.assign(redemption_date=baskets.time.dt.normalize(), coupons=baskets.coupons.abs())
+    best = baskets.assign(
+        redemption_date=baskets.time.dt.normalize(), coupons=baskets.coupons.abs()
+    )
     best = best.sort_values(["coupons", "time"])
     best = best.drop_duplicates(["household_id", "redemption_date"], keep="last")
     day = ["household_id", "redemption_date"]
@@ -226,6 +228,4 @@ def _redemptions(redemptions: Any, baskets: Any) -> _Events:
         {"coupon_id": str(coupon), "campaign_id": str(campaign)}
         for coupon, campaign in zip(joined.coupon_upc, joined.campaign_id, strict=True)
     ]
-    return _Events(
-        REDEMPTIONS, "Coupon Redeemed", identity, joined.household_id, time, properties
-    )
+    return _Events(REDEMPTIONS, "Coupon Redeemed", identity, joined.household_id, time, properties)

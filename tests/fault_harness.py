@@ -1,0 +1,306 @@
+"""What the fault tests work with: a campaign with its model, workers as processes, a paced load.
+
+Rules of this file
+1. A worker is the real command in a process of its own, with its log in a file; what a test starts,
+   it ends, whatever happens.
+2. Everything random comes from the seed of the test.
+3. Times are deadlines, never expectations: the machine may be busy.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from models import network
+from models.bundle import Bundle, Fit, Golden
+from models.contract import Normalization
+from models.manifest import DataWindow, NetworkConfig
+from models.registry import Registry
+from stream.campaign import Campaign, load
+from stream.features import compile_features
+
+ROOT = Path(__file__).resolve().parents[1]
+DEADLINE_S = 120.0
+START_MS = 1_760_000_000_000
+_POLL_S = 0.05
+_TAIL_BYTES = 4_000
+
+_CAMPAIGN = """
+app = "{app}"
+topics = {{ events = {topics}, decisions = "{app}-decisions", dead_letter = "{app}-dead" }}
+decisions = {{ format = "{form}", expires_after = "2h" }}
+policy = {{ version = "p1" }}
+model = {{ head = "response", network = "mlp", hidden = [8], poll_interval_s = 0.2 }}
+
+[worker]
+commit_interval_ms = {commit_interval_ms}
+chunk_events_max = {chunk_events_max}
+revoke_deadline_s = {revoke_deadline_s}
+summary_interval_s = 1.0
+
+[[features]]
+op = "count"
+events = ["Product Viewed", "Order Completed", "Email Opened"]
+half_lives = ["1h", "7d"]
+
+[[features]]
+op = "sum"
+events = ["Order Completed"]
+property = "properties.value"
+half_lives = ["7d"]
+
+[[features]]
+op = "window_count"
+name = "events_3d"
+window = "3d"
+tile = "6h"
+
+[[features]]
+op = "share"
+events = ["Product Viewed"]
+property = "properties.category"
+half_lives = ["1d"]
+buckets = 4
+
+[[features]]
+op = "recency"
+events = ["Order Completed"]
+
+{more}
+[[strategies]]
+id = "mail"
+channel = "email"
+value = 10.0
+cost = 0.5
+eligible = ["events_3d >= 2"]
+
+[[strategies]]
+id = "push"
+value = 9.5
+cost = 0.1
+properties = {{ template = "t-1" }}
+
+[[strategies]]
+id = "sms"
+value = 12.0
+cost = 2.0
+"""
+
+
+@dataclass
+class Scene:
+    """A campaign on a broker, with a folder for its file, its registry and the logs of its workers.
+
+    Attributes:
+        bootstrap: Address of the broker.
+        folder: Where files go.
+        app: Name of the app and its consumer group.
+        topics: Event topics.
+        partitions: Of every topic.
+        settings: Values of the campaign that a test changes.
+    """
+
+    bootstrap: str
+    folder: Path
+    app: str
+    topics: Sequence[str]
+    partitions: int
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.change()
+
+    @property
+    def file(self) -> Path:
+        return self.folder / "opportune.toml"
+
+    @property
+    def registry(self) -> Registry:
+        return Registry(self.folder / "registry")
+
+    @property
+    def campaign(self) -> Campaign:
+        return load(self.file)
+
+    @property
+    def changelog(self) -> str:
+        digest = compile_features(self.campaign).layout_digest
+        return f"{self.app}-customers-{digest}-changelog"
+
+    def change(self, **settings: Any) -> None:
+        """Writes the campaign file, with some values changed."""
+        self.settings = {
+            "form": "flat", "commit_interval_ms": 137, "chunk_events_max": 700,
+            "revoke_deadline_s": 10.0, "more": "", **self.settings, **settings,
+        }  # fmt: skip
+        text = _CAMPAIGN.format(app=self.app, topics=json.dumps(list(self.topics)), **self.settings)
+        self.file.write_text(text)
+
+    def bundle(self, seed: int) -> Bundle:
+        """A model with made-up weights that chooses every strategy now and then."""
+        campaign = self.campaign
+        plan = compile_features(campaign)
+        strategies = (*(strategy.id for strategy in campaign.strategies), "nothing")
+        config = NetworkConfig(
+            network="mlp", head="response", inputs=len(plan.names), outputs=len(strategies),
+            hidden=(8,), activation="relu",
+        )  # fmt: skip
+        rng = np.random.default_rng(seed)
+        model = network.build(config)
+        model.set_weights(
+            [rng.normal(0, 0.4, variable.shape) for variable in model.trainable_variables]
+        )
+        inputs = rng.normal(size=(16, len(plan.names))).astype(np.float32)
+        created = datetime(2026, 1, 1, tzinfo=UTC)
+        return Bundle.create(
+            contract=plan.contract,
+            normalization=Normalization(rng.normal(size=len(plan.names)),
+                                        rng.uniform(0.5, 2, len(plan.names)), 5.0),
+            strategies=strategies,
+            network=config,
+            weights=network.weights(model),
+            golden=Golden(inputs, np.asarray(model(inputs))),
+            fit=Fit(created=created, window=DataWindow(0, 1), seed=seed),
+        )  # fmt: skip
+
+    def promote(self, seed: int) -> str:
+        """Publishes a model and makes it the champion."""
+        version = self.registry.publish(self.bundle(seed))
+        self.registry.promote(version)
+        return version
+
+    def ends(self, topic: str) -> list[int]:
+        """Offset after the last record, by partition."""
+        return [high for _, high in self._watermarks(topic)]
+
+    def committed(self) -> dict[tuple[str, int], int]:
+        """Committed offset of every event partition, 0 for none."""
+        tps = [TopicPartition(t, p) for t in self.topics for p in range(self.partitions)]
+        with _consumer(self.bootstrap, self.app) as consumer:
+            found = consumer.committed(tps, timeout=30)
+        return {(tp.topic, tp.partition): max(0, tp.offset) for tp in found}
+
+    def lag(self) -> int:
+        """Records that the group has not committed."""
+        committed = self.committed()
+        ends = {(t, p): end for t in self.topics for p, end in enumerate(self.ends(t))}
+        return sum(ends[tp] - committed[tp] for tp in ends)
+
+    def _watermarks(self, topic: str) -> list[tuple[int, int]]:
+        with _consumer(self.bootstrap, f"{self.app}-reader") as consumer:
+            return [
+                consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=30)
+                for p in range(self.partitions)
+            ]
+
+
+@contextmanager
+def _consumer(bootstrap: str, group: str) -> Iterator[Consumer]:
+    consumer = Consumer(
+        {"bootstrap.servers": bootstrap, "group.id": group, "enable.auto.commit": False}
+    )
+    try:
+        yield consumer
+    finally:
+        consumer.close()
+
+
+class Worker:
+    """A worker as a process: `with scene_worker as worker:` ends it in any case.
+
+    Args:
+        scene: What it works on.
+        name: Of its log file, and its identity in the group, which a worker with the same name
+            takes over without waiting for the session of the first to end.
+        patch: Python code that runs in it first: a fault that is built in.
+    """
+
+    _started = 0
+
+    def __init__(self, scene: Scene, name: str = "w", patch: str = "") -> None:
+        Worker._started += 1
+        self.log = scene.folder / f"worker-{Worker._started}-{name}.log"
+        arguments = [
+            "worker", str(scene.file), "--log-format", "json",
+            "--bootstrap", scene.bootstrap, "--registry", str(scene.folder / "registry"),
+        ]  # fmt: skip
+        program = ["-m", "stream"]
+        if patch:
+            program = ["-c", f"{patch}\nfrom stream.cli import main\nmain()"]
+        environment = {
+            "CONSUMER_GROUP_INSTANCE_ID": name,
+            "BROKER_SESSION_TIMEOUT": "6",
+            "BROKER_HEARTBEAT_INTERVAL": "0.5",
+        }
+        with self.log.open("wb") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, *program, *arguments], cwd=ROOT, env=os.environ | environment,
+                stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors,
+            )  # fmt: skip
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.kill()
+
+    def lines(self, evt: str) -> list[dict[str, Any]]:
+        """The lines of its log about one kind of event."""
+        whole = self.log.read_bytes().rpartition(b"\n")[0]
+        found = (json.loads(line) for line in whole.splitlines() if line.startswith(b"{"))
+        return [line for line in found if line["evt"] == evt]
+
+    def wait_until(self, what: str, holds: Callable[[], Any], deadline_s: float = DEADLINE_S) -> Any:
+        """Returns what `holds` gives when it is true; fails when the worker ends before."""
+        until_s = time.monotonic() + deadline_s
+        while not (found := holds()):
+            code = self.process.poll()
+            assert code is None, f"{what}: the worker ended with {code}\n{self.tail()}"
+            assert time.monotonic() < until_s, f"{what}: not in {deadline_s:g} s\n{self.tail()}"
+            time.sleep(_POLL_S)
+        return found
+
+    def ready(self) -> Self:
+        """Returns when it has its partitions."""
+        self.wait_until("has partitions", lambda: self.lines("begin"))
+        return self
+
+    def kill(self) -> None:
+        """SIGKILL, as a crash; nothing happens when it has ended."""
+        self.process.kill()
+        self.process.wait()
+        assert self.process.stdin
+        self.process.stdin.close()
+
+    def stop(self) -> int:
+        """SIGTERM, and its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.ended()
+
+    def ended(self) -> int:
+        """The exit code, once it has ended by itself."""
+        try:
+            return self.process.wait(DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"the worker does not end\n{self.tail()}") from None
+
+    def tail(self) -> str:
+        """The end of its log."""
+        return f"{self.log}:\n{self.log.read_bytes()[-_TAIL_BYTES:].decode(errors='replace')}"
