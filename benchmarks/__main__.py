@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,8 @@ def main() -> None:
     repeated, in the wrong partition or wrong, or when there was nothing to measure. Results go to
     standard output, progress to standard error. Close what else runs on the machine first.
     """
+    # Whoever ends it, broker and workers end with it: the default would leave them behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @main.command()

@@ -5,6 +5,7 @@ Rules of this file
    once more, from the definition of the job.
 2. The events are those read back from the broker, so that partition and order are what the worker
    saw.
+3. A customer's events come in the order of their times: the job has no late ones.
 """
 
 from __future__ import annotations
@@ -95,13 +96,13 @@ def decide(events: Events, model: ReferenceModel) -> Expected:
     for i in _rounds(customer):
         who, now_s, kind = customer[i], events.time_s[i], events.kind[i]
         each = np.arange(len(i))
-        passed_s = np.maximum(now_s - clock_s[who], 0)
+        passed_s = now_s - clock_s[who]
         total = totals[who] * np.exp2(-passed_s[:, None, None] / _HALF_LIVES_S)
         total[each, kind] += 1
         total[:, _KINDS] += np.where(kind == _PURCHASE, events.value[i], 0)[:, None]
         totals[who] = total
         last_s[who, kind] = now_s
-        clock_s[who] = np.maximum(now_s, clock_s[who])
+        clock_s[who] = now_s
         shares = model.forward(model.normalize(_features(total, last_s[who], now_s)))
         strategy[i] = shares.argmax(axis=1)
         score[i] = shares[each, strategy[i]]
@@ -145,12 +146,13 @@ def _rounds(customer: Int64s) -> Iterator[Int64s]:
 
 def _features(total: Float64s, last_s: Float64s, now_s: Float64s) -> Float64s:
     """The 36 features, not normalized. total (n, 7, 4), last_s (n, 6), now_s (n,)."""
+    # An event that never came has 0 for its time, which is longer ago than the bound.
     since_s = np.minimum(now_s[:, None] - last_s, _RECENCY_MAX_S)
     turn = 2 * np.pi * (now_s / 3600 % 24) / 24
     return np.column_stack(
         [
             np.log1p(total.reshape(len(total), -1)),
-            np.log1p(np.where(last_s > 0, since_s, _RECENCY_MAX_S)),
+            np.log1p(since_s),
             np.sin(turn),
             np.cos(turn),
         ]

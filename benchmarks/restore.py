@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -91,7 +92,8 @@ def measure_restore(bench: Bench, *, crash: bool) -> Restore:
             tail = events.slice(customers, len(events))
             with bench.steps.step("restore: going on", len(tail)):
                 load(bench.cluster, job.events, tail)
-                worker.wait_until(lambda: bench.cluster.records(job.decisions), len(events))
+                decided = partial(bench.cluster.records, job.decisions)
+                worker.wait_until("decisions", decided, len(events))
                 worker.wait_for_line("summary")
             worker.stop()
             with bench.steps.step("restore: verifying"):
@@ -108,8 +110,10 @@ def _input(customers: int) -> Input:
 
 def _fill(job: Job, worker: WorkerProcess, customers: int) -> None:
     """Returns when the worker has decided and covered all events: then the changelog holds them."""
-    worker.wait_until(lambda: job.cluster.records(job.decisions), customers)
-    worker.wait_until(lambda: job.cluster.committed(job.name, job.events), customers)
+    decided = partial(job.cluster.records, job.decisions)
+    covered = partial(job.cluster.committed, job.name, job.events)
+    worker.wait_until("decisions", decided, customers)
+    worker.wait_until("committed events", covered, customers)
 
 
 def _judge(job: Job) -> Verdict:

@@ -20,7 +20,7 @@ def print_reference(result: ReferenceResult) -> None:
     if result.naive is not None:
         columns["naive Faust"] = result.naive
     if result.cloudevents is not None:
-        columns["Opportune, CloudEvents"] = result.cloudevents
+        columns["CloudEvents"] = result.cloudevents
     rows = [(title, [form(one) for one in columns.values()]) for title, form in _ROWS]
     title = (
         f"Reference job: {result.plan.customers:,} customers, {result.plan.partitions} partitions"
@@ -66,7 +66,7 @@ def print_restore(restore: Restore) -> None:
 
 
 def _shown(value: float, digits: int = 0) -> str:
-    return "not measurable, more events needed" if math.isnan(value) else f"{value:,.{digits}f}"
+    return "too few events" if math.isnan(value) else f"{value:,.{digits}f}"
 
 
 def _print(title: str, columns: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> None:
@@ -80,12 +80,12 @@ def _print(title: str, columns: Sequence[str], rows: Sequence[tuple[str, Sequenc
 
 
 _ROWS: tuple[tuple[str, Callable[[Throughput], str]], ...] = (
-    ("decisions a second, marginal", lambda one: _shown(one.per_second)),
-    ("  the same from the first decision on", lambda one: _shown(one.per_second_from_first)),
-    ("decisions a second, span", lambda one: _shown(one.span_per_second)),
-    ("CPU seconds a million events", lambda one: _shown(one.cpu_s_per_million, 1)),
+    ("decisions/s, marginal", lambda one: _shown(one.per_second)),
+    ("decisions/s, after the first", lambda one: _shown(one.per_second_from_first)),
+    ("decisions/s, span", lambda one: _shown(one.span_per_second)),
+    ("CPU seconds/million events", lambda one: _shown(one.cpu_s_per_million, 1)),
     ("peak memory, MiB", lambda one: _shown(one.peak_rss_mib)),
-    ("agree with the recomputation", lambda one: f"{one.agree:.4%}"),
+    ("agree with the referee", lambda one: f"{one.agree:.4%}"),
     ("missing, duplicates", lambda one: f"{one.faults('missing')}, {one.faults('duplicates')}"),
     ("wrong partition", lambda one: f"{one.faults('wrong_partition')}"),
 )

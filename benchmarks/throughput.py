@@ -155,7 +155,7 @@ def _decide(
         return now
 
     with start(job) as worker:
-        worker.wait_until(decided, events)
+        worker.wait_until("decisions", decided, events)
         usage = worker.usage()
         worker.stop()
         return worker.start_ms, usage

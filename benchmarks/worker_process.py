@@ -87,7 +87,7 @@ class WorkerProcess:
 
     def wait_for_line(self, evt: str, count: int = 1, stall_s: float = STALL_S) -> None:
         """Returns when so many lines of a kind are in the log; see `wait_until`."""
-        self.wait_until(lambda: len(self.lines(evt)), count, stall_s)
+        self.wait_until(f"lines evt={evt}", lambda: len(self.lines(evt)), count, stall_s)
 
     def lines(self, evt: str) -> list[dict[str, Any]]:
         """The lines of its log, in JSON, that tell of one kind of event so far."""
@@ -95,24 +95,32 @@ class WorkerProcess:
         decoded = (msgspec.json.decode(line) for line in lines)
         return [line for line in decoded if line.get("evt") == evt]
 
-    def wait_until(self, progress: Callable[[], int], goal: int, stall_s: float = STALL_S) -> None:
-        """Returns when `progress` has reached the goal.
+    def wait_until(
+        self, what: str, count: Callable[[], int], goal: int, stall_s: float = STALL_S
+    ) -> None:
+        """Returns when the goal is reached.
+
+        Args:
+            what: What is counted, for errors.
+            count: How many there are now.
+            goal: How many there have to be.
+            stall_s: For how long the count may stay the same.
 
         Raises:
-            BenchmarkError: The worker ended, or there was no progress for `stall_s`.
+            BenchmarkError: The worker ended, or the count stayed the same for too long.
         """
-        best, since_s = -1, time.monotonic()
-        while (now := progress()) < goal:
-            if now > best:
-                best, since_s = now, time.monotonic()
-            if time.monotonic() - since_s > stall_s:
-                raise BenchmarkError(
-                    f"expected {goal}, the worker stands at {now} for {stall_s:g} s.{self._tail()}"
-                )
+        last, since_s = -1, time.monotonic()
+        while (now := count()) < goal:
+            if now != last:
+                last, since_s = now, time.monotonic()
             if self._process.poll() is not None:
                 raise BenchmarkError(
-                    f"expected {goal}, the worker ended with exit code "
-                    f"{self._process.returncode} at {now}.{self._tail()}"
+                    f"expected {goal} {what}, got {now} when the worker ended with exit code "
+                    f"{self._process.returncode}.{self._tail()}"
+                )
+            if time.monotonic() - since_s > stall_s:
+                raise BenchmarkError(
+                    f"expected {goal} {what}, got {now} and none for {stall_s:g} s.{self._tail()}"
                 )
             self.usage()
             time.sleep(_POLL_S)

@@ -6,16 +6,21 @@
 from __future__ import annotations
 
 import os
+import random
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 from hypothesis import HealthCheck, settings
 
 from stream.broker import EmbeddedKafka
+
+if TYPE_CHECKING:
+    from tests.fault_harness import Scene, Worker
 
 # Numba compiles inside the first example, so neither one example nor its inputs have a deadline.
 settings.register_profile(
@@ -93,3 +98,60 @@ def create_topics(request: pytest.FixtureRequest) -> CreateTopics:
             created.result(timeout=30)
 
     return create
+
+
+class MakeScene(Protocol):
+    """See the fixture `make_scene`."""
+
+    def __call__(
+        self, topics: int = 1, partitions: int = 4, broker: EmbeddedKafka | None = None, **settings: Any
+    ) -> Scene: ...
+
+
+@pytest.fixture
+def seed() -> int:
+    """Seed of everything random in a test, printed; `OPPORTUNE_TEST_SEED` repeats one."""
+    chosen = int(os.environ.get("OPPORTUNE_TEST_SEED") or random.SystemRandom().randrange(1 << 30))
+    print(f"OPPORTUNE_TEST_SEED={chosen}")
+    return chosen
+
+
+@pytest.fixture
+def make_scene(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    topic_name: Callable[[str], str],
+    create_topics: CreateTopics,
+    seed: int,
+) -> MakeScene:
+    """Makes a campaign with event topics of its own and a promoted model: see `Scene`."""
+    from tests.fault_harness import Scene  # not for every test: it loads Keras
+
+    def make(
+        topics: int = 1, partitions: int = 4, broker: EmbeddedKafka | None = None, **settings: Any
+    ) -> Scene:
+        cluster = broker or request.getfixturevalue("kafka")
+        names = [topic_name("events") for _ in range(topics)]
+        create_topics(dict.fromkeys(names, partitions), bootstrap=cluster.bootstrap)
+        scene = Scene(cluster.bootstrap, tmp_path, topic_name("app"), names, partitions, settings)
+        scene.promote(seed)
+        request.addfinalizer(scene.close)
+        return scene
+
+    return make
+
+
+@pytest.fixture
+def start_worker() -> Iterator[Callable[..., Worker]]:
+    """Starts workers, `start_worker(scene)`, and kills those that are left: see `Worker`."""
+    from tests.fault_harness import Worker
+
+    started: list[Worker] = []
+
+    def start(*args: Any, **kwargs: Any) -> Worker:
+        started.append(Worker(*args, **kwargs))
+        return started[-1]
+
+    yield start
+    for worker in started:
+        worker.kill()

@@ -11,22 +11,19 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
-import threading
 import time
-import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 
 from models import network
 from models.bundle import Bundle, Fit, Golden
@@ -38,7 +35,6 @@ from stream.features import compile_features
 
 ROOT = Path(__file__).resolve().parents[1]
 DEADLINE_S = 120.0
-START_MS = 1_760_000_000_000
 _POLL_S = 0.05
 _TAIL_BYTES = 4_000
 
@@ -102,6 +98,19 @@ id = "sms"
 value = 12.0
 cost = 2.0
 """
+
+
+@dataclass(frozen=True)
+class Since:
+    """What was there at some moment, as the next offset by topic and partition.
+
+    Attributes:
+        decided: Of the event topics.
+        published: Of the decision and the dead-letter topic.
+    """
+
+    decided: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    published: Mapping[tuple[str, int], int] = field(default_factory=dict)
 
 
 @dataclass
@@ -188,55 +197,55 @@ class Scene:
 
     def ends(self, topic: str) -> list[int]:
         """Offset after the last record, by partition."""
-        return [high for _, high in self._watermarks(topic)]
+        tps = [TopicPartition(topic, p) for p in range(self.partitions)]
+        return [self._watcher.get_watermark_offsets(tp, timeout=60)[1] for tp in tps]
 
     def committed(self) -> dict[tuple[str, int], int]:
         """Committed offset of every event partition, 0 for none."""
         tps = [TopicPartition(t, p) for t in self.topics for p in range(self.partitions)]
-        with _consumer(self.bootstrap, self.app) as consumer:
-            found = consumer.committed(tps, timeout=30)
+        found = self._watcher.committed(tps, timeout=60)
         return {(tp.topic, tp.partition): max(0, tp.offset) for tp in found}
+
+    def event_ends(self) -> dict[tuple[str, int], int]:
+        """Offset after the last record of every event partition."""
+        return {(t, p): end for t in self.topics for p, end in enumerate(self.ends(t))}
 
     def lag(self) -> int:
         """Records that the group has not committed."""
-        committed = self.committed()
-        ends = {(t, p): end for t in self.topics for p, end in enumerate(self.ends(t))}
-        return sum(ends[tp] - committed[tp] for tp in ends)
+        return sum(self.event_ends().values()) - sum(self.committed().values())
 
-    def _watermarks(self, topic: str) -> list[tuple[int, int]]:
-        with _consumer(self.bootstrap, f"{self.app}-reader") as consumer:
-            return [
-                consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=30)
-                for p in range(self.partitions)
-            ]
+    def since(self) -> Since:
+        """Everything that is there now."""
+        published = (self.campaign.topics.decisions, self.campaign.topics.dead_letter)
+        ends = {(t, p): end for t in published for p, end in enumerate(self.ends(t))}
+        return Since(self.event_ends(), ends)
 
+    @cached_property
+    def _watcher(self) -> Consumer:
+        """Asks about the group of the app, without being a member."""
+        settings = {"bootstrap.servers": self.bootstrap, "group.id": self.app, "log_level": 0}
+        return Consumer({**settings, "enable.auto.commit": False})
 
-@contextmanager
-def _consumer(bootstrap: str, group: str) -> Iterator[Consumer]:
-    consumer = Consumer(
-        {"bootstrap.servers": bootstrap, "group.id": group, "enable.auto.commit": False}
-    )
-    try:
-        yield consumer
-    finally:
-        consumer.close()
+    def close(self) -> None:
+        """Forgets the broker."""
+        self._watcher.close()
 
 
 class Worker:
-    """A worker as a process: `with scene_worker as worker:` ends it in any case.
+    """A worker as a process. The fixture `start_worker` makes it, and ends it in any case.
 
     Args:
         scene: What it works on.
-        name: Of its log file, and its identity in the group, which a worker with the same name
-            takes over without waiting for the session of the first to end.
+        member: Its identity in the group, which a worker with the same takes over at once. Without
+            one, the group waits for the session of a killed worker to end.
         patch: Python code that runs in it first: a fault that is built in.
     """
 
     _started = 0
 
-    def __init__(self, scene: Scene, name: str = "w", patch: str = "") -> None:
+    def __init__(self, scene: Scene, member: str = "", patch: str = "") -> None:
         Worker._started += 1
-        self.log = scene.folder / f"worker-{Worker._started}-{name}.log"
+        self.log = scene.folder / f"worker-{Worker._started}.log"
         arguments = [
             "worker", str(scene.file), "--log-format", "json",
             "--bootstrap", scene.bootstrap, "--registry", str(scene.folder / "registry"),
@@ -244,26 +253,18 @@ class Worker:
         program = ["-m", "stream"]
         if patch:
             program = ["-c", f"{patch}\nfrom stream.cli import main\nmain()"]
-        environment = {
-            "CONSUMER_GROUP_INSTANCE_ID": name,
-            "BROKER_SESSION_TIMEOUT": "6",
-            "BROKER_HEARTBEAT_INTERVAL": "0.5",
-        }
+        environment = {"BROKER_SESSION_TIMEOUT": "6", "BROKER_HEARTBEAT_INTERVAL": "0.5"}
+        if member:
+            environment["CONSUMER_GROUP_INSTANCE_ID"] = member
         with self.log.open("wb") as errors:
             self.process = subprocess.Popen(
                 [sys.executable, *program, *arguments], cwd=ROOT, env=os.environ | environment,
                 stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors,
             )  # fmt: skip
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self.kill()
-
     def lines(self, evt: str) -> list[dict[str, Any]]:
         """The lines of its log about one kind of event."""
-        whole = self.log.read_bytes().rpartition(b"\n")[0]
+        whole = self.log.read_bytes().rpartition(b"\n")[0]  # the last line may be half written
         found = (json.loads(line) for line in whole.splitlines() if line.startswith(b"{"))
         return [line for line in found if line["evt"] == evt]
 
@@ -276,6 +277,13 @@ class Worker:
             assert time.monotonic() < until_s, f"{what}: not in {deadline_s:g} s\n{self.tail()}"
             time.sleep(_POLL_S)
         return found
+
+    def go(self) -> Self:
+        """Lets a worker go on whose patch waits for a line."""
+        assert self.process.stdin
+        self.process.stdin.write(b"\n")
+        self.process.stdin.flush()
+        return self
 
     def ready(self) -> Self:
         """Returns when it has its partitions."""

@@ -50,6 +50,7 @@ class Events:
         self._rng = random.Random(f"{seed} {topic}")
         self._clock_ms = START_MS
         self._made = 0
+        self.invalid = 0
 
     def next(self) -> tuple[bytes | None, bytes | None]:
         """Key and value of the next record."""
@@ -58,6 +59,7 @@ class Events:
         self._clock_ms += rng.randrange(2_000)
         customer = f"c{int(self._customers * rng.random() ** 2):05d}"
         if rng.random() < self._invalid_share:
+            self.invalid += 1
             return rng.choice([None, b"\xff\x00", customer.encode()]), rng.choice(INVALID)
         late_ms = rng.randrange(5 * 86_400_000) if rng.random() < 0.05 else 0
         kind = rng.choices(KINDS, (6, 1, 2, 1))[0]
@@ -127,6 +129,11 @@ class Load:
 
     def __exit__(self, *_error: object) -> None:
         self.stop()
+
+    @property
+    def invalid(self) -> int:
+        """How many of the records are no events."""
+        return sum(events.invalid for _, events in self.sources)
 
     def stop(self) -> None:
         """Returns when everything sent is acknowledged."""

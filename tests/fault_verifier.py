@@ -9,13 +9,14 @@ What must hold after any fault, once the workers have caught up and stopped:
   e  the decisions are those of a computation that nothing disturbed
 
 Between several event topics the right order is the one in which the decisions stand on their topic
-for the first time; by that order everything is recomputed. Would a replay take another order, then
-its decisions or the rows would differ.
+for the first time; in that order everything is recomputed. Would a replay take another one, then its
+decisions or the rows would differ.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,14 +28,15 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from models.bundle import Bundle
 from stream import changelog
-from stream.columns import RecordChunk, Spans
+from stream.columns import RecordChunk, Reject, Spans
+from stream.dead_letter import HEADERS
 from stream.features import compile_features
 from stream.pipeline import Deployment, Pipeline
 from stream.policy import Policy
 from stream.records import RecordBatch
 from stream.scores import Scorer
 from stream.table import CustomerTable
-from tests.fault_harness import Scene
+from tests.fault_harness import Scene, Since
 
 NOW_MS = 1_770_000_000_000
 _CHUNK = 4_096
@@ -44,97 +46,25 @@ Record = tuple[bytes | None, bytes | None, tuple[tuple[str, bytes], ...]]
 """Key, value and headers."""
 
 
-def read(bootstrap: str, topic: str, partition: int) -> list[Message]:
-    """All records of a partition, those of aborted transactions too."""
-    settings = {
-        "bootstrap.servers": bootstrap, "group.id": "referee", "enable.auto.commit": False,
-        "enable.partition.eof": True, "isolation.level": "read_uncommitted",
-    }  # fmt: skip
-    consumer = Consumer(settings)
-    found: list[Message] = []
-    try:
-        consumer.assign([TopicPartition(topic, partition, 0)])
-        while True:
-            for message in consumer.consume(10_000, timeout=1):
-                error = message.error()
-                if error is None:
-                    found.append(message)
-                elif error.code() == KafkaError._PARTITION_EOF:
-                    return found
-                else:
-                    raise AssertionError(f"{topic}/{partition}: {error}")
-    finally:
-        consumer.close()
-
-
-def chunk_of(topic: str, partition: int, messages: Sequence[Message]) -> RecordChunk:
-    """The same records as the worker gets them."""
-    return RecordChunk(
-        topic, partition,
-        np.array([message.offset() for message in messages], np.int64),
-        np.array([message.timestamp()[1] for message in messages], np.int64),
-        _spans([message.key() for message in messages]),
-        _spans([message.value() for message in messages]),
-        messages[-1].offset() + 1,
-    )  # fmt: skip
-
-
-def _spans(items: Sequence[bytes | None]) -> Spans:
-    size = np.array([-1 if item is None else len(item) for item in items], np.int64)
-    start = np.concatenate([[0], np.cumsum(np.maximum(size, 0))[:-1]]).astype(np.int64)
-    return Spans(np.frombuffer(b"".join(item or b"" for item in items) or b"\0", np.uint8), start, size)
-
-
-def _records_in(batches: Sequence[RecordBatch]) -> Iterator[Record]:
-    for batch in batches:
-        whole = MemoryRecords(bytes(batch.seal(-1, -1, -1)))
-        while whole.has_next():
-            for record in whole.next_batch():
-                yield record.key, record.value, tuple(record.headers)
-
-
-def _timeless(record: Record) -> Record:
-    """Without the times of the wall clock; that of the event is inside `event` and stays."""
-    key, value, headers = record
-    assert value is not None
-    head, found, rest = value.partition(b'"data":')
-    return key, _WALL_CLOCK.sub(b"", head) + found + rest, headers
-
-
-class _Ids(msgspec.Struct):
-    """The fields that say what a decision is about, in both forms."""
-
-    id: str = ""
-    decision_id: str = ""
-    model: str = ""
-    data: dict[str, Any] = msgspec.field(default_factory=dict)
-
-
-def _identity(value: bytes) -> tuple[str, str]:
-    """Id of a decision and version of the model that made it."""
-    ids = msgspec.json.decode(value, type=_Ids)
-    return ids.id or ids.decision_id, ids.model or ids.data["model"]
-
-
 @dataclass
 class Verdict:
     """What was seen.
 
     Attributes:
         events: Records on the event topics.
-        decisions: Different decisions.
-        duplicates: Decisions beyond the first about an event.
-        dead_letters: Different dead letters.
+        decisions: Decided events.
+        repeated: Decisions beyond the first about an event.
+        letters: Records with a dead letter.
         repeated_letters: Dead letters beyond the first about a record.
-        models: Decisions by model version.
+        models: Decided events by the model that decided first.
     """
 
     events: int = 0
     decisions: int = 0
-    duplicates: int = 0
-    dead_letters: int = 0
+    repeated: int = 0
+    letters: int = 0
     repeated_letters: int = 0
-    models: dict[str, int] = field(default_factory=dict)
+    models: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass
@@ -152,80 +82,61 @@ class Verifier:
     Args:
         scene: The campaign as it is now.
         bundles: The models that may have decided; every decision must be that of one of them.
+        since: What was there when the features changed: from then on, nothing is said of it again.
     """
 
-    def __init__(self, scene: Scene, bundles: Sequence[Bundle]) -> None:
+    def __init__(
+        self, scene: Scene, bundles: Sequence[Bundle], since: Since | None = None
+    ) -> None:
         self._scene = scene
+        self._since = since or Since()
         self._campaign = scene.campaign
         self._plan = compile_features(self._campaign)
-        self._deployments = {}
+        self._deployments = []
         for bundle in bundles:
             scorer = Scorer(bundle)
             policy = Policy(self._campaign, scorer.head, scorer.strategies)
-            self._deployments[scorer.version] = Deployment(scorer, policy)
+            self._deployments.append(Deployment(scorer, policy))
 
     def verify(self) -> Verdict:
         """Fails with what is wrong, or says what was seen."""
         verdict = Verdict()
+        topics = self._campaign.topics
         for partition in range(self._scene.partitions):
-            self._verify_partition(partition, verdict)
-        self._verify_commits()
+            events = {topic: self._read(topic, partition) for topic in self._scene.topics}
+            decisions = self._read(topics.decisions, partition)
+            right = self._recompute(partition, _in_order(events, decisions))
+            verdict.events += sum(map(len, events.values()))
+            self._verify_decisions(partition, decisions, right, verdict)
+            self._verify_letters(partition, right, verdict)
+            self._verify_rows(partition, right)
+        assert self._scene.committed() == self._scene.event_ends()
         return verdict
 
-    def _verify_partition(self, partition: int, verdict: Verdict) -> None:
-        scene, topics = self._scene, self._campaign.topics
-        events = {topic: read(scene.bootstrap, topic, partition) for topic in scene.topics}
-        decisions = read(scene.bootstrap, topics.decisions, partition)
-        right = self._recompute(partition, self._in_order(events, decisions))
-        verdict.events += sum(map(len, events.values()))
-        self._verify_decisions(partition, decisions, right, verdict)
-        self._verify_letters(partition, right, verdict)
-        self._verify_rows(partition, right)
-
-    def _in_order(
-        self, events: Mapping[str, list[Message]], decisions: Sequence[Message]
-    ) -> list[tuple[str, list[Message]]]:
-        """Runs of records of one topic, in the order in which they were taken."""
-        if len(events) == 1:
-            return list(events.items())
-        position = dict.fromkeys(events, 0)
-        runs: list[tuple[str, list[Message]]] = []
-        for decision in decisions:
-            event = msgspec.json.decode(decision.value() or b"")["data"]["event"]
-            topic, offset = event["topic"], event["offset"]
-            taken = [m for m in events[topic][position[topic] :] if m.offset() <= offset] \
-                if False else self._until(events[topic], position[topic], offset)
-            if taken:
-                position[topic] += len(taken)
-                runs.append((topic, taken))
-        runs += [(topic, events[topic][at:]) for topic, at in position.items()]
-        return runs
-
-    @staticmethod
-    def _until(messages: list[Message], position: int, offset: int) -> list[Message]:
-        """Records from `position` on, up to an offset."""
-        end = position
-        while end < len(messages) and messages[end].offset() <= offset:
-            end += 1
-        return messages[position:end]
+    def _read(self, topic: str, partition: int) -> list[Message]:
+        first = self._since.published.get((topic, partition), 0)
+        return read(self._scene.bootstrap, topic, partition, first)
 
     def _recompute(self, partition: int, runs: Sequence[tuple[str, list[Message]]]) -> _Right:
         right = _Right()
-        for version, deployment in self._deployments.items():
-            pipeline, table = Pipeline(self._campaign, self._plan), CustomerTable(self._plan.row_words)
+        for deployment in self._deployments:
+            pipeline = Pipeline(self._campaign, self._plan)
+            table = CustomerTable(self._plan.row_words)
             for topic, messages in runs:
+                silent_until = self._since.decided.get((topic, partition), 0)
                 for at in range(0, len(messages), _CHUNK):
-                    chunk = chunk_of(topic, partition, messages[at : at + _CHUNK])
-                    step = pipeline.step(chunk, table, deployment, silent_until=0, now_ms=NOW_MS)
+                    part = messages[at : at + _CHUNK]
+                    step = pipeline.step(
+                        chunk_of(topic, partition, part), table, deployment,
+                        silent_until=silent_until, now_ms=NOW_MS,
+                    )  # fmt: skip
                     for record in _records_in(step.decisions):
-                        right.decisions[_identity(record[1] or b"")] = _timeless(record)
-                    for reject, record in zip(
-                        step.rejects, _records_in(step.dead_letters), strict=True
-                    ):
-                        right.letters[topic, int(chunk.offset[reject.record])] = record
+                        right.decisions[_identity(record[1])] = _timeless(record)
+                    for reject in step.rejects:
+                        message = part[reject.record]
+                        right.letters[topic, message.offset()] = _letter(message, reject)
             keys, values = changelog.encode_rows(table, np.arange(table.rows))
             right.rows = {keys[i] or b"": values[i] or b"" for i in range(table.rows)}
-            del version
         return right
 
     def _verify_decisions(
@@ -233,48 +144,146 @@ class Verifier:
     ) -> None:
         seen: set[str] = set()
         for message in decisions:
-            where = f"{message.topic()}/{partition} offset {message.offset()}"
-            got = _timeless((message.key(), message.value(), tuple(message.headers() or ())))
-            identity = _identity(message.value() or b"")
+            record = _record(message)
+            identity = _identity(record[1])
             expected = right.decisions.get(identity)
-            assert expected is not None, f"{where}: about no event of this partition: {got}"
-            assert got == expected, f"{where}: expected {expected}, got {got}"
-            verdict.duplicates += identity[0] in seen
-            if identity[0] not in seen:
-                verdict.models[identity[1]] = verdict.models.get(identity[1], 0) + 1
-            seen.add(identity[0])
-        missing = {identity[0] for identity in right.decisions} - seen
-        assert not missing, f"partition {partition}: {len(missing)} without decision: " + ", ".join(
-            sorted(missing)[:20]
-        )
+            where = f"{message.topic()}/{partition} offset {message.offset()}"
+            assert _timeless(record) == expected, f"{where}: expected {expected}, got {record}"
+            if identity[0] in seen:
+                verdict.repeated += 1
+            else:
+                seen.add(identity[0])
+                verdict.models[identity[1]] += 1
+        missing = sorted({identity[0] for identity in right.decisions} - seen)
+        assert not missing, f"partition {partition}: {len(missing)} undecided: {missing[:20]}"
         verdict.decisions += len(seen)
 
     def _verify_letters(self, partition: int, right: _Right, verdict: Verdict) -> None:
         seen = set()
-        for message in read(self._scene.bootstrap, self._campaign.topics.dead_letter, partition):
-            got = (message.key(), message.value(), tuple(message.headers() or ()))
-            said = dict(got[2])
-            identity = said["topic"].decode(), int(said["offset"])
-            assert got == right.letters.get(identity), f"dead letter {identity}: got {got}"
-            verdict.repeated_letters += identity in seen
-            seen.add(identity)
-        missing = set(right.letters) - seen
-        assert not missing, f"partition {partition}: no dead letters for {sorted(missing)[:20]}"
-        verdict.dead_letters += len(seen)
+        for message in self._read(self._campaign.topics.dead_letter, partition):
+            record = _record(message)
+            said = dict(record[2])
+            about = said["topic"].decode(), int(said["offset"])
+            expected = right.letters.get(about)
+            assert record == expected, f"letter about {about}: expected {expected}, got {record}"
+            verdict.repeated_letters += about in seen
+            seen.add(about)
+        missing = sorted(set(right.letters) - seen)
+        assert not missing, f"partition {partition}: {len(missing)} without letter: {missing[:20]}"
+        verdict.letters += len(seen)
 
     def _verify_rows(self, partition: int, right: _Right) -> None:
         log = read(self._scene.bootstrap, self._scene.changelog, partition)
-        newest = {message.key(): message.value() for message in log}
+        newest = {message.key() or b"": message.value() or b"" for message in log}
         marker = newest.pop(changelog.MARKER_KEY, None)
-        wrong = [key for key in right.rows.keys() | newest.keys() if right.rows.get(key) != newest.get(key)]
-        assert not wrong, f"partition {partition}: {len(wrong)} rows differ, such as {wrong[:5]}"
+        keys = newest.keys() | right.rows.keys()
+        wrong = sorted(key for key in keys if newest.get(key) != right.rows.get(key))
+        assert not wrong, f"partition {partition}: {len(wrong)} rows differ: {wrong[:20]}"
         if marker is not None:
             covered = msgspec.json.decode(marker, type=changelog.Marker).covered
-            ends = {topic: self._scene.ends(topic)[partition] for topic in self._scene.topics}
+            ends = {tp[0]: end for tp, end in self._scene.event_ends().items() if tp[1] == partition}
             assert covered == ends, f"partition {partition}: covered {covered}, ends {ends}"
 
-    def _verify_commits(self) -> None:
-        committed = self._scene.committed()
-        ends = {(topic, p): end for topic in self._scene.topics
-                for p, end in enumerate(self._scene.ends(topic))}  # fmt: skip
-        assert committed == ends, f"committed {committed}, ends {ends}"
+
+def read(bootstrap: str, topic: str, partition: int, first: int = 0) -> list[Message]:
+    """The records of a partition from an offset on."""
+    settings = {
+        "bootstrap.servers": bootstrap, "group.id": "referee", "enable.auto.commit": False,
+        "enable.partition.eof": True, "log_level": 0,
+    }  # fmt: skip
+    consumer = Consumer(settings)
+    found: list[Message] = []
+    try:
+        consumer.assign([TopicPartition(topic, partition, first)])
+        while True:
+            for message in consumer.consume(10_000, timeout=1):
+                error = message.error()
+                if error is None:
+                    found.append(message)
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    return found
+                else:
+                    raise AssertionError(f"{topic}/{partition}: {error}")
+    finally:
+        consumer.close()
+
+
+def chunk_of(topic: str, partition: int, messages: Sequence[Message]) -> RecordChunk:
+    """The records as the worker gets them."""
+    return RecordChunk(
+        topic=topic,
+        partition=partition,
+        offset=np.array([message.offset() for message in messages], np.int64),
+        timestamp_ms=np.array([message.timestamp()[1] for message in messages], np.int64),
+        key=_spans([message.key() for message in messages]),
+        value=_spans([message.value() for message in messages]),
+        next_offset=int(messages[-1].offset() or 0) + 1,
+    )
+
+
+def _in_order(
+    events: Mapping[str, list[Message]], decisions: Sequence[Message]
+) -> list[tuple[str, list[Message]]]:
+    """Runs of records of one topic, in the order in which they were taken."""
+    if len(events) == 1:
+        return list(events.items())
+    position = dict.fromkeys(events, 0)
+    runs: list[tuple[str, list[Message]]] = []
+    for decision in decisions:
+        about = msgspec.json.decode(decision.value() or b"")["data"]["event"]
+        topic = about["topic"]
+        at = end = position[topic]
+        while end < len(events[topic]) and events[topic][end].offset() <= about["offset"]:
+            end += 1
+        if end > at:
+            runs.append((topic, events[topic][at:end]))
+            position[topic] = end
+    return [*runs, *((topic, events[topic][at:]) for topic, at in position.items())]
+
+
+def _spans(items: Sequence[bytes | None]) -> Spans:
+    size = np.array([-1 if item is None else len(item) for item in items], np.int64)
+    start = np.concatenate([[0], np.cumsum(np.maximum(size, 0))[:-1]]).astype(np.int64)
+    data = b"".join(item or b"" for item in items) or b"\0"
+    return Spans(np.frombuffer(data, np.uint8), start, size)
+
+
+def _records_in(batches: Sequence[RecordBatch]) -> Iterator[Record]:
+    for batch in batches:
+        whole = MemoryRecords(bytes(batch.seal(-1, -1, -1)))
+        while whole.has_next():
+            for record in whole.next_batch():
+                yield record.key, record.value, tuple(record.headers)
+
+
+def _record(message: Message) -> Record:
+    return message.key(), message.value(), tuple(message.headers() or ())
+
+
+def _letter(message: Message, reject: Reject) -> Record:
+    """The dead letter that is right: what came, and about it what the reject and Kafka say."""
+    about = (reject.reason, reject.code, message.topic(), message.partition(), message.offset())
+    values = [str(value).encode() for value in (*about, message.timestamp()[1])]
+    return message.key(), message.value(), tuple(zip(HEADERS, values, strict=True))
+
+
+def _timeless(record: Record) -> Record:
+    """Without the times of the wall clock; that of the event stands within `data` and stays."""
+    key, value, headers = record
+    head, data, rest = (value or b"").partition(b'"data":')
+    return key, _WALL_CLOCK.sub(b"", head) + data + rest, headers
+
+
+class _Decision(msgspec.Struct):
+    """The fields that tell what a decision is about, in both forms."""
+
+    id: str = ""
+    decision_id: str = ""
+    model: str = ""
+    data: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+def _identity(value: bytes | None) -> tuple[str, str]:
+    """Id of a decision, and version of the model that made it."""
+    decision = msgspec.json.decode(value or b"", type=_Decision)
+    return decision.id or decision.decision_id, decision.model or decision.data["model"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,6 +68,8 @@ def train(
     replays them with the feature kernel of the worker, and fits the network to what was done and
     what came of it. Workers take a promoted model without a restart.
     """
+    # Trouble with the broker is told by the error; aiokafka also tells what it then tries again.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     loaded = with_registry(campaign_file.load(campaign), registry)
     console = Console(stderr=True)
     with console.status("Loading TensorFlow"):
@@ -97,7 +100,7 @@ def _train(
         def on_epoch(epoch: int, loss: float, validation_loss: float | None) -> None:
             if epoch == 1:
                 progress.start_task(fitting)
-            judged = "" if validation_loss is None else f", validation {validation_loss:.4f}"
+            judged = "" if validation_loss is None else f", later data {validation_loss:.4f}"
             progress.update(fitting, completed=epoch, note=f"loss {loss:.4f}{judged}")
 
         return training.train(
@@ -121,7 +124,7 @@ class _RateColumn(ProgressColumn):
 def _progress(console: Console) -> Progress:
     return Progress(
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=20),
         MofNCompleteColumn(),
         _RateColumn(),
         TimeRemainingColumn(),
@@ -131,7 +134,7 @@ def _progress(console: Console) -> Progress:
 
 
 def _summarize(campaign: Campaign, report: Report, version: str, *, promoted: bool) -> None:
-    console = Console()
+    console = Console(highlight=False)
     console.print(
         f"{report.events:,} events of {report.customers:,} customers, "
         f"{report.history_start:%Y-%m-%d} to {report.history_end:%Y-%m-%d}"

@@ -100,21 +100,19 @@ class _Reader:
     async def poll(self) -> list[RecordChunk]:
         """The chunks that have come, cut off at the end of their partition."""
         assert self._consumer is not None, "opened first"
-        fetched = await self._consumer.getmany(timeout_ms=_POLL_MS)
-        chunks = [
-            split(chunk, self.left[tp])[0]
-            for tp, fresh in fetched.items()
-            if tp in self.left
-            for chunk in fresh
-        ]
-        remaining = self.remaining
-        for tp, end in list(self.left.items()):
-            # The position goes on over records that compaction or an aborted transaction removed.
-            self._position[tp] = min(await self._consumer.position(tp), end)
-            if self._position[tp] == end:
-                del self.left[tp]
-                self._consumer.pause(tp)
-        self._expect_progress(made=self.remaining < remaining)
+        chunks = []
+        for tp, fetched in (await self._consumer.getmany(timeout_ms=_POLL_MS)).items():
+            for _, chunk in fetched:
+                if tp not in self.left:
+                    break  # fetched before it was paused
+                end = self.left[tp]
+                chunks.append(split(chunk, end)[0])
+                # Beyond the last record: compaction and transactions leave offsets without one.
+                self._position[tp] = min(chunk.next_offset, end)
+                if self._position[tp] == end:
+                    del self.left[tp]
+                    self._consumer.pause(tp)
+        self._expect_progress(made=len(chunks) > 0)
         return chunks
 
     async def close(self) -> None:

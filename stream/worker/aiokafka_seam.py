@@ -13,14 +13,18 @@ from __future__ import annotations
 import types
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer import fetcher as stock
 from aiokafka.structs import TopicPartition
 
-from stream.columns import RecordChunk
+from stream.columns import RecordChunk, Spans
 from stream.records import AbortedTransaction, RecordBatch, RecordReader
+
+# Faust asks for 1500: a fetch without data holds up changes of what is fetched that long.
+_FETCH_WAIT_MS_MAX = 500
 
 
 def rebind(function: Callable[..., Any], **names: Any) -> Callable[..., Any]:
@@ -54,8 +58,24 @@ class FetchedBytes:
         return len(self.data)
 
 
+class Fetched(NamedTuple):
+    """A chunk that was fetched.
+
+    Attributes:
+        start: Offset that was asked for: between it and the first record there is none.
+        chunk: What is there. Without records when all that was fetched is none of anybody's, such
+            as the end of a transaction.
+    """
+
+    start: int
+    chunk: RecordChunk
+
+
 class ChunkRecords:
-    """Stands for aiokafka's PartitionRecords: iterates over chunks instead of records."""
+    """Stands for aiokafka's PartitionRecords: iterates over chunks instead of records.
+
+    Every offset from the first one asked for belongs to one of them.
+    """
 
     def __init__(
         self,
@@ -69,6 +89,7 @@ class ChunkRecords:
         _check_crcs: bool,
         isolation_level: int,
     ) -> None:
+        self._tp = tp
         aborted = None
         if isolation_level == stock.READ_COMMITTED:
             aborted = [AbortedTransaction(*txn) for txn in aborted_transactions or ()]
@@ -81,11 +102,22 @@ class ChunkRecords:
         """Position after the chunks given out so far."""
         return self._reader.next_offset
 
-    def __iter__(self) -> RecordReader:
-        return self._reader
+    def __iter__(self) -> ChunkRecords:
+        return self
 
-    def __next__(self) -> RecordChunk:
-        return next(self._reader)
+    def __next__(self) -> Fetched:
+        start = self._reader.next_offset
+        for chunk in self._reader:
+            return Fetched(start, chunk)
+        if self._reader.next_offset == start:
+            raise StopIteration
+        return Fetched(start, _no_records(self._tp, self._reader.next_offset))
+
+
+def _no_records(tp: TopicPartition, next_offset: int) -> RecordChunk:
+    none = np.zeros(0, np.int64)
+    spans = Spans(np.zeros(0, np.uint8), none, none)
+    return RecordChunk(tp.topic, tp.partition, none, none, spans, spans, next_offset)
 
 
 class ChunkFetcher(stock.Fetcher):  # type: ignore[misc]  # aiokafka has no type information
@@ -108,6 +140,7 @@ class ChunkConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no 
 
     async def start(self) -> None:
         """Connects, and joins the group."""
+        self._fetch_max_wait_ms = _FETCH_WAIT_MS_MAX
         fetcher = partial(ChunkFetcher, chunk_events_max=self.chunk_events_max)
         await rebind(AIOKafkaConsumer.start, Fetcher=fetcher)(self)
 

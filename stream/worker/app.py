@@ -15,6 +15,7 @@ from typing import Any, cast
 import faust
 from faust.stores import STORES
 from faust.transport.drivers import TRANSPORTS
+from faust.types import TP
 
 from models.registry import Registry
 from stream.campaign import Campaign
@@ -33,7 +34,8 @@ STORES.aliases[store.SCHEME] = "stream.worker.store:Store"
 
 _MODEL_WAIT_LINE_S = 10.0
 _CHUNKS_PER_POLL = 32
-_CHUNKS_QUEUED_MAX = 16
+# Few: what waits at the broker comes in larger chunks, what waits in the queue stays in small ones.
+_CHUNKS_QUEUED_MAX = 4
 
 
 class OpportuneApp(faust.App):
@@ -135,8 +137,15 @@ class _Shell:
     async def send(self, topic: str, partition: int, batch: RecordBatch) -> Awaitable[Any]:
         return await self._app.send_batch(topic, partition, batch)
 
+    def taken(self, message: Any) -> None:
+        cast(transport.Consumer, self._app.consumer).taken(message)
+
     def done(self, message: Any) -> None:
         self._app.consumer.ack(message)
+
+    async def rewind(self, topic: str, partition: int, offset: int) -> int:
+        consumer = cast(transport.Consumer, self._app.consumer)
+        return await consumer.rewind(TP(topic, partition), offset)
 
     def fail(self, error: BaseException) -> None:
         self._app.fail(error)

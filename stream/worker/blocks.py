@@ -24,6 +24,8 @@ class Block:
         progress: What the changelog's marker says: everything before `progress.covered` is decided
             and written.
         position: Next offset by event topic: everything before is in the table.
+        expected: Next offset by event topic that is to come: `position`, and what is held back.
+            Empty while nothing may come: before `begin`, and once the partition is given up.
         silent_until: By event topic, the offset before which events only rebuild the table, since
             their decisions were published by an earlier layout of it.
         changelog_offset: Offset of the newest changelog record that the table contains.
@@ -34,6 +36,7 @@ class Block:
     table: CustomerTable
     progress: Progress = field(default_factory=Progress)
     position: dict[str, int] = field(default_factory=dict)
+    expected: dict[str, int] = field(default_factory=dict)
     silent_until: dict[str, int] = field(default_factory=dict)
     changelog_offset: int | None = None
     order: Announcer = field(default_factory=Announcer)
@@ -43,8 +46,8 @@ class Block:
         """Sets the positions to read from, after a restore or a rebalance.
 
         The changelog's marker knows best: what it covers is decided and written, whether or not
-        the group's commit came through. Without a marker but with a commit, the layout of the
-        table is new: the topic is read from its beginning, silently up to the commit.
+        the group's commit came through. A commit beyond it was made by an earlier layout of the
+        table: what lies between is read silently.
 
         Args:
             committed: Committed offset by event topic, None for none.
@@ -52,8 +55,9 @@ class Block:
         """
         covered = self.progress.covered
         self.position = {topic: covered.get(topic, 0) for topic in committed}
+        self.expected = dict(self.position)
         for topic, offset in committed.items():
-            if topic not in covered and offset:
+            if offset and offset > self.position[topic]:
                 self.silent_until[topic] = offset
         self.order = Announcer([Run(*run) for run in self.progress.order])
         self.replay = Replay(self.order.beyond(covered), ends)

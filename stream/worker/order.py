@@ -113,7 +113,7 @@ class Replay:
             topic, end = self._runs[0]
             queue = self._waiting.get(topic, deque())
             # Records may be missing at the end of a run: by retention, or as control records.
-            if self._position.get(topic, 0) >= end or (queue and queue[0][0].offset[0] >= end):
+            if self._position.get(topic, 0) >= end or (queue and _first(queue[0][0]) >= end):
                 self._runs.popleft()
             elif not queue:
                 return ready
@@ -126,12 +126,17 @@ class Replay:
 
     def _take(self, topic: str, end: int, queue: deque[tuple[RecordChunk, Any]]) -> Turn:
         chunk, message = queue.popleft()
-        if chunk.offset[-1] >= end:
+        if len(chunk) and chunk.offset[-1] >= end:
             chunk, rest = split(chunk, end)
             queue.appendleft((rest, message))
             message = None
         self._position[topic] = chunk.next_offset
         return Turn(chunk, message, planned=True)
+
+
+def _first(chunk: RecordChunk) -> int:
+    """Offset of the first record; of a chunk without records the last one that it covers."""
+    return int(chunk.offset[0]) if len(chunk) else chunk.next_offset - 1
 
 
 def split(chunk: RecordChunk, offset: int) -> tuple[RecordChunk, RecordChunk]:

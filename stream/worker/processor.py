@@ -8,6 +8,7 @@ that the event loop goes on fetching and sending. Results leave through one lane
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,7 @@ from stream.records import RecordBatch, build_batches
 from stream.warmup import warm_up
 from stream.worker.blocks import Block, Blocks
 from stream.worker.log import log_event
+from stream.worker.order import split
 from stream.worker.publisher import Lane, Outgoing
 from stream.worker.telemetry import Window
 
@@ -36,8 +38,14 @@ class Shell(Protocol):
     async def send(self, topic: str, partition: int, batch: RecordBatch) -> Awaitable[Any]:
         """Queues a batch; the awaitable is done when the broker has acknowledged it."""
 
+    def taken(self, message: Any) -> None:
+        """The chunk of this message is the next one of its partition."""
+
     def done(self, message: Any) -> None:
         """The chunk of this message is durable: its offset may be committed."""
+
+    async def rewind(self, topic: str, partition: int, offset: int) -> int:
+        """Has a partition read again from an offset; gives the first one that is still there."""
 
     @property
     def generation(self) -> int:
@@ -78,7 +86,6 @@ class Processor:
         self._changelog_topic = changelog_topic
         self._shell = shell
         self._work: dict[int, _Work] = {}
-        self._drained_generation: int | None = None
         self._lock = asyncio.Lock()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="compute")
 
@@ -102,37 +109,66 @@ class Processor:
             )  # fmt: skip
         return block.position
 
-    def takes(self, generation: int) -> bool:
-        """Whether chunks fetched in that generation of the group are still wanted."""
-        return generation == self._shell.generation != self._drained_generation
+    def is_decided(self, topic: str, partition: int, offset: int) -> bool:
+        """Whether this layout of the table has come to where an earlier one committed."""
+        block = self.blocks.get(partition)
+        return block is None or offset >= block.silent_until.get(topic, 0)
 
     async def process(self, message: Any) -> None:
-        """Computes one chunk and queues its results; the chunk is done after a checkpoint."""
-        chunk: RecordChunk = message.value
-        async with self._lock:
-            if not self.takes(message.generation_id):
-                return  # its partition is read again from where it was covered
-            block = self.blocks.block(chunk.partition)
-            for turn in block.replay.offer(chunk, message):
-                announcement = None if turn.planned else self._announce(block, turn.chunk)
-                await self._take(block, turn.chunk, turn.message, announcement)
+        """Computes one chunk and queues its results; the chunk is done after a checkpoint.
 
-    def _announce(self, block: Block, chunk: RecordChunk) -> list[RecordBatch] | None:
-        """The marker that must be durable before this chunk's results leave, if any."""
-        if len(self._campaign.topics.events) == 1:
+        Args:
+            message: Its value is a `RecordChunk`, its offset the one that the chunk starts at.
+        """
+        async with self._lock:
+            block = self.blocks.get(message.value.partition)
+            if block is None or message.generation_id != self._shell.generation:
+                return  # its partition is read again from where it was covered
+            chunk = await self._continuation(block, message.value, message.offset)
+            if chunk is None:
+                return
+            block.expected[chunk.topic] = chunk.next_offset
+            self._shell.taken(message)
+            for turn in block.replay.offer(chunk, message):
+                announced = not turn.planned and self._announce(block, turn.chunk)
+                await self._take(block, turn.chunk, turn.message, announced=announced)
+
+    async def _continuation(
+        self, block: Block, chunk: RecordChunk, start: int
+    ) -> RecordChunk | None:
+        """What of a chunk continues what was taken before; None when nothing does."""
+        expected = block.expected.get(chunk.topic)
+        if expected is None or chunk.next_offset <= expected:
             return None
+        if start <= expected:
+            return split(chunk, expected)[1]
+        resumed = await self._shell.rewind(chunk.topic, chunk.partition, expected)
+        tp = f"{chunk.topic}/{chunk.partition}"
+        if resumed > expected:
+            reason = "retention removed events that were not read yet"
+            log_event(
+                "lost", level=logging.ERROR, tp=tp, offset=expected, until=resumed, reason=reason
+            )
+        else:
+            log_event("read_again", tp=tp, offset=expected, instead_of=start)
+        if block.expected:
+            block.expected[chunk.topic] = resumed
+        return None
+
+    def _announce(self, block: Block, chunk: RecordChunk) -> bool:
+        """Whether a marker must be durable before this chunk's results leave."""
+        if len(self._campaign.topics.events) == 1:
+            return False
         block.order.close(block.position, chunk.topic)
         position = block.position.get(chunk.topic, 0)
-        if not block.order.announce(chunk.topic, position, chunk.next_offset):
-            return None
-        return self._marker(block, block.progress.covered)
+        return block.order.announce(chunk.topic, position, chunk.next_offset)
 
-    async def _take(
-        self, block: Block, chunk: RecordChunk, owner: Any, announcement: list[RecordBatch] | None
-    ) -> None:
+    async def _take(self, block: Block, chunk: RecordChunk, owner: Any, *, announced: bool) -> None:
         assert self.deployment is not None, "the worker waits for a model before it reads"
         began_s = time.perf_counter()
-        step = await self._compute(self._step, chunk, block, self.deployment)
+        step = Step()
+        if len(chunk):
+            step = await self._compute(self._step, chunk, block, self.deployment)
         if self.blocks.get(chunk.partition) is not block:
             return  # abandoned while it was computed
         block.position[chunk.topic] = chunk.next_offset
@@ -141,7 +177,7 @@ class Processor:
             work.messages.append(owner)
         self._count(chunk, step, time.perf_counter() - began_s)
         # Under the lock: a checkpoint must find the results of all chunks that it covers queued.
-        await work.lane.publish(self._outgoing(step, announcement))
+        await work.lane.publish(self._outgoing(step, block if announced else None))
 
     def _step(self, chunk: RecordChunk, block: Block, deployment: Deployment) -> Step:
         return self._pipeline.step(
@@ -152,8 +188,7 @@ class Processor:
             now_ms=time.time_ns() // 1_000_000,
         )
 
-    def _outgoing(self, step: Step, announcement: list[RecordBatch] | None) -> Outgoing:
-        first = [(self._changelog_topic, batch) for batch in announcement or ()]
+    def _outgoing(self, step: Step, announced: Block | None) -> Outgoing:
         topics = self._campaign.topics
         batches = [(topics.decisions, batch) for batch in step.decisions]
         batches += [(topics.dead_letter, batch) for batch in step.dead_letters]
@@ -165,12 +200,22 @@ class Processor:
             window.ack_ms.add_ms(np.array([(time.perf_counter() - sent_s) * 1e3]))
             window.end_to_end_ms.add_ms(now_ms - step.received_ms)
 
-        return Outgoing(first, batches, acknowledged)
+        def announcement() -> list[tuple[str, RecordBatch]]:
+            assert announced is not None
+            return [(self._changelog_topic, batch) for batch in self._marker(announced)]
+
+        return Outgoing(announcement if announced else None, batches, acknowledged)
 
     async def checkpoint(self) -> None:
         """Makes the state of every partition durable as of now, and its chunks done."""
-        tasks = [self._start_checkpoint(partition) for partition in list(self._work)]
-        await asyncio.gather(*tasks)
+        async with self._lock:  # a chunk that is being computed belongs to it
+            tasks = [self._start_checkpoint(partition) for partition in list(self._work)]
+        if not tasks:
+            return
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for task in done:
+            if not task.cancelled():  # by `drain`, at its deadline
+                task.result()
 
     def _start_checkpoint(self, partition: int) -> asyncio.Task[None]:
         work = self._work[partition]
@@ -192,11 +237,13 @@ class Processor:
             block = self.blocks.block(partition)
             covered = dict(block.position)
             rows, batches = await self._compute(self._snapshot, block)
+
+        def marker() -> list[RecordBatch]:
+            block.progress.covered = covered
+            return self._marker(block)
+
         await work.lane.settle()
-        # Only now, since runs may have been announced since.
-        batches += self._marker(block, covered)
-        block.changelog_offset = await work.lane.write(self._changelog_topic, batches)
-        block.progress.covered = covered
+        block.changelog_offset = await work.lane.write(self._changelog_topic, batches, marker)
         self.window.changelog_rows += rows
         self.window.changelog_bytes += sum(len(batch.buffer) for batch in batches)
         for message in messages:
@@ -209,9 +256,11 @@ class Processor:
             return 0, []
         return len(rows), self._encode(*changelog.encode_rows(block.table, rows))
 
-    def _marker(self, block: Block, covered: Mapping[str, int]) -> list[RecordBatch]:
-        order = block.order.beyond(covered)
-        return self._encode(*changelog.encode_marker(covered, order))
+    def _marker(self, block: Block) -> list[RecordBatch]:
+        """The marker as of now: made when it is sent, or a later one would say less."""
+        progress = block.progress
+        progress.order = list(block.order.beyond(progress.covered))
+        return self._encode(*changelog.encode_marker(progress.covered, progress.order))
 
     def _encode(self, key: Spans, value: Spans) -> list[RecordBatch]:
         now_ms = time.time_ns() // 1_000_000
@@ -220,9 +269,10 @@ class Processor:
     async def drain(self) -> None:
         """Finishes what is in work, or abandons it when the deadline passes.
 
-        Chunks of this generation of the group are not taken any more.
+        Nothing is taken any more until a partition begins again.
         """
-        self._drained_generation = self._shell.generation
+        for _, block in self.blocks:
+            block.expected.clear()
         chunks = self.pending()
         began_s = time.perf_counter()
         try:
@@ -231,11 +281,11 @@ class Processor:
             evt = "drained"
         except TimeoutError:
             # The blocks are ahead of the changelog: whoever owns the partitions restores them.
-            for partition in self._work:
+            for partition, _ in self.blocks:
                 self.blocks.drop(partition)
             evt = "abandoned"
         took_ms = round((time.perf_counter() - began_s) * 1e3)
-        log_event(evt, chunks=chunks, took_ms=took_ms, generation=self._drained_generation)
+        log_event(evt, chunks=chunks, took_ms=took_ms, generation=self._shell.generation)
         await self._close_lanes()
 
     async def _close_lanes(self) -> None:

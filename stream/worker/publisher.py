@@ -29,23 +29,38 @@ class Outgoing:
     """What leaves because of one chunk.
 
     Attributes:
-        first: Batches, each with its topic, to be acknowledged before the others may be sent.
+        first: Makes batches, each with its topic, to be acknowledged before the others may be
+            sent. Called when it is their turn.
         batches: Decisions and dead letters, each batch with its topic.
         acknowledged: Called when all are durable.
     """
 
-    first: list[tuple[str, RecordBatch]]
+    first: Callable[[], list[tuple[str, RecordBatch]]] | None
     batches: list[tuple[str, RecordBatch]]
     acknowledged: Callable[[], None]
 
 
-class _Barrier:
-    """Asks the sender for the acknowledgements of everything queued before it."""
+class _Request:
+    """Asks the sender, when it is its turn, for futures of acknowledgements.
 
-    def __init__(self) -> None:
-        self.reached: asyncio.Future[list[asyncio.Future[Any]]] = (
+    Args:
+        topic: Topic of what `make` makes.
+        make: Makes batches that are sent then. None asks for everything sent before.
+    """
+
+    def __init__(
+        self, topic: str = "", make: Callable[[], list[RecordBatch]] | None = None
+    ) -> None:
+        self.topic = topic
+        self.make = make
+        self.reached: asyncio.Future[list[Awaitable[Any]]] = (
             asyncio.get_running_loop().create_future()
         )
+
+    def fail(self, error: BaseException) -> None:
+        """Tells who waits, if anybody does, that nothing is sent any more."""
+        if not self.reached.done():
+            self.reached.set_exception(error)
 
 
 class Lane:
@@ -63,7 +78,7 @@ class Lane:
         self.partition = partition
         self._send = send
         self._on_error = on_error
-        self._queue: asyncio.Queue[Outgoing | _Barrier] = asyncio.Queue(_QUEUED_CHUNKS_MAX)
+        self._queue: asyncio.Queue[Outgoing | _Request] = asyncio.Queue(_QUEUED_CHUNKS_MAX)
         self._unacknowledged: list[asyncio.Future[Any]] = []
         self._task = asyncio.create_task(self._run(), name=f"lane-{partition}")
         self._closed = False
@@ -75,16 +90,30 @@ class Lane:
 
     async def settle(self) -> None:
         """Returns when everything published so far is acknowledged by the broker."""
-        barrier = _Barrier()
-        await self._queue.put(barrier)
         # Shielded: who gives up waiting does not call off what is on its way.
-        await asyncio.shield(asyncio.gather(*await barrier.reached))
+        await asyncio.shield(asyncio.gather(*await self._ask(_Request())))
 
-    async def write(self, topic: str, batches: list[RecordBatch]) -> int:
-        """Sends changelog batches in order; the offset of the last record once all are durable."""
+    async def write(
+        self, topic: str, batches: list[RecordBatch], last: Callable[[], list[RecordBatch]]
+    ) -> int:
+        """Sends changelog batches, in order.
+
+        Args:
+            topic: The changelog.
+            batches: The rows.
+            last: Makes the marker, one record, when it is its turn among what was published.
+
+        Returns:
+            Offset of the marker, once all are durable.
+        """
         futures = [await self._send(topic, self.partition, batch) for batch in batches]
+        futures += await self._ask(_Request(topic, last))
         results = await asyncio.gather(*futures)
-        return int(results[-1].offset) + batches[-1].records - 1
+        return int(results[-1].offset)
+
+    async def _ask(self, request: _Request) -> list[Awaitable[Any]]:
+        await self._queue.put(request)
+        return await request.reached
 
     async def close(self) -> None:
         """Stops sending; what is queued is dropped."""
@@ -92,25 +121,44 @@ class Lane:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         while not self._queue.empty():  # and whoever waits to put goes on
-            self._queue.get_nowait()
+            item = self._queue.get_nowait()
+            if isinstance(item, _Request):
+                item.reached.cancel()
 
     async def _run(self) -> None:
         try:
             while True:
                 item = await self._queue.get()
-                if isinstance(item, _Barrier):
-                    waiting, self._unacknowledged = self._unacknowledged, []
-                    if not item.reached.done():
-                        item.reached.set_result(waiting)
+                if isinstance(item, _Request):
+                    await self._answer(item)
                 else:
                     await self._publish(item)
-        except asyncio.CancelledError:
-            raise
-        except BaseException as exc:  # noqa: BLE001  # every error is the worker's end
+        except Exception as exc:  # noqa: BLE001  # every error is the worker's end
             self._on_error(exc)
+            await self._refuse(exc)
+
+    async def _answer(self, request: _Request) -> None:
+        try:
+            if request.make is None:
+                futures: list[Awaitable[Any]] = list(self._unacknowledged)
+            else:
+                batches = request.make()
+                futures = [await self._send(request.topic, self.partition, b) for b in batches]
+        except Exception as exc:
+            request.fail(exc)
+            raise
+        if not request.reached.done():
+            request.reached.set_result(futures)
+
+    async def _refuse(self, error: Exception) -> None:
+        """Sends nothing any more, and lets nobody wait for it."""
+        while True:
+            item = await self._queue.get()
+            if isinstance(item, _Request):
+                item.fail(error)
 
     async def _publish(self, outgoing: Outgoing) -> None:
-        for topic, batch in outgoing.first:
+        for topic, batch in outgoing.first() if outgoing.first else ():
             await (await self._send(topic, self.partition, batch))
         futures = [
             asyncio.ensure_future(await self._send(topic, self.partition, batch))
@@ -128,5 +176,6 @@ class Lane:
             if not self._closed:
                 self._on_error(error)
             return
-        self._unacknowledged = [f for f in self._unacknowledged if not f.done()]
+        # What has failed stays: nothing that was sent after it may ever count as settled.
+        self._unacknowledged.remove(future)
         outgoing.acknowledged()

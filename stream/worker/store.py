@@ -26,6 +26,7 @@ from stream.worker.log import log_event
 
 SCHEME = "columns"
 _IDLE_S = 0.5
+_READ_AGAIN_IDLES = 10
 _PROGRESS_INTERVAL_S = 10.0
 
 
@@ -72,7 +73,7 @@ class Store(StockStore[Any, Any]):
             chunk = cast(RecordChunk, event.message.value)
             block = self.blocks.block(chunk.partition)
             changelog.apply_chunk(chunk, block.table, self.plan.offset_words, block.progress)
-            block.changelog_offset = chunk.next_offset - 1
+            block.changelog_offset = max(block.changelog_offset or 0, chunk.next_offset - 1)
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
         """Drops the blocks of partitions that belong to other workers now."""
@@ -120,18 +121,19 @@ class Recovery(StockRecovery):
                 event = await asyncio.wait_for(queue.get(), timeout=_IDLE_S)
             except TimeoutError:
                 idle += 1
-                if idle >= 2:
-                    await self._skip_what_compaction_removed()
+                if idle % _READ_AGAIN_IDLES == 0:
+                    await self._read_again()
             else:
                 idle = 0
-                self._apply(event)
+                await self._apply(event)
             progress.tell()
             if self.in_recovery and not self.need_recovery():
                 self._set_recovery_ended()
                 progress.tell(done=True)
                 self.signal_recovery_end.set()
 
-    def _apply(self, event: EventT[Any]) -> None:
+    async def _apply(self, event: EventT[Any]) -> None:
+        """Applies a chunk that continues what was read; else the changelog is read from there."""
         tp = event.message.tp
         if tp in self.active_tps:
             offsets = self.active_offsets
@@ -139,17 +141,21 @@ class Recovery(StockRecovery):
             offsets = self.standby_offsets
         else:
             return  # fetched before the last rebalance: no longer ours
+        before = cast("dict[TP, int | None]", offsets)[tp]
+        if before is not None and event.message.offset > before + 1:
+            await cast(Any, self.app.consumer).rewind(tp, before + 1)
+            return
         self.tp_to_table[tp].apply_changelog_batch([event])
-        offsets[tp] = event.message.offset
+        last = cast(RecordChunk, event.message.value).next_offset - 1
+        offsets[tp] = last if before is None else max(before, last)
 
-    async def _skip_what_compaction_removed(self) -> None:
-        """The end of a log may hold no record: then the consumer's position tells that it is read."""
+    async def _read_again(self) -> None:
+        """Nothing comes though something is missing: what Faust has dropped does not come again."""
         if not self.in_recovery:
             return
-        for tp, highwater in self.active_highwaters.items():
-            position = await self.app.consumer.position(tp)
-            if position is not None and position > highwater:
-                self.active_offsets[tp] = max(highwater, self.active_offsets[tp] or 0)
+        for tp, remaining in self.active_remaining().items():
+            if remaining > 0:
+                await cast(Any, self.app.consumer).rewind(tp, self.active_offsets[tp] + 1)
 
 
 class _Progress:

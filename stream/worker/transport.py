@@ -4,24 +4,39 @@ Registered under the URL scheme `chunks://`. Faust keeps its flow: fetch, conduc
 commit. What changes is what one message is (a chunk), who decides what may be committed (the ledger,
 since the stock bookkeeping can commit past messages in flight), where a partition begins after a
 rebalance (where the changelog's marker says), and that a revocation has a deadline.
+
+Between the fetch and the agent Faust drops messages around a rebalance: it clears queues, and it may
+fetch from a partition before it is sought. So the offset of a message is where its chunk starts, and
+whoever takes it checks that it continues what was taken before; if not, the partition is read again
+from there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Awaitable, Container, Iterable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any, ClassVar, cast
 
+from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerT, ProducerT
 from faust.types.tuples import ConsumerMessage, Message
 
-from stream.columns import RecordChunk
 from stream.records import RecordBatch
-from stream.worker.aiokafka_seam import ChunkConsumer, SealedBatch, rebind
+from stream.worker.aiokafka_seam import ChunkConsumer, Fetched, SealedBatch, rebind
 from stream.worker.ledger import Ledger
 
 SCHEME = "chunks"
+
+
+class _Exactly:
+    """A changing set of partitions that stays true when it is empty: for aiokafka none means all."""
+
+    def __init__(self, tps: Container[TP]) -> None:
+        self._tps = tps
+
+    def __contains__(self, tp: TP) -> bool:
+        return tp in self._tps
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
@@ -36,6 +51,27 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         consumer.chunk_events_max = cast(Any, self.app).campaign.worker.chunk_events_max
         return consumer
 
+    def set_paused(self, tps: set[TP], *, paused: bool) -> None:
+        """Pauses or resumes partitions in aiokafka itself, from the thread that owns it.
+
+        Faust only leaves paused partitions out of what it asks for. aiokafka would go on fetching
+        them: the changelog, which this worker writes itself, would be sent back to it, and while a
+        fetch waits for the next checkpoint no event can be fetched from that broker.
+        """
+
+        def apply() -> None:
+            consumer = self._ensure_consumer()
+            change = consumer.pause if paused else consumer.resume
+            change(*(tp for tp in consumer.assignment() if TP(*tp) in tps))
+
+        self.thread_loop.call_soon_threadsafe(apply)
+
+    async def _fetch_records(
+        self, consumer: Any, active_partitions: Any, *args: Any, **kwargs: Any
+    ) -> Any:
+        active = cast(Any, _Exactly(active_partitions))
+        return await super()._fetch_records(consumer, active, *args, **kwargs)
+
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Replaced by the worker's own watchdog: the stock one compares unlike clocks."""
 
@@ -46,29 +82,54 @@ class Consumer(driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.ledger = Ledger()
+        self._sought: set[TP] = set()
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
-    def _to_message(self, tp: TP, record: RecordChunk) -> ConsumerMessage:
-        message = ConsumerMessage(
+    def on_buffer_full(self, tp: TP) -> None:
+        """Nothing: a full queue holds up the fetcher by itself.
+
+        Faust would leave the partition out of the next fetch, and sleep for a second when that
+        leaves none.
+        """
+
+    def on_buffer_drop(self, tp: TP) -> None:
+        """Nothing, as above."""
+
+    def pause_partitions(self, tps: Iterable[TP]) -> None:
+        """Stops fetching partitions."""
+        paused = set(tps)
+        super().pause_partitions(paused)
+        cast(ConsumerThread, self._thread).set_paused(paused, paused=True)
+
+    def resume_partitions(self, tps: Iterable[TP]) -> None:
+        """Fetches partitions again."""
+        resumed = set(tps)
+        super().resume_partitions(resumed)
+        cast(ConsumerThread, self._thread).set_paused(resumed, paused=False)
+
+    def _to_message(self, tp: TP, record: Fetched) -> ConsumerMessage:
+        chunk = record.chunk
+        return ConsumerMessage(
             tp.topic,
             tp.partition,
-            record.next_offset - 1,
-            float(record.timestamp_ms[-1]) / 1000.0,
+            record.start,
+            float(chunk.timestamp_ms[-1]) / 1000.0 if len(chunk) else 0.0,
             0,
             None,
             None,
-            cast(Any, record),
+            cast(Any, chunk),
             None,
             0,
-            int(record.value.size.sum()),
+            int(chunk.value.size.sum()),
             tp,
             generation_id=self.app.consumer_generation_id,
         )
-        if self.app.topics.acks_enabled_for(tp.topic):
-            self.ledger.add(tp, record.next_offset, message)
-        return message
+
+    def taken(self, message: Message) -> None:
+        """Remembers a chunk that was taken, in the order of its partition."""
+        self.ledger.add(message.tp, cast(Any, message.value).next_offset, message)
 
     def ack(self, message: Message) -> bool:
         """Marks a chunk as done, unless it belongs to an earlier generation of the group."""
@@ -80,7 +141,12 @@ class Consumer(driver.Consumer):
         return self.ledger.done(message.tp, message)
 
     def _new_offset(self, tp: TP) -> int | None:
-        return self.ledger.take(tp)
+        offset = self.ledger.take(tp)
+        # A table that is rebuilt reads again what was committed: a commit never goes back.
+        processor = cast(Any, self.app).processor
+        if offset is None or not processor.is_decided(tp.topic, tp.partition, offset):
+            return None
+        return offset
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Chunks know their next offset, so gaps need no bookkeeping."""
@@ -94,12 +160,15 @@ class Consumer(driver.Consumer):
 
     async def perform_seek(self) -> None:
         """Begins every event partition where its state ends; what was handed out is read again."""
+        if not self.flow_active:
+            return  # between two generations, while chunks in work are finished: the next one seeks
         self.ledger.forget()
+        tps = [tp for tp in self.assignment() if self.app.topics.acks_enabled_for(tp.topic)]
+        # Faust has resumed them already, and still clears the queues before it resumes the flow.
+        self.pause_partitions(tps)
+        self._sought = set(tps)
         await super().perform_seek()
         processor = cast(Any, self.app).processor
-        if not processor.takes(self.app.consumer_generation_id):
-            return  # between two generations: the next one seeks again
-        tps = [tp for tp in self.assignment() if self.app.topics.acks_enabled_for(tp.topic)]
         ends = await self.highwaters(*tps) if tps else {}
         for partition in sorted({tp.partition for tp in tps}):
             here = [tp for tp in tps if tp.partition == partition]
@@ -111,8 +180,33 @@ class Consumer(driver.Consumer):
             for tp in here:
                 await self.seek(tp, starts[tp.topic])
 
+    def resume_flow(self) -> None:
+        """Lets chunks flow again, also those of partitions that were sought meanwhile."""
+        sought, self._sought = self._sought, set()
+        self.resume_partitions(sought)
+        super().resume_flow()
+
+    async def _seek(self, partition: TP, offset: int) -> None:
+        """Seeks in the thread that fetches: a position set beside a fetch may be overwritten."""
+        await self._thread.call_thread(cast(Any, self._thread.seek), partition, offset)
+
+    async def rewind(self, tp: TP, offset: int) -> int:
+        """Reads a partition again from an offset, or from the first one that retention has left.
+
+        Returns:
+            The offset that comes next.
+        """
+        try:
+            earliest = (await self.earliest_offsets(tp))[tp]
+            start = max(offset, earliest)
+            await self.seek(tp, start)
+        except IllegalStateError:
+            return offset  # revoked meanwhile: whoever gets it next seeks
+        return start
+
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Finishes or abandons what is in work, commits, and only then forgets."""
+        self._sought = set()
         await super().on_partitions_revoked(revoked)
         for tp in revoked:
             self.ledger.forget(tp)

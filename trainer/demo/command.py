@@ -45,7 +45,7 @@ def demo(days_per_s: float, keep: Path | None, households: int | None, plain: bo
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     # The demo says itself what goes wrong; aiokafka also reports what it then tries again.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    console = Console()
+    console = Console(highlight=False)
     plain = plain or not console.is_terminal
     if keep is not None and keep.exists() and any(keep.iterdir()):
         raise OperatorError(f"--keep: expected a new or empty folder, got {keep} with files in it")

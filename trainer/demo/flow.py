@@ -11,8 +11,10 @@ from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 
+import msgspec
 from rich.console import Console
 
+from models.bundle import Bundle
 from models.registry import Registry
 from stream import campaign as campaign_file
 from stream.broker import EmbeddedKafka
@@ -21,7 +23,7 @@ from trainer.demo.child import Child
 from trainer.demo.feed import Feed, create_topics
 from trainer.demo.journey import read_journey
 from trainer.demo.stage import Stage
-from trainer.demo.view import View, summarize
+from trainer.demo.view import Outcome, View, summarize
 from trainer.demo.watch import Watch
 
 LIVE_FROM = datetime(2017, 9, 10, tzinfo=UTC)
@@ -95,11 +97,24 @@ async def _play(
                 await stage.catch_up()
                 await stage.stream(settings.days_per_s)
                 worker.finish()
-    champion = Registry(registry).pointer("champion")
-    assert champion is not None, "training promotes"
-    metrics = Registry(registry).load(champion).manifest.metrics
+    bundle = _champion(Registry(registry))
     view.table(watch.live)
-    summarize(console, watch.live, metrics, settings.folder if settings.kept else None, file)
+    summarize(
+        console,
+        Outcome(
+            tally=watch.live,
+            metrics=bundle.manifest.metrics,
+            examples=msgspec.json.decode(bundle.files["report.json"])["examples"],
+            kept=settings.folder if settings.kept else None,
+            file=file,
+        ),
+    )
+
+
+def _champion(registry: Registry) -> Bundle:
+    version = registry.pointer("champion")
+    assert version is not None, "the training promoted one"
+    return registry.load(version)
 
 
 def _campaign_file(folder: Path) -> Path:

@@ -23,13 +23,14 @@ from trainer.demo.journey import ORIGIN
 from trainer.demo.watch import Decision, Tally
 
 _LINE_INTERVAL_S = 3.0
+_FEW_CONVERSIONS = 30
 _WHY = {
-    "HIGHEST_VALUE": "worth more than the others",
-    "ONLY_ELIGIBLE": "the only one allowed",
-    "NOTHING_BETTER": "no contact would earn its cost",
-    "NO_CONSENT": "no consent to marketing",
-    "NONE_ELIGIBLE": "sent something in 30 days, or too few purchases",
-    "SCORE_NOT_FINITE": "the model gave no number",
+    "HIGHEST_VALUE": "worth most",
+    "ONLY_ELIGIBLE": "alone eligible",
+    "NOTHING_BETTER": "no contact earns its cost",
+    "NO_CONSENT": "no consent",
+    "NONE_ELIGIBLE": "none eligible",
+    "SCORE_NOT_FINITE": "no score",
 }
 
 
@@ -80,7 +81,7 @@ class View:
 
     def step(self, text: str) -> None:
         """Says what begins or was done."""
-        self._console.print(f"[bold cyan]>[/] {text}", highlight=False)
+        self._console.print(f"[bold cyan]>[/] {text}", soft_wrap=True)
 
     @contextmanager
     def live(self) -> Iterator[None]:
@@ -98,7 +99,7 @@ class View:
             self._live.update(self._page(snapshot), refresh=True)
         elif time.monotonic() >= self._line_due_s:
             self._line_due_s = time.monotonic() + _LINE_INTERVAL_S
-            self._console.print(_line(snapshot), highlight=False, soft_wrap=True)
+            self._console.print(_line(snapshot), soft_wrap=True)
 
     def table(self, tally: Tally) -> None:
         """Shows the decisions by strategy."""
@@ -119,14 +120,32 @@ class View:
         )
 
 
-def summarize(
-    console: Console, tally: Tally, metrics: Mapping[str, float], kept: Path | None, file: Path
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What there is to say at the end.
+
+    Attributes:
+        tally: The decisions that were made live.
+        metrics: Of the model, on the later part of its history.
+        examples: Examples and conversions that the model has seen, by strategy.
+        kept: Folder that stays, None when nothing does.
+        file: The campaign file.
+    """
+
+    tally: Tally
+    metrics: Mapping[str, float]
+    examples: Mapping[str, Mapping[str, int]]
+    kept: Path | None
+    file: Path
+
+
+def summarize(console: Console, outcome: Outcome) -> None:
     """Says what was decided, how good the model is, what that proves, and where to go on."""
+    tally, metrics = outcome.tally, outcome.metrics
     left_alone = tally.count["nothing"]
     reasons = ", ".join(f"{_WHY[code]} ({n:,})" for code, n in tally.reasons.most_common())
     share = left_alone / max(tally.decided, 1)
-    console.print(f"Left alone: {share:.0%} of the decisions: {reasons or 'none'}.")
+    console.print(f"Left alone in {share:.0%} of the decisions: {reasons or 'none'}.")
     if "auc_contacted" in metrics:
         console.print(
             f"The model: AUC {metrics['auc_contacted']:.3f} among the contacted households of the "
@@ -134,6 +153,12 @@ def summarize(
             f"predicted {metrics['predicted_rate_contacted']:.1%}; log loss "
             f"{metrics['log_loss']:.4f}, {metrics['log_loss_of_base_rates']:.4f} without features."
         )
+    for name, seen in outcome.examples.items():
+        if tally.count[name] and name != "nothing" and seen["conversions"] < _FEW_CONVERSIONS:
+            console.print(
+                f"Little is known about {name}: {seen['conversions']} redemptions in "
+                f"{seen['rows']} sends."
+            )
     console.print(
         "[bold]What this does not prove:[/] the chain chose whom to send what, nobody drew lots. "
         "So the expected values are estimates of a model, not uplift that was earned; values and "
@@ -141,8 +166,8 @@ def summarize(
         "may be chosen again after each purchase. Proof takes an engine and a random control group."
     )
     console.print("\n[bold]Next[/]")
-    for what, how in _next_steps(kept, file):
-        console.print(f"  {what}:\n    {how}", highlight=False, soft_wrap=True)
+    for what, how in _next_steps(outcome.kept, outcome.file):
+        console.print(f"  {what}:\n    {how}", soft_wrap=True)
 
 
 def _next_steps(kept: Path | None, file: Path) -> Iterator[tuple[str, str]]:
