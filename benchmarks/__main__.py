@@ -130,8 +130,9 @@ def reference(
     _finish(reference_json(result), json_file, result.clean)
     if not result.measured:
         raise BenchmarkError(
-            "expected the larger run to take longer than the smaller one, start-up varied by more "
-            "than that. Measure more events, or on a machine that has nothing else to do"
+            "expected a start-up that takes the same time in both runs of a pair, it differed by "
+            "more than a quarter of what the events took. Measure more events, or on a machine that "
+            "does nothing else"
         )
 
 

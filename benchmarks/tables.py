@@ -39,11 +39,11 @@ def print_latency(latency: Latency, rate: int) -> None:
     """The quantiles."""
     names = ["p50", "p90", "p99", "p99.9", "max"]
     values = [latency.p50_ms, latency.p90_ms, latency.p99_ms, latency.p999_ms, latency.max_ms]
-    title = (
-        f"Latency in ms of {latency.events:,} events, {latency.rate_kept:,.0f} a second kept of "
-        f"{rate:,}, {latency.missing} without a decision"
+    _print("Latency, ms", names, [("event to decision", [f"{value:.0f}" for value in values])])
+    Console().print(
+        f"{latency.events:,} events, {latency.rate_kept:,.0f} of {rate:,} a second kept, "
+        f"{latency.missing} without a decision"
     )
-    _print(title, names, [("", [f"{value:.0f}" for value in values])])
 
 
 def print_restore(restore: Restore) -> None:

@@ -21,6 +21,9 @@ from benchmarks.reference_read import Form, read_decisions, read_events
 from benchmarks.reference_verify import Verdict, compare, decide
 from benchmarks.worker_process import Usage
 
+_START_UP_SHARE_MAX = 0.25
+"""How much of the time between the two runs may come from a difference in start-up."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -40,6 +43,11 @@ class Run:
     usage: Usage
     verdict: Verdict
 
+    @property
+    def to_first_s(self) -> float:
+        """From the start of the process to the append of the first decision."""
+        return self.to_last_s - self.span_s
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -49,13 +57,18 @@ class Pair:
 
     @property
     def per_second(self) -> float:
-        """Marginal decisions a second; NaN when start-up varied by more than the work took."""
-        return self._marginal([run.to_last_s for run in self.runs])
+        """Marginal decisions a second; NaN when start-up differed by too much to cancel out."""
+        small, large = self.runs
+        took_s = large.to_last_s - small.to_last_s
+        if abs(large.to_first_s - small.to_first_s) > _START_UP_SHARE_MAX * took_s:
+            return math.nan
+        return self._marginal(took_s)
 
     @property
     def per_second_from_first(self) -> float:
         """The same from the append of the first decision on: start-up has no part in it."""
-        return self._marginal([run.span_s for run in self.runs])
+        small, large = self.runs
+        return self._marginal(large.span_s - small.span_s)
 
     @property
     def cpu_s_per_million(self) -> float:
@@ -63,9 +76,8 @@ class Pair:
         small, large = self.runs
         return (large.usage.cpu_s - small.usage.cpu_s) / (large.events - small.events) * 1e6
 
-    def _marginal(self, seconds: list[float]) -> float:
+    def _marginal(self, took_s: float) -> float:
         small, large = self.runs
-        took_s = seconds[1] - seconds[0]
         return (large.events - small.events) / took_s if took_s > 0 else math.nan
 
 

@@ -12,16 +12,29 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct, field
 
 from stream.errors import CampaignError
+from stream.validation import explain
 
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,200}$")]
+Name = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,200}$",
+        description="a name of letters, digits, dots, dashes and underscores",
+    ),
+]
 """A Kafka topic, a strategy or an application: what Kafka allows in a topic name."""
-Duration = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,8}(ms|s|m|h|d|w)$")]
+Duration = Annotated[
+    str,
+    Meta(
+        pattern=r"^[1-9][0-9]{0,8}(ms|s|m|h|d|w)$",
+        description="a duration such as 500ms, 30s, 5m, 1h, 7d or 2w",
+    ),
+]
 """A positive whole number and a unit: 500ms, 30s, 5m, 1h, 7d, 2w."""
 FieldPath = Annotated[str, Meta(min_length=1, max_length=200)]
 """Keys from the root of the JSON value, joined by dots: properties.revenue."""
@@ -222,19 +235,4 @@ def parse(text: str, where: str = "campaign") -> Campaign:
     try:
         return msgspec.convert(raw, Campaign, strict=True)
     except msgspec.ValidationError as exc:
-        raise CampaignError(_explain(where, raw, str(exc))) from exc
-
-
-def _explain(where: str, raw: dict[str, Any], message: str) -> str:
-    """Adds to the expectation and the path, which msgspec says, the value that stands there."""
-    expectation, _, path = message.partition(" - at `$")
-    path = path.rstrip("`")
-    value: Any = raw
-    for key in re.findall(r"\.([^.\[]+)|\[(\d+)\]", path):
-        try:
-            value = value[key[0]] if key[0] else value[int(key[1])]
-        except (KeyError, IndexError, TypeError):
-            break
-    shown = msgspec.json.encode(value, enc_hook=str).decode() if not isinstance(value, dict) else ""
-    got = f", got {shown[:200]}" if shown else ""
-    return f"{where}: at {path.lstrip('.') or 'the top level'}: {expectation}{got}"
+        raise CampaignError(f"{where}: {explain(Campaign, raw, str(exc))}") from exc

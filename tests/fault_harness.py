@@ -290,6 +290,11 @@ class Worker:
         self.wait_until("has partitions", lambda: self.lines("begin"))
         return self
 
+    def partitions(self) -> int:
+        """Event partitions that it had when it last said so."""
+        lines = self.lines("summary")
+        return int(lines[-1]["partitions"]) if lines else 0
+
     def kill(self) -> None:
         """SIGKILL, as a crash; nothing happens when it has ended."""
         self.process.kill()

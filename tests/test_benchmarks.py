@@ -325,6 +325,13 @@ def test_the_rate_is_marginal_and_the_median_of_the_rounds() -> None:
     assert one.span_per_second == 5_000 / 2.5
 
 
+@pytest.mark.parametrize(("later_s", "measured"), [(0.0, True), (0.5, True), (1.5, False)])
+def test_a_rate_that_start_up_decides_is_none(later_s: float, measured: bool) -> None:
+    pair = Pair((run(1_000, 10.0, 1.0), run(5_000, 14.0 + later_s, 5.0)))
+    assert math.isnan(pair.per_second) is not measured
+    assert pair.per_second_from_first == 1_000
+
+
 def test_the_reference_report_has_its_keys_first() -> None:
     data = reference_json(result(throughput(2.0), throughput(100.0)))
     assert list(data)[: len(REFERENCE_KEYS)] == REFERENCE_KEYS

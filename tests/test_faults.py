@@ -60,3 +60,73 @@ def test_a_worker_is_killed_again_and_again(
             worker.kill()
         verdict = finish(scene, following.go(), load, seed)
     assert verdict.repeated > 0  # or no kill came between a decision and its checkpoint
+
+
+def test_the_broker_is_killed(
+    make_scene: MakeScene, start_worker: StartWorker, own_kafka: EmbeddedKafka, seed: int
+) -> None:
+    scene, rng = make_scene(broker=own_kafka), random.Random(seed)
+    worker = start_worker(scene, "member").ready()
+    with Load(scene.bootstrap, scene.topics, scene.partitions, 3_000, seed) as load:
+        for _ in range(2):
+            time.sleep(rng.uniform(1, 3))
+            own_kafka.kill()
+            time.sleep(rng.uniform(0, 4))
+            own_kafka.restart()
+        time.sleep(rng.uniform(2, 4))
+        if worker.process.poll() is not None:  # it may give up: then it is started again
+            assert worker.process.returncode not in (0, 2), worker.tail()
+            worker = start_worker(scene, "member").ready()
+        finish(scene, worker, load, seed)
+
+
+def test_workers_join_leave_and_die(
+    make_scene: MakeScene, start_worker: StartWorker, seed: int
+) -> None:
+    scene, rng = make_scene(partitions=6), random.Random(seed)
+    first = start_worker(scene).ready()
+    with Load(scene.bootstrap, scene.topics, scene.partitions, 2_000, seed) as load:
+        second = start_worker(scene).ready()
+        third = start_worker(scene).ready()
+        time.sleep(rng.uniform(0, 2))
+        assert second.stop() == 0, second.tail()
+        time.sleep(rng.uniform(0, 2))
+        third.kill()
+        fourth = start_worker(scene).ready()
+        time.sleep(rng.uniform(0, 2))
+        first.kill()
+        fourth.wait_until("has all", lambda: fourth.partitions() == scene.partitions)
+        finish(scene, fourth, load, seed)
+        assert len({line["generation"] for line in fourth.lines("summary")}) > 1
+
+
+def test_partitions_are_handed_over_without_a_duplicate(
+    make_scene: MakeScene, start_worker: StartWorker, seed: int
+) -> None:
+    scene, rng = make_scene(), random.Random(seed)
+    first = start_worker(scene).ready()
+    with Load(scene.bootstrap, scene.topics, scene.partitions, 3_000, seed) as load:
+        second = start_worker(scene).ready()
+        time.sleep(rng.uniform(0, 2))
+        assert first.stop() == 0, first.tail()
+        second.wait_until("has all", lambda: second.partitions() == scene.partitions)
+        time.sleep(rng.uniform(0, 2))
+        assert second.stop() == 0, second.tail()
+        assert scene.lag() > 0
+        verdict = finish(scene, start_worker(scene).ready(), load, seed)
+    assert (verdict.repeated, verdict.repeated_letters) == (0, 0)
+
+
+def test_several_topics_are_taken_in_the_same_order_again(
+    make_scene: MakeScene, start_worker: StartWorker, seed: int
+) -> None:
+    scene, rng = make_scene(topics=2, partitions=2, form="cloudevents"), random.Random(seed)
+    with Load(scene.bootstrap, scene.topics, scene.partitions, 3_000, seed) as load:
+        following = start_worker(scene, "member", IMPORTED)
+        for _ in range(6):
+            worker, following = following.go(), start_worker(scene, "member", IMPORTED)
+            worker.ready()
+            time.sleep(rng.uniform(0, 2))
+            worker.kill()
+        verdict = finish(scene, following.go(), load, seed)
+    assert verdict.repeated > 0

@@ -193,6 +193,24 @@ def test_replay_gives_the_bits_of_the_worker(
     assert got.tobytes() == one_by_one(plan, timeline)[wanted].tobytes()
 
 
+@given(events=events_strategy(late=True))
+def test_a_timeline_merges_topics_by_time_and_keeps_each_in_its_order(
+    campaign: Campaign, plan: FeaturePlan, events: list[Event]
+) -> None:
+    (timeline,) = timelines_of(events, campaign, plan)
+    got = list(zip(timeline.topic.tolist(), timeline.offset.tolist(), strict=True))
+    topics = [[event for event in events if event.kind == kind] for kind in range(3)]
+    expected = sorted(
+        (max(event.time_ms for event in topic[: offset + 1]), kind, offset)
+        for kind, topic in enumerate(topics)
+        for offset in range(len(topic))
+    )
+    assert got == [(kind, offset) for _, kind, offset in expected]
+    # An event that were not in the order of its topic would count as replayed, and be left out.
+    orders = replay(plan, timeline, np.arange(len(timeline)))[:, plan.names.index("revenue_last")]
+    assert np.isfinite(orders[timeline.topic == 0]).all()
+
+
 @given(events=events_strategy(late=True), cut=st.integers(0, 39))
 def test_what_comes_after_an_event_changes_nothing_in_its_features(
     campaign: Campaign, plan: FeaturePlan, events: list[Event], cut: int

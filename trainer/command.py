@@ -27,7 +27,8 @@ from stream.timestamps import iso_ms
 from stream.worker.command import CAMPAIGN, with_registry
 
 if TYPE_CHECKING:
-    from trainer.train import Report, Trained
+    from trainer.report import Report
+    from trainer.train import Trained
 
 
 class EventTime(click.ParamType):
@@ -142,12 +143,12 @@ def _summarize(campaign: Campaign, report: Report, version: str, *, promoted: bo
     )
     table = Table("strategy", "examples", "converted", "rate", "AUC, later data")
     for name, count in report.examples.items():
-        rate = count["conversions"] / count["rows"] if count["rows"] else 0.0
+        rate = count.conversions / count.rows if count.rows else 0.0
         auc = report.metrics.get(f"{name}.auc")
         table.add_row(
             name,
-            f"{count['rows']:,}",
-            f"{count['conversions']:,}",
+            f"{count.rows:,}",
+            f"{count.conversions:,}",
             f"{rate:.1%}",
             "" if auc is None else f"{auc:.3f}",
         )

@@ -102,7 +102,7 @@ def treated(history: History, window_ms: int, end_ms: int) -> tuple[Examples, Jo
     points = events[history.decides].assign(point=np.flatnonzero(history.decides))
     joined = pd.merge_asof(
         treatments, points[["row", "event", "point"]],
-        on="event", by="row", direction="forward",
+        on="event", by="row", allow_exact_matches=False,
     )  # fmt: skip
     unknown = joined.strategy < 0
     lost = ~unknown & joined.point.isna()

@@ -197,7 +197,7 @@ def passes(row: Int64s, topic: Int64s) -> Iterator[tuple[int, Int64s]]:
     by_customer = np.argsort(row, kind="stable")
     customer, theirs = row[by_customer], topic[by_customer]
     first = np.concatenate([[True], customer[1:] != customer[:-1]])
-    turn = np.cumsum(np.concatenate([[True], theirs[1:] != theirs[:-1]]) | first)
+    turn = np.cumsum(np.concatenate([[False], theirs[1:] != theirs[:-1]]))
     turn_of = np.empty_like(turn)
     turn_of[by_customer] = turn - np.repeat(turn[first], np.diff(np.flatnonzero([*first, True])))
     order = np.lexsort((topic, turn_of))  # stable: events of a run stay in order

@@ -6,10 +6,9 @@ Chunks of history -> timelines -> examples -> normalized inputs -> network -> bu
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import datetime
 
-import msgspec
 import numpy as np
 
 from models import network
@@ -18,15 +17,16 @@ from models.contract import Normalization
 from models.manifest import DataWindow, NetworkConfig
 from models.registry import Registry
 from stream.campaign import Campaign, duration_ms
-from stream.columns import Bools, Float64s, RecordChunk
+from stream.columns import Bools, Float64s, Int64s, RecordChunk
 from stream.features import FeaturePlan, compile_features
 from stream.policy import NOTHING
 from stream.scores import Scorer
-from trainer.dataset import Dataset, Joined, fit_normalization, inputs, join, split
+from trainer.dataset import Dataset, fit_normalization, inputs, join, split
 from trainer.errors import TrainingError
 from trainer.evaluate import choice_metrics, response_metrics
 from trainer.fit import Fitted, OnEpoch, Samples, fit, predict
 from trainer.replay import Timelines
+from trainer.report import REPORT, Report
 
 _GOLDEN_ROWS = 64
 _PENALTIES = {"response": {"l2": 2e-3, "delta_l2": 1e-2}, "choice": {}}
@@ -45,40 +45,6 @@ class Trained:
 
     bundle: Bundle
     report: Report
-
-
-class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What a training did, for people and for later comparisons.
-
-    Attributes:
-        events: Events of the history.
-        rejects: Records that are no events, by reason code.
-        customers: Customers of the history.
-        history_start: Oldest event time.
-        history_end: Newest event time.
-        treatments: What became of each treatment in the history.
-        examples: Rows and conversions by strategy, all of them.
-        train_rows: Rows that the network was fitted on.
-        validation_rows: Later rows that stopped the training and gave the metrics.
-        epochs: Epochs that the weights have seen.
-        losses: Training loss of each epoch.
-        validation_losses: Validation loss of each epoch.
-        metrics: On the validation rows.
-    """
-
-    events: int
-    rejects: dict[str, int]
-    customers: int
-    history_start: datetime
-    history_end: datetime
-    treatments: dict[str, int]
-    examples: dict[str, dict[str, int]]
-    train_rows: int
-    validation_rows: int
-    epochs: int
-    losses: tuple[float, ...]
-    validation_losses: tuple[float, ...]
-    metrics: dict[str, float] = field(default_factory=dict)
 
 
 def train(
@@ -120,7 +86,10 @@ def train(
     learn, judge = _take(samples, train_rows), _take(samples, validation_rows)
     fitted = fit(config, campaign.training, learn, judge, seed, on_epoch)
     metrics = _metrics(campaign, fitted, learn, judge)
-    report = _report(campaign, timelines, joined, fitted, metrics, len(learn), len(judge))
+    report = Report.of(
+        campaign, joined, fitted, metrics,
+        rejects=timelines.rejects, train_rows=len(learn), validation_rows=len(judge),
+    )  # fmt: skip
     bundle = _bundle(
         campaign, plan, normalization, config, fitted, learn,
         Fit(
@@ -128,7 +97,7 @@ def train(
             window=DataWindow(joined.start_ms, joined.end_ms + 1),
             seed=seed,
             metrics=metrics,
-            reports={"report.json": msgspec.json.format(msgspec.json.encode(report), indent=2)},
+            reports={REPORT: report.encode()},
         ),
     )  # fmt: skip
     return Trained(bundle, report)
@@ -206,49 +175,10 @@ def _metrics(
     return response_metrics(scores, judge.strategy, judge.outcome, names, rates)
 
 
-def _base_rates(learn: Samples, used: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Float64s:
+def _base_rates(learn: Samples, used: Int64s) -> Float64s:
     """Mean outcome of each strategy; of one that was never used, of all."""
     positives = np.bincount(learn.strategy, weights=learn.outcome, minlength=len(used))
     return np.where(used > 0, positives / np.maximum(used, 1), learn.outcome.mean())
-
-
-def _report(
-    campaign: Campaign,
-    timelines: Timelines,
-    joined: Joined,
-    fitted: Fitted,
-    metrics: dict[str, float],
-    train_rows: int,
-    validation_rows: int,
-) -> Report:
-    dataset, counts = joined.dataset, joined.counts
-    names = (*(strategy.id for strategy in campaign.strategies), NOTHING)
-    return Report(
-        events=joined.events,
-        rejects=dict(timelines.rejects),
-        customers=joined.customers,
-        history_start=_time(joined.start_ms),
-        history_end=_time(joined.end_ms),
-        treatments={
-            "in_history": counts.treatments,
-            "unknown_strategy": counts.unknown_strategy,
-            "no_decision_point": counts.no_decision_point,
-            "immature": counts.immature,
-        },
-        examples={
-            name: {
-                "rows": int((dataset.strategy == k).sum()),
-                "conversions": int(dataset.outcome[dataset.strategy == k].sum()),
-            }
-            for k, name in enumerate(names)
-        },
-        train_rows=train_rows,
-        validation_rows=validation_rows,
-        epochs=fitted.epochs,
-        losses=fitted.losses,
-        validation_losses=fitted.validation_losses,
-        metrics=metrics,
-    )
 
 
 def _bundle(
@@ -270,7 +200,3 @@ def _bundle(
         golden=Golden(golden, predict(fitted.model, golden)),
         fit=how,
     )
-
-
-def _time(epoch_ms: int) -> datetime:
-    return datetime.fromtimestamp(epoch_ms / 1000, UTC)

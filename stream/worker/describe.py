@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from stream.campaign import Campaign
 from stream.features import FeaturePlan, compile_features
@@ -30,7 +30,9 @@ def describe_campaign(path: Path, campaign: Campaign) -> None:
 
 
 def _topics(campaign: Campaign, plan: FeaturePlan) -> Table:
-    table = Table("direction", "topic", "what", title="Topics", title_justify="left")
+    table = Table(
+        "direction", Column("topic", overflow="fold"), "what", title="Topics", title_justify="left"
+    )
     for name in campaign.topics.events:
         table.add_row("in", name, "events, keyed by customer")
     decisions = campaign.decisions

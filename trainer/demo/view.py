@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -21,6 +22,9 @@ from rich.text import Text
 
 from trainer.demo.journey import ORIGIN
 from trainer.demo.watch import Decision, Tally
+
+if TYPE_CHECKING:
+    from trainer.report import ExampleCount
 
 _LINE_INTERVAL_S = 3.0
 _FEW_CONVERSIONS = 30
@@ -134,7 +138,7 @@ class Outcome:
 
     tally: Tally
     metrics: Mapping[str, float]
-    examples: Mapping[str, Mapping[str, int]]
+    examples: Mapping[str, ExampleCount]
     kept: Path | None
     file: Path
 
@@ -154,10 +158,10 @@ def summarize(console: Console, outcome: Outcome) -> None:
             f"{metrics['log_loss']:.4f}, {metrics['log_loss_of_base_rates']:.4f} without features."
         )
     for name, seen in outcome.examples.items():
-        if tally.count[name] and name != "nothing" and seen["conversions"] < _FEW_CONVERSIONS:
+        if tally.count[name] and name != "nothing" and seen.conversions < _FEW_CONVERSIONS:
             console.print(
-                f"Little is known about {name}: {seen['conversions']} redemptions in "
-                f"{seen['rows']} sends."
+                f"Little is known about {name}: {seen.conversions} redemptions in "
+                f"{seen.rows} sends."
             )
     console.print(
         "[bold]What this does not prove:[/] the chain chose whom to send what, nobody drew lots. "
