@@ -130,9 +130,8 @@ def reference(
     _finish(reference_json(result), json_file, result.clean)
     if not result.measured:
         raise BenchmarkError(
-            "expected a start-up that takes the same time in both runs of a pair, it differed by "
-            "more than a quarter of what the events took. Measure more events, or on a machine that "
-            "does nothing else"
+            "expected the larger run of a pair to take longer than the smaller one. Measure more "
+            "events, or on a machine that does nothing else"
         )
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -19,6 +18,7 @@ from confluent_kafka import Producer
 
 from benchmarks.bench import Bench
 from benchmarks.contestants import Job, Start
+from benchmarks.errors import BenchmarkError
 from benchmarks.reference_input import generate
 from benchmarks.reference_read import Decisions, Events, Form, read_decisions, read_events
 
@@ -105,9 +105,18 @@ def latency_of(events: Events, decisions: Decisions, warm_up_s: float) -> Latenc
 
 def _send(job: Job, pace: Pace, customers: int) -> None:
     """Runs the producer in a process of its own: nothing else takes its interpreter lock."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        arguments = job.cluster.bootstrap, job.events, pace.events, customers, pace.rate
-        pool.submit(_produce_at_pace, *arguments).result()
+    arguments = job.cluster.bootstrap, job.events, pace.events, customers, pace.rate
+    producer = multiprocessing.get_context("spawn").Process(target=_produce_at_pace, args=arguments)
+    producer.start()
+    try:
+        producer.join()
+    finally:
+        producer.kill()  # it has ended, unless something else ends this process
+    if producer.exitcode != 0:
+        raise BenchmarkError(
+            f"expected the producer to send {pace.events} events, it ended with exit code "
+            f"{producer.exitcode}, see above"
+        )
 
 
 def _produce_at_pace(bootstrap: str, topic: str, events: int, customers: int, rate: int) -> None:

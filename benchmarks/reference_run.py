@@ -69,6 +69,13 @@ class ReferenceResult:
         return None if self.naive is None else self.opportune.per_second / self.naive.per_second
 
     @property
+    def ratio_from_first(self) -> float | None:
+        """The same by the rates from the first decision on."""
+        if self.naive is None:
+            return None
+        return self.opportune.per_second_from_first / self.naive.per_second_from_first
+
+    @property
     def measured(self) -> bool:
         """Whether our rate and that of the baseline came about."""
         ran = [self.opportune, self.naive]

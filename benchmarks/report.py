@@ -43,6 +43,8 @@ def reference_json(result: ReferenceResult) -> dict[str, Any]:
         "p99_ms": latency["p99_ms"],
         "cpu_s_per_million": own["cpu_s_per_million"],
         "peak_rss_mib": own["peak_rss_mib"],
+        "rate_basis": result.opportune.basis,
+        "ratio_from_first": _number(result.ratio_from_first, 1),
         "clean": result.clean,
         "events": result.plan.events,
         "customers": result.plan.customers,
@@ -104,6 +106,7 @@ def write_json(file: Path, data: Mapping[str, Any]) -> None:
 def _figures(one: Throughput) -> dict[str, Any]:
     return {
         "decisions_per_second": _number(one.per_second),
+        "rate_basis": one.basis,
         "decisions_per_second_from_first": _number(one.per_second_from_first),
         "span_decisions_per_second": _number(one.span_per_second),
         "cpu_s_per_million": _number(one.cpu_s_per_million, 2),
@@ -113,7 +116,7 @@ def _figures(one: Throughput) -> dict[str, Any]:
         **{kind: one.faults(kind) for kind in _FAULTS},
         "runs": [
             {"events": run.events, "to_last_s": run.to_last_s, "span_s": run.span_s,
-             "cpu_s": round(run.usage.cpu_s, 2)}
+             "cpu_s": round(run.cpu_s, 2)}
             for run in one.runs
         ],
     }  # fmt: skip

@@ -27,8 +27,11 @@ def print_reference(result: ReferenceResult) -> None:
     )
     _print(title, list(columns), rows)
     console = Console()
-    if result.ratio is not None:
-        console.print(f"Ratio to naive Faust: [bold]{_shown(result.ratio, 1)}[/bold]")
+    if result.ratio is not None and result.ratio_from_first is not None:
+        console.print(
+            f"Ratio to naive Faust: [bold]{_shown(result.ratio, 1)}[/bold], "
+            f"after the first decision {_shown(result.ratio_from_first, 1)}"
+        )
     console.print(
         f"Latency at {result.plan.pace.rate:,} events a second: p50 {result.latency.p50_ms:.0f} ms, "
         f"p99 {result.latency.p99_ms:.0f} ms"
@@ -81,6 +84,7 @@ def _print(title: str, columns: Sequence[str], rows: Sequence[tuple[str, Sequenc
 
 _ROWS: tuple[tuple[str, Callable[[Throughput], str]], ...] = (
     ("decisions/s, marginal", lambda one: _shown(one.per_second)),
+    ("  counted from", lambda one: one.basis),
     ("decisions/s, after the first", lambda one: _shown(one.per_second_from_first)),
     ("decisions/s, span", lambda one: _shown(one.span_per_second)),
     ("CPU seconds/million events", lambda one: _shown(one.cpu_s_per_million, 1)),

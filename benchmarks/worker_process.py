@@ -27,7 +27,7 @@ from benchmarks.errors import BenchmarkError
 ROOT = Path(__file__).parents[1]
 STALL_S = 180.0
 """A worker without progress for so long has failed; its very first start compiles kernels."""
-_POLL_S = 0.2
+_POLL_S = 0.1
 _STOP_S = 60.0
 _LOG_TAIL_BYTES = 3_000
 

@@ -184,6 +184,7 @@ class WorkerSpec(_Section, frozen=True):
     chunk_events_max: Annotated[int, Meta(ge=1, le=65_536)] = 4096
     commit_interval_ms: Annotated[int, Meta(ge=10, le=60_000)] = 1000
     revoke_deadline_s: Annotated[float, Meta(ge=0.1, le=300)] = 20.0
+    session_timeout_s: Annotated[float, Meta(ge=6, le=300)] = 10.0
     summary_interval_s: Annotated[float, Meta(ge=0.1, le=3600)] = 10.0
     stuck_after_s: Annotated[float, Meta(ge=5, le=86_400)] = 120.0
     fetch_bytes_max: Annotated[int, Meta(ge=1024, le=64 << 20)] = 4 << 20

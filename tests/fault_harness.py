@@ -28,7 +28,7 @@ from confluent_kafka import Consumer, TopicPartition
 from models import network
 from models.bundle import Bundle, Fit, Golden
 from models.contract import Normalization
-from models.manifest import DataWindow, NetworkConfig
+from models.manifest import WEIGHTS, DataWindow, NetworkConfig
 from models.registry import Registry
 from stream.campaign import Campaign, load
 from stream.features import compile_features
@@ -194,6 +194,14 @@ class Scene:
         version = self.registry.publish(self.bundle(seed))
         self.registry.promote(version)
         return version
+
+    def point(self, bundle: Bundle, *, damage: bool = False) -> None:
+        """Makes a published model the champion, unseen by the checks of the registry."""
+        folder, version = self.folder / "registry", bundle.manifest.version
+        if damage:
+            weights = folder / "versions" / version / WEIGHTS
+            weights.write_bytes(weights.read_bytes()[:-1] + b"!")
+        (folder / "champion").write_text(f"{version}\n")
 
     def ends(self, topic: str) -> list[int]:
         """Offset after the last record, by partition."""

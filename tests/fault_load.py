@@ -19,7 +19,6 @@ from confluent_kafka import Producer
 
 START_MS = 1_760_000_000_000
 KINDS = ("Product Viewed", "Order Completed", "Email Opened", "Cart Viewed")
-_TICK_S = 0.02
 
 INVALID: tuple[bytes | None, ...] = (
     None,
@@ -111,12 +110,13 @@ class Load:
 
     def __init__(
         self, bootstrap: str, topics: Sequence[str], partitions: int, rate: int, seed: int,
-        customers: int = 500, **settings: Any,
+        customers: int = 500, tick_s: float = 0.02, **settings: Any,
     ) -> None:  # fmt: skip
         self.sources = [(topic, Events(topic, customers, seed)) for topic in topics]
         self.sent = 0
         self._partitions = partitions
         self._rate = rate
+        self._tick_s = tick_s
         self._rng = random.Random(seed)
         self._producer = producer(bootstrap, **settings)
         self._stop = threading.Event()
@@ -144,7 +144,7 @@ class Load:
 
     def _run(self) -> None:
         began_s = time.monotonic()
-        while not self._stop.wait(_TICK_S):
+        while not self._stop.wait(self._tick_s):
             due = int((time.monotonic() - began_s) * self._rate)
             while self.sent < due:
                 topic, events = self._rng.choice(self.sources)

@@ -55,6 +55,12 @@ def test_events_are_in_time_order_and_in_the_segment_form(journey: Journey) -> N
     assert len(set(journey.key)) == HOUSEHOLDS
 
 
+def test_every_event_of_the_whole_year_has_an_id_of_its_own() -> None:
+    year = read_journey()
+    assert len(year) == 155_848 + 6_589 + 2_102
+    assert len({json.loads(value)["messageId"] for value in year.value}) == len(year)
+
+
 def test_nothing_of_the_tables_is_lost_or_added(journey: Journey) -> None:
     tables = get_data(["transactions", "campaigns", "campaign_descriptions", "coupon_redemptions"])
     chosen = {int(key) for key in journey.key}

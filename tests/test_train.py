@@ -596,6 +596,7 @@ def test_the_command_trains_on_topics_and_promotes(
         producer.poll(0)
     producer.produce(names["orders"], b"no event", b"ann")
     producer.flush(30)
+    del producer  # its threads would go on after the broker
 
     progress: list[tuple[int, int]] = []
     read = list(read_topics(kafka.bootstrap, names.values(), lambda *at: progress.append(at)))

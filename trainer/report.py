@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from stream.campaign import Campaign
 from stream.policy import NOTHING
 from trainer.dataset import Joined
-from trainer.fit import Fitted
+
+if TYPE_CHECKING:  # reading a report needs no TensorFlow
+    from trainer.fit import Fitted
 
 REPORT = "report.json"
 

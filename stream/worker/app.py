@@ -166,6 +166,9 @@ def create_app(campaign: Campaign, bootstrap: str | None = None) -> OpportuneApp
         broker=f"{transport.SCHEME}://{bootstrap}",
         store=f"{store.SCHEME}://",
         autodiscover=False,
+        # A worker that was killed holds up its successor that long; Faust's own is a minute.
+        broker_session_timeout=worker.session_timeout_s,
+        broker_heartbeat_interval=worker.session_timeout_s / 4,
         broker_commit_interval=worker.commit_interval_ms / 1000,
         broker_commit_every=1 << 30,  # by time only
         broker_max_poll_records=_CHUNKS_PER_POLL,

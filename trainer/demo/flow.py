@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 
-import msgspec
 from rich.console import Console
 
 from models.bundle import Bundle
@@ -25,6 +24,7 @@ from trainer.demo.journey import read_journey
 from trainer.demo.stage import Stage
 from trainer.demo.view import Outcome, View, summarize
 from trainer.demo.watch import Watch
+from trainer.report import REPORT, Report
 
 LIVE_FROM = datetime(2017, 9, 10, tzinfo=UTC)
 """Everything before is history. A month after the second large mailer, so that its outcome is known
@@ -104,7 +104,7 @@ async def _play(
         Outcome(
             tally=watch.live,
             metrics=bundle.manifest.metrics,
-            examples=msgspec.json.decode(bundle.files["report.json"])["examples"],
+            examples=Report.decode(bundle.files[REPORT]).examples,
             kept=settings.folder if settings.kept else None,
             file=file,
         ),

@@ -216,12 +216,11 @@ def _redemptions(redemptions: Any, baskets: Any) -> _Events:
     best = best.drop_duplicates(["household_id", "redemption_date"], keep="last")
     day = ["household_id", "redemption_date"]
     joined = redemptions.merge(best[[*day, "time"]], on=day, how="left")
-    joined = joined.sort_values([*day, "coupon_upc"], kind="stable")
-    joined["nth"] = joined.groupby([*day, "coupon_upc"]).cumcount()
+    joined = joined.sort_values([*day, "coupon_upc", "campaign_id"])
     afternoon = joined.redemption_date + np.timedelta64(_AFTERNOON_HOUR, "h")
     time = (joined.time - np.timedelta64(1, "s")).fillna(afternoon)
     identity = [
-        f"redemption-{row.household_id}-{row.redemption_date:%Y%m%d}-{row.coupon_upc}-{row.nth}"
+        f"redemption-{row.campaign_id}-{row.household_id}-{row.redemption_date:%Y%m%d}-{row.coupon_upc}"
         for row in joined.itertuples(index=False)
     ]
     properties = [

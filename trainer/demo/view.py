@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -22,9 +21,7 @@ from rich.text import Text
 
 from trainer.demo.journey import ORIGIN
 from trainer.demo.watch import Decision, Tally
-
-if TYPE_CHECKING:
-    from trainer.report import ExampleCount
+from trainer.report import ExampleCount
 
 _LINE_INTERVAL_S = 3.0
 _FEW_CONVERSIONS = 30
