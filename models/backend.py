@@ -23,7 +23,6 @@ os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
 
 
-
 @contextmanager
 def _without_native_stderr() -> Iterator[None]:
     """Keeps what C++ writes during the import off the terminal; Python errors still raise.

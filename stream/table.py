@@ -141,7 +141,7 @@ def _slot_of(value: np.uint64, slots: int) -> int:
 
 @_jit
 def _same(a: Bytes, a_start: int, b: Bytes, b_start: int, size: int) -> bool:
-    for i in range(size):
+    for i in range(size):  # noqa: SIM110  # numba compiles no generator
         if a[a_start + i] != b[b_start + i]:
             return False
     return True

@@ -104,7 +104,11 @@ class MakeScene(Protocol):
     """See the fixture `make_scene`."""
 
     def __call__(
-        self, topics: int = 1, partitions: int = 4, broker: EmbeddedKafka | None = None, **settings: Any
+        self,
+        topics: int = 1,
+        partitions: int = 4,
+        broker: EmbeddedKafka | None = None,
+        **settings: Any,
     ) -> Scene: ...
 
 

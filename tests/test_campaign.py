@@ -62,7 +62,9 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
         load(tmp_path / "latin.toml")
 
 
-@pytest.mark.parametrize("path", sorted(Path(__file__).parents[1].glob("*/**/opportune.toml")), ids=str)
+@pytest.mark.parametrize(
+    "path", sorted(Path(__file__).parents[1].glob("*/**/opportune.toml")), ids=str
+)
 def test_the_campaigns_of_the_project_are_valid(path: Path) -> None:
     assert isinstance(load(path), Campaign)
 

@@ -104,5 +104,7 @@ def test_a_tombstone_erases_the_customer() -> None:
 )
 def test_what_cannot_be_read_is_refused_with_its_place(key: bytes, value: bytes, says: str) -> None:
     with pytest.raises(StateError, match="log/3 offset 0") as caught:
-        changelog.apply_chunk(chunk([(key, value)]), CustomerTable(WORDS), OFFSETS, changelog.Progress())
+        changelog.apply_chunk(
+            chunk([(key, value)]), CustomerTable(WORDS), OFFSETS, changelog.Progress()
+        )
     assert says in str(caught.value)

@@ -63,7 +63,7 @@ class Lexeme(str):
     __slots__ = ()
 
 
-class Wrong(Exception):  # noqa: N818
+class Wrong(Exception):
     """The record is no event."""
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
 from collections.abc import Iterator
 
 import pytest
@@ -52,10 +51,7 @@ def test_an_event_is_one_line_whatever_it_says(lines: list[str]) -> None:
 
 @pytest.mark.parametrize("lines", ["json"], indirect=True)
 def test_lines_of_others_pass_through_with_their_traceback(lines: list[str]) -> None:
-    try:
-        raise ValueError("bad")
-    except ValueError:
-        logging.getLogger("opportune").error("it %s", "broke", exc_info=sys.exc_info())
+    logging.getLogger("opportune").error("it %s", "broke", exc_info=ValueError("bad"))
     fields = json.loads(lines[0])
     assert (fields["evt"], fields["message"]) == ("log", "it broke")
     assert "ValueError: bad" in fields["exception"]

@@ -174,9 +174,7 @@ def test_decisions_then_rows_and_marker_then_done(deployment: Deployment) -> Non
     assert chunk.key[len(chunk) - 1] == changelog.MARKER_KEY
     progress = changelog.Progress()
     processor = Processor(CAMPAIGN, PLAN, "log", shell)
-    changelog.apply_chunk(
-        chunk, processor.blocks.block(0).table, PLAN.offset_words, progress
-    )
+    changelog.apply_chunk(chunk, processor.blocks.block(0).table, PLAN.offset_words, progress)
     assert progress.covered == {"events": 3}
 
 
@@ -269,9 +267,7 @@ def test_a_replay_decides_only_what_was_not_covered(deployment: Deployment) -> N
         other = Processor(CAMPAIGN, PLAN, "log", shell)
         await other.deploy(deployment)
         block = other.blocks.block(0)
-        changelog.apply_chunk(
-            shell.changelog(), block.table, PLAN.offset_words, block.progress
-        )
+        changelog.apply_chunk(shell.changelog(), block.table, PLAN.offset_words, block.progress)
         shell.generation = 2
         assert other.begin(0, {"events": None}, {"events": 3}) == {"events": 2}
         await other.process(message(0, ["ann", "bob", "ann"], generation=2))

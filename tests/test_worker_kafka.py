@@ -126,6 +126,36 @@ def test_records_of_every_kind_and_codec(
     assert (verdict.repeated, verdict.repeated_letters) == (0, 0)
 
 
+def test_only_what_a_transaction_has_committed_is_decided(
+    make_scene: MakeScene, start_worker: StartWorker, topic_name: Callable[[str], str], seed: int
+) -> None:
+    scene, rng = make_scene(partitions=2), random.Random(seed)
+    (topic,) = scene.topics
+    events = Events(topic, 50, seed)
+    worker = start_worker(scene).ready()
+    sender = producer(
+        scene.bootstrap,
+        **{"transactional.id": topic_name("transactions"), "message.timeout.ms": 50_000},
+    )
+    sender.init_transactions(60)
+    committed = 0
+    for i in range(12):
+        count, commit = rng.randrange(1, 300), i % 3 != 1
+        sender.begin_transaction()
+        for _ in range(count):
+            key, value = events.next()
+            sender.produce(topic, value, key, partition_of(key, value, scene.partitions))
+        sender.flush(60)
+        time.sleep(rng.uniform(0, 0.5))  # the end of a transaction is then often fetched alone
+        sender.commit_transaction(60) if commit else sender.abort_transaction(60)
+        committed += count if commit else 0
+    caught_up(scene, worker)
+    assert worker.lines("summary")[-1]["lag"] == 0
+    verdict = Verifier(scene, [scene.bundle(seed)]).verify()
+    assert verdict.events == committed == verdict.decisions + verdict.letters
+    assert (verdict.repeated, verdict.repeated_letters) == (0, 0)
+
+
 def test_a_new_champion_decides_from_one_event_to_the_next(
     make_scene: MakeScene, start_worker: StartWorker, seed: int
 ) -> None:
