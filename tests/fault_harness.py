@@ -49,6 +49,7 @@ model = {{ head = "response", network = "mlp", hidden = [8], poll_interval_s = 0
 commit_interval_ms = {commit_interval_ms}
 chunk_events_max = {chunk_events_max}
 revoke_deadline_s = {revoke_deadline_s}
+session_timeout_s = 6.0
 summary_interval_s = 1.0
 
 [[features]]
@@ -261,9 +262,7 @@ class Worker:
         program = ["-m", "stream"]
         if patch:
             program = ["-c", f"{patch}\nfrom stream.cli import main\nmain()"]
-        environment = {"BROKER_SESSION_TIMEOUT": "6", "BROKER_HEARTBEAT_INTERVAL": "0.5"}
-        if member:
-            environment["CONSUMER_GROUP_INSTANCE_ID"] = member
+        environment = {"CONSUMER_GROUP_INSTANCE_ID": member} if member else {}
         with self.log.open("wb") as errors:
             self.process = subprocess.Popen(
                 [sys.executable, *program, *arguments], cwd=ROOT, env=os.environ | environment,

@@ -134,9 +134,16 @@ class ChunkFetcher(stock.Fetcher):  # type: ignore[misc]  # aiokafka has no type
 
 
 class ChunkConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no type information
-    """aiokafka's consumer, whose records are chunks."""
+    """aiokafka's consumer, whose records are chunks.
+
+    It reads what is committed: an event of an aborted transaction never happened, and the producer
+    most often sends it once more.
+    """
 
     chunk_events_max = 4096
+
+    def __init__(self, *topics: str, **settings: Any) -> None:
+        super().__init__(*topics, **settings | {"isolation_level": "read_committed"})
 
     async def start(self) -> None:
         """Connects, and joins the group."""

@@ -31,6 +31,9 @@ from stream.worker.order import split
 from stream.worker.publisher import Lane, Outgoing
 from stream.worker.telemetry import Window
 
+# A small chunk takes less time than handing it to another thread and waiting for the interpreter lock.
+_INLINE_EVENTS_MAX = 256
+
 
 class Shell(Protocol):
     """What the processor needs of the app around it."""
@@ -167,8 +170,10 @@ class Processor:
         assert self.deployment is not None, "the worker waits for a model before it reads"
         began_s = time.perf_counter()
         step = Step()
-        if len(chunk):
+        if len(chunk) > _INLINE_EVENTS_MAX:
             step = await self._compute(self._step, chunk, block, self.deployment)
+        elif len(chunk):
+            step = self._step(chunk, block, self.deployment)
         if self.blocks.get(chunk.partition) is not block:
             return  # abandoned while it was computed
         block.position[chunk.topic] = chunk.next_offset

@@ -66,6 +66,10 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
         self.thread_loop.call_soon_threadsafe(apply)
 
+    def highwater(self, tp: TP) -> int:
+        """Offset up to which a partition can be read: a transaction that is open ends it."""
+        return cast(int, self._ensure_consumer().last_stable_offset(tp))
+
     async def _fetch_records(
         self, consumer: Any, active_partitions: Any, *args: Any, **kwargs: Any
     ) -> Any:

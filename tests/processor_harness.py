@@ -1,0 +1,153 @@
+"""A processor without Kafka: chunks by hand, and a broker that acknowledges when it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from models import network
+from models.bundle import Bundle, Fit, Golden
+from models.contract import Normalization
+from models.manifest import DataWindow, NetworkConfig
+from stream.campaign import Campaign, parse
+from stream.columns import RecordChunk, Spans
+from stream.features import compile_features
+from stream.pipeline import Deployment
+from stream.policy import Policy
+from stream.records import RecordBatch, RecordReader, build_batches
+from stream.scores import Scorer
+from stream.worker.processor import Processor
+
+_TEXT = """
+    app = "t"
+    topics = { events = TOPICS, decisions = "out", dead_letter = "dead" }
+    features = [{ op = "count", events = ["Order Completed"], half_lives = ["1d"] }]
+    strategies = [{ id = "mail" }, { id = "push" }]
+    policy = { do_nothing = false }
+    model = { head = "choice", network = "linear" }
+    worker = { revoke_deadline_s = 0.3 }
+"""
+CAMPAIGN = parse(_TEXT.replace("TOPICS", '["events"]'))
+PLAN = compile_features(CAMPAIGN)
+TWO_TOPICS = parse(_TEXT.replace("TOPICS", '["events", "mails"]'))
+
+
+@functools.cache
+def deployment() -> Deployment:
+    config = NetworkConfig(network="linear", head="choice", inputs=1, outputs=2)
+    model = network.build(config, seed=1)
+    inputs = np.zeros((1, 1), np.float32)
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    bundle = Bundle.create(
+        contract=PLAN.contract,
+        normalization=Normalization.identity(1),
+        strategies=("mail", "push"),
+        network=config,
+        weights=network.weights(model),
+        golden=Golden(inputs, np.asarray(model(inputs))),
+        fit=Fit(created=now, window=DataWindow(0, 1), seed=1),
+    )
+    scorer = Scorer(bundle)
+    return Deployment(scorer, Policy(CAMPAIGN, scorer.head, scorer.strategies))
+
+
+@dataclass
+class Shell:
+    """A broker that acknowledges when told to, and remembers what happened in which order."""
+
+    generation: int = 1
+    auto: bool = True
+    earliest: int = 0
+    taken_until: int = 0
+    rewound: list[int] = field(default_factory=list)
+    happened: list[str] = field(default_factory=list)
+    sent: list[tuple[str, RecordBatch, asyncio.Future[Any]]] = field(default_factory=list)
+    failed: list[BaseException] = field(default_factory=list)
+    offset: dict[str, int] = field(default_factory=dict)
+
+    async def send(self, topic: str, partition: int, batch: RecordBatch) -> Awaitable[Any]:
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.happened.append(f"send {topic}")
+        self.sent.append((topic, batch, future))
+        if self.auto:
+            self.acknowledge(len(self.sent) - 1)
+        return future
+
+    def acknowledge(self, i: int) -> None:
+        topic, batch, future = self.sent[i]
+        first = self.offset.get(topic, 0)
+        self.offset[topic] = first + batch.records
+        self.happened.append(f"ack {topic}")
+        future.set_result(SimpleNamespace(offset=first))
+
+    def taken(self, message: Any) -> None:
+        self.taken_until = message.value.next_offset
+
+    async def rewind(self, topic: str, partition: int, offset: int) -> int:
+        self.rewound.append(offset)
+        return max(offset, self.earliest)
+
+    def done(self, message: Any) -> None:
+        self.happened.append(f"done {message.value.next_offset}")
+
+    def fail(self, error: BaseException) -> None:
+        self.failed.append(error)
+
+    def changelog(self) -> RecordChunk:
+        data, at = b"", 0
+        for topic, batch, _ in self.sent:
+            if topic == "log":
+                raw = bytearray(batch.seal(-1, -1, -1))
+                raw[:8] = at.to_bytes(8, "big")
+                data, at = data + bytes(raw), at + batch.records
+        (chunk,) = RecordReader("log", 0, data, 0, 1000)
+        return chunk
+
+
+def message(first: int, customers: list[str], generation: int = 1, topic: str = "events") -> Any:
+    """A chunk of orders as the transport delivers it."""
+    values = [
+        b'{"userId":"%s","messageId":"m%d","type":"track","event":"Order Completed",'
+        b'"timestamp":"2026-01-01T00:00:00Z"}' % (c.encode(), first + i)
+        for i, c in enumerate(customers)
+    ]
+    size = np.array([len(v) for v in values], np.int64)
+    spans = Spans(np.frombuffer(b"".join(values), np.uint8), np.cumsum(size) - size, size)
+    (batch,) = build_batches(spans, spans, 1_767_225_600_000)
+    raw = bytearray(batch.seal(-1, -1, -1))
+    raw[:8] = first.to_bytes(8, "big")
+    (chunk,) = RecordReader(topic, 0, bytes(raw), first, 1000)
+    return SimpleNamespace(value=chunk, offset=first, generation_id=generation)
+
+
+def run(
+    scenario: Callable[[Shell, Processor], Awaitable[None]], campaign: Campaign = CAMPAIGN
+) -> Shell:
+    """Plays a scenario on a processor that has begun partition 0 at offset 0 of every topic."""
+
+    async def main() -> Shell:
+        shell = Shell()
+        processor = Processor(campaign, compile_features(campaign), "log", shell)
+        await processor.deploy(deployment())
+        topics = campaign.topics.events
+        processor.begin(0, dict.fromkeys(topics), dict.fromkeys(topics, 0))
+        try:
+            await scenario(shell, processor)
+        finally:
+            await processor.close()
+        return shell
+
+    return asyncio.run(main())
+
+
+async def settle() -> None:
+    """Lets everything happen that can happen without a further acknowledgement."""
+    for _ in range(20):
+        await asyncio.sleep(0.005)
