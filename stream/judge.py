@@ -59,7 +59,7 @@ class Event:
     categories: list[int]
 
 
-class Refused(Exception):  # noqa: N818 - a verdict, not an error
+class Refused(Exception):
     """The record is no event. The message is one sentence: expected, got, where."""
 
     def __init__(self, code: RejectCode, reason: str) -> None:

@@ -17,8 +17,8 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -275,7 +275,9 @@ class Worker:
         found = (json.loads(line) for line in whole.splitlines() if line.startswith(b"{"))
         return [line for line in found if line["evt"] == evt]
 
-    def wait_until(self, what: str, holds: Callable[[], Any], deadline_s: float = DEADLINE_S) -> Any:
+    def wait_until(
+        self, what: str, holds: Callable[[], Any], deadline_s: float = DEADLINE_S
+    ) -> Any:
         """Returns what `holds` gives when it is true; fails when the worker ends before."""
         until_s = time.monotonic() + deadline_s
         while not (found := holds()):

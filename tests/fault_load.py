@@ -94,7 +94,11 @@ def producer(bootstrap: str, **settings: Any) -> Producer:
 
 
 def send(
-    bootstrap: str, sources: Sequence[tuple[str, Events]], partitions: int, count: int, **settings: Any
+    bootstrap: str,
+    sources: Sequence[tuple[str, Events]],
+    partitions: int,
+    count: int,
+    **settings: Any,
 ) -> None:
     """Sends a number of records of each topic, as fast as it goes."""
     sender = producer(bootstrap, **settings)

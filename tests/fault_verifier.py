@@ -85,9 +85,7 @@ class Verifier:
         since: What was there when the features changed: from then on, nothing is said of it again.
     """
 
-    def __init__(
-        self, scene: Scene, bundles: Sequence[Bundle], since: Since | None = None
-    ) -> None:
+    def __init__(self, scene: Scene, bundles: Sequence[Bundle], since: Since | None = None) -> None:
         self._scene = scene
         self._since = since or Since()
         self._campaign = scene.campaign
@@ -181,7 +179,9 @@ class Verifier:
         assert not wrong, f"partition {partition}: {len(wrong)} rows differ: {wrong[:20]}"
         if marker is not None:
             covered = msgspec.json.decode(marker, type=changelog.Marker).covered
-            ends = {tp[0]: end for tp, end in self._scene.event_ends().items() if tp[1] == partition}
+            ends = {
+                tp[0]: end for tp, end in self._scene.event_ends().items() if tp[1] == partition
+            }
             assert covered == ends, f"partition {partition}: covered {covered}, ends {ends}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,8 +16,11 @@ from hypothesis import strategies as st
 
 from stream import changelog
 from stream.columns import Spans
+from stream.features import compile_features
 from stream.records import build_batches
+from stream.table import CustomerTable
 from stream.worker.aiokafka_seam import ChunkRecords, FetchedBytes
+from stream.worker.order import split
 from stream.worker.processor import Processor
 from tests.processor_harness import (
     CAMPAIGN,
@@ -198,47 +202,103 @@ def test_who_waits_for_a_checkpoint_survives_that_it_is_abandoned() -> None:
     assert not run(scenario).failed
 
 
+def test_nothing_is_taken_once_the_partition_was_given_up() -> None:
+    async def scenario(shell: Shell, processor: Processor) -> None:
+        await processor.process(message(0, ["ann"]))
+        await processor.drain()
+        await processor.process(message(1, ["ann"]))  # fetched before, in the same generation
+        await settle()
+
+    assert decided(run(scenario)) == [1]
+
+
 def test_a_rebuild_that_was_interrupted_goes_on_in_silence() -> None:
     async def scenario(shell: Shell, processor: Processor) -> None:
         processor.begin(0, {"events": 4}, {"events": 5})
         await processor.process(message(0, ["ann", "bob"]))
         await processor.drain()
         assert not processor.is_decided("events", 0, 2)
-        shell.generation = 2
-        assert processor.begin(0, {"events": 4}, {"events": 5}) == {"events": 2}
-        await processor.process(message(2, ["ann", "bob", "ann"], generation=2))
-        await processor.drain()
-        assert processor.is_decided("events", 0, 5)
+        other = Processor(CAMPAIGN, PLAN, "log", shell)
+        await other.deploy(deployment())
+        block = other.blocks.block(0)
+        changelog.apply_chunk(shell.changelog(), block.table, PLAN.offset_words, block.progress)
+        assert other.begin(0, {"events": 4}, {"events": 5}) == {"events": 2}
+        await other.process(message(2, ["ann", "bob", "ann"]))
+        await other.drain()
+        assert other.is_decided("events", 0, 5)
+        await other.close()
 
     assert decided(run(scenario)) == [1]
 
 
-def test_a_marker_never_says_less_than_one_before_it() -> None:
-    """Announcements of runs meet checkpoints under way, of which each knows only its part."""
+def interleave(seed: int) -> tuple[Shell, list[tuple[str, int]]]:
+    """Chunks of two topics, checkpoints and acknowledgements in an order by the seed.
+
+    Returns:
+        The broker, and topic and offset of each chunk, one record each.
+    """
+    rng, taken = random.Random(seed), []
 
     async def scenario(shell: Shell, processor: Processor) -> None:
         shell.auto = False
-        acknowledged = 0
-        for i in range(12):
-            topic = ("events", "mails")[i % 2]
-            await processor.process(message(i // 2, ["ann"], topic=topic))
-            checkpoint = asyncio.create_task(processor.checkpoint())
-            for _ in range(i % 3 + 2):
-                await settle()
-                if acknowledged < len(shell.sent):
+        acknowledged, offset, checkpoints = 0, {"events": 0, "mails": 0}, []
+        for _ in range(25):
+            topic = rng.choice(["events", "mails"])
+            processing = processor.process(message(offset[topic], ["ann"], topic=topic))
+            taken.append((topic, offset[topic]))
+            offset[topic] += 1
+            waiting = [asyncio.create_task(processing)]
+            while not waiting[0].done() or rng.random() < 0.5:
+                if rng.random() < 0.3:
+                    checkpoints.append(asyncio.create_task(processor.checkpoint()))
+                await asyncio.sleep(0.001 * rng.random())
+                if acknowledged < len(shell.sent) and rng.random() < 0.7:
                     shell.acknowledge(acknowledged)
                     acknowledged += 1
-            del checkpoint
-        shell.auto = True
-        while acknowledged < len(shell.sent):
-            shell.acknowledge(acknowledged)
-            acknowledged += 1
-            await settle()
-        await processor.checkpoint()
+        await finish(shell, processor, acknowledged)
+        await asyncio.gather(*checkpoints)
 
-    said = markers(run(scenario, TWO_TOPICS))
-    assert len(said) > 12
-    progress = changelog.Progress()
-    for marker in said:
-        progress.update(marker)
-        assert progress == changelog.Progress(dict(marker.covered), list(marker.order))
+    return run(scenario, TWO_TOPICS), taken
+
+
+async def finish(shell: Shell, processor: Processor, acknowledged: int) -> None:
+    shell.auto = True
+    last = asyncio.create_task(processor.checkpoint())
+    while not last.done() or acknowledged < len(shell.sent):
+        while acknowledged < len(shell.sent):
+            if not shell.sent[acknowledged][2].done():
+                shell.acknowledge(acknowledged)
+            acknowledged += 1
+        await asyncio.sleep(0.001)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_after_any_record_of_the_changelog_a_worker_can_go_on(seed: int) -> None:
+    shell, taken = interleave(seed)
+    log, plan = shell.changelog(), compile_features(TWO_TOPICS)
+    progress_after = [changelog.Progress()]
+    for end in range(1, len(log) + 1):
+        table, progress = CustomerTable(plan.row_words), changelog.Progress()
+        changelog.apply_chunk(split(log, end)[0], table, plan.offset_words, progress)
+        progress_after.append(progress)
+        offsets = (
+            table.state.view(np.int64)[0, plan.offset_words].tolist() if table.rows else [0, 0]
+        )
+        covered = [progress.covered.get(topic, 0) for topic in ("events", "mails")]
+        assert all(row >= done for row, done in zip(offsets, covered, strict=True))
+        # A marker says everything that those before it said: none of them is needed any more.
+        if log.key[end - 1] == changelog.MARKER_KEY:
+            said = msgspec.json.decode(log.value[end - 1] or b"", type=changelog.Marker)
+            assert progress == changelog.Progress(said.covered, said.order)
+
+    # No decision leaves before its place in the order is durable.
+    durable, decisions = 0, iter(taken)
+    records = [batch.records for topic, batch, _ in shell.sent if topic == "log"]
+    acknowledgements = iter(records)
+    for what in shell.happened:
+        if what == "ack log":
+            durable += next(acknowledgements)
+        elif what == "send out":
+            topic, offset = next(decisions)
+            known = progress_after[durable]
+            assert any(run[0] == topic and run[1] > offset for run in known.order)

@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import MakeScene
 from tests.fault_harness import Scene, Worker
 from tests.fault_load import INVALID, Events, Load, partition_of, producer, send
-from tests.fault_verifier import Verdict, Verifier
+from tests.fault_verifier import Verifier
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -90,7 +90,9 @@ def test_new_features_rebuild_the_table_in_silence(
     scene.promote(seed)
     if interrupt != "not":
         rebuilding = start_worker(scene, "member", SLOWLY).ready()
-        rebuilding.wait_until("has covered something", lambda: sum(scene.ends(scene.changelog)) > 600)
+        rebuilding.wait_until(
+            "has covered something", lambda: sum(scene.ends(scene.changelog)) > 600
+        )
         assert {line["committed"] for line in rebuilding.lines("begin")} == set(
             since.decided.values()
         )
