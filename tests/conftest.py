@@ -159,3 +159,8 @@ def start_worker() -> Iterator[Callable[..., Worker]]:
     yield start
     for worker in started:
         worker.kill()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The quick tests first, then those that need a broker, then the long ones."""
+    items.sort(key=lambda item: [bool(item.get_closest_marker(m)) for m in ("slow", "kafka")])

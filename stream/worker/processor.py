@@ -17,15 +17,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from stream import changelog
 from stream.campaign import Campaign
-from stream.columns import RecordChunk, Spans
+from stream.columns import RecordChunk
 from stream.features import FeaturePlan
-from stream.kernel import DROPPED_LATE, LATE, REPLAYED
 from stream.pipeline import Deployment, Pipeline, Step
-from stream.records import RecordBatch, build_batches
+from stream.records import RecordBatch
 from stream.warmup import warm_up
 from stream.worker.blocks import Block, Blocks
+from stream.worker.changelog_encoder import ChangelogEncoder
 from stream.worker.log import log_event
 from stream.worker.order import split
 from stream.worker.publisher import Lane, Outgoing
@@ -86,7 +85,7 @@ class Processor:
         self.deployment: Deployment | None = None
         self._campaign = campaign
         self._pipeline = Pipeline(campaign, plan)
-        self._changelog_topic = changelog_topic
+        self._changelog = ChangelogEncoder(changelog_topic, campaign.worker.compression)
         self._shell = shell
         self._work: dict[int, _Work] = {}
         self._lock = asyncio.Lock()
@@ -180,7 +179,8 @@ class Processor:
         work = self._work_of(chunk.partition)
         if owner is not None:
             work.messages.append(owner)
-        self._count(chunk, step, time.perf_counter() - began_s)
+        names = self.deployment.policy.strategies
+        self.window.add(len(chunk), step, names, time.perf_counter() - began_s)
         # Under the lock: a checkpoint must find the results of all chunks that it covers queued.
         await work.lane.publish(self._outgoing(step, block if announced else None))
 
@@ -207,7 +207,7 @@ class Processor:
 
         def announcement() -> list[tuple[str, RecordBatch]]:
             assert announced is not None
-            return [(self._changelog_topic, batch) for batch in self._marker(announced)]
+            return [(self._changelog.topic, batch) for batch in self._changelog.marker(announced)]
 
         return Outgoing(announcement if announced else None, batches, acknowledged)
 
@@ -241,35 +241,18 @@ class Processor:
             messages, work.messages = work.messages, []
             block = self.blocks.block(partition)
             covered = dict(block.position)
-            rows, batches = await self._compute(self._snapshot, block)
+            rows, batches = await self._compute(self._changelog.rows, block)
 
         def marker() -> list[RecordBatch]:
             block.progress.covered = covered
-            return self._marker(block)
+            return self._changelog.marker(block)
 
         await work.lane.settle()
-        block.changelog_offset = await work.lane.write(self._changelog_topic, batches, marker)
+        block.changelog_offset = await work.lane.write(self._changelog.topic, batches, marker)
         self.window.changelog_rows += rows
         self.window.changelog_bytes += sum(len(batch.buffer) for batch in batches)
         for message in messages:
             self._shell.done(message)
-
-    def _snapshot(self, block: Block) -> tuple[int, list[RecordBatch]]:
-        """The changed rows, encoded: copies as of this chunk boundary."""
-        rows = block.table.take_dirty()
-        if not len(rows):
-            return 0, []
-        return len(rows), self._encode(*changelog.encode_rows(block.table, rows))
-
-    def _marker(self, block: Block) -> list[RecordBatch]:
-        """The marker as of now: made when it is sent, or a later one would say less."""
-        progress = block.progress
-        progress.order = list(block.order.beyond(progress.covered))
-        return self._encode(*changelog.encode_marker(progress.covered, progress.order))
-
-    def _encode(self, key: Spans, value: Spans) -> list[RecordBatch]:
-        now_ms = time.time_ns() // 1_000_000
-        return build_batches(key, value, now_ms, codec=self._campaign.worker.compression)
 
     async def drain(self) -> None:
         """Finishes what is in work, or abandons it when the deadline passes.
@@ -318,20 +301,3 @@ class Processor:
     async def _compute(self, function: Callable[..., Any], *arguments: Any) -> Any:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, function, *arguments)
-
-    def _count(self, chunk: RecordChunk, step: Step, seconds: float) -> None:
-        window = self.window
-        window.chunks += 1
-        window.records += len(chunk)
-        window.decisions += step.decided
-        window.busy_s += seconds
-        window.chunk_ms.add_ms(np.array([seconds * 1e3]))
-        window.late += int(step.counters[LATE])
-        window.dropped_late += int(step.counters[DROPPED_LATE])
-        window.replayed += int(step.counters[REPLAYED])
-        window.silent += step.silent
-        window.rejects.update(reject.code for reject in step.rejects)
-        assert self.deployment is not None
-        names = self.deployment.policy.strategies
-        for i in np.flatnonzero(step.strategies).tolist():
-            window.strategies[names[i]] += int(step.strategies[i])

@@ -7,12 +7,15 @@ line, and docs/operations.md says what to do when one moves.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from stream.columns import Int64s
+from stream.kernel import DROPPED_LATE, LATE, REPLAYED
+from stream.pipeline import Step
 
 _BUCKETS_PER_DOUBLING = 8
 _BUCKETS = 40 * _BUCKETS_PER_DOUBLING  # 1 ms to 2**40 ms with nine percent between neighbours
@@ -58,6 +61,28 @@ class Window:
     chunk_ms: Histogram = field(default_factory=Histogram)
     ack_ms: Histogram = field(default_factory=Histogram)
     end_to_end_ms: Histogram = field(default_factory=Histogram)
+
+    def add(self, records: int, step: Step, strategies: Sequence[str], took_s: float) -> None:
+        """Counts one chunk.
+
+        Args:
+            records: Records of the chunk.
+            step: What came of it.
+            strategies: Names of the strategies, "nothing" last.
+            took_s: Time that it was computed in.
+        """
+        self.chunks += 1
+        self.records += records
+        self.decisions += step.decided
+        self.busy_s += took_s
+        self.chunk_ms.add_ms(np.array([took_s * 1e3]))
+        self.late += int(step.counters[LATE])
+        self.dropped_late += int(step.counters[DROPPED_LATE])
+        self.replayed += int(step.counters[REPLAYED])
+        self.silent += step.silent
+        self.rejects.update(reject.code for reject in step.rejects)
+        for i in np.flatnonzero(step.strategies).tolist():
+            self.strategies[strategies[i]] += int(step.strategies[i])
 
     def summary(self, interval_s: float) -> dict[str, Any]:
         """Fields of the summary line that follow from the window alone."""

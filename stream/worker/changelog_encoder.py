@@ -1,0 +1,40 @@
+"""Record batches for the changelog topic: the rows of a checkpoint, and the marker."""
+
+from __future__ import annotations
+
+import time
+
+from stream import changelog
+from stream.columns import Spans
+from stream.records import Codec, RecordBatch, build_batches
+from stream.worker.blocks import Block
+
+
+class ChangelogEncoder:
+    """Encodes what a partition writes to its changelog.
+
+    Args:
+        topic: The changelog topic.
+        compression: Compression of the records.
+    """
+
+    def __init__(self, topic: str, compression: Codec) -> None:
+        self.topic = topic
+        self._compression: Codec = compression
+
+    def rows(self, block: Block) -> tuple[int, list[RecordBatch]]:
+        """The rows that changed since the last call: how many, and copies as of now."""
+        rows = block.table.take_dirty()
+        if not len(rows):
+            return 0, []
+        return len(rows), self._encode(*changelog.encode_rows(block.table, rows))
+
+    def marker(self, block: Block) -> list[RecordBatch]:
+        """The marker as of now: made when it is sent, or a later one would say less."""
+        progress = block.progress
+        progress.order = list(block.order.beyond(progress.covered))
+        return self._encode(*changelog.encode_marker(progress.covered, progress.order))
+
+    def _encode(self, key: Spans, value: Spans) -> list[RecordBatch]:
+        now_ms = time.time_ns() // 1_000_000
+        return build_batches(key, value, now_ms, codec=self._compression)
