@@ -20,7 +20,8 @@ from hypothesis import HealthCheck, settings
 from stream.broker import EmbeddedKafka
 
 if TYPE_CHECKING:
-    from tests.fault_harness import Scene, Worker
+    from tests.fault_harness import Scene
+    from tests.fault_worker import Worker
 
 # Numba compiles inside the first example, so neither one example nor its inputs have a deadline.
 settings.register_profile(
@@ -148,7 +149,7 @@ def make_scene(
 @pytest.fixture
 def start_worker() -> Iterator[Callable[..., Worker]]:
     """Starts workers, `start_worker(scene)`, and kills those that are left: see `Worker`."""
-    from tests.fault_harness import Worker
+    from tests.fault_worker import Worker
 
     started: list[Worker] = []
 

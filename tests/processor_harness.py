@@ -10,12 +10,14 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from models import network
 from models.bundle import Bundle, Fit, Golden
 from models.contract import Normalization
 from models.manifest import DataWindow, NetworkConfig
+from stream import changelog
 from stream.campaign import Campaign, parse
 from stream.columns import RecordChunk, Spans
 from stream.features import compile_features
@@ -100,6 +102,19 @@ class Shell:
     def fail(self, error: BaseException) -> None:
         self.failed.append(error)
 
+    def decided(self) -> list[int]:
+        """Decisions in each batch that was sent."""
+        return [batch.records for topic, batch, _ in self.sent if topic == "out"]
+
+    def markers(self) -> list[changelog.Marker]:
+        """The markers in the order in which they were sent."""
+        log = self.changelog()
+        return [
+            msgspec.json.decode(log.value[i] or b"", type=changelog.Marker)
+            for i in range(len(log))
+            if log.key[i] == changelog.MARKER_KEY
+        ]
+
     def changelog(self) -> RecordChunk:
         data, at = b"", 0
         for topic, batch, _ in self.sent:
@@ -107,7 +122,7 @@ class Shell:
                 raw = bytearray(batch.seal(-1, -1, -1))
                 raw[:8] = at.to_bytes(8, "big")
                 data, at = data + bytes(raw), at + batch.records
-        (chunk,) = RecordReader("log", 0, data, 0, 1000)
+        (chunk,) = RecordReader("log", 0, data, 0, 1_000_000)
         return chunk
 
 

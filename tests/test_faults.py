@@ -14,9 +14,10 @@ import pytest
 
 from stream.broker import EmbeddedKafka
 from tests.conftest import MakeScene
-from tests.fault_harness import Scene, Worker
+from tests.fault_harness import Scene
 from tests.fault_load import Load
 from tests.fault_verifier import Verdict, Verifier
+from tests.fault_worker import Worker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -131,3 +132,46 @@ def test_several_topics_are_taken_in_the_same_order_again(
             worker.kill()
         verdict = finish(scene, following.go(), load, seed)
     assert verdict.repeated > 0
+
+
+# Of the decisions one batch never reaches the broker: it fails, or its acknowledgement never comes.
+SPOILED = """
+import asyncio, os
+os.environ.setdefault("NO_CYTHON", "1")
+from stream.worker.transport import Producer
+send, sent = Producer.send_encoded, 0
+async def send_encoded(self, topic, partition, batch):
+    global sent
+    sent += topic.endswith("-decisions")
+    if sent != 25 or not topic.endswith("-decisions"):
+        return await send(self, topic, partition, batch)
+    future = asyncio.get_running_loop().create_future()
+    SPOIL
+    return future
+Producer.send_encoded = send_encoded
+"""
+
+
+def test_what_failed_to_be_sent_is_not_committed(
+    make_scene: MakeScene, start_worker: StartWorker, seed: int
+) -> None:
+    scene = make_scene()
+    with Load(scene.bootstrap, scene.topics, scene.partitions, 2_000, seed) as load:
+        patch = SPOILED.replace("SPOIL", 'future.set_exception(OSError("no way"))')
+        failing = start_worker(scene, "member", patch)
+        assert failing.ended() == 1, failing.tail()
+        (crash,) = failing.lines("crash")
+        assert (crash["error"], crash["reason"]) == ("OSError", "no way")
+        finish(scene, start_worker(scene, "member"), load, seed)
+
+
+def test_what_is_never_acknowledged_is_abandoned_at_the_deadline(
+    make_scene: MakeScene, start_worker: StartWorker, seed: int
+) -> None:
+    scene = make_scene(revoke_deadline_s=1.5)
+    with Load(scene.bootstrap, scene.topics, scene.partitions, 2_000, seed) as load:
+        hanging = start_worker(scene, "member", SPOILED.replace("SPOIL", "pass")).ready()
+        time.sleep(2)
+        assert hanging.stop() == 0, hanging.tail()
+        assert [line["evt"] for line in hanging.lines("abandoned")] == ["abandoned"]
+        finish(scene, start_worker(scene, "member"), load, seed)

@@ -9,9 +9,10 @@ from collections.abc import Callable
 import pytest
 
 from tests.conftest import MakeScene
-from tests.fault_harness import Scene, Worker
+from tests.fault_harness import Scene
 from tests.fault_load import INVALID, Events, Load, partition_of, producer, send
 from tests.fault_verifier import Verifier
+from tests.fault_worker import Worker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 from collections.abc import Awaitable
 from typing import Any, cast
 
@@ -19,6 +20,7 @@ from faust.types import TP
 
 from models.registry import Registry
 from stream.campaign import Campaign
+from stream.errors import OperatorError
 from stream.features import compile_features
 from stream.pipeline import Deployment
 from stream.policy import NOTHING, Policy
@@ -45,13 +47,19 @@ class OpportuneApp(faust.App):
     processor: Processor
     watcher: ModelWatcher
     bootstrap: str
+    stop_reason: str = "asked"
 
     async def on_first_start(self) -> None:
         """Checks the topics and waits for a model, before the consumer joins its group."""
         campaign = self.campaign
-        partitions = await ensure_topics(
-            self.bootstrap, campaign.topics, campaign.worker.changelog_replication
-        )
+        try:
+            partitions = await ensure_topics(
+                self.bootstrap, campaign.topics, campaign.worker.changelog_replication
+            )
+        except OperatorError as exc:
+            self.stop_reason = "refused"
+            log_event("refused", level=logging.CRITICAL, reason=str(exc))
+            raise
         for table in self.tables.values():
             table.changelog_topic.partitions = partitions
         log_event("start", **monitor.start_fields(self, partitions))
@@ -85,7 +93,10 @@ class OpportuneApp(faust.App):
     def fail(self, error: BaseException) -> None:
         """Crashes the worker; the first error is the one that is reported."""
         if not self.crashed:
-            log_event("crash", level=50, error=type(error).__name__, reason=str(error))
+            self.stop_reason = "crash"
+            log_event(
+                "crash", level=logging.CRITICAL, error=type(error).__name__, reason=str(error)
+            )
             self.add_future(self.crash(error))
 
     async def deploy_new_model(self) -> bool:

@@ -14,6 +14,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from stream.errors import OperatorError
+
 LogFormat = Literal["text", "json"]
 _logger = logging.getLogger("opportune")
 _BARE = re.compile(r"[^\s\"=]+")
@@ -64,10 +66,16 @@ def _text(value: Any) -> str:
     return text if _BARE.fullmatch(text) else msgspec.json.encode(text).decode()
 
 
+def _not_yet_said(record: logging.LogRecord) -> bool:
+    """Leaves out what Faust says of an error that has had its own line, with its traceback."""
+    return not (record.exc_info and isinstance(record.exc_info[1], OperatorError))
+
+
 def configure(log_format: LogFormat, level: str = "info") -> None:
     """Sends all logging of the process to stderr in one format."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Formatter(log_format))
+    handler.addFilter(_not_yet_said)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

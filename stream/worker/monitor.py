@@ -52,7 +52,7 @@ def stop_fields(app: OpportuneApp) -> dict[str, Any]:
     """What the worker did and left."""
     _totals.add(app.processor.window)
     return {
-        "reason": "crash" if app.crashed else "asked",
+        "reason": app.stop_reason,
         "events": _totals.records,
         "decisions": _totals.decisions,
         "invalid": _totals.invalid,

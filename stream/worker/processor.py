@@ -273,7 +273,8 @@ class Processor:
                 self.blocks.drop(partition)
             evt = "abandoned"
         took_ms = round((time.perf_counter() - began_s) * 1e3)
-        log_event(evt, chunks=chunks, took_ms=took_ms, generation=self._shell.generation)
+        if chunks:
+            log_event(evt, chunks=chunks, took_ms=took_ms, generation=self._shell.generation)
         await self._close_lanes()
 
     async def _close_lanes(self) -> None:

@@ -11,7 +11,7 @@ from stream.campaign import Campaign
 from stream.cli import EXIT_OPERATOR_ERROR
 from stream.errors import OperatorError
 from stream.worker.app import create_app
-from stream.worker.log import LogFormat, configure, log_event
+from stream.worker.log import LogFormat, configure
 
 
 class _Worker(Worker):
@@ -34,6 +34,5 @@ def run_worker(campaign: Campaign, bootstrap: str | None, log_format: str, level
     except SystemExit as exc:
         cause = worker.crash_reason or exc.__context__
         if isinstance(cause, OperatorError):
-            log_event("refused", level=50, reason=str(cause))
             sys.exit(EXIT_OPERATOR_ERROR)
         raise
