@@ -79,7 +79,7 @@ def encode_marker(
     """Key and value of the marker record."""
     marker = Marker(version=MARKER_VERSION, covered=dict(covered), order=list(order))
     value = msgspec.json.encode(marker)
-    return _one(MARKER_KEY), _one(value)
+    return Spans.of([MARKER_KEY]), Spans.of([value])
 
 
 def apply_chunk(
@@ -110,8 +110,7 @@ def apply_chunk(
     if wrong.any():
         raise _unreadable(chunk, int(np.argmax(wrong)), f"a row of {row_size} bytes")
     picked = np.flatnonzero(is_row)
-    keys = Spans(chunk.key.data, chunk.key.start[picked], chunk.key.size[picked])
-    rows = table.rows_for(keys)
+    rows = table.rows_for(chunk.key.take(picked))
     broken = _scatter(
         chunk.value.data, chunk.value.start[picked], value_size[picked],
         rows, table.words, offset_words.start, offset_words.stop,
@@ -147,12 +146,6 @@ def _find_markers(chunk: RecordChunk) -> Int64s:
     key = chunk.key
     maybe = np.flatnonzero(key.size == len(MARKER_KEY))
     return np.array([i for i in maybe.tolist() if key[i] == MARKER_KEY], np.int64)
-
-
-def _one(content: bytes) -> Spans:
-    return Spans(
-        np.frombuffer(content, np.uint8), np.zeros(1, np.int64), np.array([len(content)], np.int64)
-    )
 
 
 def _as_bytes(table: CustomerTable) -> Bytes:

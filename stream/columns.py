@@ -1,13 +1,14 @@
 """The columns that one chunk is made of on its way from Kafka to Kafka.
 
 Rules of this file
-1. Data only: no method does work, nothing is parsed or computed here.
+1. Data only: nothing is parsed or computed here.
 2. A span is a pair (start, size) into a byte buffer; size -1 means null, as on the wire.
 3. The order of rows is the order of offsets, everywhere.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -37,6 +38,17 @@ class Spans:
     data: Bytes
     start: Int64s
     size: Int64s
+
+    @classmethod
+    def of(cls, pieces: Sequence[bytes | None]) -> Spans:
+        """The pieces, one after the other in a buffer of their own."""
+        size = np.array([-1 if piece is None else len(piece) for piece in pieces], np.int64)
+        start = np.cumsum(np.maximum(size, 0)) - np.maximum(size, 0)
+        return cls(np.frombuffer(b"".join(filter(None, pieces)), np.uint8), start, size)
+
+    def take(self, index: Int64s | slice) -> Spans:
+        """Some of the pieces, in the same buffer."""
+        return Spans(self.data, self.start[index], self.size[index])
 
     def __len__(self) -> int:
         return len(self.start)

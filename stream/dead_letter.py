@@ -50,9 +50,4 @@ def encode(rejects: Sequence[Reject], chunk: RecordChunk) -> DeadLetters:
             chunk.timestamp_ms[reject.record],
         )
         headers.append([(k, str(v).encode()) for k, v in zip(HEADERS, values, strict=True)])
-    key, value = chunk.key, chunk.value
-    return DeadLetters(
-        key=Spans(key.data, key.start[record], key.size[record]),
-        value=Spans(value.data, value.start[record], value.size[record]),
-        headers=headers,
-    )
+    return DeadLetters(chunk.key.take(record), chunk.value.take(record), headers)

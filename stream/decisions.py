@@ -114,7 +114,7 @@ class DecisionEncoder:
 
     def keys(self, batch: EventBatch, index: Int64s) -> Spans:
         """Record keys: the customers of the events `index`."""
-        return _take(batch.customer, index)
+        return batch.customer.take(index)
 
     def encode(
         self,
@@ -140,8 +140,8 @@ class DecisionEncoder:
         """
         assert len(index) == len(decisions), (len(index), len(decisions))
         page = Page(messages=len(index), slots=len(self._template.slots) + 2)
-        page.strings("customer", _take(batch.customer, index))
-        page.strings("event_id", _take(batch.event_id, index))
+        page.strings("customer", batch.customer.take(index))
+        page.strings("event_id", batch.event_id.take(index))
         page.integers("offset", batch.offset[index])
         page.decimals("score", decisions.score.astype(np.float64))
         constants = {"partition": b"%d" % partition, "model": json_bytes(model_version)}
@@ -171,10 +171,6 @@ class DecisionEncoder:
         times.times("time", np.array([decided_ms, decided_ms + self._expires_after_ms]))
         text = Template([Slot("time")]).render(times)
         return {"decided": text[0] or b"", "expires": text[1] or b""}
-
-
-def _take(spans: Spans, index: Int64s) -> Spans:
-    return Spans(spans.data, spans.start[index], spans.size[index])
 
 
 def _actions(strategies: tuple[StrategySpec, ...]) -> list[bytes]:

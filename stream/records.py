@@ -12,7 +12,7 @@ Rules of this file
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -240,7 +240,7 @@ def build_batches(
         own = _rows(matrix.reshape(-1).view(np.uint8), len(key), width)
     elif own_headers:
         count += len(own_headers[0])
-        own = _join(b"".join(_header(k, v) for k, v in record) for record in own_headers)
+        own = Spans.of([b"".join(_header(k, v) for k, v in record) for record in own_headers])
     fixed = np.frombuffer(_varint(count) + constant, np.uint8)
     sizes = kernels.record_sizes(key.size, value.size, own.size, len(fixed))
     batches = []
@@ -263,12 +263,6 @@ def _no_headers(n: int) -> Spans:
 
 def _rows(data: Bytes, n: int, width: int) -> Spans:
     return Spans(data, np.arange(n, dtype=np.int64) * width, np.full(n, width, np.int64))
-
-
-def _join(parts: Iterable[bytes]) -> Spans:
-    pieces = list(parts)
-    size = np.array([len(piece) for piece in pieces], np.int64)
-    return Spans(np.frombuffer(b"".join(pieces), np.uint8), np.cumsum(size) - size, size)
 
 
 def _frame(body: Bytes, records: int, timestamp_ms: int, codec: Codec) -> RecordBatch:

@@ -50,7 +50,7 @@ def example_chunk(campaign: Campaign, topic: str) -> RecordChunk:
     ):
         _put(event, path, value)
     values = [msgspec.json.encode(event), b"no event"]
-    return _chunk(topic, _spans([b"someone", b"someone"]), _spans(values))
+    return _chunk(topic, Spans.of([b"someone", b"someone"]), Spans.of(values))
 
 
 def _put(event: dict[str, Any], path: str, value: object) -> None:
@@ -58,11 +58,6 @@ def _put(event: dict[str, Any], path: str, value: object) -> None:
     for key in parents:
         event = event.setdefault(key, {})
     event.setdefault(last, value)
-
-
-def _spans(items: list[bytes]) -> Spans:
-    size = np.array([len(item) for item in items], np.int64)
-    return Spans(np.frombuffer(b"".join(items), np.uint8), np.cumsum(size) - size, size)
 
 
 def _chunk(topic: str, key: Spans, value: Spans) -> RecordChunk:

@@ -17,14 +17,8 @@ WORDS = 5
 OFFSETS = slice(2, 4)
 
 
-def spans(items: list[bytes | None]) -> Spans:
-    size = np.array([-1 if x is None else len(x) for x in items], np.int64)
-    start = np.concatenate([[0], np.cumsum(np.maximum(size, 0))[:-1]]).astype(np.int64)
-    return Spans(np.frombuffer(b"".join(x or b"" for x in items) or b"\0", np.uint8), start, size)
-
-
 def chunk(records: list[tuple[bytes, bytes | None]]) -> RecordChunk:
-    batches = build_batches(spans([k for k, _ in records]), spans([v for _, v in records]), 0)
+    batches = build_batches(Spans.of([k for k, _ in records]), Spans.of([v for _, v in records]), 0)
     data = b"".join(bytes(batch.seal(-1, -1, -1)) for batch in batches)
     (only,) = RecordReader("log", 3, data, 0, 100_000)
     return only
@@ -36,7 +30,7 @@ def records_of(keys: Spans, values: Spans) -> list[tuple[bytes, bytes | None]]:
 
 def filled(rows: dict[bytes, list[int]]) -> CustomerTable:
     table = CustomerTable(WORDS)
-    numbers = table.rows_for(spans(list(rows)))
+    numbers = table.rows_for(Spans.of(list(rows)))
     table.state.view(np.int64)[numbers] = list(rows.values())
     return table
 

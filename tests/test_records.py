@@ -26,12 +26,6 @@ content = st.one_of(st.none(), st.binary(max_size=200))
 records_strategy = st.lists(st.tuples(content, content), min_size=1, max_size=60)
 
 
-def spans(items: list[bytes | None]) -> Spans:
-    size = np.array([-1 if x is None else len(x) for x in items], np.int64)
-    start = np.concatenate([[0], np.cumsum(np.maximum(size, 0))[:-1]]).astype(np.int64)
-    return Spans(np.frombuffer(b"".join(x or b"" for x in items) or b"\0", np.uint8), start, size)
-
-
 def stock_batch(records: list[Record], base: int, codec: int = 0, **state: int) -> bytes:
     """A batch by aiokafka, placed at a base offset as a broker would."""
     builder = DefaultRecordBatchBuilder(
@@ -85,7 +79,7 @@ def test_reads_what_aiokafka_wrote(
 def test_aiokafka_reads_what_is_written(records: list[Record], codec: Codec, limit: int) -> None:
     vectors = np.arange(2 * len(records), dtype=np.float32).reshape(-1, 2)
     batches = build_batches(
-        spans([k for k, _ in records]), spans([v for _, v in records]), 1_700_000_000_123,
+        Spans.of([k for k, _ in records]), Spans.of([v for _, v in records]), 1_700_000_000_123,
         headers=[("type", b"x")], vectors=("v", vectors), batch_bytes_max=limit, codec=codec,
     )  # fmt: skip
     seen: list[Record] = []
@@ -104,7 +98,7 @@ def test_aiokafka_reads_what_is_written(records: list[Record], codec: Codec, lim
 
 def test_headers_of_each_records_own() -> None:
     own = [[("code", b"a"), ("why", b"first")], [("code", b"bb"), ("why", b"")]]
-    (batch,) = build_batches(spans([b"k", None]), spans([None, b"v"]), 0, own_headers=own)
+    (batch,) = build_batches(Spans.of([b"k", None]), Spans.of([None, b"v"]), 0, own_headers=own)
     stock = MemoryRecords(bytes(batch.seal(-1, -1, -1))).next_batch()
     assert stock is not None
     assert [[(k, bytes(v or b"")) for k, v in record.headers] for record in stock] == own
@@ -112,13 +106,13 @@ def test_headers_of_each_records_own() -> None:
 
 def test_batches_stay_within_their_size_and_an_oversize_record_travels_alone() -> None:
     values: list[bytes | None] = [b"x" * 50, b"y" * 5000, b"z" * 50]
-    batches = build_batches(spans([b"k"] * 3), spans(values), 0, batch_bytes_max=1000)
+    batches = build_batches(Spans.of([b"k"] * 3), Spans.of(values), 0, batch_bytes_max=1000)
     assert [batch.records for batch in batches] == [1, 1, 1]
     assert [len(batch.buffer) > 1000 for batch in batches] == [False, True, False]
 
 
 def test_golden_bytes_of_a_batch() -> None:
-    (batch,) = build_batches(spans([b"k"]), spans([b"v"]), 1, headers=[("h", b"1")])
+    (batch,) = build_batches(Spans.of([b"k"]), Spans.of([b"v"]), 1, headers=[("h", b"1")])
     assert bytes(batch.seal(2, 3, 4)).hex() == (
         "0000000000000000" "0000003e" "ffffffff" "02" "c30ecc0e" "0000" "00000000"
         "0000000000000001" "0000000000000001" "0000000000000002" "0003" "00000004" "00000001"

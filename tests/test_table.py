@@ -10,19 +10,13 @@ from stream.columns import Spans
 from stream.table import CustomerTable
 
 
-def spans(items: list[bytes]) -> Spans:
-    size = np.array([len(x) for x in items], np.int64)
-    start = np.concatenate([[0], np.cumsum(size)[:-1]]).astype(np.int64) if items else size
-    return Spans(np.frombuffer(b"".join(items) or b"\0", np.uint8), start, size)
-
-
 @given(st.lists(st.lists(st.binary(max_size=12), max_size=40), max_size=12))
 @settings(deadline=None)
 def test_rows_are_those_of_a_dict(chunks: list[list[bytes]]) -> None:
     table, oracle = CustomerTable(3), dict[bytes, int]()
     for chunk in chunks:
         expected = [oracle.setdefault(key, len(oracle)) for key in chunk]
-        assert table.rows_for(spans(chunk)).tolist() == expected
+        assert table.rows_for(Spans.of(chunk)).tolist() == expected
     assert table.rows == len(oracle)
     assert list(table.keys()) == list(oracle)
     assert all(table.find(key) == row for key, row in oracle.items())
@@ -33,9 +27,9 @@ def test_growth_keeps_state_and_keys_and_stays_within_its_bound() -> None:
     table = CustomerTable(37)
     keys = [b"c%08d" % i for i in range(20_000)]
     for low in range(0, len(keys), 1_000):
-        rows = table.rows_for(spans(keys[low : low + 1_000]))
+        rows = table.rows_for(Spans.of(keys[low : low + 1_000]))
         table.state[rows] = rows[:, None] + np.arange(37)
-    rows = table.rows_for(spans(keys))
+    rows = table.rows_for(Spans.of(keys))
     assert rows.tolist() == list(range(20_000))
     assert np.array_equal(table.state, rows[:, None] + np.arange(37.0))
     assert table.nbytes / table.rows <= 1.3 * 37 * 8 + 100
@@ -43,15 +37,15 @@ def test_growth_keeps_state_and_keys_and_stays_within_its_bound() -> None:
 
 def test_new_rows_are_zero() -> None:
     table = CustomerTable(2)
-    first = table.rows_for(spans([b"a"]))
+    first = table.rows_for(Spans.of([b"a"]))
     table.state[first] = 7.0
-    second = table.rows_for(spans([b"b"]))
+    second = table.rows_for(Spans.of([b"b"]))
     assert table.state[second].tolist() == [[0.0, 0.0]]
 
 
 def test_dirty_rows_are_taken_once() -> None:
     table = CustomerTable(1)
-    rows = table.rows_for(spans([b"a", b"b", b"c"]))
+    rows = table.rows_for(Spans.of([b"a", b"b", b"c"]))
     table.mark_dirty(rows[[2, 0, 2]])
     assert table.take_dirty().tolist() == [0, 2]
     assert table.take_dirty().tolist() == []
@@ -59,6 +53,6 @@ def test_dirty_rows_are_taken_once() -> None:
 
 def test_key_spans_are_the_keys() -> None:
     table = CustomerTable(1)
-    table.rows_for(spans([b"ann", b"", b"bob"]))
+    table.rows_for(Spans.of([b"ann", b"", b"bob"]))
     found = table.key_spans(np.array([2, 0, 1]))
     assert [found[i] for i in range(3)] == [b"bob", b"ann", b""]

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from stream.campaign import Campaign
+from stream.columns import Spans
 from stream.features import FeaturePlan, compile_features
 from stream.table import CustomerTable
 
@@ -68,12 +69,6 @@ def _strategies(campaign: Campaign) -> Table:
 
 
 def _bytes_per_customer(plan: FeaturePlan) -> int:
-    import numpy as np
-
-    from stream.columns import Spans
-
     table = CustomerTable(plan.row_words)
-    keys = b"".join(b"customer-%07d" % i for i in range(_ROWS_FOR_ESTIMATE))
-    size = np.full(_ROWS_FOR_ESTIMATE, 16, np.int64)
-    table.rows_for(Spans(np.frombuffer(keys, np.uint8), np.cumsum(size) - size, size))
+    table.rows_for(Spans.of([b"customer-%07d" % i for i in range(_ROWS_FOR_ESTIMATE)]))
     return round(table.nbytes / table.rows)

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from stream.columns import RecordChunk, Spans
+from stream.columns import RecordChunk
 
 RUN_RECORDS = 32_768
 """How far ahead a run is announced: large enough to be rare, small enough to be waited for."""
@@ -150,11 +150,7 @@ def _part(chunk: RecordChunk, part: slice, next_offset: int) -> RecordChunk:
         chunk,
         offset=chunk.offset[part],
         timestamp_ms=chunk.timestamp_ms[part],
-        key=_span_part(chunk.key, part),
-        value=_span_part(chunk.value, part),
+        key=chunk.key.take(part),
+        value=chunk.value.take(part),
         next_offset=next_offset,
     )
-
-
-def _span_part(spans: Spans, part: slice) -> Spans:
-    return Spans(spans.data, spans.start[part], spans.size[part])

@@ -278,9 +278,10 @@ class Processor:
         await self._close_lanes()
 
     async def _close_lanes(self) -> None:
-        for work in self._work.values():
+        for work in self._work.values():  # all, before anything else can run
             if work.checkpoint is not None:
                 work.checkpoint.cancel()
+        for work in self._work.values():
             await work.lane.close()
         self._work.clear()
 
