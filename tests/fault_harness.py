@@ -198,6 +198,11 @@ class Scene:
         found = self._watcher.committed(tps, timeout=60)
         return {(tp.topic, tp.partition): max(0, tp.offset) for tp in found}
 
+    def commit(self, offsets: dict[tuple[str, int], int]) -> None:
+        """Commits for the group, which must have no members."""
+        tps = [TopicPartition(topic, p, offset) for (topic, p), offset in offsets.items()]
+        self._watcher.commit(offsets=tps, asynchronous=False)
+
     def event_ends(self) -> dict[tuple[str, int], int]:
         """Offset after the last record of every event partition."""
         return {(t, p): end for t in self.topics for p, end in enumerate(self.ends(t))}

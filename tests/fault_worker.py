@@ -49,7 +49,7 @@ class Worker:
         if patch:
             program = ["-c", f"{patch}\nfrom stream.cli import main\nmain()"]
         environment = {"CONSUMER_GROUP_INSTANCE_ID": member} if member else {}
-        with self.log.open("wb") as errors:
+        with self.log.open("ab") as errors:
             self.process = subprocess.Popen(
                 [sys.executable, *program, *arguments], cwd=ROOT, env=os.environ | environment,
                 stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors,
@@ -96,6 +96,15 @@ class Worker:
         self.process.wait()
         assert self.process.stdin
         self.process.stdin.close()
+
+    def pause(self) -> None:
+        """Stops it in its tracks, until `resume`: to the group it looks dead."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """It goes on as if nothing had happened; what it said before is forgotten."""
+        self.log.write_bytes(b"")
+        self.process.send_signal(signal.SIGCONT)
 
     def stop(self) -> int:
         """SIGTERM, and its exit code."""

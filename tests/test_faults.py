@@ -175,3 +175,21 @@ def test_what_is_never_acknowledged_is_abandoned_at_the_deadline(
         assert hanging.stop() == 0, hanging.tail()
         assert [line["evt"] for line in hanging.lines("abandoned")] == ["abandoned"]
         finish(scene, start_worker(scene, "member"), load, seed)
+
+
+def test_a_worker_that_was_thought_dead_comes_back(
+    make_scene: MakeScene, start_worker: StartWorker, seed: int
+) -> None:
+    scene, rng = make_scene(), random.Random(seed)
+    first = start_worker(scene).ready()
+    with Load(scene.bootstrap, scene.topics, scene.partitions, 2_000, seed) as load:
+        second = start_worker(scene).ready()
+        for _ in range(2):
+            time.sleep(rng.uniform(1, 3))
+            first.pause()
+            second.wait_until("has all", lambda: second.partitions() == scene.partitions)
+            time.sleep(rng.uniform(1, 3))
+            first.resume()
+            first.wait_until("has some", lambda: first.partitions() == scene.partitions // 2)
+        assert second.stop() == 0, second.tail()
+        finish(scene, first, load, seed)

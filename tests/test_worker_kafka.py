@@ -75,6 +75,19 @@ def test_a_restart_restores_the_rows_and_reads_on(
     assert (verdict.repeated, verdict.repeated_letters) == (0, 0)
 
 
+def test_a_commit_that_did_not_get_through_is_made_up_for(
+    make_scene: MakeScene, start_worker: StartWorker, seed: int
+) -> None:
+    scene = make_scene()
+    fill(scene, seed, 2_000)
+    caught_up(scene, start_worker(scene))
+    scene.commit({tp: end - 10 for tp, end in scene.event_ends().items()})
+    assert scene.lag() > 0
+    again = start_worker(scene)
+    caught_up(scene, again)
+    assert [line["events"] for line in again.lines("stop")] == [0]
+
+
 @pytest.mark.parametrize("interrupt", ["not", "stop", "kill"])
 def test_new_features_rebuild_the_table_in_silence(
     make_scene: MakeScene, start_worker: StartWorker, seed: int, interrupt: str

@@ -175,6 +175,8 @@ class Consumer(driver.Consumer):
         processor = cast(Any, self.app).processor
         ends = await self.highwaters(*tps) if tps else {}
         for partition in sorted({tp.partition for tp in tps}):
+            if not self.flow_active:
+                return  # revoked meanwhile
             here = [tp for tp in tps if tp.partition == partition]
             starts = processor.begin(
                 partition,
@@ -183,6 +185,17 @@ class Consumer(driver.Consumer):
             )
             for tp in here:
                 await self.seek(tp, starts[tp.topic])
+                self._commit_covered(tp, starts[tp.topic])
+
+    def _commit_covered(self, tp: TP, start: int) -> None:
+        """Lets the next commit make up for one of an earlier worker that did not get through.
+
+        Nothing may come that would commit it otherwise, and the group's lag would never reach 0.
+        """
+        if start > (self._committed_offset[tp] or 0):
+            covered = object()
+            self.ledger.add(tp, start, covered)
+            self.ledger.done(tp, covered)
 
     def resume_flow(self) -> None:
         """Lets chunks flow again, also those of partitions that were sought meanwhile."""
