@@ -104,7 +104,12 @@ class OpportuneApp(faust.App):
         scorer = await asyncio.get_running_loop().run_in_executor(None, self.watcher.check)
         if scorer is None:
             return False
-        policy = Policy(self.campaign, scorer.head, scorer.strategies)
+        try:
+            policy = Policy(self.campaign, scorer.head, scorer.strategies)
+        except OperatorError as exc:
+            version = scorer.version
+            log_event("model_refused", level=logging.ERROR, version=version, reason=str(exc))
+            return False
         await self.processor.deploy(Deployment(scorer, policy))
         return True
 

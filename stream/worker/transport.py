@@ -175,7 +175,7 @@ class Consumer(driver.Consumer):
         processor = cast(Any, self.app).processor
         ends = await self.highwaters(*tps) if tps else {}
         for partition in sorted({tp.partition for tp in tps}):
-            if not self.flow_active:
+            if self._flow_is_stopped():
                 return  # revoked meanwhile
             here = [tp for tp in tps if tp.partition == partition]
             starts = processor.begin(
@@ -186,6 +186,10 @@ class Consumer(driver.Consumer):
             for tp in here:
                 await self.seek(tp, starts[tp.topic])
                 self._commit_covered(tp, starts[tp.topic])
+
+    def _flow_is_stopped(self) -> bool:
+        """Whether a rebalance goes on; it may have begun while something else was awaited."""
+        return not self.flow_active
 
     def _commit_covered(self, tp: TP, start: int) -> None:
         """Lets the next commit make up for one of an earlier worker that did not get through.
