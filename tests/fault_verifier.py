@@ -236,7 +236,9 @@ def _in_order(
         while end < len(events[topic]) and events[topic][end].offset() <= about["offset"]:
             end += 1
         if end > at:
-            runs.append((topic, events[topic][at:end]))
+            if not runs or runs[-1][0] != topic:
+                runs.append((topic, []))
+            runs[-1][1].extend(events[topic][at:end])
             position[topic] = end
     return [*runs, *((topic, events[topic][at:]) for topic, at in position.items())]
 

@@ -28,7 +28,9 @@ class Block:
             Empty while nothing may come: before `begin`, and once the partition is given up.
         silent_until: By event topic, the offset before which events only rebuild the table, since
             their decisions were published by an earlier layout of it.
-        changelog_offset: Offset of the newest changelog record that the table contains.
+        changelog_offset: Offset of the newest changelog record up to which the table contains all,
+            -1 for none: from there it is restored.
+        changelog_end: Offset of the newest changelog record that this worker has read or written.
         order: Runs in which chunks of several topics are taken.
         replay: Chunks held back until they come in the order of an earlier worker.
     """
@@ -38,7 +40,8 @@ class Block:
     position: dict[str, int] = field(default_factory=dict)
     expected: dict[str, int] = field(default_factory=dict)
     silent_until: dict[str, int] = field(default_factory=dict)
-    changelog_offset: int | None = None
+    changelog_offset: int = -1
+    changelog_end: int = -1
     order: Announcer = field(default_factory=Announcer)
     replay: Replay = field(default_factory=lambda: Replay([], {}))
 
@@ -61,6 +64,26 @@ class Block:
                 self.silent_until[topic] = offset
         self.order = Announcer([Run(*run) for run in self.progress.order])
         self.replay = Replay(self.order.beyond(covered), ends)
+
+    def read(self, offset: int) -> None:
+        """Notes that the table contains the changelog up to an offset."""
+        self.changelog_offset = self.changelog_end = max(self.changelog_end, offset)
+
+    def wrote(self, offset: int, records: int) -> bool:
+        """Notes that this worker wrote to the changelog.
+
+        Args:
+            offset: Of the last record.
+            records: How many, since it was noted last.
+
+        Returns:
+            False when others wrote there, too. What they know is not in the table.
+        """
+        alone = offset == self.changelog_end + records
+        if alone and self.changelog_offset == self.changelog_end:
+            self.changelog_offset = offset
+        self.changelog_end = offset
+        return alone
 
 
 class Blocks:

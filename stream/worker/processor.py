@@ -248,23 +248,33 @@ class Processor:
             return self._changelog.marker(block)
 
         await work.lane.settle()
-        block.changelog_offset = await work.lane.write(self._changelog.topic, batches, marker)
+        written = await work.lane.write(self._changelog.topic, batches, marker)
+        if not block.wrote(*written):
+            # A worker that does not know yet that it has lost the partition. Its rows have seen
+            # less, but compaction would keep them, since they are newer.
+            log_event(
+                "foreign_rows", level=logging.WARNING, partition=partition, rewrite=len(block.table)
+            )
+            block.table.mark_dirty(np.arange(block.table.rows))
         self.window.changelog_rows += rows
         self.window.changelog_bytes += sum(len(batch.buffer) for batch in batches)
         for message in messages:
             self._shell.done(message)
 
-    async def drain(self) -> None:
+    async def drain(self, *, lost: bool = False) -> None:
         """Finishes what is in work, or abandons it when the deadline passes.
 
         Nothing is taken any more until a partition begins again.
+
+        Args:
+            lost: The partitions belong to others already: everything is abandoned.
         """
         for _, block in self.blocks:
             block.expected.clear()
         chunks = self.pending()
         began_s = time.perf_counter()
         try:
-            async with asyncio.timeout(self._campaign.worker.revoke_deadline_s):
+            async with asyncio.timeout(0 if lost else self._campaign.worker.revoke_deadline_s):
                 await self.checkpoint()
             evt = "drained"
         except TimeoutError:

@@ -16,9 +16,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from stream.records import RecordBatch
+
+
+class Written(NamedTuple):
+    """Where in the changelog a marker came to stand.
+
+    Attributes:
+        offset: Of the marker.
+        records: Sent to the changelog since the marker before, this one included.
+    """
+
+    offset: int
+    records: int
+
 
 Send = Callable[[str, int, RecordBatch], Awaitable[Awaitable[Any]]]
 _QUEUED_CHUNKS_MAX = 4
@@ -53,6 +66,7 @@ class _Request:
     ) -> None:
         self.topic = topic
         self.make = make
+        self.changelog_records = 0
         self.reached: asyncio.Future[list[Awaitable[Any]]] = (
             asyncio.get_running_loop().create_future()
         )
@@ -80,6 +94,7 @@ class Lane:
         self._on_error = on_error
         self._queue: asyncio.Queue[Outgoing | _Request] = asyncio.Queue(_QUEUED_CHUNKS_MAX)
         self._unacknowledged: list[asyncio.Future[Any]] = []
+        self._changelog_records = 0
         self._task = asyncio.create_task(self._run(), name=f"lane-{partition}")
         self._closed = False
 
@@ -95,7 +110,7 @@ class Lane:
 
     async def write(
         self, topic: str, batches: list[RecordBatch], last: Callable[[], list[RecordBatch]]
-    ) -> int:
+    ) -> Written:
         """Sends changelog batches, in order.
 
         Args:
@@ -104,12 +119,17 @@ class Lane:
             last: Makes the marker, one record, when it is its turn among what was published.
 
         Returns:
-            Offset of the marker, once all are durable.
+            Where the marker stands, once all are durable.
         """
-        futures = [await self._send(topic, self.partition, batch) for batch in batches]
-        futures += await self._ask(_Request(topic, last))
+        futures = [await self._send_changelog(topic, batch) for batch in batches]
+        request = _Request(topic, last)
+        futures += await self._ask(request)
         results = await asyncio.gather(*futures)
-        return int(results[-1].offset)
+        return Written(int(results[-1].offset), request.changelog_records)
+
+    async def _send_changelog(self, topic: str, batch: RecordBatch) -> Awaitable[Any]:
+        self._changelog_records += batch.records
+        return await self._send(topic, self.partition, batch)
 
     async def _ask(self, request: _Request) -> list[Awaitable[Any]]:
         await self._queue.put(request)
@@ -143,7 +163,8 @@ class Lane:
                 futures: list[Awaitable[Any]] = list(self._unacknowledged)
             else:
                 batches = request.make()
-                futures = [await self._send(request.topic, self.partition, b) for b in batches]
+                futures = [await self._send_changelog(request.topic, batch) for batch in batches]
+                request.changelog_records, self._changelog_records = self._changelog_records, 0
         except Exception as exc:
             request.fail(exc)
             raise
@@ -159,7 +180,7 @@ class Lane:
 
     async def _publish(self, outgoing: Outgoing) -> None:
         for topic, batch in outgoing.first() if outgoing.first else ():
-            await (await self._send(topic, self.partition, batch))
+            await (await self._send_changelog(topic, batch))
         futures = [
             asyncio.ensure_future(await self._send(topic, self.partition, batch))
             for topic, batch in outgoing.batches

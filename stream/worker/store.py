@@ -56,7 +56,7 @@ class Store(StockStore[Any, Any]):
     def persisted_offset(self, tp: TP) -> int | None:
         """Newest changelog record that is in the block; Faust restores from there."""
         block = self.blocks.get(tp.partition)
-        return None if block is None else block.changelog_offset
+        return None if block is None or block.changelog_offset < 0 else block.changelog_offset
 
     def set_persisted_offset(self, tp: TP, offset: int) -> None:
         """Blocks know their offset themselves."""
@@ -73,7 +73,7 @@ class Store(StockStore[Any, Any]):
             chunk = cast(RecordChunk, event.message.value)
             block = self.blocks.block(chunk.partition)
             changelog.apply_chunk(chunk, block.table, self.plan.offset_words, block.progress)
-            block.changelog_offset = max(block.changelog_offset or 0, chunk.next_offset - 1)
+            block.read(chunk.next_offset - 1)
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
         """Drops the blocks of partitions that belong to other workers now."""

@@ -66,6 +66,11 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
         self.thread_loop.call_soon_threadsafe(apply)
 
+    def is_member(self) -> bool:
+        """Whether the group still counts on this worker, as far as it knows."""
+        coordinator = self._ensure_consumer()._coordinator
+        return bool(coordinator.generation == self.app.consumer_generation_id)
+
     def highwater(self, tp: TP) -> int:
         """Offset up to which a partition can be read: a transaction that is open ends it."""
         return cast(int, self._ensure_consumer().last_stable_offset(tp))
@@ -234,7 +239,8 @@ class Consumer(driver.Consumer):
 
     async def wait_empty(self) -> None:
         """Gives chunks in work until the deadline, commits what became done."""
-        await cast(Any, self.app).processor.drain()
+        lost = not cast(ConsumerThread, self._thread).is_member()
+        await cast(Any, self.app).processor.drain(lost=lost)
         # A commit that was under way knew less; the second call commits the rest.
         await self.commit()
         await self.commit()
