@@ -14,14 +14,17 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.consumer import fetcher
+from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.producer import message_accumulator
+from faust.app.base import App
 from faust.stores.base import Store
 from faust.tables.base import Collection
 from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
-from faust.transport.consumer import Consumer
+from faust.transport.consumer import Consumer, ThreadDelegateConsumer
 from faust.transport.drivers import aiokafka as driver
 from mode.services import ServiceTask
+from mode.utils.queues import FlowControlEvent
 
 CONTRACT: dict[tuple[Any, str], str] = {
     (fetcher.Fetcher, "_proc_fetch_request"): "59bf948fff47",
@@ -29,6 +32,10 @@ CONTRACT: dict[tuple[Any, str], str] = {
     (fetcher.FetchResult, "getall"): "3e717e30de50",
     (fetcher.FetchResult, "check_assignment"): "b5340df67e3f",
     (AIOKafkaConsumer, "start"): "2f1ba7044332",
+    (AIOKafkaConsumer, "seek"): "a9430f1f3b9a",
+    (AIOKafkaConsumer, "last_stable_offset"): "ed875fe136b9",
+    (GroupCoordinator, "reset_generation"): "537aa37c531b",
+    (GroupCoordinator, "_on_join_prepare"): "4d9524afc0ee",
     (AIOKafkaProducer, "send_batch"): "bf42b0f0c5c0",
     (message_accumulator.MessageBatch, "__init__"): "6fd2fe1c2df1",
     (message_accumulator.MessageBatch, "set_producer_state"): "3ae8627bb3db",
@@ -45,6 +52,15 @@ CONTRACT: dict[tuple[Any, str], str] = {
     (Consumer, "_commit_tps"): "a20e230b05ae",
     (Consumer, "_filter_committable_offsets"): "dc5e9baf5d99",
     (Consumer, "_commit_offsets"): "1a6979904118",
+    (App, "_on_partitions_revoked"): "d5c895bbe57d",
+    (App, "_stop_consumer"): "55854a5de12c",
+    (FlowControlEvent, "resume"): "4dcdc1253fd0",
+    (Consumer, "resume_flow"): "db59630f25b5",
+    (Consumer, "pause_partitions"): "27a1c94bdacd",
+    (Consumer, "resume_partitions"): "afe6b7c02a41",
+    (ThreadDelegateConsumer, "_seek"): "4f95c6314204",
+    (driver.AIOKafkaConsumerThread, "seek"): "1498560d05f0",
+    (driver.AIOKafkaConsumerThread, "highwater"): "6f7dbe109ae6",
     (driver.AIOKafkaConsumerThread, "_create_worker_consumer"): "c2701bfc3e6f",
     (driver.AIOKafkaConsumerThread, "_fetch_records"): "39a2c6c79fc1",
     (driver.Consumer, "_to_message"): "7c24f6511b2f",

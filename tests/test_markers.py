@@ -43,6 +43,9 @@ def interleave(seed: int) -> tuple[Shell, list[tuple[str, int]]]:
                     acknowledged += 1
         await finish(shell, processor, acknowledged)
         await asyncio.gather(*checkpoints)
+        # What it announced by itself is not taken for the writing of others.
+        block = processor.blocks.block(0)
+        assert block.changelog_offset == block.changelog_end == len(shell.changelog()) - 1
 
     return run(scenario, TWO_TOPICS), taken
 
@@ -102,3 +105,34 @@ def test_a_partition_that_stays_goes_on_in_the_order_that_was_announced() -> Non
         assert [run.topic for run in block.order.beyond(last.covered)] == ["events"]
 
     run(scenario, TWO_TOPICS)
+
+
+def test_rows_are_written_again_when_others_wrote_rows_too() -> None:
+    """They have seen less, but as the newer ones they would be all that compaction leaves."""
+
+    async def scenario(shell: Shell, processor: Processor) -> None:
+        await processor.process(message(0, ["ann", "bob"]))
+        await processor.checkpoint()
+        block = processor.blocks.block(0)
+        assert block.changelog_offset == block.changelog_end == 2
+        shell.offset["log"] += 5
+        await processor.process(message(2, ["ann"]))
+        await processor.checkpoint()
+        assert (block.changelog_offset, block.changelog_end) == (2, 9)  # restored from before those
+        await processor.process(message(3, ["ann"]))
+        await processor.checkpoint()
+        assert (block.changelog_offset, block.changelog_end) == (2, 12)
+        await processor.process(message(4, ["ann"]))
+        await processor.checkpoint()
+
+    records = [batch.records for topic, batch, _ in run(scenario).sent if topic == "log"]
+    assert records == [2, 1, 1, 1, 2, 1, 1, 1]
+
+
+def test_partitions_that_others_own_already_are_left_as_they_are() -> None:
+    async def scenario(shell: Shell, processor: Processor) -> None:
+        await processor.process(message(0, ["ann"]))
+        await processor.drain(lost=True)
+        assert processor.blocks.get(0) is None
+
+    assert "send log" not in run(scenario).happened

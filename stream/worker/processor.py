@@ -273,11 +273,8 @@ class Processor:
             block.expected.clear()
         chunks = self.pending()
         began_s = time.perf_counter()
-        try:
-            async with asyncio.timeout(0 if lost else self._campaign.worker.revoke_deadline_s):
-                await self.checkpoint()
-            evt = "drained"
-        except TimeoutError:
+        evt = "drained"
+        if lost or not await self._finish():
             # The blocks are ahead of the changelog: whoever owns the partitions restores them.
             for partition, _ in self.blocks:
                 self.blocks.drop(partition)
@@ -286,6 +283,15 @@ class Processor:
         if chunks:
             log_event(evt, chunks=chunks, took_ms=took_ms, generation=self._shell.generation)
         await self._close_lanes()
+
+    async def _finish(self) -> bool:
+        """Whether everything became durable before the deadline."""
+        try:
+            async with asyncio.timeout(self._campaign.worker.revoke_deadline_s):
+                await self.checkpoint()
+        except TimeoutError:
+            return False
+        return True
 
     async def _close_lanes(self) -> None:
         for work in self._work.values():  # all, before anything else can run

@@ -68,8 +68,10 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     def is_member(self) -> bool:
         """Whether the group still counts on this worker, as far as it knows."""
-        coordinator = self._ensure_consumer()._coordinator
-        return bool(coordinator.generation == self.app.consumer_generation_id)
+        consumer = self._consumer
+        return (
+            consumer is None or consumer._coordinator.generation == self.app.consumer_generation_id
+        )
 
     def highwater(self, tp: TP) -> int:
         """Offset up to which a partition can be read: a transaction that is open ends it."""
