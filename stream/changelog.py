@@ -7,7 +7,8 @@ another size is damage and never another layout.
 
 Rules of this file
 1. Of two rows of one customer the one that has seen more events wins, whatever their order: a
-   worker that lost its partition unawares cannot turn the state back.
+   worker that lost its partition unawares cannot turn the state back. The row that won is then
+   dirty: it has to be written again, since compaction would keep the other, which is newer.
 2. Nothing unreadable is stepped over: it raises, since a lost row would be counted wrong for ever.
 """
 
@@ -22,7 +23,7 @@ import numba
 import numpy as np
 
 from stream.bytecopy import copy_bytes
-from stream.columns import Bytes, Int64s, RecordChunk, Spans
+from stream.columns import Bools, Bytes, Int64s, RecordChunk, Spans
 from stream.errors import StateError
 from stream.table import CustomerTable
 
@@ -111,13 +112,15 @@ def apply_chunk(
         raise _unreadable(chunk, int(np.argmax(wrong)), f"a row of {row_size} bytes")
     picked = np.flatnonzero(is_row)
     rows = table.rows_for(chunk.key.take(picked))
+    behind = np.zeros(len(picked), np.bool_)
     broken = _scatter(
         chunk.value.data, chunk.value.start[picked], value_size[picked],
         rows, table.words, offset_words.start, offset_words.stop,
-        _as_bytes(table), table.state.view(np.int64),
+        _as_bytes(table), table.state.view(np.int64), behind,
     )  # fmt: skip
     if broken >= 0:
         raise _unreadable(chunk, int(picked[broken]), f"row version {ROW_VERSION}")
+    table.mark_dirty(rows[behind])
     return len(picked)
 
 
@@ -172,7 +175,7 @@ def _read_int64(data: Bytes, at: int) -> int:
 def _scatter(
     data: Bytes, start: Int64s, size: Int64s,
     rows: Int64s, words: int, offset_first: int, offset_stop: int,
-    state: Bytes, state_int: Int64s,
+    state: Bytes, state_int: Int64s, behind: Bools,
 ) -> int:  # fmt: skip
     """Copies values into rows unless the row is further; index of a value it cannot read or -1."""
     for i in range(len(rows)):
@@ -182,9 +185,8 @@ def _scatter(
             continue
         if data[start[i]] != ROW_VERSION:
             return i
-        behind = False
         for word in range(offset_first, offset_stop):
-            behind |= _read_int64(data, start[i] + 1 + 8 * word) < state_int[row, word]
-        if not behind:
+            behind[i] |= _read_int64(data, start[i] + 1 + 8 * word) < state_int[row, word]
+        if not behind[i]:
             copy_bytes(data, start[i] + 1, words * 8, state, row * words * 8)
     return -1

@@ -98,6 +98,11 @@ class CustomerTable:
         """Remembers rows whose state has changed since the last `take_dirty`."""
         self._dirty[rows] = True
 
+    @property
+    def has_dirty(self) -> bool:
+        """Whether rows have changed since the last `take_dirty`."""
+        return bool(self._dirty[: self.rows].any())
+
     def take_dirty(self) -> Int64s:
         """Rows changed since the last call, rising; forgets them."""
         rows = np.flatnonzero(self._dirty[: self.rows])

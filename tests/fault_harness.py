@@ -34,6 +34,7 @@ chunk_events_max = {chunk_events_max}
 revoke_deadline_s = {revoke_deadline_s}
 session_timeout_s = 6.0
 summary_interval_s = 1.0
+stuck_after_s = {stuck_after_s}
 
 [[features]]
 op = "count"
@@ -141,7 +142,8 @@ class Scene:
         """Writes the campaign file, with some values changed."""
         self.settings = {
             "form": "flat", "commit_interval_ms": 137, "chunk_events_max": 700,
-            "revoke_deadline_s": 10.0, "more": "", **self.settings, **settings,
+            "revoke_deadline_s": 10.0,
+            "stuck_after_s": 120.0, "more": "", **self.settings, **settings,
         }  # fmt: skip
         text = _CAMPAIGN.format(app=self.app, topics=json.dumps(list(self.topics)), **self.settings)
         self.file.write_text(text)

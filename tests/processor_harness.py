@@ -126,6 +126,12 @@ class Shell:
         return chunk
 
 
+def spans(items: list[bytes]) -> Spans:
+    """The items as one column."""
+    size = np.array([len(item) for item in items], np.int64)
+    return Spans(np.frombuffer(b"".join(items), np.uint8), np.cumsum(size) - size, size)
+
+
 def message(first: int, customers: list[str], generation: int = 1, topic: str = "events") -> Any:
     """A chunk of orders as the transport delivers it."""
     values = [
@@ -133,9 +139,7 @@ def message(first: int, customers: list[str], generation: int = 1, topic: str = 
         b'"timestamp":"2026-01-01T00:00:00Z"}' % (c.encode(), first + i)
         for i, c in enumerate(customers)
     ]
-    size = np.array([len(v) for v in values], np.int64)
-    spans = Spans(np.frombuffer(b"".join(values), np.uint8), np.cumsum(size) - size, size)
-    (batch,) = build_batches(spans, spans, 1_767_225_600_000)
+    (batch,) = build_batches(spans(values), spans(values), 1_767_225_600_000)
     raw = bytearray(batch.seal(-1, -1, -1))
     raw[:8] = first.to_bytes(8, "big")
     (chunk,) = RecordReader(topic, 0, bytes(raw), first, 1000)

@@ -181,6 +181,20 @@ def test_who_waits_for_a_checkpoint_survives_that_it_is_abandoned() -> None:
     assert not run(scenario).failed
 
 
+def test_a_checkpoint_that_begins_while_partitions_are_abandoned_does_not_wait_for_them() -> None:
+    async def scenario(shell: Shell, processor: Processor) -> None:
+        shell.auto = False
+        await processor.process(message(0, ["ann"]))
+        draining = asyncio.create_task(processor.drain(lost=True))
+        await asyncio.sleep(0)
+        assert processor.blocks.get(0) is None
+        assert not draining.done()
+        await asyncio.wait_for(processor.checkpoint(), 5)
+        await draining
+
+    assert not run(scenario).failed
+
+
 def test_nothing_is_taken_once_the_partition_was_given_up() -> None:
     async def scenario(shell: Shell, processor: Processor) -> None:
         await processor.process(message(0, ["ann"]))

@@ -193,3 +193,14 @@ def test_a_worker_that_was_thought_dead_comes_back(
             first.wait_until("has some", lambda: first.partitions() == scene.partitions // 2)
         assert second.stop() == 0, second.tail()
         finish(scene, first, load, seed)
+
+
+def test_a_worker_that_makes_nothing_durable_ends_itself(
+    make_scene: MakeScene, start_worker: StartWorker, seed: int
+) -> None:
+    scene = make_scene(stuck_after_s=5.0)
+    with Load(scene.bootstrap, scene.topics, scene.partitions, 500, seed) as load:
+        hanging = start_worker(scene, "member", SPOILED.replace("SPOIL", "pass"))
+        assert hanging.ended() == 70, hanging.tail()
+        assert [line["last"] for line in hanging.lines("stuck")] == [False, True]
+        finish(scene, start_worker(scene, "member"), load, seed)

@@ -14,7 +14,7 @@ from stream.features import compile_features
 from stream.table import CustomerTable
 from stream.worker.order import Run, split
 from stream.worker.processor import Processor
-from tests.processor_harness import TWO_TOPICS, Shell, message, run
+from tests.processor_harness import TWO_TOPICS, Shell, message, run, spans
 
 
 def interleave(seed: int) -> tuple[Shell, list[tuple[str, int]]]:
@@ -136,3 +136,23 @@ def test_partitions_that_others_own_already_are_left_as_they_are() -> None:
         assert processor.blocks.get(0) is None
 
     assert "send log" not in run(scenario).happened
+
+
+def test_rows_that_a_stranger_wrote_over_are_written_again_without_any_event() -> None:
+    async def scenario(shell: Shell, processor: Processor) -> None:
+        await processor.process(message(0, ["ann", "bob"]))
+        await processor.checkpoint()
+        table = processor.blocks.block(0).table
+        table.mark_dirty(table.rows_for(spans([b"bob"])))
+        await processor.drain()
+        processor.begin(0, {"events": 2}, {"events": 2})
+        table.mark_dirty(table.rows_for(spans([b"ann"])))
+        processor.begin(0, {"events": 2}, {"events": 2})
+        await processor.checkpoint()
+        await processor.checkpoint()
+
+    log = run(scenario).changelog()
+    assert [log.key[i] for i in range(len(log))] == [
+        b"ann", b"bob", changelog.MARKER_KEY, b"bob", changelog.MARKER_KEY,
+        b"ann", changelog.MARKER_KEY,
+    ]  # fmt: skip

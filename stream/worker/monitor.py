@@ -131,9 +131,10 @@ async def watchdog(app: OpportuneApp) -> None:
     warned = False
     while not app.should_stop:
         await asyncio.sleep(limit_s / 20)
-        positions = {(p, t): o for p, b in app.processor.blocks for t, o in b.position.items()}
+        # What is durable, not what was computed: without checkpoints that is no progress.
+        covered = {p: dict(block.progress.covered) for p, block in app.processor.blocks}
         lag = sum(lags_by_partition(app).values()) + app.processor.pending()
-        progress = (positions, app.consumer_generation_id, app.processor.blocks.rows)
+        progress = (covered, app.consumer_generation_id, app.processor.blocks.rows)
         if progress != seen or lag == 0:
             seen, since_s, warned = progress, time.monotonic(), False
             continue

@@ -103,6 +103,8 @@ class Processor:
         """Offset by event topic to read a partition from, after a restore: see `Block.begin`."""
         block = self.blocks.block(partition)
         block.begin(committed, ends)
+        if block.table.has_dirty:  # rows to be written again, whether or not events come
+            self._work_of(partition)
         for topic, start in block.position.items():
             log_event(
                 "begin", tp=f"{topic}/{partition}", offset=start, end=ends.get(topic),
@@ -236,10 +238,10 @@ class Processor:
 
     async def _checkpoint(self, partition: int, work: _Work) -> None:
         async with self._lock:
-            if not work.messages:
+            block = self.blocks.block(partition)
+            if not work.messages and not block.table.has_dirty:
                 return
             messages, work.messages = work.messages, []
-            block = self.blocks.block(partition)
             covered = dict(block.position)
             rows, batches = await self._compute(self._changelog.rows, block)
 
@@ -294,12 +296,12 @@ class Processor:
         return True
 
     async def _close_lanes(self) -> None:
-        for work in self._work.values():  # all, before anything else can run
+        closing, self._work = self._work, {}  # a checkpoint that begins now finds none of them
+        for work in closing.values():
             if work.checkpoint is not None:
                 work.checkpoint.cancel()
-        for work in self._work.values():
+        for work in closing.values():
             await work.lane.close()
-        self._work.clear()
 
     async def close(self) -> None:
         """Stops the lanes and the thread."""
