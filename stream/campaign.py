@@ -9,52 +9,26 @@ Rules of this file
 
 from __future__ import annotations
 
-import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta, Struct, field
+from msgspec import Meta, field
 
+from stream.campaign_training import (
+    EvaluationSpec,
+    GateSpec,
+    ModelSpec,
+    SearchSpec,
+    TrainingSpec,
+)
+from stream.campaign_types import Duration, FieldPath, Name, Section
 from stream.errors import CampaignError
 from stream.validation import explain
 
-Name = Annotated[
-    str,
-    Meta(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,200}$",
-        description="a name of letters, digits, dots, dashes and underscores",
-    ),
-]
-"""A Kafka topic, a strategy or an application: what Kafka allows in a topic name."""
-Duration = Annotated[
-    str,
-    Meta(
-        pattern=r"^[1-9][0-9]{0,8}(ms|s|m|h|d|w)$",
-        description="a duration such as 500ms, 30s, 5m, 1h, 7d or 2w",
-    ),
-]
-"""A positive whole number and a unit: 500ms, 30s, 5m, 1h, 7d, 2w."""
-FieldPath = Annotated[str, Meta(min_length=1, max_length=200)]
-"""Keys from the root of the JSON value, joined by dots: properties.revenue."""
-PositiveInt = Annotated[int, Meta(ge=1, le=1_000_000_000)]
 
-_DURATION_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
-
-
-def duration_ms(text: str) -> int:
-    """Milliseconds of a duration such as "30d"."""
-    match = re.fullmatch(r"([0-9]+)(ms|s|m|h|d|w)", text)
-    assert match is not None, text
-    return int(match[1]) * _DURATION_MS[match[2]]
-
-
-class _Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A table of the file: unknown keys are mistakes."""
-
-
-class Topics(_Section, frozen=True):
+class Topics(Section, frozen=True):
     """Kafka topics. All event topics have the same number of partitions, keyed by customer."""
 
     events: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=16)]
@@ -62,7 +36,7 @@ class Topics(_Section, frozen=True):
     dead_letter: Name = "dead-letters"
 
 
-class EventMapping(_Section, frozen=True):
+class EventMapping(Section, frozen=True):
     """Where each part of an event stands in its JSON; of several paths the first present wins.
 
     The default reads the Segment/RudderStack spec (track, identify, page, screen), bare or as the
@@ -87,7 +61,7 @@ FeatureOp = Literal[
 Transform = Literal["log1p", "signlog", "none"]
 
 
-class FeatureSpec(_Section, frozen=True):
+class FeatureSpec(Section, frozen=True):
     """One `[[features]]` entry; it expands to one feature per event type and half-life.
 
     Attributes:
@@ -115,7 +89,7 @@ class FeatureSpec(_Section, frozen=True):
     transform: Transform | None = None
 
 
-class StrategySpec(_Section, frozen=True):
+class StrategySpec(Section, frozen=True):
     """What a campaign engine may be told to do. Doing nothing is always there and not listed."""
 
     id: Name
@@ -127,7 +101,7 @@ class StrategySpec(_Section, frozen=True):
     properties: dict[str, str | int | float | bool] = field(default_factory=dict)
 
 
-class PolicySpec(_Section, frozen=True):
+class PolicySpec(Section, frozen=True):
     """How a strategy is chosen from the scores."""
 
     version: Name = "1"
@@ -135,7 +109,7 @@ class PolicySpec(_Section, frozen=True):
     do_nothing: bool = True
 
 
-class DecisionSpec(_Section, frozen=True):
+class DecisionSpec(Section, frozen=True):
     """What is published. `on` names the event types that ask for a decision; "*" is all."""
 
     format: Literal["cloudevents", "flat"] = "cloudevents"
@@ -145,40 +119,7 @@ class DecisionSpec(_Section, frozen=True):
     feature_header: bool = True
 
 
-class ModelSpec(_Section, frozen=True):
-    """The network that the trainer fits and the registry that workers load from."""
-
-    registry: str = "registry"
-    poll_interval_s: Annotated[float, Meta(ge=0.1, le=3600)] = 5.0
-    network: Literal["linear", "mlp"] = "mlp"
-    head: Literal["choice", "response"] = "response"
-    hidden: tuple[Annotated[int, Meta(ge=1, le=4096)], ...] = (32,)
-    activation: Literal["relu", "gelu", "tanh"] = "relu"
-
-
-class TrainingSpec(_Section, frozen=True):
-    """How `opportune train` makes a bundle.
-
-    Attributes:
-        treatment: Event type that says a strategy was used on the customer.
-        strategy_property: Path of the strategy id in a treatment event.
-        outcome: Event type that counts as a conversion.
-        attribution_window: An outcome counts for treatments at most this long before it.
-    """
-
-    treatment: str = "Strategy Sent"
-    strategy_property: FieldPath = "properties.strategy"
-    outcome: str = "Order Completed"
-    attribution_window: Duration = "14d"
-    optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
-    learning_rate: Annotated[float, Meta(gt=0, le=1)] = 0.001
-    epochs: Annotated[int, Meta(ge=1, le=10_000)] = 10
-    batch_size: PositiveInt = 32
-    validation_share: Annotated[float, Meta(ge=0, lt=1)] = 0.2
-    seed: int = 0
-
-
-class WorkerSpec(_Section, frozen=True):
+class WorkerSpec(Section, frozen=True):
     """Limits of one worker process."""
 
     chunk_events_max: Annotated[int, Meta(ge=1, le=65_536)] = 4096
@@ -193,7 +134,7 @@ class WorkerSpec(_Section, frozen=True):
     health_file: str = ""
 
 
-class Campaign(_Section, frozen=True):
+class Campaign(Section, frozen=True):
     """The whole file."""
 
     app: Name
@@ -206,6 +147,9 @@ class Campaign(_Section, frozen=True):
     decisions: DecisionSpec = DecisionSpec()
     model: ModelSpec = ModelSpec()
     training: TrainingSpec = TrainingSpec()
+    search: SearchSpec = SearchSpec()
+    evaluation: EvaluationSpec = EvaluationSpec()
+    gate: GateSpec = GateSpec()
     worker: WorkerSpec = WorkerSpec()
 
 

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from stream.campaign import Campaign, StrategySpec, duration_ms
+from stream.campaign import Campaign, StrategySpec
+from stream.campaign_types import duration_ms
 from stream.columns import EventBatch, Int64s, Spans
 from stream.errors import CampaignError
 from stream.page import Page, Table

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stream.campaign import EventMapping, duration_ms
+from stream.campaign import EventMapping
+from stream.campaign_types import duration_ms
 from stream.columns import Bytes, EventBatch, RecordChunk, Reject, Spans
 from stream.errors import CampaignError
 from stream.fields import FieldReader, Rows

@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from stream.campaign import FeatureOp, FeatureSpec, Transform, duration_ms
+from stream.campaign import FeatureOp, FeatureSpec, Transform
+from stream.campaign_types import duration_ms
 from stream.errors import CampaignError
 from stream.kernel_tables import CYCLE, DISTINCT, LAST, RECENCY, SHARE, SUM, WINDOW
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from stream.campaign import Campaign, duration_ms, load, parse
+from stream.campaign import Campaign, load, parse
+from stream.campaign_types import duration_ms
 from stream.errors import CampaignError
 
 GOOD = """

@@ -543,7 +543,7 @@ def test_a_model_learns_whom_which_strategy_moves(head: str) -> None:
 
 def test_the_seed_of_a_fit_decides_all_of_it() -> None:
     from models.network import weights
-    from stream.campaign import TrainingSpec
+    from stream.campaign_training import TrainingSpec
     from trainer.fit import Samples, fit
 
     random = np.random.default_rng(0)

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.contract import Normalization
-from stream.campaign import Campaign, duration_ms
+from stream.campaign import Campaign
+from stream.campaign_types import duration_ms
 from stream.columns import Bools, Float32s, Float64s, Int64s
 from stream.features import FeaturePlan
 from stream.normalization import normalize

@@ -21,7 +21,7 @@ from models import network
 from models.backend import keras
 from models.contract import Float32s
 from models.manifest import NetworkConfig
-from stream.campaign import TrainingSpec
+from stream.campaign_training import TrainingSpec
 from stream.columns import Bools, Int64s
 
 PATIENCE_EPOCHS = 5

@@ -16,7 +16,8 @@ from models.bundle import Bundle, Fit, Golden
 from models.contract import Normalization
 from models.manifest import DataWindow, NetworkConfig
 from models.registry import Registry
-from stream.campaign import Campaign, duration_ms
+from stream.campaign import Campaign
+from stream.campaign_types import duration_ms
 from stream.columns import Bools, Float64s, Int64s, RecordChunk
 from stream.features import FeaturePlan, compile_features
 from stream.policy import NOTHING
