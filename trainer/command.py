@@ -9,22 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
-from rich.text import Text
 
 from stream import campaign as campaign_file
 from stream.campaign import Campaign
 from stream.timestamps import iso_ms
 from stream.worker.command import CAMPAIGN, with_registry
+from trainer.progress import progress
 
 if TYPE_CHECKING:
     from trainer.report import Report
@@ -89,20 +80,20 @@ def _train(
     from trainer import train as training
     from trainer.history import read_topics
 
-    with _progress(console) as progress:
-        reading = progress.add_task("Reading history", unit="records", total=None, note="")
-        fitting = progress.add_task(
+    with progress(console) as bars:
+        reading = bars.add_task("Reading history", unit="records", total=None, note="")
+        fitting = bars.add_task(
             "Fitting", unit="epochs", total=campaign.training.epochs, start=False, note=""
         )
 
         def on_records(done: int, total: int) -> None:
-            progress.update(reading, completed=done, total=total)
+            bars.update(reading, completed=done, total=total)
 
         def on_epoch(epoch: int, loss: float, validation_loss: float | None) -> None:
             if epoch == 1:
-                progress.start_task(fitting)
+                bars.start_task(fitting)
             judged = "" if validation_loss is None else f", later data {validation_loss:.4f}"
-            progress.update(fitting, completed=epoch, note=f"loss {loss:.4f}{judged}")
+            bars.update(fitting, completed=epoch, note=f"loss {loss:.4f}{judged}")
 
         return training.train(
             campaign,
@@ -112,26 +103,6 @@ def _train(
             until_ms=until_ms,
             on_epoch=on_epoch,
         )
-
-
-class _RateColumn(ProgressColumn):
-    """Steps per second, in the unit of the task."""
-
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:,.0f} {task.fields['unit']}/s")
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=20),
-        MofNCompleteColumn(),
-        _RateColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-        console=console,
-    )
 
 
 def _summarize(campaign: Campaign, report: Report, version: str, *, promoted: bool) -> None:
