@@ -160,6 +160,7 @@ def start_worker() -> Iterator[Callable[..., Worker]]:
     yield start
     for worker in started:
         worker.kill()
+        print(worker.story())  # pytest shows it beside a failure
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -41,6 +41,7 @@ class Worker:
     def __init__(self, scene: Scene, member: str = "", patch: str = "") -> None:
         Worker._started += 1
         self.log = scene.folder / f"worker-{Worker._started}.log"
+        self._forgotten_bytes = 0
         arguments = [
             "worker", str(scene.file), "--log-format", "json",
             "--bootstrap", scene.bootstrap, "--registry", str(scene.folder / "registry"),
@@ -56,8 +57,9 @@ class Worker:
             )  # fmt: skip
 
     def lines(self, evt: str) -> list[dict[str, Any]]:
-        """The lines of its log about one kind of event."""
-        whole = self.log.read_bytes().rpartition(b"\n")[0]  # the last line may be half written
+        """The lines of its log about one kind of event, since the last `resume`."""
+        told = self.log.read_bytes()[self._forgotten_bytes :]
+        whole = told.rpartition(b"\n")[0]  # the last line may be half written
         found = (json.loads(line) for line in whole.splitlines() if line.startswith(b"{"))
         return [line for line in found if line["evt"] == evt]
 
@@ -103,7 +105,7 @@ class Worker:
 
     def resume(self) -> None:
         """It goes on as if nothing had happened; what it said before is forgotten."""
-        self.log.write_bytes(b"")
+        self._forgotten_bytes = self.log.stat().st_size
         self.process.send_signal(signal.SIGCONT)
 
     def stop(self) -> int:
@@ -117,6 +119,12 @@ class Worker:
             return self.process.wait(DEADLINE_S)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"the worker does not end\n{self.tail()}") from None
+
+    def story(self) -> str:
+        """What it did: the end of its log without the lines that come every second."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        told = [line[:500] for line in lines if '"evt":"summary"' not in line]
+        return "\n".join([f"{self.log}: exit code {self.process.returncode}", *told[-40:]])
 
     def tail(self) -> str:
         """The end of its log."""

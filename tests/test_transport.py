@@ -9,13 +9,14 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+from aiokafka.consumer.subscription_state import SubscriptionState
 from faust.types import TP
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mode import Service
 
 from stream.columns import RecordChunk, Spans
-from stream.worker.aiokafka_seam import Fetched
+from stream.worker.aiokafka_seam import Fetched, stable_end
 from stream.worker.app import create_app
 from stream.worker.transport import Consumer, _Exactly
 from tests.processor_harness import CAMPAIGN
@@ -206,3 +207,20 @@ def test_no_active_partition_means_none_and_not_all() -> None:
     assert EVENTS not in active
     tps.add(EVENTS)  # aiokafka may hold it while Faust changes it
     assert EVENTS in active
+
+
+def test_a_partition_that_a_rebalance_has_taken_has_no_end_and_raises_nothing() -> None:
+    async def ends() -> list[int | None]:
+        subscriptions = SubscriptionState()
+        consumer = cast(Any, SimpleNamespace(_subscription=subscriptions))
+        found = [stable_end(consumer, EVENTS)]
+        subscriptions.subscribe({"events"})
+        found.append(stable_end(consumer, EVENTS))
+        subscriptions.assign_from_subscribed({EVENTS})
+        subscriptions.subscription.assignment.state_value(EVENTS).lso = 7
+        found.append(stable_end(consumer, EVENTS))
+        subscriptions.begin_reassignment()
+        subscriptions.assign_from_subscribed(set())
+        return [*found, stable_end(consumer, EVENTS)]
+
+    assert asyncio.run(ends()) == [None, None, 7, None]

@@ -152,6 +152,18 @@ class ChunkConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no 
         await rebind(AIOKafkaConsumer.start, Fetcher=fetcher)(self)
 
 
+def stable_end(consumer: AIOKafkaConsumer, tp: TopicPartition) -> int | None:
+    """Offset up to which a partition can be read; None while it is not assigned or not yet known.
+
+    `last_stable_offset` raises for a partition that is not assigned, and in a rebalance that is
+    decided by another thread between any question and its answer: so one look at one assignment.
+    """
+    subscription = consumer._subscription.subscription
+    assignment = None if subscription is None else subscription.assignment
+    state = None if assignment is None else assignment.state_value(tp)
+    return None if state is None else state.lso
+
+
 class SealedBatch:
     """Stands for aiokafka's BatchBuilder: a batch that is complete when the producer takes it."""
 

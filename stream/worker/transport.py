@@ -23,7 +23,7 @@ from faust.types import TP, ConsumerT, ProducerT
 from faust.types.tuples import ConsumerMessage, Message
 
 from stream.records import RecordBatch
-from stream.worker.aiokafka_seam import ChunkConsumer, Fetched, SealedBatch, rebind
+from stream.worker.aiokafka_seam import ChunkConsumer, Fetched, SealedBatch, rebind, stable_end
 from stream.worker.ledger import Ledger
 
 SCHEME = "chunks"
@@ -73,9 +73,9 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             consumer is None or consumer._coordinator.generation == self.app.consumer_generation_id
         )
 
-    def highwater(self, tp: TP) -> int:
+    def highwater(self, tp: TP) -> int | None:  # type: ignore[override]  # Faust says int, and asks
         """Offset up to which a partition can be read: a transaction that is open ends it."""
-        return cast(int, self._ensure_consumer().last_stable_offset(tp))
+        return stable_end(self._ensure_consumer(), tp)
 
     async def _fetch_records(
         self, consumer: Any, active_partitions: Any, *args: Any, **kwargs: Any
