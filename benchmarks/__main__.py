@@ -10,12 +10,17 @@ from typing import Any
 import click
 
 from benchmarks.bench import open_bench
+from benchmarks.cdnow.command import cdnow
 from benchmarks.contestants import opportune
 from benchmarks.errors import BenchmarkError
+from benchmarks.large.training import training
 from benchmarks.latency import Pace, measure_latency
+from benchmarks.parity import Data, measure_parity, parity_json, print_parity_run
 from benchmarks.reference_read import Form
 from benchmarks.reference_run import ReferencePlan, run_reference
-from benchmarks.report import latency_json, reference_json, restore_json, write_json
+from benchmarks.reload import measure_reload, print_reload, reload_json
+from benchmarks.replay import replay
+from benchmarks.report import environment, latency_json, reference_json, restore_json, write_json
 from benchmarks.restore import measure_restore
 from benchmarks.tables import print_latency, print_reference, print_restore
 
@@ -195,6 +200,63 @@ def restore(customers: int, partitions: int, crash: bool, json_file: Path | None
         found = measure_restore(bench, crash=crash)
     print_restore(found)
     _finish(restore_json(found), json_file, found.clean)
+
+
+@main.command()
+@click.option(
+    "--events",
+    type=click.IntRange(1_000),
+    default=1_000_000,
+    show_default=True,
+    help="Events of the reference job.",
+)
+@click.option(
+    "--data",
+    type=click.Choice(["reference", "journey"]),
+    default="reference",
+    show_default=True,
+    help="The reference job, or the Complete Journey year.",
+)
+@_customers(100_000)
+@_partitions
+@_json
+def parity(
+    events: int, data: Data, customers: int, partitions: int, json_file: Path | None
+) -> None:
+    """Compare the features that a worker decided on with a replay, bit for bit.
+
+    The worker is killed on its way. The exit code is 1 when a single byte differs.
+    """
+    with open_bench(partitions, customers) as bench:
+        run = measure_parity(bench, data, events)
+    print_parity_run(run)
+    _finish(parity_json(run), json_file, run.clean)
+
+
+@main.command()
+@click.option(
+    "--rate", type=click.IntRange(1), default=1_000, show_default=True, help="Events a second."
+)
+@click.option(
+    "--pairs",
+    type=click.IntRange(1),
+    default=3,
+    show_default=True,
+    help="Changes to a network of the same shape, and as many to one of a new shape.",
+)
+@_customers(20_000)
+@_partitions
+@_json
+def reload(rate: int, pairs: int, customers: int, partitions: int, json_file: Path | None) -> None:
+    """Time from event to decision around a change of model, and before it."""
+    with open_bench(partitions, customers) as bench:
+        found = measure_reload(bench, rate, pairs)
+    print_reload(found)
+    _finish(reload_json(found) | environment(), json_file, found.clean)
+
+
+for _command_of_its_own in (cdnow, replay, training):
+    main.add_command(_command_of_its_own)
 
 
 def _finish(data: Mapping[str, Any], json_file: Path | None, clean: bool) -> None:

@@ -20,7 +20,14 @@ from benchmarks.bench import Bench
 from benchmarks.contestants import Job, Start
 from benchmarks.errors import BenchmarkError
 from benchmarks.reference_input import generate
-from benchmarks.reference_read import Decisions, Events, Form, read_decisions, read_events
+from benchmarks.reference_read import (
+    Decisions,
+    Events,
+    Float64s,
+    Form,
+    read_decisions,
+    read_events,
+)
 
 _TICK_S = 0.001
 _FLUSH_S = 30.0
@@ -75,7 +82,7 @@ def measure_latency(bench: Bench, start: Start, form: Form, pace: Pace) -> Laten
             with bench.steps.step("latency: starting the worker"):
                 worker.wait_for_line("begin", bench.cluster.partitions)
             with bench.steps.step(f"latency: {pace.rate:,} events a second", pace.events):
-                _send(job, pace, bench.customers)
+                send_at_pace(job, pace, bench.customers)
                 decided = partial(bench.cluster.records, job.decisions)
                 worker.wait_until("decisions", decided, pace.events)
             worker.stop()
@@ -86,24 +93,29 @@ def measure_latency(bench: Bench, start: Start, form: Form, pace: Pace) -> Laten
 
 
 def latency_of(events: Events, decisions: Decisions, warm_up_s: float) -> Latency:
-    """Joins decisions to their events by id; the first decision about an event counts."""
-    about = pd.Index(events.id).get_indexer(decisions.event)
-    decided_ms = np.full(len(events), np.iinfo(np.int64).max)
-    np.minimum.at(decided_ms, about[about >= 0], decisions.append_ms[about >= 0])
-    has_decision = decided_ms < np.iinfo(np.int64).max
+    """The latency of the events after the warm-up."""
+    late_ms = late_by_event(events, decisions)
     measured = events.append_ms >= events.append_ms.min() + 1000 * warm_up_s
     sent_ms = events.append_ms[measured]
-    late_ms = (decided_ms - events.append_ms)[measured & has_decision]
-    quantiles = np.quantile(late_ms, [0.5, 0.9, 0.99, 0.999, 1.0])
+    quantiles = np.nanquantile(late_ms[measured], [0.5, 0.9, 0.99, 0.999, 1.0])
     return Latency(
         int(measured.sum()),
-        int((~has_decision).sum()),
+        int(np.isnan(late_ms).sum()),
         1000 * len(sent_ms) / max(int(np.ptp(sent_ms)), 1),
         *quantiles.tolist(),
     )
 
 
-def _send(job: Job, pace: Pace, customers: int) -> None:
+def late_by_event(events: Events, decisions: Decisions) -> Float64s:
+    """Milliseconds from each event to its first decision, joined by id; NaN without one."""
+    about = pd.Index(events.id).get_indexer(decisions.event)
+    decided_ms = np.full(len(events), np.inf)
+    np.minimum.at(decided_ms, about[about >= 0], decisions.append_ms[about >= 0].astype(np.float64))
+    decided_ms[np.isinf(decided_ms)] = np.nan
+    return decided_ms - events.append_ms
+
+
+def send_at_pace(job: Job, pace: Pace, customers: int) -> None:
     """Runs the producer in a process of its own: nothing else takes its interpreter lock."""
     arguments = job.cluster.bootstrap, job.events, pace.events, customers, pace.rate
     producer = multiprocessing.get_context("spawn").Process(target=_produce_at_pace, args=arguments)

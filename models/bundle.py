@@ -34,6 +34,7 @@ from models.manifest import (
     Manifest,
     NetworkConfig,
     NormalizationEntry,
+    encode,
     version_of,
 )
 from models.store import Store
@@ -170,7 +171,7 @@ class Bundle:
 
     def save_to(self, folder: Store) -> None:
         """`save` to an opened folder."""
-        manifest = msgspec.json.format(msgspec.json.encode(self.manifest), indent=2) + b"\n"
+        manifest = msgspec.json.format(encode(self.manifest), indent=2) + b"\n"
         try:
             there = folder.read(MANIFEST, MANIFEST_BYTES_MAX)
         except FileNotFoundError:

@@ -4,6 +4,7 @@ Rules of this file
 1. Reading a manifest needs neither Keras nor TensorFlow, and never runs code from it.
 2. A manifest that contradicts itself cannot be made: every check is in a type or `__post_init__`.
 3. The version ends in a hash of the rest, so a manifest changed after publication gives itself away.
+4. A manifest that was read is written as the same bytes again, also one of an older release.
 """
 
 from __future__ import annotations
@@ -32,35 +33,74 @@ Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 Size = Annotated[int, Meta(ge=1, le=10_000)]
 
 
+_USES: dict[str, frozenset[str]] = {
+    "linear": frozenset(),
+    "mlp": frozenset({"hidden"}),
+    "dcn": frozenset({"hidden", "cross_layers", "cross_rank"}),
+    "custom": frozenset({"builder"}),
+}
+"""What a network cannot be built without."""
+_LATER: dict[str, object] = {"dropout": 0.0, "cross_layers": 0, "cross_rank": 0, "builder": ""}
+"""Fields of a network that the first manifests do not have. They are left out at these values, so
+that those manifests keep their bytes and with them their versions."""
+
+
 class NetworkConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A network as plain data; `models.network.build` makes the Keras model of it.
 
     Attributes:
-        network: linear is the weighted sum of the inputs, mlp has hidden layers.
+        network: linear is the weighted sum of the inputs, mlp has hidden layers, dcn crosses the
+            inputs beside them, custom is what `builder` makes of the inputs.
         head: choice is a softmax over the strategies, response one outcome probability for each.
         inputs: Features, F.
         outputs: Strategies, K.
-        hidden: Units of each hidden layer; empty for linear.
+        hidden: Units of each hidden layer; of mlp and dcn.
         activation: Of the hidden layers.
+        dropout: Share of the units of a hidden layer that a training step leaves out.
+        cross_layers: Cross layers of dcn.
+        cross_rank: Rank of their matrices.
+        builder: `module:function` of custom. A name only: who reads a manifest does not run it.
         l2: Penalty on every kernel.
         delta_l2: Further penalty on what sets the strategies of a response head apart.
     """
 
-    network: Literal["linear", "mlp"]
+    network: Literal["linear", "mlp", "dcn", "custom"]
     head: Literal["choice", "response"]
     inputs: Size
     outputs: Size
     hidden: Annotated[tuple[Annotated[int, Meta(ge=1, le=4096)], ...], Meta(max_length=16)] = ()
     activation: Literal["relu", "gelu", "tanh"] = "relu"
+    dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    cross_layers: Annotated[int, Meta(ge=0, le=8)] = 0
+    cross_rank: Annotated[int, Meta(ge=0, le=512)] = 0
+    builder: Annotated[str, Meta(pattern=r"^([A-Za-z_][\w.]*:[A-Za-z_]\w*)?$", max_length=200)] = ""
     l2: Annotated[float, Meta(ge=0)] = 0.0
     delta_l2: Annotated[float, Meta(ge=0)] = 0.0
 
     def __post_init__(self) -> None:
-        if (self.network == "linear") != (not self.hidden):
+        needs = _USES[self.network]
+        allowed = needs | _USES["dcn"] if self.network == "custom" else needs
+        given = {name for name in _USES["dcn"] | _USES["custom"] if getattr(self, name)}
+        if not needs <= given <= allowed:
             raise ValueError(
-                "expected hidden layers for mlp and none for linear, "
-                f"got network {self.network} with hidden {list(self.hidden)}"
+                f"expected {sorted(needs) or 'neither layers nor builder'} for network "
+                f"{self.network}, got {sorted(given) or 'none'}"
             )
+        if self.dropout and self.network == "linear":
+            raise ValueError(f"expected no dropout for network linear, got {self.dropout}")
+
+    @property
+    def numbers_min(self) -> int:
+        """The least number of weights of such a network; the trunk of custom counts as one unit."""
+        sizes = (self.inputs, *self.hidden)
+        if self.network == "custom":
+            return self.outputs
+        crossed = self.inputs if self.cross_layers else 0
+        return (
+            sum(rows * columns for rows, columns in itertools.pairwise(sizes))
+            + 2 * self.cross_layers * self.inputs * self.cross_rank
+            + (sizes[-1] + crossed) * self.outputs
+        )
 
 
 class ArrayEntry(Struct, frozen=True, forbid_unknown_fields=True):
@@ -156,20 +196,26 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     def _expect_weights_of_the_network(self) -> None:
         """A few words must not make a reader build a network of gigabytes."""
-        widths = (self.network.inputs, *self.network.hidden, self.network.outputs)
-        least = 4 * sum(rows * columns for rows, columns in itertools.pairwise(widths))
-        got = self.files[WEIGHTS].bytes
+        least, got = 4 * self.network.numbers_min, self.files[WEIGHTS].bytes
         if got < least:
             raise ValueError(
-                f"size of {WEIGHTS}: expected {least} bytes at least for layers of {widths}, "
-                f"got {got}"
+                f"size of {WEIGHTS}: expected {least} bytes at least for {self.network}, got {got}"
             )
+
+
+def encode(manifest: Manifest, order: Literal["deterministic"] | None = None) -> bytes:
+    """JSON of a manifest, as it was read; `order` is that of msgspec, for dicts."""
+    plain = msgspec.to_builtins(manifest, order=order)
+    for name, absent in _LATER.items():
+        if plain["network"][name] == absent:
+            del plain["network"][name]
+    return msgspec.json.encode(plain)
 
 
 def version_of(manifest: Manifest) -> str:
     """The version that belongs to the content of a manifest, whatever version it carries."""
     content = msgspec.structs.replace(manifest, version="")
-    digest = hashlib.sha256(msgspec.json.encode(content, order="deterministic")).hexdigest()
+    digest = hashlib.sha256(encode(content, order="deterministic")).hexdigest()
     return f"{manifest.created:%Y%m%dT%H%M%SZ}-{digest[:8]}"
 
 

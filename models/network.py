@@ -1,49 +1,71 @@
 """Keras networks from plain data: a trunk that looks at the customer, a head that scores strategies.
 
 Rules of this file
-1. A network is one entry of `_TRUNKS` and one of `_HEADS`; a new kind is a new entry.
-2. Every initialiser is seeded: one config and one seed give one network.
-3. Weights go in only through `arrange`, which compares names and shapes first.
+1. A network is one trunk and one of `_HEADS`; a new kind is a new entry.
+2. A head ends in logits and one activation, so scores are probabilities whatever the trunk is.
+3. One config and one seed give one network.
+4. Weights go in only through `arrange`, which compares names and shapes first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from models.backend import keras
+from models.builder import TRUNK, custom_trunk
 from models.contract import Float32s
 from models.errors import BundleError
 from models.manifest import NetworkConfig
+from models.trunks import TRUNKS, dense
 
-_Layer = Callable[[Any], Any]
 
+def build(config: NetworkConfig, seed: int = 0, builder: str = "") -> Any:
+    """A new Keras model: (n, F) normalized features in, (n, K) scores in [0, 1] out, float32.
 
-def build(config: NetworkConfig, seed: int = 0) -> Any:
-    """A new Keras model: (n, F) normalized features in, (n, K) scores in [0, 1] out, float32."""
+    Args:
+        config: The network.
+        seed: Of its initialisers and dropout.
+        builder: `module:function` of a custom network that this process may run, from its own
+            campaign file.
+
+    Raises:
+        BundleError: A custom network is not allowed here, or its builder does not build one.
+    """
     inputs = keras.Input((config.inputs,), name="features", dtype="float32")
-    trunk = _TRUNKS[config.network](inputs, config, seed)
+    if config.network == "custom":
+        trunk = custom_trunk(inputs, config, seed, builder)
+    else:
+        trunk = TRUNKS[config.network](inputs, config, seed)
     outputs = _HEADS[config.head](trunk, config, seed)
     return keras.Model(inputs, outputs, name=f"{config.network}_{config.head}")
 
 
+def logits(model: Any) -> Any:
+    """The same network without its last activation: same layers, same weights."""
+    return keras.Model(model.input, model.layers[-1].input, name=f"{model.name}_logits")
+
+
 def weights(model: Any) -> dict[str, Float32s]:
-    """Copies of the weights by variable name, such as hidden_0/kernel, in the model's order."""
+    """Copies of the weights by name, such as hidden_0/kernel, in the model's order.
+
+    Those that are not trained, such as the moving mean of a batch normalization, are among them.
+    """
     return {
-        variable.path: np.array(variable.numpy(), dtype=np.float32)
-        for variable in model.trainable_variables
+        name: np.array(variable.numpy(), dtype=np.float32)
+        for name, variable in _variables(model).items()
     }
 
 
 def arrange(model: Any, arrays: Mapping[str, Float32s]) -> list[Float32s]:
-    """The arrays in the order of `model.trainable_variables`, as `model.set_weights` takes them.
+    """The arrays in the order of `model.weights`, as `model.set_weights` takes them.
 
     Raises:
         BundleError: A name is missing or unknown, or a shape is not the one the network has.
     """
-    expected = {variable.path: tuple(variable.shape) for variable in model.trainable_variables}
+    expected = {name: tuple(variable.shape) for name, variable in _variables(model).items()}
     got = {name: array.shape for name, array in arrays.items()}
     if got != expected:
         wrong = sorted(
@@ -55,21 +77,42 @@ def arrange(model: Any, arrays: Mapping[str, Float32s]) -> list[Float32s]:
     return [arrays[name] for name in expected]
 
 
-def _linear(inputs: Any, config: NetworkConfig, seed: int) -> Any:
-    return inputs
+def apply(model: Any, arrays: Sequence[Any], x: Any) -> Any:
+    """Scores of x with other weights than the model's own, as part of a TensorFlow function.
+
+    Args:
+        model: Made by `build`.
+        arrays: Tensors in the order of `model.weights`.
+        x: Shape (n, F), float32.
+    """
+    values = {id(v): array for v, array in zip(model.weights, arrays, strict=True)}
+
+    def of(variables: Sequence[Any]) -> list[Any]:
+        # What is left is the state of random numbers, which only training draws.
+        return [values.get(id(v), keras.ops.zeros(v.shape, v.dtype)) for v in variables]
+
+    trained, others = of(model.trainable_variables), of(model.non_trainable_variables)
+    return model.stateless_call(trained, others, x, training=False)[0]
 
 
-def _mlp(inputs: Any, config: NetworkConfig, seed: int) -> Any:
-    hidden = inputs
-    for i, units in enumerate(config.hidden):
-        layer = _dense(f"hidden_{i}", units, config, seed + 1 + i, activation=config.activation)
-        hidden = layer(hidden)
-    return hidden
+def _variables(model: Any) -> dict[str, Any]:
+    """The weights by name: their path or, in the trunk of a user, their place in it.
+
+    Layers without a name are numbered by Keras as they are made in a process, so another process
+    gives them other names.
+    """
+    named = {}
+    for layer in model.layers:
+        for i, variable in enumerate(layer.weights):
+            own = layer.name == TRUNK
+            named[f"{TRUNK}/{i}/{variable.name}" if own else variable.path] = variable
+    return named
 
 
 def _choice(trunk: Any, config: NetworkConfig, seed: int) -> Any:
     """P(strategy k is the right one): the outputs of one customer add up to 1."""
-    return _dense("choice", config.outputs, config, seed, activation="softmax")(trunk)
+    logit = dense("choice", config.outputs, config, seed)(trunk)
+    return keras.layers.Activation("softmax", name="shares")(logit)
 
 
 def _response(trunk: Any, config: NetworkConfig, seed: int) -> Any:
@@ -78,7 +121,7 @@ def _response(trunk: Any, config: NetworkConfig, seed: int) -> Any:
     The changes start at 0 and carry a penalty of their own, because logs say a lot about
     customers and little about the difference that a strategy makes.
     """
-    base = _dense("base", 1, config, seed)(trunk)
+    base = dense("base", 1, config, seed)(trunk)
     delta = keras.layers.Dense(
         config.outputs,
         kernel_initializer="zeros",
@@ -89,20 +132,6 @@ def _response(trunk: Any, config: NetworkConfig, seed: int) -> Any:
     return keras.layers.Activation("sigmoid", name="response")(logit)
 
 
-def _dense(
-    name: str, units: int, config: NetworkConfig, seed: int, activation: str = "linear"
-) -> _Layer:
-    layer: _Layer = keras.layers.Dense(
-        units,
-        activation=activation,
-        kernel_initializer=keras.initializers.GlorotUniform(seed),
-        kernel_regularizer=keras.regularizers.L2(config.l2) if config.l2 else None,
-        name=name,
-    )
-    return layer
-
-
-_TRUNKS: dict[str, Callable[[Any, NetworkConfig, int], Any]] = {"linear": _linear, "mlp": _mlp}
 _HEADS: dict[str, Callable[[Any, NetworkConfig, int], Any]] = {
     "choice": _choice,
     "response": _response,

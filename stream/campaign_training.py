@@ -32,7 +32,7 @@ class ModelSpec(Section, frozen=True):
             the gate and by workers.
         network: linear is the weighted sum of the features, mlp has hidden layers, dcn crosses
             features beside them, custom is built by `builder`.
-        builder: `module:function` of a custom network, see docs/training.md.
+        builder: `module:function` of a custom network, see docs/networks.md.
         head: choice is a share for each strategy, response the probability of the outcome with each.
         hidden: Units of each hidden layer; of mlp and dcn.
         activation: Of the hidden layers.

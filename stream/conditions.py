@@ -1,4 +1,4 @@
-"""Eligibility conditions of the strategies, such as "purchase_count_30d >= 1", as arrays."""
+"""Conditions of strategies and slices, such as "purchase_count_30d >= 1", as arrays."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Conditions:
     """c conditions over R features.
 
     Attributes:
-        strategy: Index of the strategy of each condition. Shape (c,), int64.
+        strategy: Index of the strategy, or of the list, of each condition. Shape (c,), int64.
         column: What it compares, an index into `features`. Shape (c,), int64.
         op: Index into `COMPARISONS`. Shape (c,), int64.
         number: What it compares with. Shape (c,), float64.
@@ -52,10 +52,23 @@ def compile_conditions(strategies: Sequence[StrategySpec], names: Sequence[str])
     Raises:
         CampaignError: A condition cannot be read or names no feature.
     """
-    parsed: list[tuple[int, int, int, float]] = []
-    for s, strategy in enumerate(strategies):
-        for c, text in enumerate(strategy.eligible):
-            parsed.append((s, *_parse(f"strategies[{s}].eligible[{c}]", text, names)))
+    return compile_lists(
+        [(f"strategies[{s}].eligible", strategy.eligible) for s, strategy in enumerate(strategies)],
+        names,
+    )
+
+
+def compile_lists(lists: Sequence[tuple[str, Sequence[str]]], names: Sequence[str]) -> Conditions:
+    """Reads lists of conditions, each with its place in the campaign file.
+
+    Raises:
+        CampaignError: A condition cannot be read or names no feature.
+    """
+    parsed = [
+        (i, *_parse(f"{where}[{c}]", text, names))
+        for i, (where, conditions) in enumerate(lists)
+        for c, text in enumerate(conditions)
+    ]
     features = sorted({feature for _, feature, _, _ in parsed})
     return Conditions(
         strategy=np.array([strategy for strategy, *_ in parsed], np.int64),

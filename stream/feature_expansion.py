@@ -1,7 +1,8 @@
 """From `[[features]]` of the campaign file to operators with named features.
 
 Rules of this file
-1. An entry expands to one operator per event type and half-life, in this order: events, half-lives.
+1. An entry expands to one operator per number of a property range, event type and half-life, in this
+   order: numbers, events, half-lives.
 2. What an entry must say, may say and cannot say stands in one table, `_RULES`.
 3. A refusal names the path in the file, the value and what was expected.
 """
@@ -23,6 +24,8 @@ from stream.kernel_tables import CYCLE, DISTINCT, LAST, RECENCY, SHARE, SUM, WIN
 
 TILES_MAX = 400
 """Tiles in a window: thirteen months of days, sixteen days of hours."""
+RANGE_MAX = 4096
+"""Numbers in a range of properties: as many as a row may have words."""
 
 ANY = "*"
 _DAY_MS = 86_400_000
@@ -38,7 +41,7 @@ class Operator:
         kind: Its kind in the kernel.
         names: Its features, neighbours in the feature vector.
         events: Event types that it adds, sorted; ("*",) for all, () for none.
-        transform: Transform of its features.
+        transform: Transform of its values.
         path: Property that it adds, a number or a category.
         half_life_ms: Half-life of its words.
         size: Tiles of its ring, or hash buckets.
@@ -56,6 +59,13 @@ class Operator:
     size: int = 0
     span_ms: int = 0
     phase_ms: int = 0
+
+    @property
+    def transforms(self) -> tuple[Transform, ...]:
+        """Transform of each of its features: whether a value is missing is 0 or 1 and stays so."""
+        if self.kind == LAST:
+            return self.transform, "none"
+        return (self.transform,) * len(self.names)
 
     @property
     def words(self) -> int:
@@ -105,6 +115,9 @@ _DEFAULTS = {
 }
 _MERGED = frozenset({"last", "share", "distinct", "tenure", "time_of_day", "day_of_week"})
 _SUFFIX = {"window_count": "count", "window_sum": "sum"}
+_RANGED = frozenset({"last", "sum", "window_sum"})
+_RANGE = re.compile(r"\{([^{}]*\.\.[^{}]*)\}")
+_BOUNDS = re.compile(r"([0-9]{1,9})\.\.([0-9]{1,9})")
 _CYCLES = {
     "time_of_day": (_DAY_MS, 0),
     "day_of_week": (7 * _DAY_MS, 4 * _DAY_MS),  # the epoch was a Thursday: from Monday on
@@ -170,14 +183,15 @@ def _expand_one(where: str, spec: FeatureSpec) -> Iterator[Operator]:
     rule = _RULES[spec.op]
     size, span_ms, phase_ms = _measures(spec)
     half_lives = spec.half_lives or (None,)
-    for (stem, events), half_life in itertools.product(_stems(where, spec), half_lives):
+    stems = (stem for number in _numbers(where, spec) for stem in _stems(where, spec, number))
+    for (stem, path, events), half_life in itertools.product(stems, half_lives):
         yield Operator(
             op=spec.op,
             kind=rule.kind,
             names=_names(stem, spec, half_life),
             events=events,
             transform=spec.transform or rule.transform,
-            path=spec.property,
+            path=path,
             half_life_ms=duration_ms(half_life) if half_life else 0,
             size=size,
             span_ms=span_ms,
@@ -185,22 +199,45 @@ def _expand_one(where: str, spec: FeatureSpec) -> Iterator[Operator]:
         )
 
 
-def _stems(where: str, spec: FeatureSpec) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """What the names of the features begin with, and the event types of each."""
-    leaf = slug((spec.property or "").rpartition(".")[2])
+def _numbers(where: str, spec: FeatureSpec) -> list[str | None]:
+    """The numbers of the property's range as they are written in its paths; [None] without one."""
+    found = _RANGE.search(spec.property or "")
+    if found is None:
+        return [None]
+    bounds = _BOUNDS.fullmatch(found[1])
+    first, last = (int(bounds[1]), int(bounds[2])) if bounds else (0, -1)
+    if spec.op not in _RANGED or not 0 <= last - first < RANGE_MAX:
+        raise CampaignError(
+            f"at {where}.property: expected a range of at most {RANGE_MAX} rising numbers such as "
+            f"{{0..783}}, of an operator among {', '.join(sorted(_RANGED))}, "
+            f"got {_show(spec.property)} of {spec.op}"
+        )
+    ends = found[1].split("..")
+    padded = any(end.startswith("0") and len(end) > 1 for end in ends)  # as bash pads: {08..10}
+    width = max(map(len, ends)) if padded else 0
+    return [f"{number:0{width}d}" for number in range(first, last + 1)]
+
+
+def _stems(
+    where: str, spec: FeatureSpec, number: str | None
+) -> Iterator[tuple[str, str | None, tuple[str, ...]]]:
+    """What the names of the features begin with, the property and the event types of each."""
+    path = spec.property if number is None else _RANGE.sub(number, spec.property or "", count=1)
+    leaf = slug((path or "").rpartition(".")[2])
     together = (ANY,) if ANY in spec.events else tuple(sorted(set(spec.events)))
     if "events" not in _RULES[spec.op].may:
-        yield spec.name or spec.op, ()
+        yield spec.name or spec.op, path, ()
     elif spec.name:
-        yield spec.name, together
+        yield spec.name if number is None else f"{spec.name}_{number}", path, together
+    elif (spec.op in _MERGED or number is not None) and not leaf:
+        raise CampaignError(
+            f"at {where}.property: expected a letter or digit after the last dot to name the "
+            f"feature by, or a `name`, got {_show(spec.property)}"
+        )
     elif spec.op in _MERGED:
-        if not leaf:
-            raise CampaignError(
-                f"at {where}.property: expected a letter or digit after the last dot to name the "
-                f"feature by, or a `name`, got {_show(spec.property)}"
-            )
-        yield f"{leaf}_{spec.op}", together
+        yield f"{leaf}_{spec.op}", path, together
     else:
+        of = "" if number is None else f"{leaf}_"
         for k, event in enumerate(spec.events):
             start = "any" if event == ANY else slug(event)
             if not start:
@@ -208,7 +245,7 @@ def _stems(where: str, spec: FeatureSpec) -> Iterator[tuple[str, tuple[str, ...]
                     f"at {where}.events[{k}]: expected a letter or digit to name the feature by, "
                     f"or a `name`, got {_show(event)}"
                 )
-            yield f"{start}_{_SUFFIX.get(spec.op, spec.op)}", (event,)
+            yield f"{start}_{of}{_SUFFIX.get(spec.op, spec.op)}", path, (event,)
 
 
 def _names(stem: str, spec: FeatureSpec, half_life: str | None) -> tuple[str, ...]:
@@ -218,6 +255,8 @@ def _names(stem: str, spec: FeatureSpec, half_life: str | None) -> tuple[str, ..
         stem = f"{stem}_{spec.window}"
     if spec.op == "share":
         return tuple(f"{stem}_{bucket}" for bucket in range(spec.buckets))
+    if spec.op == "last":
+        return stem, f"{stem}_missing"
     return (f"{stem}_sin", f"{stem}_cos") if spec.op in _CYCLES else (stem,)
 
 

@@ -1,6 +1,6 @@
 """The features of a campaign: compiled once, then applied to chunks of events.
 
-The worker and the trainer both call `apply`; there is no second way to compute a feature.
+The worker calls `apply`, the trainer `apply_raw`: one kernel, no second way to compute a feature.
 
 Rules of this file
 1. Event time only. A feature is read right after its event was added, as of the newest event of
@@ -145,7 +145,9 @@ def compile_features(campaign: Campaign) -> FeaturePlan:
     number_paths = _unique(op.path for op in operators if not _is_categorical(op))
     category_paths = _unique(op.path for op in operators if _is_categorical(op))
     names = tuple(name for operator in operators for name in operator.names)
-    transforms: tuple[Transform, ...] = tuple(op.transform for op in operators for _ in op.names)
+    transforms: tuple[Transform, ...] = tuple(
+        transform for operator in operators for transform in operator.transforms
+    )
     conditions = compile_conditions(campaign.strategies, names)
     on = set(campaign.decisions.on)
     return FeaturePlan(
@@ -188,12 +190,12 @@ def apply(
     Raises:
         ValueError: The arguments do not fit the plan or each other.
     """
-    _check(plan, state, rows, batch, topic, normalization)
     n, width = len(batch), len(plan.names)
-    out = Outputs(
-        np.empty((n, width)), np.empty(n, np.bool_), np.empty(n, np.int8), np.zeros(3, np.int64)
-    )
-    apply_events(plan.tables, _events(rows, batch), topic, state, state.view(np.int64), out)
+    if normalization.mean.shape != (width,):
+        raise ValueError(
+            f"normalization: expected {width} features, got {normalization.mean.shape}"
+        )
+    out = _add(plan, state, rows, batch, topic, np.empty((n, width)))
     raw = out.values.take(plan.raw_columns, axis=1)
     raw[~out.applied] = 0.0
     features = np.empty((n, width), np.float32)
@@ -202,6 +204,37 @@ def apply(
         normalization.mean, normalization.std, normalization.clip, features,
     )  # fmt: skip
     return Applied(features, raw, out.applied, out.consent, out.counters)
+
+
+def apply_raw(
+    plan: FeaturePlan, state: Float64s, rows: Int64s, batch: EventBatch, topic: int, out: Float64s
+) -> None:
+    """Does as `apply`, and writes the features after each event as they are, no more.
+
+    Args:
+        plan: The features; `state` to `topic` as for `apply`.
+        out: All F features, NaN when missing; of an event that was applied before, what was there.
+            C-contiguous. Shape (n, F), float64.
+
+    Raises:
+        ValueError: The arguments do not fit the plan or each other.
+    """
+    expected = (len(batch), len(plan.names))
+    if out.shape != expected or not out.flags.c_contiguous:
+        raise ValueError(f"out: expected a C-contiguous matrix {expected}, got {out.shape}")
+    _add(plan, state, rows, batch, topic, out)
+
+
+def _add(
+    plan: FeaturePlan, state: Float64s, rows: Int64s, batch: EventBatch, topic: int,
+    values: Float64s,
+) -> Outputs:  # fmt: skip
+    """Runs the kernel on arguments that it can trust; the features come to stand in `values`."""
+    _check(plan, state, rows, batch, topic)
+    n = len(batch)
+    out = Outputs(values, np.empty(n, np.bool_), np.empty(n, np.int8), np.zeros(3, np.int64))
+    apply_events(plan.tables, _events(rows, batch), topic, state, state.view(np.int64), out)
+    return out
 
 
 def _events(rows: Int64s, batch: EventBatch) -> Events:
@@ -223,14 +256,7 @@ def _column(array: npt.NDArray[_Scalar]) -> npt.NDArray[_Scalar]:
     return np.require(array, requirements=("C", "A", "W"))
 
 
-def _check(
-    plan: FeaturePlan,
-    state: Float64s,
-    rows: Int64s,
-    batch: EventBatch,
-    topic: int,
-    normalization: Normalization,
-) -> None:
+def _check(plan: FeaturePlan, state: Float64s, rows: Int64s, batch: EventBatch, topic: int) -> None:
     n, topics = len(batch), len(plan.layout.topics)
     expectations = (
         (state.dtype == np.float64 and state.flags.c_contiguous and state.flags.writeable,
@@ -247,8 +273,6 @@ def _check(
         (batch.category.shape == (len(plan.category_paths), n),
          f"category: expected {len(plan.category_paths)} rows of {n}", batch.category.shape),
         (0 <= topic < topics, f"topic: expected an index below {topics}", topic),
-        (normalization.mean.shape == (len(plan.names),),
-         f"normalization: expected {len(plan.names)} features", normalization.mean.shape),
     )  # fmt: skip
     for holds, expected, got in expectations:
         if not holds:

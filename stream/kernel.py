@@ -46,10 +46,10 @@ from stream.kernel_tables import (
     Tables,
 )
 
-VERSION = 1
+VERSION = 2
 """Meaning of words and values; part of the digests of the row layout and the feature contract."""
 
-COMPILED_IN = "9f3308d63919"
+COMPILED_IN = "f36ebfff3136"
 """12 hex digits of the sha256 of `kernel_tables.py` and `kernel_read.py`, one after the other."""
 
 LATE, DROPPED_LATE, REPLAYED = range(3)

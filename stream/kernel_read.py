@@ -69,8 +69,10 @@ def _read_recencies(table: Int64s, now_ms: int, ints: Int64s, row: int, out: Flo
 @_inline
 def _read_lasts(table: Int64s, state: Float64s, ints: Int64s, row: int, out: Float64s) -> None:
     for o in range(len(table)):
-        word = table[o, WORD]
-        out[table[o, COLUMN]] = state[row, word + 1] if ints[row, word] > 0 else np.nan
+        column, word = table[o, COLUMN], table[o, WORD]
+        known = ints[row, word] > 0
+        out[column] = state[row, word + 1] if known else np.nan
+        out[column + 1] = 0.0 if known else 1.0
 
 
 @_inline

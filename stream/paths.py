@@ -130,9 +130,9 @@ def _slot(
 ) -> int:
     """The slot that holds key data[start:start+size] below `parent`, else the empty one for it."""
     mask = len(slots) - 1
-    mixed = parent * 31 + size * 7
-    if size > 0:
-        mixed += int(data[start]) * 5 + int(data[start + size - 1]) * 3
+    mixed = parent * 31 + size
+    for k in range(size):  # every byte, digits side by side: pixel_0 to pixel_783 stay apart
+        mixed += byte_at(data, start + k) << ((k & 3) * 4)
     slot = mixed & mask
     while slots[np.uintp(slot)] >= 0:
         node = np.uintp(slots[np.uintp(slot)])

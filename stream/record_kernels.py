@@ -159,6 +159,53 @@ def read_records(data: Bytes, table: Int64s, position: int) -> tuple[Int64s, int
 
 
 @_jit
+def find_header(
+    data: Bytes, value_start: Int64s, value_size: Int64s, name: Bytes, out: Int64s
+) -> int:
+    """Where records that were read have the first header of a name that is not null.
+
+    The headers of a record begin where its value ends.
+
+    Args:
+        data: The bytes that the values are spans of, as `read_records` saw them.
+        value_start: Start of each value. Shape (n,).
+        value_size: Its size, -1 for null. Shape (n,).
+        name: Name of the header.
+        out: Receives start and size of its content, size -1 without it. Shape (2, n).
+
+    Returns:
+        The first record whose headers do not follow the format, -1 when there is none.
+    """
+    stop = len(data)
+    for i in range(len(value_start)):
+        out[0, i], out[1, i] = 0, -1
+        count, at = _read_varint(data, value_start[i] + max(value_size[i], 0), stop)
+        for _ in range(count):
+            key_size, key = _read_varint(data, at, stop)
+            if key < 0 or key_size < 0 or key + key_size > stop:
+                return i
+            size, at = _read_varint(data, key + key_size, stop)
+            if at < 0 or size < -1 or at + max(size, 0) > stop:
+                return i
+            if out[1, i] < 0 and _is_at(data, key, key_size, name):
+                out[0, i], out[1, i] = at, size
+            at += max(size, 0)
+        if at < 0 or count < 0:
+            return i
+    return -1
+
+
+@_jit
+def _is_at(data: Bytes, at: int, size: int, name: Bytes) -> bool:
+    if size != len(name):
+        return False
+    for i in range(size):  # noqa: SIM110  # numba compiles no generator
+        if data[at + i] != name[i]:
+            return False
+    return True
+
+
+@_jit
 def _varint_size(value: int) -> int:
     rest = np.uint64((value << 1) ^ (value >> 63))
     size = 1

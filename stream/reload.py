@@ -4,18 +4,21 @@ Rules of this file
 1. Blocking on purpose, neither Faust nor asyncio: the worker runs `check` in an executor and swaps
    one reference between two chunks.
 2. A refused model does not stop a worker: the old one stays and one line says why.
+   What is refused: damaged or changed files, other features, unknown strategies, a builder that the
+   campaign file does not name, golden scores that do not come out, scores that take too long.
 3. Every state is logged when it begins, not every time it is seen.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Set as AbstractSet
 
 from models.errors import BundleError, RegistryError
 from models.registry import Registry
-from stream.scores import Scorer
+from stream.scores import TILE_ROWS, Scorer, score_ms
 
 logger = logging.getLogger("opportune.model")
 
@@ -24,7 +27,13 @@ class ModelWatcher:
     """Looks for a new champion. One thread at a time may call it."""
 
     def __init__(
-        self, registry: Registry, contract_digest: str, known_strategies: AbstractSet[str]
+        self,
+        registry: Registry,
+        contract_digest: str,
+        known_strategies: AbstractSet[str],
+        *,
+        builder: str = "",
+        score_ms_max: float = math.inf,
     ) -> None:
         """Starts with no model; the first `check` loads the champion.
 
@@ -32,10 +41,14 @@ class ModelWatcher:
             registry: Where to look.
             contract_digest: Of the features that this worker computes.
             known_strategies: What a model may choose from, with the name for doing nothing.
+            builder: `module:function` that a custom network may name; empty for none.
+            score_ms_max: Longest time of `stream.scores.score_ms`.
         """
         self._registry = registry
         self._contract_digest = contract_digest
         self._known_strategies = frozenset(known_strategies)
+        self._builder = builder
+        self._score_ms_max = score_ms_max
         self._seen: str | None = None
         self._trouble: str | None = None
 
@@ -92,8 +105,14 @@ class ModelWatcher:
                 f"expected strategies of the campaign file, {sorted(self._known_strategies)}, "
                 f"got also {unknown}"
             )
-        scorer = Scorer(bundle)
+        scorer = Scorer(bundle, self._builder)
         scorer.check_golden()
+        took_ms = score_ms(scorer)
+        if took_ms > self._score_ms_max:
+            raise BundleError(
+                f"expected {TILE_ROWS} customers scored in {self._score_ms_max:g} ms at most, "
+                f"model.score_ms_max, got {took_ms:.3g} ms; fit a smaller network"
+            )
         return scorer
 
 

@@ -10,12 +10,15 @@ Rules of this file
 3. One network shape is compiled once a process and the weights are an argument: a new model of the
    same shape is ready in milliseconds and leaves nothing behind. (XLA keeps what it compiled, 0.7 MB
    a model.) They are one vector because every argument costs some 10 us a call.
+4. A user's own network is held to the same rules: it is loaded only when the campaign file names
+   its builder, and served only when a row scores the same in another place.
 """
 
 from __future__ import annotations
 
 import functools
 import math
+import time
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -23,12 +26,14 @@ import numpy as np
 
 from models import network
 from models.backend import tf
+from models.builder import told
 from models.bundle import Bundle
 from models.errors import BundleError
 from models.manifest import NetworkConfig
 from stream.columns import Float32s
 
 TILE_ROWS = 512
+_TIMED_RUNS = 10
 
 
 class Scorer:
@@ -43,11 +48,16 @@ class Scorer:
         features: F.
     """
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, builder: str = "") -> None:
         """Builds, checks the weights, compiles if this network shape is new, and runs once.
 
+        Args:
+            bundle: What to score with.
+            builder: `model.builder` of the campaign file, the only code that a bundle may name.
+
         Raises:
-            BundleError: The weights are not those of the network.
+            BundleError: The weights are not those of the network; or it is a custom network whose
+                builder is not allowed, fails, or makes what XLA cannot compile.
         """
         manifest = bundle.manifest
         self.version = manifest.version
@@ -57,10 +67,17 @@ class Scorer:
         self.contract_digest = manifest.contract_digest
         self.features = manifest.network.inputs
         self._golden = bundle.golden
-        model, self._forward = _compiled(manifest.network)
-        arrays = network.arrange(model, bundle.weights)
-        self._weights = tf.constant(np.concatenate([array.ravel() for array in arrays]))
-        self.score(np.zeros((1, self.features), np.float32))
+        try:
+            model, self._forward = _compiled(manifest.network, builder)
+            arrays = network.arrange(model, bundle.weights)
+            self._weights = tf.constant(np.concatenate([array.ravel() for array in arrays]))
+            self.score(np.zeros((1, self.features), np.float32))
+        except Exception as exc:
+            if manifest.network.network != "custom" or isinstance(exc, BundleError):
+                raise
+            raise BundleError(  # a user's layers may raise anything
+                f"{self.version}: expected layers that XLA compiles, got {told(exc)}"
+            ) from exc
 
     def score(self, x: Float32s) -> Float32s:
         """Scores of n feature vectors.
@@ -94,28 +111,50 @@ class Scorer:
         """Compares the golden batch with what this process computes.
 
         Raises:
-            BundleError: A score is further than `tolerance` from the one in the bundle.
+            BundleError: A score is further than `tolerance` from the one in the bundle, or depends
+                on the place of its row.
         """
-        got = self.score(np.ascontiguousarray(self._golden.inputs))
+        inputs = np.ascontiguousarray(self._golden.inputs)
+        got = self.score(inputs)
         worst = np.abs(got - self._golden.outputs).max(initial=0.0)
         if not worst <= tolerance:  # NaN is no match
             raise BundleError(
                 f"{self.version}: expected the scores of the golden batch within {tolerance}, "
                 f"got a difference of {worst}"
             )
+        if self.score(inputs[::-1].copy())[::-1].tobytes() != got.tobytes():
+            raise BundleError(
+                f"{self.version}: expected the scores of a row to depend on that row alone, got "
+                "others when the golden batch was reversed; a layer looks across rows or draws "
+                "random numbers when it scores"
+            )
+
+
+def score_ms(scorer: Scorer) -> float:
+    """Milliseconds that scoring `TILE_ROWS` rows takes; other numbers of rows take multiples.
+
+    The best of some runs, so that what else the machine does is left out.
+    """
+    x = np.zeros((TILE_ROWS, scorer.features), np.float32)
+    best_s = math.inf
+    for _ in range(_TIMED_RUNS):
+        started_s = time.perf_counter()
+        scorer.score(x)
+        best_s = min(best_s, time.perf_counter() - started_s)
+    return 1000.0 * best_s
 
 
 @functools.lru_cache(maxsize=8)
-def _compiled(config: NetworkConfig) -> tuple[Any, Callable[..., Any]]:
+def _compiled(config: NetworkConfig, builder: str) -> tuple[Any, Callable[..., Any]]:
     """The Keras model that names the weights, and its forward pass over one tile."""
-    model = network.build(config)
-    shapes = [tuple(variable.shape) for variable in model.trainable_variables]
+    model = network.build(config, builder=builder)
+    shapes = [tuple(variable.shape) for variable in model.weights]
     sizes = [math.prod(shape) for shape in shapes]
 
     def forward(x: Any, weights: Any) -> Any:
         parts = zip(tf.split(weights, sizes), shapes, strict=True)
         arrays = [tf.reshape(part, shape) for part, shape in parts]
-        return model.stateless_call(arrays, [], x, training=False)[0]
+        return network.apply(model, arrays, x)
 
     compiled = tf.function(forward, jit_compile=True, autograph=False).get_concrete_function(
         tf.TensorSpec((TILE_ROWS, config.inputs), tf.float32),

@@ -25,7 +25,7 @@ from models.contract import Normalization
 from stream import kernel
 from stream.campaign import StrategySpec, parse
 from stream.columns import EventBatch, Spans
-from stream.features import Applied, apply, compile_features
+from stream.features import Applied, apply, apply_raw, compile_features
 
 SECOND, HOUR, DAY = 1_000, 3_600_000, 86_400_000
 START_MS = 1_760_000_000_123
@@ -132,6 +132,7 @@ def oracle(history: list[Event]) -> dict[str, float]:
         "buy_count_3d": float(sum(in_window(e, now, 3 * DAY, DAY) for e in buy)),
         "any_sum_6h": sum(revenue(e) for e in history if in_window(e, now, 6 * HOUR, 2 * HOUR)),
         "revenue_last": newest_revenue([e for e in history if e in view or e in buy]),
+        "revenue_last_missing": float(not any(math.isfinite(e.revenue) for e in [*view, *buy])),
         "category_distinct_2d": linear_count(e.category for e in kept if e.code == 0),
         "brand_distinct": linear_count(e.brand for e in history),
     }
@@ -332,6 +333,18 @@ def joined(parts: list[Applied], name: str) -> bytes:
 
 
 @given(logs())
+def test_raw_features_are_those_before_normalization(log: list[Event]) -> None:
+    whole, raw = Table(), Table()
+    for piece in pieces(log):
+        applied = whole.feed(piece)
+        rows = np.array([e.customer for e in piece], np.int64)
+        out = np.zeros((len(piece), len(NAMES)))
+        apply_raw(PLAN, raw.state, rows, batch_of(piece), piece[0].topic, out)
+        assert out.tobytes() == applied.raw.tobytes()
+    assert raw.state.tobytes() == whole.state.tobytes()
+
+
+@given(logs())
 def test_a_log_delivered_again_changes_nothing(log: list[Event]) -> None:
     table = Table()
     for piece in pieces(log):
@@ -422,6 +435,9 @@ def test_a_missing_number_is_no_zero() -> None:
     applied = table.feed([event(0, TYPES["view"], 0), event(1, TYPES["view"], 1, revenue=0.0)])
     np.testing.assert_array_equal(applied.raw[:, last], [math.nan, 0.0])
     assert applied.features[:, last].tolist() == [0.0, -0.5], "the mean, then the number itself"
+    assert NAMES[last + 1] == "revenue_last_missing"
+    assert applied.raw[:, last + 1].tolist() == [1.0, 0.0]
+    assert applied.features[:, last + 1].tolist() == [0.5, -0.5]
 
 
 def test_a_type_not_declared_feeds_what_listens_to_all() -> None:
@@ -493,6 +509,13 @@ def test_arguments_that_do_not_fit_are_refused(change: dict[str, Any], message: 
         apply(PLAN, **{**fitting, **change})
 
 
+@pytest.mark.parametrize("out", [np.zeros((2, len(NAMES))), np.zeros((len(NAMES), 1)).T[:, ::-1]])
+def test_raw_features_need_a_matrix_of_their_own(out: np.ndarray) -> None:
+    state, rows = np.zeros((4, PLAN.row_words)), np.zeros(1, np.int64)
+    with pytest.raises(ValueError, match="out: expected a C-contiguous matrix"):
+        apply_raw(PLAN, state, rows, batch_of([event()]), 0, out)
+
+
 def test_the_bytes_of_a_row_stay_what_they_are() -> None:
     """Rows lie in changelogs: a failure here asks for a higher `VERSION`, then for these bytes."""
     table = Table()
@@ -516,7 +539,7 @@ def test_the_bytes_of_a_row_stay_what_they_are() -> None:
     ints[30:33] = 0, 1 << 5, 0  # categories of three days
     ints[33] = 1 << 3 | 1 << 9  # brands
     assert table.state[0].tobytes() == row.tobytes()
-    assert (kernel.VERSION, PLAN.layout_digest) == (1, "848b303a940d")
+    assert (kernel.VERSION, PLAN.layout_digest) == (2, "730699387d11")
 
 
 def test_the_kernel_knows_what_is_compiled_into_it() -> None:

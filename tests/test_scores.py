@@ -8,10 +8,12 @@ import logging
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -36,7 +38,15 @@ CONFIGS = [
         network="mlp", head="response", inputs=9, outputs=1, hidden=(8,), activation="gelu"
     ),
     NetworkConfig(network="mlp", head="choice", inputs=784, outputs=10, hidden=(32,)),
-]
+    NetworkConfig(
+        network="dcn", head="response", inputs=36, outputs=10, hidden=(32, 16), dropout=0.4,
+        cross_layers=2, cross_rank=6,
+    ),
+    NetworkConfig(
+        network="custom", head="choice", inputs=12, outputs=4,
+        builder="tests.custom_networks:normalized",
+    ),
+]  # fmt: skip
 STRATEGIES = tuple(f"strategy-{i}" for i in range(11))
 
 
@@ -47,11 +57,12 @@ def contract_of(inputs: int) -> FeatureContract:
 def make_bundle(config: NetworkConfig, seed: int = 0, shift: float = 0.0, **parts: Any) -> Bundle:
     """A network with all its weights drawn, so that no two rows or strategies agree by chance."""
     rng = np.random.default_rng(seed)
-    model = network.build(config)
+    model = network.build(config, builder=config.builder)
     weights = {
         name: (rng.normal(size=array.shape) / np.sqrt(len(array))).astype(np.float32)
         for name, array in network.weights(model).items()
     }
+    weights |= {name: abs(array) for name, array in weights.items() if "variance" in name}
     model.set_weights(network.arrange(model, weights))
     x = rng.normal(size=(40, config.inputs)).astype(np.float32)
     created = datetime(2026, 11, 24, tzinfo=UTC) + timedelta(minutes=seed)
@@ -77,7 +88,7 @@ def rows_of(config: NetworkConfig, n: int, seed: int = 7) -> Any:
 
 @pytest.fixture(scope="module")
 def scorers() -> list[Scorer]:
-    return [Scorer(make_bundle(config, seed=i)) for i, config in enumerate(CONFIGS)]
+    return [Scorer(make_bundle(config, seed=i), config.builder) for i, config in enumerate(CONFIGS)]
 
 
 # ---- scorer --------------------------------------------------------------------------------------
@@ -148,7 +159,8 @@ spec = importlib.util.spec_from_file_location("scores_of_the_other", {__file__!r
 here = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(here)
 for i, config in enumerate(here.CONFIGS):
-    scorer, x = here.Scorer(here.make_bundle(config, seed=i)), here.rows_of(config, 600)
+    scorer = here.Scorer(here.make_bundle(config, seed=i), config.builder)
+    x = here.rows_of(config, 600)
     got = here.np.concatenate([scorer.score(x[a:a + 77]) for a in range(0, 600, 77)])
     print(hashlib.sha256(got.tobytes()).hexdigest())
 """
@@ -225,10 +237,63 @@ def test_a_golden_batch_that_does_not_come_out_is_refused() -> None:
         Scorer(make_bundle(CONFIGS[2], shift=1e-3)).check_golden()
 
 
+def custom(function: str, **changes: Any) -> Bundle:
+    network = {"network": "custom", "head": "choice", "inputs": 5, "outputs": 3}
+    builder = f"tests.custom_networks:{function}"
+    return make_bundle(NetworkConfig(**network, builder=builder), **changes)
+
+
+def test_a_custom_network_is_scored_only_with_permission() -> None:
+    bundle = custom("normalized")
+    Scorer(bundle, "tests.custom_networks:normalized").check_golden()
+    for allowed in ("", "tests.custom_networks:narrow"):
+        with pytest.raises(BundleError, match=f"expected builder '{allowed}'"):
+            Scorer(bundle, allowed)
+    Scorer(make_bundle(CONFIGS[2]), "tests.custom_networks:normalized")  # needs none
+
+
+def test_permission_for_a_builder_changes_no_other_model(scorers: list[Scorer]) -> None:
+    x = rows_of(CONFIGS[0], 30)
+    permitted = Scorer(make_bundle(CONFIGS[0]), "tests.custom_networks:raises")
+    assert permitted.score(x).tobytes() == scorers[0].score(x).tobytes()
+
+
+def test_layers_that_xla_cannot_compile_are_refused() -> None:
+    bundle = custom("python_in_the_graph")
+    with pytest.raises(BundleError, match=r"expected layers that XLA compiles, got .*PyFunc"):
+        Scorer(bundle, bundle.manifest.network.builder)
+
+
+def test_layers_that_look_across_rows_are_refused() -> None:
+    bundle = custom("mixes_rows")
+    with pytest.raises(BundleError, match="depend on that row alone"):
+        Scorer(bundle, bundle.manifest.network.builder).check_golden()
+
+
+def test_layers_that_draw_random_numbers_when_they_score_are_refused() -> None:
+    bundle = custom("dices")
+    with pytest.raises(BundleError, match="golden batch"):
+        Scorer(bundle, bundle.manifest.network.builder).check_golden()
+
+
+def test_the_time_of_a_tile_is_that_of_its_best_run() -> None:
+    class Busy:
+        features = 5
+        waits_s = itertools.chain([0.05, 0.002], itertools.repeat(0.02))
+
+        def score(self, x: Any) -> None:
+            assert x.shape == (TILE_ROWS, 5)
+            time.sleep(next(self.waits_s))
+
+    assert 2 <= scores.score_ms(cast("Scorer", Busy())) < 20
+
+
 # ---- watcher -------------------------------------------------------------------------------------
 
 SMALL = CONFIGS[2]
 KNOWN = {*STRATEGIES[:3], "nothing"}
+BUILDER = "tests.custom_networks:raises"
+RAISES = NetworkConfig(network="custom", head="choice", inputs=5, outputs=3, builder=BUILDER)
 
 
 @pytest.fixture
@@ -239,7 +304,7 @@ def registry(tmp_path: Path) -> Registry:
 @pytest.fixture
 def watcher(registry: Registry, caplog: pytest.LogCaptureFixture) -> ModelWatcher:
     caplog.set_level(logging.INFO, "opportune.model")
-    return ModelWatcher(registry, contract_of(5).digest, KNOWN)
+    return ModelWatcher(registry, contract_of(5).digest, KNOWN, builder=BUILDER)
 
 
 def promoted(registry: Registry, bundle: Bundle) -> str:
@@ -280,29 +345,47 @@ def test_models_are_swapped_forward_and_back(registry: Registry, watcher: ModelW
     assert (back.version, back.score(x).tobytes()) == (first, before)
 
 
-def spoilt(registry: Registry, what: str) -> str:
+SPOILT: dict[str, tuple[Callable[[], Bundle], str]] = {
+    "contract": (
+        lambda: make_bundle(SMALL, seed=2, contract=FeatureContract(tuple("abcde"), "{}")),
+        f"expected a model for feature contract {contract_of(5).digest}",
+    ),
+    "strategy": (
+        lambda: make_bundle(SMALL, seed=2, strategies=("strategy-0", "sms", "nothing")),
+        "got also ['sms']",
+    ),
+    "builder": (
+        lambda: custom("normalized", seed=2),
+        f"expected builder '{BUILDER}', which model.builder",
+    ),
+    "raises": (
+        lambda: custom("normalized", seed=2, network=RAISES),
+        f"model.builder {BUILDER}: RuntimeError: no weights today",
+    ),
+    "golden": (
+        lambda: make_bundle(SMALL, seed=2, shift=0.5),
+        "expected the scores of the golden batch",
+    ),
+    "shape": (
+        lambda: make_bundle(SMALL, seed=2, weights={"delta/bias": np.zeros(18, np.float32)}),
+        "base/kernel: expected (5, 1), got none",
+    ),
+    "tampered": (lambda: make_bundle(SMALL, seed=2), "weights.f32: expected sha256"),
+}
+"""Bundles with one thing wrong, and what the log has to say of it."""
+
+
+def spoil(registry: Registry, what: str) -> str:
     """Promotes a bundle with one thing wrong, and returns what the log has to say."""
-    if what == "contract":
-        other = FeatureContract(tuple("abcde"), "{}")
-        promoted(registry, make_bundle(SMALL, seed=2, contract=other))
-        return f"expected a model for feature contract {contract_of(5).digest}"
-    if what == "strategy":
-        promoted(registry, make_bundle(SMALL, seed=2, strategies=("strategy-0", "sms", "nothing")))
-        return "got also ['sms']"
-    if what == "golden":
-        promoted(registry, make_bundle(SMALL, seed=2, shift=0.5))
-        return "expected the scores of the golden batch"
-    if what == "shape":
-        wide = {"delta/bias": np.zeros(6, np.float32), "delta/kernel": np.zeros((5, 6), np.float32)}
-        promoted(registry, make_bundle(SMALL, seed=2, weights=wide))
-        return "base/kernel: expected (5, 1), got none"
-    version = promoted(registry, make_bundle(SMALL, seed=2))
-    path = Path(registry.url) / "versions" / version / "weights.f32"
-    path.write_bytes(bytes(path.stat().st_size))
-    return "weights.f32: expected sha256"
+    make, message = SPOILT[what]
+    version = promoted(registry, make())
+    if what == "tampered":
+        path = Path(registry.url) / "versions" / version / "weights.f32"
+        path.write_bytes(bytes(path.stat().st_size))
+    return message
 
 
-@pytest.mark.parametrize("what", ["contract", "strategy", "golden", "shape", "tampered"])
+@pytest.mark.parametrize("what", SPOILT)
 def test_a_bad_model_is_refused_once_and_the_next_good_one_taken(
     registry: Registry,
     watcher: ModelWatcher,
@@ -313,7 +396,7 @@ def test_a_bad_model_is_refused_once_and_the_next_good_one_taken(
     promoted(registry, make_bundle(SMALL, seed=1))
     assert watcher.check() is not None
     caplog.clear()
-    message = spoilt(registry, what)
+    message = spoil(registry, what)
     with monkeypatch.context() as patch:
         assert watcher.check() is None
         patch.setattr(Registry, "load", lambda *_: pytest.fail("a refused version was tried again"))
@@ -326,6 +409,38 @@ def test_a_bad_model_is_refused_once_and_the_next_good_one_taken(
     scorer = watcher.check()
     assert scorer is not None
     assert scorer.version == good
+
+
+def test_a_model_that_takes_too_long_is_refused_and_the_old_one_stays(
+    registry: Registry, watcher: ModelWatcher, caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    took_ms = iter([2.0, 2.04, 1.0])
+    monkeypatch.setattr("stream.reload.score_ms", lambda scorer: next(took_ms))
+    watcher = ModelWatcher(registry, contract_of(5).digest, KNOWN, score_ms_max=2.0)
+    promoted(registry, make_bundle(SMALL, seed=1))
+    assert watcher.check() is not None, "the budget itself is allowed"
+    slow = promoted(registry, make_bundle(SMALL, seed=2))
+    assert watcher.check() is None
+    assert watcher.check() is None
+    refused = caplog.messages[-1]
+    assert refused.startswith(f"model_refused version={slow} ")
+    assert f"expected {TILE_ROWS} customers scored in 2 ms at most" in refused
+    assert "got 2.04 ms" in refused
+    quick = promoted(registry, make_bundle(SMALL, seed=3))
+    scorer = watcher.check()
+    assert scorer is not None
+    assert scorer.version == quick
+
+
+def test_the_time_is_measured_on_the_model_itself(
+    registry: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "opportune.model")
+    promoted(registry, make_bundle(SMALL))
+    assert ModelWatcher(registry, contract_of(5).digest, KNOWN, score_ms_max=1e-6).check() is None
+    assert "scored in 1e-06 ms at most" in caplog.messages[-1]
+    assert ModelWatcher(registry, contract_of(5).digest, KNOWN, score_ms_max=500.0).check()
 
 
 def test_a_registry_out_of_reach_is_tried_again(

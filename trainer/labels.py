@@ -2,129 +2,169 @@
 
 An example is a decision point: an event that asks for a decision, with the features right after it,
 which is what the worker decides on. For a treatment it is the customer's last decision point before
-the treatment; the features after the treatment would tell the model that it took place.
+the treatment; the features after the treatment would tell the model that it took place. A decision
+names its own.
 
 Rules of this file
 1. Pure: columns in, columns out.
-2. A label looks only forward: at outcomes after the treatment and within the attribution window. An
+2. A label looks only forward: at outcomes after the action and within the attribution window. An
    example whose window is not over is no example yet.
 3. Time at an event is the newest event time that the customer's row had seen by then, so that an
    outcome that a late event already had in its features does not count as its future.
+4. An outcome counts for every action in whose window it lies: of two mails within a week and one
+   order, both were followed by the order. What one of them did is for the features to tell, which
+   know of the earlier mail.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
-import pandas as pd
 
-from stream.columns import Bools, Int64s
+from stream.columns import Bools, Float64s, Int64s
+from trainer.actions import Actions
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class History:
-    """n events of one partition in the order of their replay, as labels see them.
+    """n events of one shard in the order of their replay, as labels see them.
 
     Attributes:
         row: Customer. Shape (n,), int64.
         time_ms: Event time, epoch milliseconds. Shape (n,), int64.
         decides: Whether it asks for a decision. Shape (n,), bool.
-        treatment: Whether it says that a strategy was used. Shape (n,), bool.
-        strategy: Index of that strategy: one of the campaign's S, S for nothing, -1 for a strategy
-            that is not known. Shape (n,), int64.
         outcome: Whether it is a conversion. Shape (n,), bool.
     """
 
     row: Int64s
     time_ms: Int64s
     decides: Bools
-    treatment: Bools
-    strategy: Int64s
     outcome: Bools
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Examples:
     """m examples.
 
     Attributes:
         event: The decision point, an event of the history. Shape (m,), int64.
         strategy: What was used, S for nothing. Shape (m,), int64.
+        propensity: Probability with which it was used, NaN when nobody said; 1 for doing nothing
+            that was no action, which chance had no part in. Shape (m,), float64.
         time_ms: When it was used. Shape (m,), int64.
         outcome: Whether a conversion followed in time. Shape (m,), bool.
     """
 
     event: Int64s
     strategy: Int64s
+    propensity: Float64s
     time_ms: Int64s
     outcome: Bools
+
+    def __len__(self) -> int:
+        return len(self.event)
+
+    def take(self, index: Int64s | Bools) -> Examples:
+        """Some of the examples."""
+        return Examples(*(getattr(self, field.name)[index] for field in fields(self)))
+
+    @classmethod
+    def joined(cls, *parts: Examples) -> Examples:
+        """The examples of all parts, one part after the other."""
+        return cls(*(
+            np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)
+        ))  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class JoinCounts:
-    """What became of the treatments and of the decision points without one.
+    """What became of the actions, and of the decision points without one.
 
     Attributes:
-        treatments: Treatments in the history.
+        actions: Treatments, or decisions, in the history, each once.
+        duplicates: Decisions that were published again.
         unknown_strategy: Of a strategy that the campaign does not have.
-        no_decision_point: Without a decision point before.
+        no_decision_point: Treatments without a decision point before.
+        event_missing: Decisions about an event that is not in the history.
         immature: Too young for their attribution window to be over.
         untreated: Decision points with no contact within one window before and after.
     """
 
-    treatments: int
-    unknown_strategy: int
-    no_decision_point: int
-    immature: int
-    untreated: int
+    actions: int = 0
+    duplicates: int = 0
+    unknown_strategy: int = 0
+    no_decision_point: int = 0
+    event_missing: int = 0
+    immature: int = 0
+    untreated: int = 0
+
+    @property
+    def joined(self) -> int:
+        """Actions that became examples."""
+        lost = self.unknown_strategy + self.no_decision_point + self.event_missing + self.immature
+        return self.actions - lost
+
+    @property
+    def rate(self) -> float:
+        """Share of the actions that became examples, NaN without any."""
+        return self.joined / self.actions if self.actions else float("nan")
 
     def __add__(self, other: JoinCounts) -> JoinCounts:
-        return JoinCounts(
-            self.treatments + other.treatments,
-            self.unknown_strategy + other.unknown_strategy,
-            self.no_decision_point + other.no_decision_point,
-            self.immature + other.immature,
-            self.untreated + other.untreated,
-        )
+        return JoinCounts(*(
+            getattr(self, field.name) + getattr(other, field.name) for field in fields(self)
+        ))  # fmt: skip
 
 
-def treated(history: History, window_ms: int, end_ms: int) -> tuple[Examples, JoinCounts]:
+def treated(
+    history: History, treatments: Actions, window_ms: int, end_ms: int
+) -> tuple[Examples, JoinCounts]:
     """One example for each treatment that can be learned from.
 
     Args:
         history: The events.
+        treatments: The treatments among them.
         window_ms: Attribution window.
         end_ms: When the history ends.
     """
-    events = _frame(history)
-    treatments = events[history.treatment].assign(strategy=history.strategy[history.treatment])
-    points = events[history.decides].assign(point=np.flatnonzero(history.decides))
-    joined = pd.merge_asof(
-        treatments, points[["row", "event", "point"]],
-        on="event", by="row", allow_exact_matches=False,
-    )  # fmt: skip
-    unknown = joined.strategy < 0
-    lost = ~unknown & joined.point.isna()
-    immature = ~unknown & ~lost & (joined.clock_ms + window_ms > end_ms)
-    kept = joined[~unknown & ~lost & ~immature]
-    examples = Examples(
-        event=kept.point.to_numpy(np.int64),
-        strategy=kept.strategy.to_numpy(np.int64),
-        time_ms=kept.clock_ms.to_numpy(np.int64),
-        outcome=_converted(kept, events[history.outcome], window_ms),
+    point = _last_before(history, treatments.event)
+    unknown = treatments.strategy < 0
+    lost = ~unknown & (point < 0)
+    axis = _Axis(history, window_ms)
+    examples, immature = _examples(
+        axis, treatments, np.flatnonzero(~unknown & ~lost), point, window_ms, end_ms
     )
-    counts = JoinCounts(
-        treatments=len(joined),
+    return examples, JoinCounts(
+        actions=len(treatments),
+        duplicates=treatments.duplicates,
         unknown_strategy=int(unknown.sum()),
         no_decision_point=int(lost.sum()),
-        immature=int(immature.sum()),
-        untreated=0,
+        immature=immature,
     )
-    return examples, counts
 
 
-def untreated(history: History, nothing: int, window_ms: int, end_ms: int) -> Examples:
+def decided(
+    history: History, decisions: Actions, window_ms: int, end_ms: int
+) -> tuple[Examples, JoinCounts]:
+    """One example for each decision that can be learned from; the arguments are as for `treated`."""
+    unknown = decisions.strategy < 0
+    missing = ~unknown & (decisions.event < 0)
+    axis = _Axis(history, window_ms)
+    examples, immature = _examples(
+        axis, decisions, np.flatnonzero(~unknown & ~missing), decisions.event, window_ms, end_ms
+    )
+    return examples, JoinCounts(
+        actions=len(decisions),
+        duplicates=decisions.duplicates,
+        unknown_strategy=int(unknown.sum()),
+        event_missing=int(missing.sum()),
+        immature=immature,
+    )
+
+
+def untreated(
+    history: History, treatments: Actions, nothing: int, window_ms: int, end_ms: int
+) -> Examples:
     """One example of doing nothing for each decision point far from any contact.
 
     "Far" is one attribution window to both sides: an earlier contact may still be at work, and a
@@ -132,46 +172,81 @@ def untreated(history: History, nothing: int, window_ms: int, end_ms: int) -> Ex
 
     Args:
         history: The events.
+        treatments: The treatments among them.
         nothing: Index of doing nothing.
         window_ms: Attribution window.
         end_ms: When the history ends.
     """
-    events = _frame(history)
-    points = events[history.decides]
-    points = points[points.clock_ms + window_ms <= end_ms].sort_values("clock_ms", kind="stable")
-    contact = history.treatment & (history.strategy != nothing)
-    contacts = events[contact].sort_values("clock_ms", kind="stable")[["row", "clock_ms"]]
-    near = np.zeros(len(points), np.bool_)
-    for direction in ("backward", "forward"):
-        found = pd.merge_asof(
-            points, contacts.assign(contact=1.0),
-            on="clock_ms", by="row", direction=direction, tolerance=window_ms,
-        )  # fmt: skip
-        near |= found.contact.notna().to_numpy()
-    alone = points[~near]
-    return Examples(
-        event=alone.event.to_numpy(np.int64),
-        strategy=np.full(len(alone), nothing, np.int64),
-        time_ms=alone.clock_ms.to_numpy(np.int64),
-        outcome=_converted(alone, events[history.outcome], window_ms),
+    axis = _Axis(history, window_ms)
+    contacts = np.sort(axis.clock[treatments.event[treatments.strategy != nothing]])
+    points = np.flatnonzero(history.decides)
+    at = axis.clock[points]
+    alone = points[~_any_between(contacts, at - window_ms, at + window_ms)]
+    doing_nothing = Actions(alone, np.full(len(alone), nothing), np.ones(len(alone)), 0)
+    everyone = np.arange(len(alone))
+    return _examples(axis, doing_nothing, everyone, alone, window_ms, end_ms)[0]
+
+
+class _Axis:
+    """Time of all customers on one line, one customer after the other.
+
+    They are so far apart that no window reaches from one to the next: what would be a search for
+    each customer is one search.
+
+    Attributes:
+        clock: Place of each event by the newest event time that its customer's row had seen.
+            Shape (n,), int64.
+        outcomes: Places of the outcomes by their own times, rising. int64.
+    """
+
+    def __init__(self, history: History, window_ms: int) -> None:
+        row, time_ms = history.row, history.time_ms
+        first_ms, last_ms = (int(time_ms.min()), int(time_ms.max())) if len(row) else (0, 0)
+        step = last_ms - first_ms + 2 * window_ms + 1
+        self._shift = row * step - first_ms
+        place = time_ms + self._shift
+        by_row = np.argsort(row, kind="stable")
+        self.clock = np.empty_like(place)
+        self.clock[by_row] = np.maximum.accumulate(place[by_row])
+        self.outcomes = np.sort(place[history.outcome])
+
+    def clock_ms(self, event: Int64s) -> Int64s:
+        """The clocks of some events as epoch milliseconds."""
+        return self.clock[event] - self._shift[event]
+
+
+def _any_between(places: Int64s, first: Int64s, last: Int64s) -> Bools:
+    """Whether one of the places, rising, is in each closed interval; all are of one length."""
+    order = np.argsort(first)  # neighbours look in the same places, which are then in the cache
+    found = np.searchsorted(places, first[order])
+    out = np.empty(len(first), np.bool_)
+    out[order] = found < np.searchsorted(places, last[order], side="right")
+    return out
+
+
+def _last_before(history: History, event: Int64s) -> Int64s:
+    """The last decision point of the same customer before each event, -1 for none."""
+    n = max(len(history.row), 1)
+    points = np.flatnonzero(history.decides)
+    places = np.sort(history.row[points] * n + points)
+    before = np.searchsorted(places, history.row[event] * n + event) - 1
+    found = np.append(places, -n)[before]  # before == -1 is the last, of no customer
+    return np.where(found // n == history.row[event], found % n, -1)
+
+
+def _examples(
+    axis: _Axis, actions: Actions, which: Int64s, point: Int64s, window_ms: int, end_ms: int
+) -> tuple[Examples, int]:
+    """The examples of some actions with their decision points, and how many were too young."""
+    mature = axis.clock_ms(actions.event[which]) + window_ms <= end_ms
+    kept = which[mature]
+    acted = actions.event[kept]
+    at = axis.clock[acted]
+    examples = Examples(
+        event=point[kept],
+        strategy=actions.strategy[kept],
+        propensity=actions.propensity[kept],
+        time_ms=axis.clock_ms(acted),
+        outcome=_any_between(axis.outcomes, at + 1, at + window_ms),
     )
-
-
-def _frame(history: History) -> pd.DataFrame:
-    """Events by number, with the time that their customer's row had reached."""
-    frame = pd.DataFrame({"row": history.row, "time_ms": history.time_ms})
-    frame["event"] = np.arange(len(frame))
-    frame["clock_ms"] = frame.groupby("row").time_ms.cummax()
-    return frame
-
-
-def _converted(examples: pd.DataFrame, outcomes: pd.DataFrame, window_ms: int) -> Bools:
-    """Whether each example's customer has an outcome after `clock_ms` and within the window."""
-    outcomes = outcomes.sort_values("time_ms", kind="stable")
-    found = pd.merge_asof(
-        examples.reset_index(drop=True).reset_index().sort_values("clock_ms", kind="stable"),
-        outcomes[["row", "time_ms"]].rename(columns={"time_ms": "outcome_ms"}),
-        left_on="clock_ms", right_on="outcome_ms", by="row",
-        direction="forward", allow_exact_matches=False, tolerance=window_ms,
-    )  # fmt: skip
-    return np.asarray(found.sort_values("index").outcome_ms.notna(), np.bool_)
+    return examples, len(which) - len(kept)

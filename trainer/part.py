@@ -19,6 +19,8 @@ from stream.columns import Bools, Float32s, Float64s, Int64s
 from stream.normalization import normalize
 
 BLOCK_ROWS = 65_536
+BLOCK_BYTES = 32 << 20
+"""Most rows, and most bytes of features, of a block."""
 POOL_BLOCKS = 4
 """Blocks that are shuffled together: enough that neighbours in the store are strangers in a batch."""
 
@@ -65,6 +67,11 @@ class Part:
         """F."""
         return len(self.transforms)
 
+    @property
+    def block_rows(self) -> int:
+        """Rows of the store that are read at once."""
+        return max(min(BLOCK_ROWS, BLOCK_BYTES // (8 * self.features)), 1)
+
     def take(self, keep: Bools | Int64s) -> Part:
         """Some of the examples, in rising order."""
         return replace(
@@ -77,13 +84,16 @@ class Part:
             weight=self.weight[keep],
         )
 
+    def normalized_with(self, normalization: Normalization) -> Part:
+        """The same examples as inputs of another model."""
+        return replace(self, normalization=normalization)
+
     def raw_blocks(self) -> Iterator[tuple[slice, Float64s]]:
         """The features before any transform, a block at a time: which examples, and (b, F) float64."""
-        for first in range(0, len(self.values), BLOCK_ROWS):
-            start, stop = np.searchsorted(self.rows, (first, first + BLOCK_ROWS))
-            if start < stop:
-                values = self.values[first : first + BLOCK_ROWS]
-                yield slice(int(start), int(stop)), values[self.rows[start:stop] - first]
+        for first in range(0, len(self.values), self.block_rows):
+            where, values = self._block(first)
+            if len(values):
+                yield where, values
 
     def blocks(self) -> Iterator[tuple[slice, Float32s]]:
         """The inputs of the network in order: which examples, and (b, F) float32."""
@@ -93,17 +103,24 @@ class Part:
     def shuffled_blocks(self, seed: int) -> Iterator[tuple[Int64s, Float32s]]:
         """The inputs of the network in an order of chance: which examples, and (b, F) float32."""
         random = np.random.default_rng(seed)
-        firsts = random.permutation(np.arange(0, len(self.values), BLOCK_ROWS))
+        firsts = random.permutation(np.arange(0, len(self.values), self.block_rows))
         for at in range(0, len(firsts), POOL_BLOCKS):
             index, parts = [], []
-            for first in firsts[at : at + POOL_BLOCKS]:
-                start, stop = np.searchsorted(self.rows, (first, first + BLOCK_ROWS))
-                values = self.values[first : first + BLOCK_ROWS]
-                index.append(np.arange(start, stop))
-                parts.append(self._inputs(values[self.rows[start:stop] - first]))
+            for first in firsts[at : at + POOL_BLOCKS].tolist():
+                where, values = self._block(first)
+                index.append(np.arange(where.start, where.stop))
+                parts.append(self._inputs(values))
             order = random.permutation(sum(map(len, index)))
             if len(order):
                 yield np.concatenate(index)[order], np.concatenate(parts)[order]
+
+    def _block(self, first: int) -> tuple[slice, Float64s]:
+        """The examples that stand in the block from `first` on, and their features."""
+        start, stop = np.searchsorted(self.rows, (first, first + self.block_rows)).tolist()
+        if start == stop:
+            return slice(start, stop), np.empty((0, self.features))
+        values = self.values[first : first + self.block_rows]
+        return slice(start, stop), values[self.rows[start:stop] - first]
 
     def _inputs(self, values: Float64s) -> Float32s:
         out = np.empty(values.shape, np.float32)

@@ -27,7 +27,7 @@ def progress(console: Console) -> Progress:
     """Bars for tasks that are added with `unit`, such as "records", and `note`, a text at the end."""
     return Progress(
         TextColumn("{task.description}"),
-        BarColumn(bar_width=20),
+        BarColumn(bar_width=12),
         MofNCompleteColumn(),
         _RateColumn(),
         TimeRemainingColumn(),

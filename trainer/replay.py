@@ -1,7 +1,7 @@
 """History in the order of the stream, and the features that the worker would have had in it.
 
 Rules of this file
-1. Features come from `stream.features.apply` alone, called as the worker calls it.
+1. Features come from `stream.features.apply_raw` alone: the kernel of the worker.
 2. The topics of a partition are merged by event time. Within a topic the order of offsets stays, as
    the worker saw it: a late event is late here too.
 3. Customers do not touch each other, so only the order of the events of each customer counts.
@@ -9,29 +9,27 @@ Rules of this file
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from models.contract import Normalization
-from stream.campaign import Campaign
-from stream.columns import EventBatch, Float64s, Int16s, Int64s, RecordChunk, Spans, UInt64s
-from stream.events import EventDecoder
-from stream.features import FeaturePlan, apply
+from stream.columns import EventBatch, Float64s, Int16s, Int64s, Spans, UInt64s
+from stream.features import FeaturePlan, apply_raw
 from stream.table import CustomerTable
+from trainer.actions import Actions
+from trainer.spill import Shard
 
-_EVENTS_PER_CALL = 16_384
+_EVENTS_PER_CALL = 2048  # their features stay in the cache
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Timeline:
-    """The n events of one partition in the order of their replay.
+    """The n events of one shard in the order of their replay.
 
     Attributes:
-        partition: Its number.
+        shard: Its partition and bucket.
         table: The customers; knows their ids, holds no state.
         topic: Index of the topic in the campaign. Shape (n,), int64.
         row: Row of the customer in `table`. Shape (n,), int64.
@@ -41,10 +39,10 @@ class Timeline:
         number: As in `EventBatch`. Shape (numbers, n), float64.
         category: As in `EventBatch`. Shape (categories, n), uint64.
         consent: As in `EventBatch`. Shape (n,), int8.
-        strategy: Hash of `training.strategy_property`, 0 when missing. Shape (n,), uint64.
+        actions: What was done to these customers.
     """
 
-    partition: int
+    shard: Shard
     table: CustomerTable
     topic: Int64s
     row: Int64s
@@ -54,7 +52,7 @@ class Timeline:
     number: Float64s
     category: UInt64s
     consent: npt.NDArray[np.int8]
-    strategy: UInt64s
+    actions: Actions
 
     def __len__(self) -> int:
         return len(self.row)
@@ -76,105 +74,59 @@ class Timeline:
         )
 
 
-class Timelines:
-    """Collects chunks of event topics into one timeline per partition.
+def merged(topic: npt.NDArray[np.integer], time_ms: Int64s) -> Int64s:
+    """The order of replay: by event time between topics, by offset within one.
 
     Args:
-        campaign: The campaign file.
-        plan: Its compiled features.
-        until_ms: Events from this event time on are left out.
-
-    Attributes:
-        rejects: Records that are no events, by reason code.
+        topic: Topic of each event; those of one topic are in the order of their offsets.
+            Shape (n,), integers.
+        time_ms: Event times. Shape (n,), int64.
     """
-
-    def __init__(self, campaign: Campaign, plan: FeaturePlan, until_ms: int | None = None) -> None:
-        self.rejects: Counter[str] = Counter()
-        self._until_ms = until_ms
-        self._topics = {name: i for i, name in enumerate(campaign.topics.events)}
-        categories = (*plan.category_paths, campaign.training.strategy_property)
-        self._decoder = EventDecoder(
-            campaign.events, plan.event_types, plan.number_paths, categories
-        )
-        self._row_words = plan.row_words
-        self._tables: dict[int, CustomerTable] = {}
-        self._pieces: dict[int, list[tuple[int, Int64s, EventBatch]]] = defaultdict(list)
-
-    def add(self, chunk: RecordChunk) -> None:
-        """Takes the events of a chunk; those of one topic and partition in order of offsets."""
-        if len(chunk) == 0:
-            return
-        # "Now" is when the records came in: an event from the future was refused then as well.
-        batch, rejects = self._decoder.decode(chunk, int(chunk.timestamp_ms.max()))
-        self.rejects.update(reject.code for reject in rejects)
-        table = self._tables.setdefault(chunk.partition, CustomerTable(1))
-        rows = table.rows_for(batch.customer)
-        self._pieces[chunk.partition].append((self._topics[chunk.topic], rows, batch))
-
-    def finish(self) -> list[Timeline]:
-        """The timelines of all partitions that have events."""
-        return [
-            self._timeline(partition, pieces) for partition, pieces in sorted(self._pieces.items())
-        ]
-
-    def _timeline(self, partition: int, pieces: list[tuple[int, Int64s, EventBatch]]) -> Timeline:
-        batches = [batch for _, _, batch in pieces]
-        topic = np.concatenate([np.full(len(batch), t, np.int64) for t, _, batch in pieces])
-        offset = np.concatenate([batch.offset for batch in batches])
-        time_ms = np.concatenate([batch.time_ms for batch in batches])
-        order = _merged(topic, offset, time_ms)
-        if self._until_ms is not None:
-            order = order[time_ms[order] < self._until_ms]
-        category = np.concatenate([batch.category for batch in batches], axis=1)[:, order]
-        return Timeline(
-            partition=partition,
-            table=self._tables[partition],
-            topic=topic[order],
-            row=np.concatenate([rows for _, rows, _ in pieces])[order],
-            offset=offset[order],
-            time_ms=time_ms[order],
-            type_code=np.concatenate([batch.type_code for batch in batches])[order],
-            number=np.concatenate([batch.number for batch in batches], axis=1)[:, order],
-            category=category[:-1],
-            consent=np.concatenate([batch.consent for batch in batches])[order],
-            strategy=category[-1],
-        )
+    by_topic = np.argsort(topic, kind="stable")
+    if len(topic) == 0 or topic[by_topic[0]] == topic[by_topic[-1]]:
+        return by_topic
+    starts = np.flatnonzero(np.diff(topic[by_topic])) + 1
+    seen_ms = [np.maximum.accumulate(part) for part in np.split(time_ms[by_topic], starts)]
+    return by_topic[np.argsort(np.concatenate(seen_ms), kind="stable")]
 
 
-def _merged(topic: Int64s, offset: Int64s, time_ms: Int64s) -> Int64s:
-    """The order of replay: by event time between topics, by offset within one."""
-    seen_ms = time_ms.copy()
-    for t in np.unique(topic):
-        of_topic = np.flatnonzero(topic == t)
-        seen_ms[of_topic] = np.maximum.accumulate(time_ms[of_topic])
-    return np.lexsort((offset, topic, seen_ms))
-
-
-def replay(plan: FeaturePlan, timeline: Timeline, wanted: Int64s) -> Float64s:
-    """The features right after some events, neither transformed nor normalized.
+def replay_blocks(
+    plan: FeaturePlan, timeline: Timeline, wanted: Int64s
+) -> Iterator[tuple[Int64s, Float64s]]:
+    """The features right after some events, neither transformed nor normalized, a block at a time.
 
     Args:
         plan: The features.
         timeline: n events.
         wanted: Events to read the features after, each once. Shape (m,), int64.
 
-    Returns:
-        Shape (m, F), float64, NaN where missing.
+    Yields:
+        Which of the wanted, and their features: shapes (k,), int64, and (k, F), float64, NaN where
+        missing. The blocks have each of the m once.
     """
-    features = len(plan.names)
-    reads_all = replace(plan, raw_columns=np.arange(features))
-    identity = Normalization.identity(features)
-    state = np.zeros((timeline.table.rows, plan.row_words))
-    out = np.empty((len(wanted), features))
     place = np.full(len(timeline), -1, np.int64)
     place[wanted] = np.arange(len(wanted))
-    for topic, index in passes(timeline.row, timeline.topic):
-        for start in range(0, len(index), _EVENTS_PER_CALL):
-            part = index[start : start + _EVENTS_PER_CALL]
-            batch = timeline.batch(part)
-            applied = apply(reads_all, state, timeline.row[part], batch, topic, identity)
-            keep = place[part] >= 0
-            out[place[part][keep]] = applied.raw[keep]
+    # Nobody asks what becomes of a customer after the last event that is wanted.
+    last = np.full(timeline.table.rows, -1, np.int64)
+    np.maximum.at(last, timeline.row[wanted], wanted)
+    needed = np.flatnonzero(np.arange(len(timeline)) <= last[timeline.row])
+    state = np.zeros((timeline.table.rows, plan.row_words))
+    values = np.empty((min(len(needed), _EVENTS_PER_CALL), len(plan.names)))
+    for topic, run in passes(timeline.row[needed], timeline.topic[needed]):
+        for start in range(0, len(run), _EVENTS_PER_CALL):
+            part = needed[run[start : start + _EVENTS_PER_CALL]]
+            out = values[: len(part)]
+            apply_raw(plan, state, timeline.row[part], timeline.batch(part), topic, out)
+            keep = np.flatnonzero(place[part] >= 0)
+            if len(keep):
+                yield place[part[keep]], out[keep]
+
+
+def replay(plan: FeaturePlan, timeline: Timeline, wanted: Int64s) -> Float64s:
+    """The same all at once. Shape (m, F), float64, in the order of `wanted`."""
+    out = np.empty((len(wanted), len(plan.names)))
+    for which, values in replay_blocks(plan, timeline, wanted):
+        out[which] = values
     return out
 
 
@@ -193,6 +145,9 @@ def passes(row: Int64s, topic: Int64s) -> Iterator[tuple[int, Int64s]]:
         A topic, and the events of one run.
     """
     if len(row) == 0:
+        return
+    if topic.min() == topic.max():
+        yield int(topic[0]), np.arange(len(row))
         return
     by_customer = np.argsort(row, kind="stable")
     customer, theirs = row[by_customer], topic[by_customer]

@@ -1,113 +1,208 @@
-"""What a training did, as a file of the bundle."""
+"""What a training did and what came of it: as JSON for programs, as a page for people."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
 
 from stream.campaign import Campaign
-from stream.policy import NOTHING
-from trainer.dataset import Joined
+from stream.campaign_training import ModelSpec, TrainingSpec
+from trainer.evaluation.evaluation import Evaluation
+from trainer.evaluation.facts import Check, Examples, Facts, Span
+from trainer.evaluation.html import render_html
+from trainer.gate import Verdict
+from trainer.search.found import Found
 
 if TYPE_CHECKING:  # reading a report needs no TensorFlow
+    from trainer.dataset import Dataset
     from trainer.fit import Fitted
+    from trainer.part import Part
 
 REPORT = "report.json"
+HTML = "report.html"
 
-
-class ExampleCount(msgspec.Struct, frozen=True):
-    """Examples of one strategy, and how many of them were followed by the outcome."""
-
-    rows: int
-    conversions: int
+_JOINS = {
+    "actions": "in the history",
+    "duplicates": "published again, counted once",
+    "unknown_strategy": "of another strategy",
+    "no_decision_point": "without a decision point before",
+    "event_missing": "about an event that is not in the history",
+    "immature": "too young for their attribution window to be over",
+}
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What a training did, for people and for later comparisons.
+    """What a training did.
 
     Attributes:
-        events: Events of the history.
-        rejects: Records that are no events, by reason code.
-        customers: Customers of the history.
-        history_start: Oldest event time.
-        history_end: Newest event time.
-        treatments: What became of each treatment in the history.
-        examples: Rows and conversions by strategy, all of them.
-        train_rows: Rows that the network was fitted on.
-        validation_rows: Later rows that stopped the training and gave the metrics.
-        epochs: Epochs that the weights have seen.
-        losses: Training loss of each epoch.
-        validation_losses: Validation loss of each epoch.
-        metrics: On the validation rows.
+        model: The network, after a search.
+        training: How it was fitted, after a search.
+        facts: History, examples, losses, in numbers and words.
+        evaluation: How good it is on the test part; None without one.
+        verdict: What the gate said; None of a later evaluation.
+        search: What was tried.
     """
 
-    events: int
-    rejects: dict[str, int]
-    customers: int
-    history_start: datetime
-    history_end: datetime
-    treatments: dict[str, int]
-    examples: dict[str, ExampleCount]
-    train_rows: int
-    validation_rows: int
-    epochs: int
-    losses: tuple[float, ...]
-    validation_losses: tuple[float, ...]
-    metrics: dict[str, float]
-
-    @classmethod
-    def of(
-        cls,
-        campaign: Campaign,
-        joined: Joined,
-        fitted: Fitted,
-        metrics: dict[str, float],
-        *,
-        rejects: Mapping[str, int],
-        train_rows: int,
-        validation_rows: int,
-    ) -> Report:
-        """The report of one training."""
-        dataset, counts = joined.dataset, joined.counts
-        names = (*(strategy.id for strategy in campaign.strategies), NOTHING)
-        return cls(
-            events=joined.events,
-            rejects=dict(rejects),
-            customers=joined.customers,
-            history_start=_time(joined.start_ms),
-            history_end=_time(joined.end_ms),
-            treatments={
-                "in_history": counts.treatments,
-                "unknown_strategy": counts.unknown_strategy,
-                "no_decision_point": counts.no_decision_point,
-                "immature": counts.immature,
-            },
-            examples={
-                name: ExampleCount(
-                    int((dataset.strategy == k).sum()),
-                    int(dataset.outcome[dataset.strategy == k].sum()),
-                )
-                for k, name in enumerate(names)
-            },
-            train_rows=train_rows,
-            validation_rows=validation_rows,
-            epochs=fitted.epochs,
-            losses=fitted.losses,
-            validation_losses=fitted.validation_losses,
-            metrics=metrics,
-        )
+    model: ModelSpec
+    training: TrainingSpec
+    facts: Facts
+    evaluation: Evaluation | None = None
+    verdict: Verdict | None = None
+    search: Found | None = None
 
     @classmethod
     def decode(cls, data: bytes) -> Report:
-        """Reads a report that `encode` wrote."""
+        """Reads what `encode` wrote."""
         return msgspec.json.decode(data, type=cls)
 
     def encode(self) -> bytes:
-        """JSON for people, indented."""
-        return msgspec.json.format(msgspec.json.encode(self), indent=2)
+        """JSON."""
+        return msgspec.json.encode(self)
+
+    def html(self) -> bytes:
+        """The page; without test examples there is nothing to show."""
+        if self.evaluation is None:
+            return b"<!doctype html><title>Not judged</title><p>There were no test examples.</p>\n"
+        return render_html(self.evaluation, self.facts)
+
+
+def facts_of_history(
+    campaign: Campaign,
+    dataset: Dataset,
+    rejects: Mapping[str, int],
+    names: Sequence[str],
+    created: datetime,
+    parts: Mapping[str, Part],
+    *,
+    candidate: str = "",
+    champion: str = "",
+) -> Facts:
+    """What is known of the data.
+
+    Args:
+        campaign: The campaign file.
+        dataset: All examples.
+        rejects: Records that are no events, by reason code.
+        names: Strategy id of each output.
+        created: When.
+        parts: Parts of the examples by name.
+        candidate: Version of the model that is judged, if it has one yet.
+        champion: Version of the model beside it.
+    """
+    return Facts(
+        campaign=campaign.app,
+        candidate=candidate,
+        champion=champion,
+        created=created,
+        outcome=campaign.training.outcome,
+        attribution_window=campaign.training.attribution_window,
+        randomised=bool(np.all(dataset.propensity < 1.0)),  # NaN, nobody said, is not below
+        events=dataset.events,
+        history=Span(
+            _time(dataset.start_ms), _time(dataset.end_ms), len(dataset), dataset.customers
+        ),
+        periods={name: _span(part) for name, part in parts.items() if len(part)},
+        joins=joins_of(dataset),
+        examples=examples_of(dataset, names),
+        rejects=dict(rejects),
+    )
+
+
+def facts_of_training(
+    facts: Facts, campaign: Campaign, fitted: Fitted, found: Found | None, verdict: Verdict
+) -> Facts:
+    """What is known of the data, and of a training on them.
+
+    Args:
+        facts: Of the data.
+        campaign: With the settings that were used.
+        fitted: The model.
+        found: What a search found.
+        verdict: What the gate said.
+    """
+    return msgspec.structs.replace(
+        facts,
+        settings=_settings(campaign, fitted),
+        losses=fitted.losses,
+        validation_losses=fitted.validation_losses,
+        trials=0 if found is None else len(found.trials),
+        importance={} if found is None else found.importance,
+        promoted=verdict.promote,
+        checks=tuple(
+            Check(
+                check.passed,
+                f"{check.name}: expected {check.expected}, got {check.got}; {check.why}",
+            )
+            for check in verdict.checks
+        ),
+    )
+
+
+def joins_of(dataset: Dataset) -> dict[str, int]:
+    """What became of the treatments or decisions, in words."""
+    kind = "decisions" if dataset.training.learn_from == "decisions" else "treatments"
+    counts = dataset.counts
+    found = {
+        f"{kind} {words}": int(getattr(counts, name))
+        for name, words in _JOINS.items()
+        if name == "actions" or getattr(counts, name)
+    }
+    found[f"{kind} that became examples"] = counts.joined
+    if counts.untreated:
+        found["decision points far from any contact"] = counts.untreated
+    return found
+
+
+def examples_of(dataset: Dataset, names: Sequence[str]) -> dict[str, Examples]:
+    """Rows and conversions by strategy."""
+    rows = np.bincount(dataset.strategy, minlength=len(names))
+    positives = np.bincount(dataset.strategy[dataset.outcome], minlength=len(names))
+    return {
+        name: Examples(int(rows[k]), int(positives[k])) for k, name in enumerate(names)
+    }  # fmt: skip
+
+
+def _settings(campaign: Campaign, fitted: Fitted) -> dict[str, str]:
+    """How the model was made, for people."""
+    model, training = campaign.model, campaign.training
+    hidden = "-".join(map(str, model.hidden))
+    words = {
+        "network": model.network if model.network == "linear" else f"{model.network} {hidden}",
+        "head": model.head,
+        "optimizer": f"{training.optimizer}, learning rate {training.learning_rate:g}",
+        "loss": training.loss,
+        "batch size": f"{training.batch_size:,}",
+        "epochs": f"{fitted.epochs} of at most {training.epochs}",
+    }
+    if model.network == "dcn":
+        words["cross layers"] = f"{model.cross_layers} of rank {model.cross_rank}"
+    if model.dropout and model.network != "linear":
+        words["dropout"] = f"{model.dropout:g}"
+    if training.class_weights:
+        words["class weights"] = training.class_weights
+    if training.propensity_weights:
+        words["weights"] = "1 / propensity"
+    if fitted.calibration is not None:
+        found = fitted.calibration
+        words["calibration"] = (
+            f"logits times {found.scale:.3f}, plus {found.bias:+.3f}"
+            if found.applied
+            else "not needed"
+        )
+    return words
+
+
+def _span(part: Part) -> Span:
+    return Span(
+        _time(int(part.time_ms.min())),
+        _time(int(part.time_ms.max())),
+        len(part),
+        len(np.unique(part.customer)),
+    )
 
 
 def _time(epoch_ms: int) -> datetime:

@@ -1,116 +1,101 @@
-"""From event topics to a published model. Read this file first.
+"""From history to a model that was judged. Read this file first.
 
-Chunks of history -> timelines -> examples -> normalized inputs -> network -> bundle -> registry.
+source -> shards -> examples -> train, validation, test -> (search) -> network -> evaluation -> verdict
+-> bundle
+
+The parts lie one after the other in time. The network learns from the first; the second decides when
+to stop, on thresholds and in the search; the third, which nothing has seen, judges.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 
 from models import network
 from models.bundle import Bundle, Fit, Golden
-from models.contract import Normalization
-from models.manifest import DataWindow, NetworkConfig
-from models.registry import Registry
+from models.manifest import DataWindow
 from stream.campaign import Campaign
-from stream.campaign_types import duration_ms
-from stream.columns import Bools, Float64s, Int64s, RecordChunk
 from stream.features import FeaturePlan, compile_features
 from stream.policy import NOTHING
-from stream.scores import Scorer
-from trainer.dataset import Dataset, fit_normalization, inputs, join, split
+from stream.scores import Scorer, score_ms
+from trainer import judging
+from trainer.dataset import Dataset, OnShard, build
 from trainer.errors import TrainingError
-from trainer.evaluate import choice_metrics, response_metrics
-from trainer.fit import Fitted, OnEpoch, Samples, fit, predict
-from trainer.replay import Timelines
-from trainer.report import REPORT, Report
+from trainer.evidence import evidence
+from trainer.fit import Fitted, OnEpoch, fit, network_config, predict, scores
+from trainer.gate import Evidence, Verdict, judge
+from trainer.history import Bounds, OnRecords, Source
+from trainer.judging import LINEAR, Scores
+from trainer.part import Part
+from trainer.report import HTML, REPORT, Report, facts_of_history, facts_of_training
+from trainer.search.found import Found
+from trainer.search.search import OnTrial, search
+from trainer.shards import Shards
 
 _GOLDEN_ROWS = 64
-_PENALTIES = {"response": {"l2": 2e-3, "delta_l2": 1e-2}, "choice": {}}
-"""Conversions are few and differences between strategies rest on fewer: without these penalties a
-response model of the example campaign is at its best after two epochs and worse on later data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Who wants to know how far a training is; all of it may be None.
+
+    Attributes:
+        records: Records read.
+        shards: Shards replayed.
+        trials: Trials of the search.
+        epochs: Epochs of the fit.
+        step: Told what begins, in a few words.
+    """
+
+    records: OnRecords | None = None
+    shards: OnShard | None = None
+    trials: OnTrial | None = None
+    epochs: OnEpoch | None = None
+    step: Callable[[str], None] = field(default=lambda _: None)
+
+
+SILENT = Watch()
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A history as examples.
+
+    Attributes:
+        plan: The compiled features.
+        dataset: The examples.
+        rejects: Records that are no events, by reason code.
+    """
+
+    plan: FeaturePlan
+    dataset: Dataset
+    rejects: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A model that is ready to be published, and what is known about it.
+    """A model that is ready to be published.
 
     Attributes:
-        bundle: The model.
+        bundle: The model, with its report as JSON and as a page.
         report: The same facts as in the bundle's report.json.
     """
 
     bundle: Bundle
     report: Report
 
-
-def train(
-    campaign: Campaign,
-    chunks: Iterable[RecordChunk],
-    *,
-    seed: int,
-    created: datetime,
-    until_ms: int | None = None,
-    on_epoch: OnEpoch | None = None,
-) -> Trained:
-    """Trains a model on a history.
-
-    Args:
-        campaign: The campaign file.
-        chunks: All records of its event topics.
-        seed: Of everything random.
-        created: When, with a time zone; part of the bundle's version.
-        until_ms: Events from this event time on are left out.
-        on_epoch: Told of the progress of the fit.
-
-    Raises:
-        TrainingError: The history does not hold what the model needs.
-    """
-    plan = compile_features(campaign)
-    timelines = Timelines(campaign, plan, until_ms)
-    for chunk in chunks:
-        timelines.add(chunk)
-    joined = join(campaign, plan, timelines.finish(), seed)
-    dataset = _for_head(campaign, joined.dataset)
-    gap_ms = duration_ms(campaign.training.attribution_window)
-    train_rows, validation_rows = split(dataset, campaign.training.validation_share, gap_ms)
-    _expect_both_outcomes(campaign, dataset[train_rows])
-    normalization = fit_normalization(plan, dataset.values[train_rows])
-    samples = Samples(
-        inputs(plan, dataset.values, normalization), dataset.strategy, dataset.outcome
-    )
-    config = network_config(campaign, plan)
-    learn, judge = _take(samples, train_rows), _take(samples, validation_rows)
-    fitted = fit(config, campaign.training, learn, judge, seed, on_epoch)
-    metrics = _metrics(campaign, fitted, learn, judge)
-    report = Report.of(
-        campaign, joined, fitted, metrics,
-        rejects=timelines.rejects, train_rows=len(learn), validation_rows=len(judge),
-    )  # fmt: skip
-    bundle = _bundle(
-        campaign, plan, normalization, config, fitted, learn,
-        Fit(
-            created=created,
-            window=DataWindow(joined.start_ms, joined.end_ms + 1),
-            seed=seed,
-            metrics=metrics,
-            reports={REPORT: report.encode()},
-        ),
-    )  # fmt: skip
-    return Trained(bundle, report)
-
-
-def publish(trained: Trained, registry: Registry, *, promote: bool) -> str:
-    """Publishes a model, after a check that workers will take it; returns its version."""
-    Scorer(trained.bundle).check_golden()
-    version = registry.publish(trained.bundle)
-    if promote:
-        registry.promote(version)
-    return version
+    @property
+    def verdict(self) -> Verdict:
+        """What the gate says."""
+        assert self.report.verdict is not None, "a training ends with one"
+        return self.report.verdict
 
 
 def outputs(campaign: Campaign) -> tuple[str, ...]:
@@ -123,81 +108,204 @@ def outputs(campaign: Campaign) -> tuple[str, ...]:
     return (*ids, NOTHING) if campaign.model.head == "response" else ids
 
 
-def network_config(campaign: Campaign, plan: FeaturePlan) -> NetworkConfig:
-    """The network of a campaign."""
-    model = campaign.model
-    return NetworkConfig(
-        network=model.network,
-        head=model.head,
-        inputs=len(plan.names),
-        outputs=len(outputs(campaign)),
-        hidden=model.hidden if model.network == "mlp" else (),
-        activation=model.activation,
-        **_PENALTIES[model.head],
+def prepare(
+    campaign: Campaign,
+    source: Source,
+    folder: Path,
+    seed: int,
+    bounds: Bounds = Bounds(),  # noqa: B008  # frozen
+    watch: Watch = SILENT,
+) -> Prepared:
+    """Reads a history and makes its examples.
+
+    Args:
+        campaign: The campaign file.
+        source: Where the history comes from, with the same bounds.
+        folder: For what does not fit into memory; has to stay as long as the dataset.
+        seed: Chooses among the decision points without a contact.
+        bounds: Which event times count.
+        watch: Told of the progress.
+
+    Raises:
+        TrainingError: The history does not hold what the model needs.
+    """
+    plan = compile_features(campaign)
+    shards = Shards(campaign, plan, folder, bounds)
+    topics = list(campaign.topics.events)
+    if campaign.training.learn_from == "decisions":
+        topics.append(campaign.topics.decisions)
+    for chunk in source.chunks(topics, watch.records):
+        shards.add(chunk)
+    dataset = build(campaign, plan, shards, folder, seed, watch.shards)
+    return Prepared(plan, dataset, dict(shards.rejects))
+
+
+def train(
+    campaign: Campaign,
+    prepared: Prepared,
+    *,
+    seed: int,
+    created: datetime,
+    champion: Bundle | None = None,
+    searches: bool = False,
+    trials_file: Path | None = None,
+    watch: Watch = SILENT,
+) -> Trained:
+    """Fits a model and judges it.
+
+    Args:
+        campaign: The campaign file.
+        prepared: The examples.
+        seed: Of everything random.
+        created: When, with a time zone; part of the bundle's version.
+        champion: The model in force, to be compared with.
+        searches: Whether settings are searched for, or those of the campaign file taken.
+        trials_file: Where a search goes on; None begins anew.
+        watch: Told of the progress.
+
+    Raises:
+        TrainingError: The history does not hold what the model needs.
+    """
+    plan, dataset, names = prepared.plan, prepared.dataset, outputs(campaign)
+    normalization = dataset.fit_normalization()
+    learn, check = (dataset.part(which, normalization) for which in ("train", "validation"))
+    _expect_both_outcomes(campaign, learn)
+    found: Found | None = None
+    if searches:
+        watch.step("searching")
+        found = search(
+            campaign, learn, check, len(names), seed=seed, storage=trials_file,
+            on_trial=watch.trials,
+        )  # fmt: skip
+        campaign = msgspec.structs.replace(campaign, model=found.model, training=found.training)
+    config = network_config(campaign.model, campaign.training, len(plan.names), len(names))
+    watch.step("fitting")
+    fitted = fit(config, campaign.training, learn, check, seed, watch.epochs)
+    window = DataWindow(dataset.start_ms, _end_ms(learn, check) + 1)
+    fit_facts = Fit(created=created, window=window, seed=seed)
+    draft = Bundle.create(
+        contract=plan.contract, normalization=normalization, strategies=names, network=config,
+        weights=network.weights(fitted.model), golden=_golden(fitted, learn), fit=fit_facts,
+    )  # fmt: skip
+    watch.step("judging")
+    evaluation, verdict = _judged(campaign, prepared, draft, champion, seed)
+    facts = facts_of_history(
+        campaign, dataset, prepared.rejects, names, created,
+        {"train": learn, "validation": check, "test": dataset.part("test", normalization)},
+        champion=verdict.champion or "",
+    )  # fmt: skip
+    report = Report(
+        model=campaign.model,
+        training=campaign.training,
+        facts=facts_of_training(facts, campaign, fitted, found, verdict),
+        evaluation=evaluation,
+        verdict=verdict,
+        search=found,
     )
+    metrics = {} if evaluation is None else evaluation.headline()
+    return Trained(_with_report(draft, fit_facts, report, metrics), report)
 
 
-def _for_head(campaign: Campaign, dataset: Dataset) -> Dataset:
-    """A choice is learned from what worked, a response from everything."""
-    return dataset if campaign.model.head == "response" else dataset[dataset.outcome]
+def _judged(
+    campaign: Campaign, prepared: Prepared, draft: Bundle, champion: Bundle | None, seed: int
+) -> tuple[judging.Evaluation | None, Verdict]:
+    """The candidate beside the champion and the baselines, on the test part."""
+    dataset, plan, names = prepared.dataset, prepared.plan, draft.manifest.strategies
+    scorer = Scorer(draft, campaign.model.builder)
+    scorer.check_golden()
+    learn, check, test = (
+        dataset.part(which, draft.normalization) for which in ("train", "validation", "test")
+    )
+    rival = champion if judging.comparable(champion, draft) else None
+    evaluation = None
+    if len(test):
+        others = judging.baselines(campaign, plan, names, learn, check, test)
+        if draft.manifest.network.network != "linear":
+            others[LINEAR] = _linear(campaign, plan, names, learn, check, test, seed)
+        if rival is not None:
+            other_scorer = Scorer(rival, campaign.model.builder)
+            others[judging.CHAMPION] = Scores.of(
+                other_scorer,
+                *(dataset.part(which, rival.normalization) for which in ("validation", "test")),
+            )
+        evaluation = judging.evaluate_models(
+            campaign, plan, names, learn, check, test, Scores.of(scorer, check, test), others, seed
+        )
+    measured: dict[str, Any] = {
+        "champion": None if champion is None else champion.manifest.version,
+        "score_ms": score_ms(scorer),
+        "bundle_bytes": sum(map(len, draft.files.values())),
+    }
+    found = (
+        Evidence(rows=0, conversions=0, value=None, over_base_rates=None, **measured)
+        if evaluation is None
+        else evidence(evaluation, campaign.gate.metric, **measured)
+    )
+    return evaluation, judge(campaign.gate, found, score_ms_max=campaign.model.score_ms_max)
 
 
-def _expect_both_outcomes(campaign: Campaign, dataset: Dataset) -> None:
-    conversions = int(dataset.outcome.sum())
+def _linear(
+    campaign: Campaign,
+    plan: FeaturePlan,
+    names: tuple[str, ...],
+    learn: Part,
+    check: Part,
+    test: Part,
+    seed: int,
+) -> Scores:
+    """The weighted sum of the features, which a deeper network has to be worth its trouble beside."""
+    model = msgspec.structs.replace(campaign.model, network="linear")
+    training = msgspec.structs.replace(
+        campaign.training, loss="cross_entropy", class_weights="none"
+    )
+    config = network_config(model, training, len(plan.names), len(names))
+    fitted = fit(config, training, learn, check, seed)
+    return Scores(predict(fitted.model, check), predict(fitted.model, test))
+
+
+def _expect_both_outcomes(campaign: Campaign, learn: Part) -> None:
+    conversions = int(learn.outcome.sum())
     enough = conversions > 0 and (
-        campaign.model.head == "choice" or conversions < len(dataset.outcome)
+        campaign.model.head == "choice" or conversions < len(learn.outcome)
     )
     if not enough:
         training = campaign.training
         raise TrainingError(
-            f'expected treatments that were followed by "{training.outcome}" within '
+            f'expected actions that were followed by "{training.outcome}" within '
             f"{training.attribution_window} and others that were not, got {conversions} of "
-            f"{len(dataset)} in the training part. Train on a longer history, or look at "
+            f"{len(learn)} in the training part. Train on a longer history, or look at "
             "training.outcome and training.attribution_window"
         )
 
 
-def _take(samples: Samples, rows: Bools) -> Samples:
-    return Samples(samples.x[rows], samples.strategy[rows], samples.outcome[rows])
+def _end_ms(*parts: Part) -> int:
+    return max(int(part.time_ms.max()) for part in parts if len(part))
 
 
-def _metrics(
-    campaign: Campaign, fitted: Fitted, learn: Samples, judge: Samples
-) -> dict[str, float]:
-    """On the rows that judge; of none, nothing is known."""
-    if len(judge) == 0:
-        return {}
-    names = outputs(campaign)
-    scores = predict(fitted.model, judge.x)
-    used = np.bincount(learn.strategy, minlength=len(names))
-    if campaign.model.head == "choice":
-        return choice_metrics(scores, judge.strategy, names, used / len(learn))
-    rates = _base_rates(learn, used)
-    return response_metrics(scores, judge.strategy, judge.outcome, names, rates)
+def _golden(fitted: Fitted, learn: Part) -> Golden:
+    """A few of the rows that it was fitted on, from all over them."""
+    step = max(len(learn) // _GOLDEN_ROWS, 1)
+    some = learn.take(np.arange(0, len(learn), step)[:_GOLDEN_ROWS])
+    inputs = np.ascontiguousarray(np.concatenate([x for _, x in some.blocks()]))
+    return Golden(inputs, scores(fitted.model, inputs))
 
 
-def _base_rates(learn: Samples, used: Int64s) -> Float64s:
-    """Mean outcome of each strategy; of one that was never used, of all."""
-    positives = np.bincount(learn.strategy, weights=learn.outcome, minlength=len(used))
-    return np.where(used > 0, positives / np.maximum(used, 1), learn.outcome.mean())
-
-
-def _bundle(
-    campaign: Campaign,
-    plan: FeaturePlan,
-    normalization: Normalization,
-    config: NetworkConfig,
-    fitted: Fitted,
-    learn: Samples,
-    how: Fit,
+def _with_report(
+    draft: Bundle, fit_facts: Fit, report: Report, metrics: dict[str, float]
 ) -> Bundle:
-    golden = np.ascontiguousarray(learn.x[:: max(len(learn) // _GOLDEN_ROWS, 1)][:_GOLDEN_ROWS])
+    manifest = draft.manifest
     return Bundle.create(
-        contract=plan.contract,
-        normalization=normalization,
-        strategies=outputs(campaign),
-        network=config,
-        weights=network.weights(fitted.model),
-        golden=Golden(golden, predict(fitted.model, golden)),
-        fit=how,
+        contract=manifest.contract,
+        normalization=draft.normalization,
+        strategies=manifest.strategies,
+        network=manifest.network,
+        weights=draft.weights,
+        golden=draft.golden,
+        fit=Fit(
+            created=fit_facts.created,
+            window=fit_facts.window,
+            seed=fit_facts.seed,
+            metrics=metrics,
+            reports={REPORT: report.encode(), HTML: report.html()},
+        ),
     )

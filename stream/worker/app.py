@@ -209,6 +209,8 @@ def create_app(campaign: Campaign, bootstrap: str | None = None) -> OpportuneApp
         Registry(campaign.model.registry),
         plan.contract.digest,
         {NOTHING, *(strategy.id for strategy in campaign.strategies)},
+        builder=campaign.model.builder,
+        score_ms_max=campaign.model.score_ms_max,
     )
     app.Table(
         table_name,

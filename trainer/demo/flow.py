@@ -87,7 +87,9 @@ async def _play(
             f"({time.monotonic() - began_s:.1f} s)"
         )
         view.step(f"opportune train {file.name}: the first model, from that history")
-        with Child(["train", str(file), *where]) as training:
+        page = settings.folder / "report.html"
+        train = ["train", str(file), *where, "--promote", "always", "--html", str(page)]
+        with Child(train) as training:
             await training.succeed()
         view.step(f"opportune worker {file.name}: decides after every purchase")
         log = settings.folder / "worker.log"
@@ -103,8 +105,7 @@ async def _play(
         console,
         Outcome(
             tally=watch.live,
-            metrics=bundle.manifest.metrics,
-            examples=Report.decode(bundle.files[REPORT]).examples,
+            report=Report.decode(bundle.files[REPORT]),
             kept=settings.folder if settings.kept else None,
             file=file,
         ),

@@ -8,7 +8,7 @@ Rules of this file
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,9 @@ from rich.text import Text
 
 from trainer.demo.journey import ORIGIN
 from trainer.demo.watch import Decision, Tally
-from trainer.report import ExampleCount
+from trainer.evaluation.baselines import BASE_RATE
+from trainer.evaluation.evaluation import CANDIDATE, Estimate, Evaluation
+from trainer.report import Report
 
 _LINE_INTERVAL_S = 3.0
 _FEW_CONVERSIONS = 30
@@ -127,34 +129,27 @@ class Outcome:
 
     Attributes:
         tally: The decisions that were made live.
-        metrics: Of the model, on the later part of its history.
-        examples: Examples and conversions that the model has seen, by strategy.
+        report: Of the training.
         kept: Folder that stays, None when nothing does.
         file: The campaign file.
     """
 
     tally: Tally
-    metrics: Mapping[str, float]
-    examples: Mapping[str, ExampleCount]
+    report: Report
     kept: Path | None
     file: Path
 
 
 def summarize(console: Console, outcome: Outcome) -> None:
     """Says what was decided, how good the model is, what that proves, and where to go on."""
-    tally, metrics = outcome.tally, outcome.metrics
+    tally = outcome.tally
     left_alone = tally.count["nothing"]
     reasons = ", ".join(f"{_WHY[code]} ({n:,})" for code, n in tally.reasons.most_common())
     share = left_alone / max(tally.decided, 1)
     console.print(f"Left alone in {share:.0%} of the decisions: {reasons or 'none'}.")
-    if "auc_contacted" in metrics:
-        console.print(
-            f"The model: AUC {metrics['auc_contacted']:.3f} among the contacted households of the "
-            f"later part of its history, where {metrics['base_rate_contacted']:.1%} redeemed and it "
-            f"predicted {metrics['predicted_rate_contacted']:.1%}; log loss "
-            f"{metrics['log_loss']:.4f}, {metrics['log_loss_of_base_rates']:.4f} without features."
-        )
-    for name, seen in outcome.examples.items():
+    if outcome.report.evaluation is not None:
+        _say_how_good(console, outcome.report.evaluation)
+    for name, seen in outcome.report.facts.examples.items():
         if tally.count[name] and name != "nothing" and seen.conversions < _FEW_CONVERSIONS:
             console.print(
                 f"Little is known about {name}: {seen.conversions} redemptions in "
@@ -171,11 +166,32 @@ def summarize(console: Console, outcome: Outcome) -> None:
         console.print(f"  {what}:\n    {how}", soft_wrap=True)
 
 
+def _say_how_good(console: Console, evaluation: Evaluation) -> None:
+    groups = {group.name: group.metrics for group in evaluation.of_kind("pooled")}
+    model, contacted = groups["all"][CANDIDATE], groups.get("contacted", {}).get(CANDIDATE, {})
+    base = groups["all"][BASE_RATE]
+    if "roc_auc" in contacted:
+        console.print(
+            f"The model, judged on {evaluation.all.rows:,} later examples: AUC "
+            f"{_within(contacted['roc_auc'])} among the contacted households, of which "
+            f"{contacted['observed_rate'].value:.1%} redeemed and it predicted "
+            f"{contacted['predicted_rate'].value:.1%}; log loss {_within(model['log_loss'])}, "
+            f"{base['log_loss'].value:.3f} without features."
+        )
+
+
+def _within(estimate: Estimate) -> str:
+    if estimate.low is None or estimate.high is None:
+        return f"{estimate.value:.3f}"
+    return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
+
+
 def _next_steps(kept: Path | None, file: Path) -> Iterator[tuple[str, str]]:
     if kept is None:
         yield "Keep topics, model, campaign file and logs", "opportune demo --keep DIR"
     else:
         yield "Topics, model registry, campaign file, log of the worker", str(kept)
+        yield "The report about the model, for a browser", str(kept / "report.html")
         yield "What the campaign file compiles to", f"opportune check {file}"
         yield "The same Kafka again", f"opportune broker --data {kept / 'kafka'}"
         yield "The same worker on it", f"opportune worker {file} --registry {kept / 'registry'}"

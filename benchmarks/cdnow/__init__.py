@@ -1,0 +1,1 @@
+"""`python -m benchmarks cdnow`: who buys again, on real purchases, beside scikit-learn."""

@@ -1,0 +1,340 @@
+"""Commands on models: what they show, what they refuse, and that none of them waits for TensorFlow."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from models.bundle import Bundle, Fit, Golden
+from models.contract import FeatureContract, Normalization
+from models.manifest import DataWindow, NetworkConfig
+from models.registry import Registry
+from stream.campaign_training import GateSpec
+from stream.errors import OperatorError
+from trainer.commands.models import models
+from trainer.commands.promote import promote
+from trainer.commands.rollback import rollback
+from trainer.gate import Evidence, Interval, judge
+
+ROOT = Path(__file__).parents[1]
+DAY_MS = 86_400_000
+BETTER, WORSE = Interval(0.02, 0.01, 0.03), Interval(-0.02, -0.03, -0.01)
+
+
+def verdict(over: str | None, difference: Interval = BETTER) -> dict[str, Any]:
+    """The verdict on a candidate, as it stands in a report."""
+    known = Evidence(
+        rows=4_321, conversions=300, value=Interval(0.41, 0.4, 0.42), over_base_rates=difference,
+        champion=over, compared=over is not None, over_champion=difference,
+        calibration_error=0.0, champion_calibration_error=0.0, score_ms=1, bundle_bytes=1,
+    )  # fmt: skip
+    plain: dict[str, Any] = msgspec.to_builtins(judge(GateSpec(), known, score_ms_max=50))
+    return plain
+
+
+def publish(
+    registry: Registry,
+    age: int = 0,
+    report: dict[str, Any] | None = None,
+    features: tuple[str, ...] = ("recency", "count"),
+    mean: tuple[float, ...] = (0.0, 1.0),
+    strategies: tuple[str, ...] = ("mail", "nothing"),
+) -> str:
+    """Publishes a version that was made on a day of November."""
+    wide, out = len(features), len(strategies)
+    bundle = Bundle.create(
+        contract=FeatureContract(features, "[]"),
+        normalization=Normalization(np.array(mean), np.full(wide, 2.0), 5.0),
+        strategies=strategies,
+        network=NetworkConfig(network="mlp", head="choice", inputs=wide, outputs=out, hidden=(4,)),
+        weights={
+            "hidden_0/kernel": np.zeros((wide, 4), np.float32),
+            "hidden_0/bias": np.zeros(4, np.float32),
+            "choice/kernel": np.zeros((4, out), np.float32),
+            "choice/bias": np.zeros(out, np.float32),
+        },
+        golden=Golden(np.zeros((1, wide), np.float32), np.full((1, out), 0.5, np.float32)),
+        fit=Fit(
+            datetime(2026, 11, 1, 12, tzinfo=UTC) + timedelta(days=age),
+            DataWindow(0, (20_000 + age) * DAY_MS),
+            seed=age,
+            metrics={"log_loss": 0.4 - age / 100, f"only_{age}": 1.0},
+            reports={} if report is None else {"report.json": json.dumps(report).encode()},
+        ),
+    )
+    return registry.publish(bundle)
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    return Registry(tmp_path / "registry")
+
+
+@pytest.fixture
+def run(registry: Registry) -> Callable[..., Result]:
+    """Runs a command on the registry; nothing is cut off."""
+
+    def invoke(command: click.Command, *arguments: str) -> Result:
+        options = [*arguments, "--registry", registry.url]
+        return CliRunner().invoke(command, options, env={"COLUMNS": "400"})
+
+    return invoke
+
+
+Run = Callable[..., Result]
+
+
+def done(result: Result) -> str:
+    assert result.exit_code == 0, (result.output, result.exception)
+    return result.output
+
+
+def refused(result: Result) -> str:
+    """What an operator reads when the command ends with 2."""
+    assert isinstance(result.exception, OperatorError), (result.output, result.exception)
+    return str(result.exception)
+
+
+# --- promote and rollback
+
+
+def test_promote_does_what_the_verdict_says(registry: Registry, run: Run) -> None:
+    first = publish(registry, 0, {"verdict": verdict(None)})
+    assert f"{first} is the champion, nobody was before" in done(run(promote))
+    second = publish(registry, 1, {"verdict": verdict(first)})
+    assert f"{second} is the champion, {first} was before" in done(
+        run(promote, second, "--reason", "spring")
+    )
+    why = registry.history()[-1].why
+    assert "better than champion" in why
+    assert why.endswith("; spring")
+    assert "is the champion already" in done(run(promote, "champion"))
+    assert len(registry.history()) == 2
+
+
+def test_promote_refuses_what_the_verdict_refuses_with_the_numbers(
+    registry: Registry, run: Run
+) -> None:
+    champion = publish(registry, 0)
+    registry.promote(champion)
+    worse = publish(registry, 1, {"verdict": verdict(champion, WORSE)})
+    result = run(promote, worse)
+    assert result.exit_code == 1
+    assert "expected log_loss better than that of champion" in result.output
+    assert "got -0.0200 [-0.0300, -0.0100]" in result.output
+    assert registry.pointer("champion") == champion
+
+
+def test_promote_refuses_what_nobody_judged(registry: Registry, run: Run) -> None:
+    for age, report in enumerate((None, {}, {"verdict": None})):
+        publish(registry, age, report)
+        result = run(promote)
+        assert result.exit_code == 1
+        assert "it has no verdict" in result.output
+    assert registry.pointer("champion") is None
+
+
+def test_promote_refuses_a_verdict_on_another_champion(registry: Registry, run: Run) -> None:
+    old, new = publish(registry, 0), publish(registry, 1)
+    registry.promote(new)
+    result = run(promote, publish(registry, 2, {"verdict": verdict(old)}))
+    assert result.exit_code == 1
+    assert f"judged when the champion was {old}, and now it is {new}" in result.output
+    assert registry.pointer("champion") == new
+
+
+def test_force_needs_a_reason_and_keeps_it(registry: Registry, run: Run) -> None:
+    version = publish(registry)
+    result = run(promote, "--force")
+    assert result.exit_code == 2
+    assert "--reason" in result.output
+    assert registry.pointer("champion") is None
+    done(run(promote, "--force", "--reason", "the board [says] so"))
+    assert registry.history()[-1].why == "forced: the board [says] so"
+    assert registry.pointer("champion") == version
+    assert "the board [says] so" in done(run(models, "history"))
+
+
+def test_rollback_says_where_it_went(registry: Registry, run: Run) -> None:
+    assert "got no such folder" in refused(run(rollback))
+    old, new = publish(registry, 0), publish(registry, 1)
+    assert "expected a champion and another previous" in refused(run(rollback))
+    for version in (old, new):
+        registry.promote(version)
+    said = done(run(rollback, "--reason", "sales fell"))
+    assert f"{old} is the champion, {new} was before" in said
+    assert registry.history()[-1].why == "sales fell"
+    assert "rollback" in done(run(models, "history"))
+
+
+# --- list, show, diff, prune
+
+
+def test_list_has_a_line_for_each_version_the_newest_first(registry: Registry, run: Run) -> None:
+    old = publish(registry, 0)
+    new = publish(registry, 1, {"verdict": verdict(None)})
+    broken = publish(registry, 2, {"verdict": verdict(None)})
+    (Path(registry.url) / "versions" / broken / "report.json").write_bytes(b"{}")
+    registry.promote(old)
+    registry.promote(new)
+    lines = [line for line in done(run(models, "list")).splitlines() if line.startswith("2026")]
+    assert [line.split()[0] for line in lines] == [broken, new, old]
+    assert "damaged" in lines[0]
+    for part in ("champion", "mlp 4 relu", "choice", "log_loss 0.4100 [0.4000, 0.4200]", "4,321"):
+        assert part in lines[1]
+    assert "previous" in lines[2]
+    assert "log_loss 0.4000" in lines[2]
+    listed = json.loads(done(run(models, "list", "--json")))
+    assert [one["version"] for one in listed] == [broken, new, old]
+    assert [one["pointers"] for one in listed] == [[], ["champion"], ["previous"]]
+    assert listed[1]["verdict"]["promote"] is True
+    assert "report.json: expected the file" in listed[0]["damaged"]
+
+
+def test_show_tells_everything(registry: Registry, run: Run) -> None:
+    report = {"verdict": verdict(None, WORSE), "training": {"optimizer": "adamw"}, "epochs": 7}
+    version = publish(registry, 3, report)
+    registry.promote(version)
+    said = done(run(models, "show", "champion"))
+    for part in (
+        version,
+        "champion",
+        "2024-10-07 00:00",
+        "mail, nothing",
+        "recency",
+        "mlp",
+        "adamw",
+        "log_loss",
+        "0.3700",
+        "do not promote",
+        "better",
+        "-0.0200",
+        "weights.f32",
+        "numpy",
+    ):
+        assert part in said, part  # fmt: skip
+    shown = json.loads(done(run(models, "show", version[:9], "--json")))
+    assert shown["report"]["epochs"] == 7
+    assert shown["manifest"]["seed"] == 3
+    assert shown["pointers"] == ["champion"]
+    assert "Not judged" in done(run(models, "show", publish(registry, 4)))
+
+
+def test_show_checks_every_file(registry: Registry, run: Run) -> None:
+    version = publish(registry)
+    (Path(registry.url) / "versions" / version / "weights.f32").write_bytes(b"")
+    assert "weights.f32: expected" in refused(run(models, "show", version))
+
+
+def test_names_that_mean_nothing_are_refused_with_what_there_is(
+    registry: Registry, run: Run
+) -> None:
+    assert "expected a published version, got none" in refused(run(models, "show", "latest"))
+    version = publish(registry)
+    for arguments in (["show", "2025"], ["diff", version, "winner"], ["show", "champion"]):
+        assert registry.url in refused(run(models, *arguments))
+    assert version in refused(run(promote, "2025"))
+
+
+def test_diff_says_what_differs(registry: Registry, run: Run) -> None:
+    old = publish(registry, 0, {"training": {"learning_rate": 0.001, "epochs": 5}})
+    new = publish(
+        registry, 2, {"training": {"learning_rate": 0.01, "epochs": 5}, "verdict": verdict(old)},
+        features=("count", "tenure", "spend"), mean=(7.0, 0.0, 0.0),
+        strategies=("mail", "sms", "nothing"),
+    )  # fmt: skip
+    found = json.loads(done(run(models, "diff", old, "latest", "--json")))
+    assert (found["before"], found["after"]) == (old, new)
+    settings = {one["name"]: (one["before"], one["after"]) for one in found["settings"]}
+    assert settings == {
+        "network.inputs": (2, 3),
+        "network.outputs": (2, 3),
+        "seed": (0, 2),
+        "training.learning_rate": (0.001, 0.01),
+    }
+    metrics = {one["name"]: (one["before"], one["after"]) for one in found["metrics"]}
+    assert metrics == {"log_loss": (0.4, 0.38), "only_0": (1.0, None), "only_2": (None, 1.0)}
+    assert found["shifts"] == [{"feature": "count", "shift": 3.0, "ratio": 1.0}]
+    assert (found["features_added"], found["features_removed"]) == (
+        ["tenure", "spend"],
+        ["recency"],
+    )
+    assert (found["strategies_added"], found["strategies_removed"]) == (["sms"], [])
+    assert found["verdicts"][0] == "not judged"
+    said = done(run(models, "diff", old, new))
+    for part in ("-0.0200", "features added: tenure, spend", "+3.000", "2024-10-06", "0.001"):
+        assert part in said, part
+
+
+def test_prune_keeps_the_newest_and_the_pointers(registry: Registry, run: Run) -> None:
+    versions = [publish(registry, age) for age in range(4)]
+    registry.promote(versions[0])
+    said = done(run(models, "prune", "--keep", "1"))
+    assert f"removed {versions[1]}\nremoved {versions[2]}\n2 removed, 2 left" in said
+    assert registry.versions() == [versions[0], versions[3]]
+    assert run(models, "prune", "--keep", "0").exit_code == 2
+
+
+# --- which registry
+
+
+def test_the_registry_comes_from_the_campaign_file(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = publish(registry)
+    monkeypatch.chdir(tmp_path)
+    assert "there is no opportune.toml here" in refused(CliRunner().invoke(models, ["list"]))
+    example = (ROOT / "examples" / "segment" / "opportune.toml").read_text()
+    assert 'registry = "registry"' in example
+    Path("opportune.toml").write_text(example)
+    Path("other.toml").write_text(example.replace('"registry"', '"elsewhere"'))
+    wide = {"COLUMNS": "400"}
+    assert version in done(CliRunner().invoke(models, ["list"], env=wide))
+    there = CliRunner().invoke(models, ["list", "--campaign", "other.toml"], env=wide)
+    assert version not in done(there)
+    elsewhere = {**wide, "OPPORTUNE_REGISTRY": registry.url}
+    asked = CliRunner().invoke(models, ["list", "--campaign", "other.toml"], env=elsewhere)
+    assert version in done(asked)
+
+
+def test_a_store_that_fails_is_an_operators_mistake(
+    run: Run, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_self: Registry) -> list[str]:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Registry, "versions", fails)
+    assert "Permission denied" in refused(run(models, "list"))
+
+
+def test_no_command_on_models_loads_tensorflow(registry: Registry) -> None:
+    publish(registry, 0, {"verdict": verdict(None)})
+    code = """
+import sys
+from trainer.commands.models import models
+from trainer.commands.promote import promote
+from trainer.commands.rollback import rollback
+from trainer.commands.trainer import trainer
+promote(["--registry", sys.argv[1]], standalone_mode=False)
+models(["list", "--registry", sys.argv[1]], standalone_mode=False)
+models(["show", "champion", "--registry", sys.argv[1]], standalone_mode=False)
+heavy = {"tensorflow", "keras", "numba", "matplotlib", "pandas", "faust"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", code, registry.url], cwd=ROOT, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert "champion" in ran.stdout

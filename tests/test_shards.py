@@ -1,0 +1,355 @@
+"""Shards: every record in one place, wherever it is kept, and what was done found at its event."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from stream.campaign import Campaign, parse
+from stream.features import FeaturePlan, compile_features
+from tests.shop_history import (
+    CAMPAIGN,
+    DAY_MS,
+    START_MS,
+    TOPICS,
+    Event,
+    chunk_of,
+    chunks,
+    decisions_about,
+    histories,
+    partition_of,
+    shards_of,
+)
+from trainer.actions import ACTION, Actions
+from trainer.errors import TrainingError
+from trainer.history import Bounds
+from trainer.replay import Timeline
+from trainer.shards import BUCKETS, Shards
+from trainer.spill import Shard, Spill
+
+
+@pytest.fixture(scope="module")
+def campaign() -> Campaign:
+    return parse(CAMPAIGN)
+
+
+@pytest.fixture(scope="module")
+def plan(campaign: Campaign) -> FeaturePlan:
+    return compile_features(campaign)
+
+
+def learning_from_decisions(**training: Any) -> Campaign:
+    campaign = parse(CAMPAIGN)
+    spec = msgspec.structs.replace(campaign.training, learn_from="decisions", **training)
+    return msgspec.structs.replace(campaign, training=spec)
+
+
+def with_memory(campaign: Campaign, memory_mb: int) -> Campaign:
+    training = msgspec.structs.replace(campaign.training, memory_mb=memory_mb)
+    return msgspec.structs.replace(campaign, training=training)
+
+
+def told(timeline: Timeline) -> list[tuple[object, ...]]:
+    """The events of a timeline with all that is known of them."""
+    return list(
+        zip(
+            timeline.topic.tolist(),
+            timeline.offset.tolist(),
+            timeline.time_ms.tolist(),
+            timeline.type_code.tolist(),
+            [timeline.table.key(row) for row in timeline.row],
+            *(number.tolist() for number in timeline.number),
+            *(category.tolist() for category in timeline.category),
+            timeline.consent.tolist(),
+            strict=True,
+        )
+    )
+
+
+def all_timelines(shards: Shards) -> dict[Shard, Timeline]:
+    return {shard: shards.timeline(shard) for shard in shards.shards()}
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(events=histories(late=True), partitions=st.integers(1, 3), data=st.data())
+def test_every_event_is_in_one_shard_wherever_it_is_kept(
+    campaign: Campaign,
+    plan: FeaturePlan,
+    tmp_path_factory: pytest.TempPathFactory,
+    events: list[Event],
+    partitions: int,
+    data: st.DataObject,
+) -> None:
+    records = chunks(events, partitions)
+    in_memory = all_timelines(shards_of(records, campaign, plan))
+    # On disk, and with the topics coming in another order.
+    order = data.draw(st.permutations(TOPICS))
+    records = sorted(records, key=lambda chunk: order.index(chunk.topic))
+    folder = tmp_path_factory.mktemp("shards")
+    spilled = shards_of(records, with_memory(campaign, 0), plan, folder)
+    on_disk = all_timelines(spilled)
+
+    assert len(list(folder.iterdir())) >= len(on_disk)
+    assert spilled._records.memory_bytes == spilled._actions.memory_bytes == 0
+    assert in_memory.keys() == on_disk.keys()
+    assert all(0 <= shard.bucket < BUCKETS for shard in on_disk)
+    found = []
+    home: dict[bytes, Shard] = {}
+    for shard, timeline in in_memory.items():
+        assert told(timeline) == told(on_disk[shard])
+        assert timeline.shard == shard
+        assert set(timeline.row.tolist()) == set(range(timeline.table.rows))
+        for topic, offset, time_ms, _, customer, revenue, *_ in told(timeline):
+            found.append((topic, shard.partition, offset, time_ms, customer, revenue))
+            assert home.setdefault(customer, shard) == shard
+    expected = []
+    seen: Counter[tuple[int, int]] = Counter()
+    for event in events:
+        partition = partition_of(event.customer, partitions)
+        offset = seen[event.kind, partition]
+        seen[event.kind, partition] += 1
+        customer = event.customer.encode()
+        expected.append((event.kind, partition, offset, event.time_ms, customer, event.revenue))
+    assert sorted(found) == sorted(expected)
+    assert spilled.events == len(events)
+    assert spilled.customers == len({event.customer for event in events})
+    assert spilled.start_ms == min(event.time_ms for event in events)
+    assert spilled.end_ms == max(event.time_ms for event in events)
+
+
+def test_part_of_a_shard_may_be_on_disk(
+    campaign: Campaign, plan: FeaturePlan, tmp_path: Path
+) -> None:
+    events = [
+        Event(0, f"customer {i % 50}", START_MS + i, revenue=float(i % 7)) for i in range(30_000)
+    ]
+    records = chunks(events, size=500)
+    small, large = with_memory(campaign, 1), with_memory(campaign, 100)
+    spilled, kept = shards_of(records, small, plan, tmp_path), shards_of(records, large, plan)
+    assert 0 < spilled._records.memory_bytes < kept._records.memory_bytes  # both hold some
+    assert sum(file.stat().st_size for file in tmp_path.iterdir()) > 0
+    there, here = all_timelines(spilled), all_timelines(kept)
+    assert len(here) > BUCKETS / 2
+    assert all(told(there[shard]) == told(here[shard]) for shard in here)
+
+
+@given(since=st.integers(-1, 6), until=st.integers(-1, 6))
+def test_bounds_are_exact_in_event_time(
+    campaign: Campaign, plan: FeaturePlan, since: int, until: int
+) -> None:
+    events = [
+        Event(kind, "ann", START_MS + day * DAY_MS, strategy="mail")
+        for day in range(5)
+        for kind in range(2)
+    ]
+    day_ms = [START_MS + day * DAY_MS for day in (since, max(since, until))]
+    bounds = Bounds(since_ms=day_ms[0], until_ms=day_ms[1])
+    shards = shards_of(chunks(events), campaign, plan, bounds=bounds)
+    timelines = all_timelines(shards).values()
+    expected = [event.time_ms for event in events if day_ms[0] <= event.time_ms < day_ms[1]]
+    assert [time for one in timelines for time in one.time_ms.tolist()] == expected
+    assert sum(len(one.actions) for one in timelines) == len(expected) / 2
+    assert shards.customers == (len(expected) > 0)
+
+
+def test_records_that_are_no_events_are_counted(campaign: Campaign, plan: FeaturePlan) -> None:
+    values = [b"no event", Event(0, "ann", START_MS).json(), b"{}", b'{"userId":"ann"}', b"[]"]
+    shards = shards_of([chunk_of("orders", 0, 0, values)], campaign, plan)
+    assert shards.rejects == {
+        "bad_json": 1, "missing_customer": 1, "missing_type": 1, "not_object": 1,
+    }  # fmt: skip
+    (timeline,) = all_timelines(shards).values()
+    assert timeline.offset.tolist() == [1]
+
+
+def test_a_fault_in_what_only_training_reads_takes_no_event_away(
+    campaign: Campaign, plan: FeaturePlan
+) -> None:
+    """The worker does not look at a strategy: its features have the event, so ours must as well."""
+    events = [
+        Event(0, "ann", START_MS, strategy={"an": "object"}),
+        Event(1, "ann", START_MS + 1, strategy={"an": "object"}),
+        Event(1, "ann", START_MS + 2),
+        Event(1, "ann", START_MS + 3, strategy="call"),
+        Event(1, "ann", START_MS + 4, strategy="nothing"),
+    ]
+    shards = shards_of(chunks(events), campaign, plan)
+    (timeline,) = all_timelines(shards).values()
+    assert len(timeline) == 5
+    assert timeline.actions.event.tolist() == [1, 2, 3, 4]
+    assert timeline.actions.strategy.tolist() == [-1, -1, 1, 2]
+    assert not shards.rejects
+
+
+def test_propensities_of_treatments(plan: FeaturePlan, campaign: Campaign) -> None:
+    training = msgspec.structs.replace(
+        campaign.training, propensity_property="properties.propensity"
+    )
+    reads = msgspec.structs.replace(campaign, training=training)
+    events = [Event(1, "ann", START_MS, strategy="mail", propensity=p) for p in (0.25, None)]
+    (timeline,) = all_timelines(shards_of(chunks(events), reads, plan)).values()
+    np.testing.assert_array_equal(timeline.actions.propensity, [0.25, np.nan])
+    (timeline,) = all_timelines(shards_of(chunks(events), campaign, plan)).values()
+    assert np.isnan(timeline.actions.propensity).all()
+
+
+def test_chunks_out_of_order_or_of_other_topics_are_refused(
+    campaign: Campaign, plan: FeaturePlan
+) -> None:
+    first, second = chunks([Event(0, "ann", START_MS + i) for i in range(4)])
+    shards = shards_of([first, second], campaign, plan)
+    with pytest.raises(ValueError, match="orders/0 from offset 4 on, got a chunk from 0"):
+        shards.add(first)
+    with pytest.raises(ValueError, match="got a chunk from 3"):
+        shards.add(chunk_of("orders", 0, 3, [b"{}"]))
+    for topic in ("decisions", "other"):
+        with pytest.raises(ValueError, match=f"got {topic}"):
+            shards.add(chunk_of(topic, 0, 0, [b"{}"]))
+    shards.add(chunk_of("orders", 1, 0, []))
+
+
+def test_a_full_disk_is_named(campaign: Campaign, plan: FeaturePlan, tmp_path: Path) -> None:
+    records = chunks([Event(0, "ann", START_MS)])
+    with pytest.raises(TrainingError, match=r"expected to keep the history on disk.*memory_mb"):
+        shards_of(records, with_memory(campaign, 0), plan, tmp_path / "absent")
+    shards_of(records, with_memory(campaign, 0), plan, tmp_path)
+    with pytest.raises(TrainingError, match="File exists"):  # never a mixture of two histories
+        shards_of(records, with_memory(campaign, 0), plan, tmp_path)
+
+
+def test_decisions_are_found_at_the_events_that_they_name(plan: FeaturePlan) -> None:
+    campaign = learning_from_decisions()
+    orders = chunk_of(
+        "orders", 3, 10, [Event(0, name, START_MS + i).json() for i, name in enumerate("abcab")]
+    )
+    published = decisions_about(campaign, orders, [0, 1, 3, 4], [0, 2, 1, 0], [0.5, 1.0, 0.125, 1])
+    again = decisions_about(campaign, orders, [3, 1], [1, 2], [0.125, 1.0], decided_ms=START_MS)
+    records = [chunk_of("decisions", 1, 0, [*published, *again]), orders]
+    shards = shards_of(records, campaign, plan)
+    assert not shards.rejects
+    found = {}
+    duplicates = 0
+    for timeline in all_timelines(shards).values():
+        assert timeline.shard.partition == 3
+        duplicates += timeline.actions.duplicates
+        for event, strategy, propensity in zip(
+            timeline.actions.event.tolist(),
+            timeline.actions.strategy.tolist(),
+            timeline.actions.propensity.tolist(),
+            strict=True,
+        ):
+            found[int(timeline.offset[event])] = (strategy, propensity)
+    assert found == {10: (0, 0.5), 11: (2, 1.0), 13: (1, 0.125), 14: (0, 1.0)}
+    assert duplicates == 2
+
+
+def test_decisions_of_which_something_is_missing(plan: FeaturePlan) -> None:
+    campaign = learning_from_decisions()
+    orders = chunk_of("orders", 0, 0, [Event(0, "ann", START_MS).json()])
+    (good,) = decisions_about(campaign, orders, [0], [0], [0.5])
+
+    def changed(change: Any, **top: Any) -> bytes:
+        message = json.loads(good)
+        message.update(top)
+        message["data"] |= change
+        return json.dumps(message).encode()
+
+    place = {"topic": "orders", "partition": 0, "offset": 0, "time": "2023-11-14T22:13:20Z"}
+    values = [
+        changed({"event": place | {"offset": 7}}, id="1"),  # no such event
+        changed({"event": place | {"topic": "gone"}}, id="2"),
+        changed({"event": place | {"partition": 9}}, id="3"),
+        changed({"action": {"strategy": "fax"}}, id="4"),  # no such strategy
+        changed({"action_probability": None}, id="5"),
+        changed({"action": {}}),
+        changed({"event": place | {"offset": 0.5}}),
+        changed({"event": place | {"partition": -1}}),
+        changed({}, type="opportune.other"),
+        changed({}, subject=""),
+        b"no event",
+    ]
+    shards = shards_of([orders, chunk_of("decisions", 0, 0, values)], campaign, plan)
+    assert shards.rejects == {
+        "decision_incomplete": 4, "decision_missing_customer": 1, "decision_bad_json": 1,
+    }  # fmt: skip
+    here, elsewhere = all_timelines(shards).values()
+    assert here.actions.event.tolist() == [-1, -1, 0, 0]
+    assert here.actions.strategy.tolist() == [0, 0, -1, 0]
+    assert np.isnan(here.actions.propensity[-1])
+    assert len(elsewhere) == 0
+    assert elsewhere.actions.event.tolist() == [-1]
+
+
+def test_a_decision_is_inside_the_bounds_when_its_event_is(plan: FeaturePlan) -> None:
+    campaign = learning_from_decisions()
+    orders = chunk_of("orders", 0, 0, [Event(0, "a", START_MS + i).json() for i in range(4)])
+    published = decisions_about(campaign, orders, range(4), [0] * 4, [1.0] * 4)
+    shards = shards_of(
+        [orders, chunk_of("decisions", 0, 0, published)], campaign, plan,
+        bounds=Bounds(since_ms=START_MS + 1, until_ms=START_MS + 3),
+    )  # fmt: skip
+    (timeline,) = all_timelines(shards).values()
+    assert timeline.actions.event.tolist() == [0, 1]
+
+
+def test_flat_decisions_cannot_be_learned_from(plan: FeaturePlan) -> None:
+    campaign = learning_from_decisions()
+    flat = msgspec.structs.replace(
+        campaign, decisions=msgspec.structs.replace(campaign.decisions, format="flat")
+    )
+    with pytest.raises(TrainingError, match=r'decisions.format = "cloudevents".*got "flat"'):
+        shards_of([], flat, plan)
+
+
+@given(
+    events=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 9)), unique=True),
+    named=st.lists(st.tuples(st.integers(-1, 3), st.integers(0, 9), st.integers(0, 1))),
+)
+def test_actions_find_their_events(
+    events: list[tuple[int, int]], named: list[tuple[int, int, int]]
+) -> None:
+    # Any interleaving of topics in which offsets rise.
+    topics = [topic for topic, _ in events]
+    of_topic = {t: iter(sorted(o for topic, o in events if topic == t)) for t in topics}
+    timeline = [(t, next(of_topic[t])) for t in topics]
+    records = np.zeros(len(named), ACTION)
+    for i, (topic, offset, identity) in enumerate(named):
+        records[i] = (offset, identity, i, 0, topic)
+    actions = Actions.of(
+        records,
+        np.array([t for t, _ in timeline], np.int64),
+        np.array([o for _, o in timeline], np.int64),
+    )
+    once = list(dict.fromkeys(named))
+    expected = [timeline.index(at) if (at := (t, o)) in timeline else -1 for t, o, _ in once]
+    assert actions.event.tolist() == expected
+    assert actions.propensity.tolist() == [named.index(one) for one in once]  # the first counts
+    assert actions.duplicates == len(named) - len(once)
+
+
+def test_a_spill_keeps_order_across_flushes(tmp_path: Path) -> None:
+    dtype = np.dtype([("a", "<i8"), ("b", "<f8", (0,)), ("c", "i1")])
+    spill = Spill(tmp_path, "test", dtype)
+    added: dict[Shard, list[int]] = {Shard(0, 1): [], Shard(2, 0): []}
+    for i in range(30):
+        for shard, here in added.items():
+            records = np.zeros(i % 3, dtype)
+            records["a"] = i
+            here.extend([i] * len(records))
+            spill.add(shard, records)
+        if i % 7 == 6:
+            spill.flush()
+            assert spill.memory_bytes == 0
+    assert spill.shards() == set(added)
+    assert spill.memory_bytes == 2 * 9 * sum(i % 3 for i in (28, 29))
+    for shard, here in added.items():
+        assert spill.load(shard)["a"].tolist() == here
+    assert len(spill.load(Shard(9, 9))) == 0

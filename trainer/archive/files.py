@@ -1,0 +1,93 @@
+"""One Parquet file of the archive, whole in memory: encoded, decoded, checked.
+
+Rules of this file
+1. Plain Parquet that other readers take: zstd, no encoding younger than they are.
+2. What cannot be read, or is not what its name says, is an error that names the file.
+"""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from trainer.archive.columns import SCHEMA
+from trainer.archive.layout import FACTS, FORMAT, Facts
+from trainer.errors import TrainingError
+
+
+def encode(table: pa.Table, facts: Facts) -> bytes:
+    """The bytes of a file.
+
+    Args:
+        table: Records, with the columns of `columns.SCHEMA`.
+        facts: What the file says about itself.
+    """
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        table.replace_schema_metadata({FACTS: msgspec.json.encode(facts)}),
+        sink,
+        compression="zstd",
+        use_dictionary=["key"],
+        write_statistics=["offset", "timestamp_ms"],
+        write_page_checksum=True,
+    )
+    encoded: bytes = sink.getvalue().to_pybytes()
+    return encoded
+
+
+def decode(data: bytes, expected: Facts, where: str) -> tuple[pa.Table, Facts]:
+    """The records of a file, checked, and all that it says about itself.
+
+    Args:
+        data: The bytes of the file.
+        expected: What its name says.
+        where: The file, for messages.
+
+    Raises:
+        TrainingError: It is damaged, foreign or of another version.
+    """
+    try:
+        file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
+        facts = _facts(file, expected, where)
+        table = file.read(use_threads=False)
+    except (pa.ArrowException, OSError) as exc:
+        raise TrainingError(
+            f"expected a Parquet file of the archive in {where}, got: {exc}. Put it back from a "
+            "copy. If there is none, but Kafka still holds its offsets, archive the topic to "
+            "another folder"
+        ) from exc
+    if not table.schema.equals(SCHEMA):
+        raise _foreign(where, f"the columns {SCHEMA.names}", f"{table.schema.names}")
+    if table.num_rows != facts.rows:
+        raise _foreign(where, f"{facts.rows} records", str(table.num_rows))
+    edges = [[facts.first_offset - 1], table["offset"].to_numpy(), [facts.next_offset]]
+    if (np.diff(np.concatenate(edges)) <= 0).any():
+        raise _foreign(
+            where, f"offsets rising from {facts.first_offset} to {facts.next_offset}", "others"
+        )
+    return table, facts
+
+
+def _facts(file: pq.ParquetFile, expected: Facts, where: str) -> Facts:
+    stated = (file.schema_arrow.metadata or {}).get(FACTS)
+    if stated is None:
+        raise _foreign(where, "a file that opportune archive has written", "one of somebody else")
+    try:
+        facts = msgspec.json.decode(stated, type=Facts)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+        raise _foreign(where, f"facts of format {FORMAT}", str(exc)) from exc
+    named = msgspec.structs.replace(facts, rows=expected.rows, lost=expected.lost)
+    for name in Facts.__struct_fields__:
+        wanted, got = getattr(expected, name), getattr(named, name)
+        if got != wanted:
+            raise _foreign(where, f"{name} {wanted!r}", repr(got))
+    return facts
+
+
+def _foreign(where: str, wanted: str, got: str) -> TrainingError:
+    return TrainingError(
+        f"expected {wanted} in {where}, got {got}. Move the file out of the archive, or put the "
+        "right one in its place"
+    )

@@ -1,0 +1,245 @@
+"""The folder of an archive, on a local path or an object store.
+
+Rules of this file
+1. A file is there completely or not at all (`models.store`).
+2. The number of buckets is chosen when the folder is new, and stays.
+3. One process at a time writes a topic. On a local path a lock of the operating system sees to it,
+   which ends with its process; an object store has none.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import getpass
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import cast
+
+import msgspec
+from fsspec.implementations.local import LocalFileSystem
+
+from models.store import Store
+from trainer.archive.layout import FORMAT, FileName, Survey, survey
+from trainer.errors import TrainingError
+
+_DESCRIPTION = "archive.json"
+_DESCRIPTION_BYTES_MAX = 4096
+
+
+class Description(msgspec.Struct, frozen=True):
+    """What `archive.json` says.
+
+    Attributes:
+        format: `layout.FORMAT` of who made the archive.
+        buckets: Number of buckets of customers.
+    """
+
+    format: int
+    buckets: int
+
+
+@dataclass(frozen=True)
+class Archive:
+    """An archive that is there.
+
+    Attributes:
+        url: Its folder, a local path or an fsspec URL.
+        buckets: Number of buckets of customers.
+    """
+
+    url: str
+    buckets: int
+
+    @classmethod
+    def open(cls, url: str | Path) -> Archive:
+        """An archive that somebody has made.
+
+        Raises:
+            TrainingError: There is none, or it is of another version.
+        """
+        found = _describe(str(url))
+        if found is None:
+            raise TrainingError(
+                f"expected an archive in {url}, got no {_DESCRIPTION} there. Make one with "
+                "`opportune archive`, or name its folder"
+            )
+        return cls(str(url), found.buckets)
+
+    @classmethod
+    def open_or_create(cls, url: str | Path, buckets: int) -> Archive:
+        """An archive, made with this number of buckets if there is none.
+
+        Raises:
+            TrainingError: It is of another version.
+        """
+        if _describe(str(url)) is None:
+            description = msgspec.json.encode(Description(FORMAT, buckets))
+            Store.open(url).write(_DESCRIPTION, description)
+        return cls.open(url)
+
+    def topics(self) -> list[str]:
+        """Names of the topics that have a folder, sorted."""
+        store = Store.open(self.url)
+        store.fs.invalidate_cache()  # some file systems remember listings for a while
+        found = store.fs.ls(store.root, detail=True)
+        return sorted(Path(entry["name"]).name for entry in found if entry["type"] == "directory")
+
+    def topic(self, name: str) -> TopicFolder:
+        """The folder of a topic; it need not exist."""
+        return TopicFolder(name, Store.open(self.url).folder(name))
+
+
+@dataclass(frozen=True)
+class TopicFolder:
+    """The files of one topic.
+
+    Attributes:
+        topic: Name of the topic.
+        store: Its folder.
+    """
+
+    topic: str
+    store: Store
+
+    def survey(self) -> Survey:
+        """What is there.
+
+        Raises:
+            TrainingError: Something that was there is missing.
+        """
+        names = map(FileName.parse, self._paths())
+        return survey(self.topic, (name for name in names if name is not None))
+
+    def where(self, name: FileName) -> str:
+        """A file, for messages."""
+        return f"{self.store.root}/{name.path}"
+
+    def read(self, name: FileName) -> bytes:
+        """The bytes of a file.
+
+        Raises:
+            TrainingError: It cannot be read.
+        """
+        try:
+            return cast("bytes", self.store.fs.cat_file(self.where(name)))
+        except OSError as exc:
+            raise TrainingError(
+                f"expected the file {self.where(name)}, {exc}. Put it back, or see to the storage"
+            ) from exc
+
+    def write(self, name: FileName, data: bytes) -> None:
+        """Puts a file in place at once, over another of this name.
+
+        Raises:
+            TrainingError: It cannot be written.
+        """
+        try:
+            self.store.write(name.path, data)
+        except OSError as exc:
+            raise TrainingError(
+                f"expected to write {self.where(name)}, {exc}. See to the storage and start again: "
+                "what was not archived is read again"
+            ) from exc
+
+    def prepare(self, days: Sequence[str]) -> None:
+        """Makes the folders of days, so that they survive a power cut before files are in them."""
+        if not isinstance(self.store.fs, LocalFileSystem):
+            return
+        for day in days:
+            Path(self.store.root, f"date={day}").mkdir(exist_ok=True)
+        _sync(Path(self.store.root))
+
+    def remove_leftovers(self) -> int:
+        """Removes what a crash has left: unfinished flushes and temporary files.
+
+        Only for who holds the lock: it would remove the work of another.
+
+        Returns:
+            How many files there were.
+        """
+        unfinished = [name.path for name in self.survey().unfinished]
+        temporary = [path for path in self._paths() if _is_temporary(path)]
+        for path in (*unfinished, *temporary):
+            self.store.remove(path)
+        return len(unfinished) + len(temporary)
+
+    def remove(self, name: FileName) -> None:
+        """Removes a file."""
+        self.store.remove(name.path)
+
+    @contextmanager
+    def lock(self, purpose: str) -> Iterator[None]:
+        """Keeps other processes from doing the same; on an object store it does nothing.
+
+        Args:
+            purpose: What nobody else may do to this topic meanwhile.
+
+        Raises:
+            TrainingError: Another one is doing it.
+        """
+        if not isinstance(self.store.fs, LocalFileSystem):
+            yield
+            return
+        folder = Path(self.store.root)
+        folder.mkdir(parents=True, exist_ok=True)
+        _sync(folder.parent)
+        with (folder / f".{purpose}.lock").open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as exc:
+                file.seek(0)
+                raise TrainingError(
+                    f"expected to be the only one to {purpose} in {folder}, got {file.read()}. Stop that "
+                    "process, or wait for its end"
+                ) from exc
+            file.truncate(0)
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            file.write(
+                f"{getpass.getuser()}@{socket.gethostname()}, pid {os.getpid()}, since {now}"
+            )
+            file.flush()
+            yield
+
+    def _paths(self) -> list[str]:
+        """All files, relative to the folder."""
+        fs, root = self.store.fs, self.store.root
+        fs.invalidate_cache()
+        return [path[len(root) + 1 :] for path in fs.find(root)] if fs.exists(root) else []
+
+
+def _describe(url: str) -> Description | None:
+    """What an archive says about itself, None when there is none."""
+    try:
+        data = Store.open(url).read(_DESCRIPTION, _DESCRIPTION_BYTES_MAX)
+    except FileNotFoundError:
+        return None
+    try:
+        found = msgspec.json.decode(data, type=Description)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+        raise TrainingError(f"expected the archive's facts in {url}/{_DESCRIPTION}, {exc}") from exc
+    if found.format != FORMAT:
+        raise TrainingError(
+            f"expected an archive of format {FORMAT} in {url}, got {found.format}. Use the version "
+            "of Opportune that wrote it"
+        )
+    return found
+
+
+def _is_temporary(path: str) -> bool:
+    """Whether `models.store` has left it behind."""
+    name = path.rpartition("/")[2]
+    return name.startswith(".") and ".parquet." in name
+
+
+def _sync(folder: Path) -> None:
+    """Makes what was created in a folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

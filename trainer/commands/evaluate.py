@@ -1,0 +1,70 @@
+"""`opportune evaluate`: how good a published model is on what happened after it was fitted."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+from rich.console import Console
+
+from stream import campaign as campaign_file
+from stream.worker.command import CAMPAIGN, with_registry
+from trainer.commands.history import chosen, history_options, write_page
+from trainer.commands.opened import opened
+from trainer.commands.watching import watching
+
+
+@click.command()
+@CAMPAIGN
+@click.argument("version", default="champion")
+@history_options
+@click.option("--registry", envvar="OPPORTUNE_REGISTRY", help="Model registry, a path or URL.")
+@click.option(
+    "--html", type=click.Path(dir_okay=False, path_type=Path), help="Write the report here."
+)
+@click.option("--json", "as_json", is_flag=True, help="The evaluation as JSON on standard output.")
+def evaluate(
+    campaign: Path,
+    version: str,
+    registry: str | None,
+    html: Path | None,
+    as_json: bool,
+    **history: Any,
+) -> None:
+    """Judge a published model on examples from after those that it was fitted on.
+
+    CAMPAIGN is the campaign file, VERSION a version, the beginning of one, champion, challenger,
+    previous or latest. Stands beside the champion, if that is another one, and beside simple rules.
+    Publishes and promotes nothing.
+    """
+    loaded = with_registry(campaign_file.load(campaign), registry)
+    options = chosen(**history)
+    console = Console(stderr=True)
+    with console.status("Loading TensorFlow"):
+        from trainer import review, train
+    with opened(loaded.model.registry, None) as models:
+        bundle = models.load(models.resolve(version))
+        champion = models.pointer("champion")
+        rival = None if champion in (None, bundle.manifest.version) else models.load(champion)
+    with (
+        tempfile.TemporaryDirectory(prefix="opportune-") as folder,
+        watching(console, loaded, searches=False, fits=False) as watch,
+    ):
+        prepared = train.prepare(
+            loaded, options.source(loaded), Path(folder), bundle.manifest.seed, options.bounds,
+            watch,
+        )  # fmt: skip
+        watch.step("judging")
+        report = review.review(loaded, prepared, bundle, rival, datetime.now(UTC))
+    write_page(html, report.html())
+    if as_json:
+        sys.stdout.buffer.write(msgspec.json.encode(report.evaluation) + b"\n")
+        return
+    from trainer.commands.summary import summarize_review
+
+    summarize_review(report, bundle.manifest.version)

@@ -1,0 +1,78 @@
+"""What a report tells beside the evaluation: history, training, verdict. All of it may be missing."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from msgspec import Struct
+
+
+class Span(Struct, frozen=True):
+    """A period of the history and the examples in it."""
+
+    start: datetime
+    end: datetime
+    rows: int
+    customers: int
+
+
+class Examples(Struct, frozen=True):
+    """Examples of one strategy, and how many of them were followed by the outcome."""
+
+    rows: int
+    conversions: int
+
+
+class Check(Struct, frozen=True):
+    """One condition of the gate, in words."""
+
+    passed: bool
+    text: str
+
+
+class Facts(Struct, frozen=True, kw_only=True):
+    """What is known.
+
+    Attributes:
+        campaign: Name of the campaign.
+        candidate: Version of the new model.
+        champion: Version of the current model.
+        created: When the report was made.
+        outcome: Event type that counts as a conversion.
+        attribution_window: How long after the strategy it counts, such as "14d".
+        randomised: Whether chance decided who got which strategy.
+        events: Events of the history.
+        history: Its first and last event, its examples and customers.
+        periods: train, validation and test.
+        joins: What became of the treatments of the history, in words.
+        examples: By strategy.
+        rejects: Records that are no events, by reason code.
+        settings: How the model was made, in words.
+        losses: Training loss after each pass over the examples.
+        validation_losses: Validation loss after each.
+        trials: Models that the search has fitted.
+        importance: How much each setting mattered in the search; 1 in sum.
+        promoted: Whether the model replaces the current one.
+        checks: What the gate looked at.
+    """
+
+    campaign: str = ""
+    candidate: str = ""
+    champion: str = ""
+    created: datetime | None = None
+    outcome: str = ""
+    attribution_window: str = ""
+    randomised: bool = False
+    events: int = 0
+    history: Span | None = None
+    periods: dict[str, Span] = {}
+    joins: dict[str, int] = {}
+    examples: dict[str, Examples] = {}
+    rejects: dict[str, int] = {}
+    settings: dict[str, str] = {}
+    losses: tuple[float, ...] = ()
+    validation_losses: tuple[float, ...] = ()
+    trials: int = 0
+    importance: dict[str, float] = {}
+    promoted: bool | None = None
+    checks: tuple[Check, ...] = ()

@@ -1,0 +1,89 @@
+"""`opportune parity`."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import click
+import msgspec
+from rich.console import Console
+
+from stream import campaign as campaign_file
+from stream.campaign import Campaign
+from stream.worker.command import CAMPAIGN, with_registry
+from trainer.commands.history import EventTime
+from trainer.parity.logged import Scope
+from trainer.parity.report import Parity
+from trainer.parity.view import print_parity
+from trainer.progress import progress
+
+
+@click.command()
+@CAMPAIGN
+@click.option("--bootstrap", envvar="OPPORTUNE_BOOTSTRAP", help="Kafka address, host:port.")
+@click.option("--registry", envvar="OPPORTUNE_REGISTRY", help="Model registry, a path or URL.")
+@click.option(
+    "--since",
+    "since_ms",
+    type=EventTime(),
+    help="Compare decisions about events from this time on.",
+)
+@click.option("--until", "until_ms", type=EventTime(), help="And before this one.")
+@click.option(
+    "--customers-share",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="Compare a sample of the customers, each with its whole history.",
+)
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="Write the report to this file as JSON, too.",
+)
+def parity(
+    campaign: Path,
+    bootstrap: str | None,
+    registry: str | None,
+    since_ms: int | None,
+    until_ms: int | None,
+    customers_share: float,
+    json_file: Path | None,
+) -> None:
+    """Compare the features that workers decided on with a replay of the events.
+
+    CAMPAIGN is the campaign file. Reads its decision topic and replays its event topics with the
+    feature kernel; each vector has to be the same in every bit. Differences are explained as far as
+    topics and registry tell. The exit code is 1 when something is left that nothing explains, or when
+    there was nothing to compare.
+    """
+    # Trouble with the broker is told by the error; aiokafka also tells what it then tries again.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    loaded = with_registry(campaign_file.load(campaign), registry)
+    scope = Scope(customers_share, since_ms, until_ms)
+    found = _check(loaded, bootstrap or loaded.bootstrap, scope)
+    console = Console(highlight=False)
+    print_parity(console, found)
+    if json_file is not None:
+        json_file.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
+    if not found.holds:
+        raise SystemExit(1)
+
+
+def _check(campaign: Campaign, bootstrap: str, scope: Scope) -> Parity:
+    """Checks under a progress bar."""
+    from models.registry import Registry
+    from trainer.parity.check import check_parity
+    from trainer.parity.source import open_topics
+
+    with progress(Console(stderr=True)) as bars:
+        reading = bars.add_task("Replaying", unit="records", total=None, note="")
+
+        def on_records(done: int, total: int) -> None:
+            bars.update(reading, completed=done, total=total)
+
+        names = (campaign.topics.decisions, *campaign.topics.events)
+        with open_topics(bootstrap, names, on_records) as topics:
+            return check_parity(campaign, Registry(campaign.model.registry), topics, scope)

@@ -1,0 +1,120 @@
+"""Which cause applies, decision by decision and customer by customer.
+
+Pure: arrays in, arrays out, but for the registry that `Bundles` asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from stream.columns import Bools, Int64s
+from trainer.parity.bundles import Bundles
+from trainer.parity.causes import Cause
+from trainer.parity.logged import Logged
+from trainer.topics import Extent
+
+COMPARABLE = -1
+"""In the place of a cause: nothing speaks against comparing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holds:
+    """What one partition holds.
+
+    Attributes:
+        partition: Its number.
+        decisions: Of the decision topic.
+        events: Of each event topic, in the order of the campaign file.
+    """
+
+    partition: int
+    decisions: Extent
+    events: Sequence[Extent]
+
+
+def before_replay(logged: Logged, holds: Holds, bundles: Bundles) -> Int64s:
+    """What the decisions themselves and the registry tell; of several causes the last.
+
+    Returns:
+        A cause or COMPARABLE. Shape (n,), int64.
+    """
+    cause = np.where(logged.vector < 0, int(Cause.NO_VECTOR), COMPARABLE)
+    pairs = np.stack([logged.model, logged.contract], axis=1)
+    for model, contract in np.unique(pairs, axis=0).tolist():
+        why = bundles.cause(model, contract)
+        if why is not None:
+            cause[(logged.model == model) & (logged.contract == contract)] = why
+    cause[_removed(logged, holds)] = Cause.EVENT_REMOVED
+    cause[logged.topic < 0] = Cause.OTHER_TOPIC
+    return cause
+
+
+def without_event(
+    logged: Logged, holds: Holds, found: Bools, refused: Sequence[Sequence[int]]
+) -> Int64s:
+    """Why no event was found.
+
+    Args:
+        logged: n decisions.
+        holds: Which partition they are in.
+        found: Whether the event of each was replayed. Shape (n,), bool.
+        refused: By topic the offsets of records whose time was too far ahead.
+
+    Returns:
+        A cause, COMPARABLE where the event was found. Shape (n,), int64.
+    """
+    cause = np.where(found, COMPARABLE, int(Cause.NO_EVENT))
+    here = logged.partition == holds.partition
+    for topic, offsets in enumerate(refused):
+        is_refused = here & (logged.topic == topic) & np.isin(logged.offset, offsets)
+        cause[~found & is_refused] = Cause.EVENT_REFUSED
+    return cause
+
+
+def by_customer(
+    logged: Logged, holds: Holds, refused: Bools, doubtful: Bools, *, all_decide: bool
+) -> Int64s:
+    """Why the vectors of a customer may differ; of several causes the last.
+
+    Args:
+        logged: n decisions.
+        holds: Where the topics begin.
+        refused: Decisions about events that the replay refuses. Shape (n,), bool.
+        doubtful: Customers whose order of events is not known. Shape (rows,), bool.
+        all_decide: Whether every event asks for a decision.
+
+    Returns:
+        A cause, DIFFERENT where nothing explains it. Shape (rows,), int64.
+    """
+    cause = np.full(len(doubtful), int(Cause.DIFFERENT))
+    cause[logged.row[refused]] = Cause.STATE_OF_REFUSED
+    cause[doubtful] = Cause.ORDER_UNKNOWN
+    if any(extent.begin > 0 for extent in holds.events):
+        # With a decision about every event it is known who had one that was removed.
+        everybody_is_known = all_decide and holds.decisions.begin == 0
+        cut = logged.row[_removed(logged, holds)] if everybody_is_known else slice(None)
+        cause[cut] = Cause.HISTORY_CUT
+    return cause
+
+
+def repeats(logged: Logged) -> tuple[Int64s, Int64s]:
+    """Decisions published again, and for each the one before it about the same event.
+
+    Of one event by one model they come in the order of publication. Shape (k,) each, int64.
+    """
+    place = (logged.model, logged.offset, logged.partition, logged.topic)
+    order = np.lexsort(place)
+    event = np.stack(place[1:], axis=1)[order]
+    again = np.flatnonzero((event[1:] == event[:-1]).all(axis=1)) + 1
+    return order[again], order[again - 1]
+
+
+def _removed(logged: Logged, holds: Holds) -> Bools:
+    """Decisions about events of before the beginning of their topic. Shape (n,), bool."""
+    begins = np.array([*(extent.begin for extent in holds.events), 0])
+    here = logged.partition == holds.partition
+    removed: Bools = here & (logged.offset < begins[logged.topic])
+    return removed

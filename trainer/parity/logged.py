@@ -1,0 +1,248 @@
+"""What workers published: the decisions of one partition as columns, each with its vector.
+
+Rules of this file
+1. A record is read as it stands; whether it can be compared is for `causes` to say.
+2. Of a decision that is not asked about, only its place stays: its vector takes no memory.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+
+from stream import record_kernels
+from stream.columns import Bools, Bytes, Float32s, Int64s, RecordChunk, Spans
+from stream.decisions import FEATURES_HEADER
+from stream.records import CorruptRecords
+from stream.table import CustomerTable
+
+_HEADER = np.frombuffer(FEATURES_HEADER.encode(), np.uint8)
+
+
+_Int64 = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+_Time = Annotated[datetime, Meta(tz=True)]
+
+
+class _Event(msgspec.Struct, gc=False):
+    topic: str
+    partition: _Int64
+    offset: _Int64
+    time: _Time
+
+
+class _Data(msgspec.Struct, gc=False):
+    event: _Event
+    model: str
+    feature_contract: str
+
+
+class _Decision(msgspec.Struct, gc=False):
+    """What parity needs of a decision; docs/decisions.md describes all of it."""
+
+    time: _Time | None = None
+    data: _Data | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which decisions are asked about.
+
+    Attributes:
+        share: Share of the customers; each with its whole history.
+        since_ms: Decisions about events before this event time are left out.
+        until_ms: Those about events from this event time on, too.
+    """
+
+    share: float = 1.0
+    since_ms: int | None = None
+    until_ms: int | None = None
+
+    def has_customers(self, keys: Spans) -> Bools:
+        """Which customers are in the sample: the same ones every time. Shape (n,), bool."""
+        if self.share >= 1.0:
+            return np.ones(len(keys), np.bool_)
+        below = self.share * (1 << 32)
+        return np.array([zlib.crc32(keys[i] or b"") < below for i in range(len(keys))], np.bool_)
+
+    def has_times(self, time_ms: Int64s) -> Bools:
+        """Which event times are asked about. Shape (n,), bool."""
+        inside = np.ones(len(time_ms), np.bool_)
+        if self.since_ms is not None:
+            inside &= time_ms >= self.since_ms
+        if self.until_ms is not None:
+            inside &= time_ms < self.until_ms
+        return inside
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """n decisions in the order of their publication.
+
+    Attributes:
+        record: Offset in the decision topic. Shape (n,), int64, as are all but the last two.
+        row: Row of the customer in the table that the reader was given.
+        topic: Index of the event topic in the campaign, -1 for another one.
+        partition: Partition of the event.
+        offset: Offset of the event.
+        decided_ms: When the worker took the event, epoch milliseconds by its clock.
+        model: Code of the model.
+        contract: Code of the feature contract.
+        vector: Row in `vectors`; -1 for none of the right size, or one that is not asked about.
+        asked: Whether the decision is in the scope. Shape (n,), bool.
+        vectors: What was scored. Shape (m, F), float32.
+        unreadable: Offsets in the decision topic of records that do not tell their event.
+    """
+
+    record: Int64s
+    row: Int64s
+    topic: Int64s
+    partition: Int64s
+    offset: Int64s
+    decided_ms: Int64s
+    model: Int64s
+    contract: Int64s
+    vector: Int64s
+    asked: Bools
+    vectors: Float32s
+    unreadable: Int64s
+
+    def __len__(self) -> int:
+        return len(self.offset)
+
+    def about(self, topic: int, partition: int) -> Int64s:
+        """Decisions about events of a topic partition by offset, then as they were published."""
+        mine = np.flatnonzero((self.topic == topic) & (self.partition == partition))
+        return mine[np.argsort(self.offset[mine], kind="stable")]
+
+
+_COLUMNS = (
+    "record", "row", "topic", "partition", "offset", "decided_ms", "model", "contract", "vector",
+    "asked",
+)  # fmt: skip
+
+
+class LoggedReader:
+    """Collects the decisions of one partition.
+
+    Args:
+        topics: Index of each event topic of the campaign.
+        features: Numbers in a vector, F.
+        codes: Numbers for the names of models and contracts; new ones are added.
+        scope: What is asked about.
+        table: Finds the rows of customers; new ones are added.
+    """
+
+    def __init__(
+        self,
+        topics: Mapping[str, int],
+        features: int,
+        codes: dict[str, int],
+        scope: Scope,
+        table: CustomerTable,
+    ) -> None:
+        self._topics = topics
+        self._features = features
+        self._codes = codes
+        self._scope = scope
+        self._table = table
+        self._decode = msgspec.json.Decoder(_Decision).decode
+        self._columns: list[Int64s] = []
+        self._vectors: list[Float32s] = [np.empty((0, features), np.float32)]
+        self._vectors_so_far = 0
+        self._unreadable: list[int] = []
+
+    def add(self, chunk: RecordChunk) -> None:
+        """Takes the next records of the partition.
+
+        Raises:
+            CorruptRecords: The headers of a record do not follow the format.
+        """
+        sampled = np.flatnonzero(self._scope.has_customers(chunk.key))
+        readable, decoded = self._decoded(chunk, sampled)
+        if len(readable) == 0:
+            return
+        columns = np.array(decoded, np.int64).T
+        asked = self._scope.has_times(columns[0])
+        place = np.full(len(readable), -1, np.int64)
+        spans = _header(chunk, readable)
+        has_vector = asked & (spans.size == 4 * self._features)
+        found = int(has_vector.sum())
+        if found:
+            place[has_vector] = self._vectors_so_far + np.arange(found)
+            self._vectors.append(_vectors(spans.data, spans.start[has_vector], self._features))
+            self._vectors_so_far += found
+        rows = self._table.rows_for(chunk.key.take(readable))
+        self._columns.append(
+            np.stack([chunk.offset[readable], rows, *columns[1:], place, asked.astype(np.int64)])
+        )
+
+    def _decoded(self, chunk: RecordChunk, records: Int64s) -> tuple[Int64s, list[tuple[int, ...]]]:
+        """The records that tell their event, and of each the columns from event time to contract."""
+        decoded, readable = [], []
+        data = chunk.value.data.data
+        start, size = chunk.value.start.tolist(), chunk.value.size.tolist()
+        for i in records.tolist():
+            try:
+                message = self._decode(data[start[i] : start[i] + max(size[i], 0)])
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                message = _Decision()
+            if message.data is None or message.time is None:
+                self._unreadable.append(int(chunk.offset[i]))
+                continue
+            readable.append(i)
+            decoded.append(self._row(message.data, _epoch_ms(message.time)))
+        return np.array(readable, np.int64), decoded
+
+    def _row(self, data: _Data, decided_ms: int) -> tuple[int, ...]:
+        event, codes = data.event, self._codes
+        return (
+            _epoch_ms(event.time),
+            self._topics.get(event.topic, -1),
+            event.partition,
+            event.offset,
+            decided_ms,
+            codes.setdefault(data.model, len(codes)),
+            codes.setdefault(data.feature_contract, len(codes)),
+        )
+
+    def finish(self) -> Logged:
+        """All that was read; the reader is done."""
+        none = np.empty((len(_COLUMNS), 0), np.int64)
+        columns = np.concatenate([none, *self._columns], axis=1)
+        vectors = np.concatenate(self._vectors)
+        self._columns, self._vectors = [], []
+        unreadable = np.array(self._unreadable, np.int64)
+        named = dict(zip(_COLUMNS, columns, strict=True))
+        asked = named.pop("asked") > 0
+        return Logged(**named, asked=asked, vectors=vectors, unreadable=unreadable)
+
+
+def _header(chunk: RecordChunk, records: Int64s) -> Spans:
+    """Where the vectors stand."""
+    value = chunk.value.take(records)
+    out = np.empty((2, len(records)), np.int64)
+    bad = record_kernels.find_header(value.data, value.start, value.size, _HEADER, out)
+    if bad >= 0:
+        raise CorruptRecords(
+            f"{chunk.topic}/{chunk.partition}: expected headers of format v2 at offset "
+            f"{chunk.offset[records[bad]]}, got something else. Operator action: check the "
+            "broker's disk and network"
+        )
+    return Spans(value.data, *out)
+
+
+def _vectors(data: Bytes, start: Int64s, features: int) -> Float32s:
+    """The bytes from each start on, as little-endian float32. Shape (n, features)."""
+    rows: Bytes = np.lib.stride_tricks.sliding_window_view(data, 4 * features)[start]
+    return rows.view("<f4").astype(np.float32, copy=False)
+
+
+def _epoch_ms(time: datetime) -> int:
+    return round(time.timestamp() * 1000)

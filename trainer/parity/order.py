@@ -1,0 +1,88 @@
+"""Whose events may have been taken in another order than that of the replay.
+
+Between topics the worker takes events as they arrive, which the topics do not record. But an event
+cannot be taken before it was appended, nor after the first decision about a later event of its topic
+was made, nor before the last one about an earlier event. Where these bounds of two events do not
+overlap their order is known. A customer with a pair of events from two topics whose order is not
+known to be that of the replay may have had other features; nobody else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from stream.columns import Bools, Int64s
+from trainer.parity.logged import Logged
+from trainer.parity.replayed import Run
+
+CLOCKS_DIFFER_MS = 1000
+"""By how much the clocks of producers, brokers and workers may differ."""
+
+_NEVER, _ALWAYS = np.iinfo(np.int64).min // 4, np.iinfo(np.int64).max // 4
+
+
+class Taken:
+    """When the events of one topic can have been taken.
+
+    Args:
+        offset: Offsets of the decided events, rising. Shape (n,), int64.
+        decided_ms: When each was decided. Shape (n,), int64.
+    """
+
+    def __init__(self, offset: Int64s, decided_ms: Int64s) -> None:
+        self._offset, first = np.unique(offset, return_index=True)
+        if len(first):
+            # A repeated decision says when its event was taken again: the first time counts.
+            decided_ms = np.minimum.reduceat(decided_ms, first)
+        self._latest_ms = np.append(np.minimum.accumulate(decided_ms[::-1])[::-1], _ALWAYS)
+        self._earliest_ms = np.append(_NEVER, np.maximum.accumulate(decided_ms))
+
+    def bounds_ms(self, run: Run) -> tuple[Int64s, Int64s]:
+        """Earliest and latest time at which each event was taken. Shape (n,) each, int64."""
+        offset = run.batch.offset
+        earliest_ms = self._earliest_ms[np.searchsorted(self._offset, offset, side="right")]
+        latest_ms = self._latest_ms[np.searchsorted(self._offset, offset)]
+        return np.maximum(earliest_ms, run.batch.received_ms), latest_ms
+
+
+class OrderCheck:
+    """Goes along with a replay of several topics and finds the customers in doubt.
+
+    Args:
+        logged: The decisions of the partition.
+        about: By topic, which of them are about its events, by offset.
+    """
+
+    def __init__(self, logged: Logged, about: Sequence[Int64s]) -> None:
+        self._taken = [Taken(logged.offset[index], logged.decided_ms[index]) for index in about]
+        self._latest_ms = np.full((0, len(about)), _NEVER, np.int64)
+        self._doubtful = np.zeros(0, np.bool_)
+
+    def follow(self, run: Run, rows: int) -> None:
+        """Takes the next events of the replay.
+
+        Args:
+            run: Events of one topic.
+            rows: Customers that the table has now.
+        """
+        if len(self._taken) == 1:
+            return
+        self._make_room(rows)
+        earliest_ms, latest_ms = self._taken[run.topic].bounds_ms(run)
+        others_ms = np.delete(self._latest_ms[run.row], run.topic, axis=1).max(axis=1)
+        self._doubtful[run.row[others_ms + CLOCKS_DIFFER_MS >= earliest_ms]] = True
+        np.maximum.at(self._latest_ms[:, run.topic], run.row, latest_ms)
+
+    def doubtful(self, rows: int) -> Bools:
+        """Customers whose order is not known to be that of the replay. Shape (rows,), bool."""
+        self._make_room(rows)
+        return self._doubtful[:rows]
+
+    def _make_room(self, rows: int) -> None:
+        more = rows - len(self._doubtful)
+        if more > 0:
+            more += rows // 4
+            self._latest_ms = np.pad(self._latest_ms, ((0, more), (0, 0)), constant_values=_NEVER)
+            self._doubtful = np.pad(self._doubtful, (0, more))

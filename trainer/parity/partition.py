@@ -1,0 +1,236 @@
+"""One partition: its decisions beside the replay of its events.
+
+Decisions are joined to events by topic and offset. What differs is kept until all events have been
+replayed, because some causes show only then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from stream.campaign import Campaign
+from stream.columns import Bools, Float32s, Float64s, Int64s, RecordChunk, Reject
+from stream.features import FeaturePlan
+from stream.normalization import normalize
+from stream.table import CustomerTable
+from trainer.parity import explain
+from trainer.parity.bundles import Bundles
+from trainer.parity.causes import Cause
+from trainer.parity.compare import Measured, differs
+from trainer.parity.explain import COMPARABLE, Holds
+from trainer.parity.findings import Findings
+from trainer.parity.logged import Logged, LoggedReader, Scope
+from trainer.parity.order import OrderCheck
+from trainer.parity.replayed import EventReader, Replay, Run, in_order
+from trainer.parity.report import Where
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What all partitions have in common.
+
+    Attributes:
+        campaign: The campaign file.
+        plan: Its compiled features.
+        bundles: The models.
+        scope: What is asked about.
+    """
+
+    campaign: Campaign
+    plan: FeaturePlan
+    bundles: Bundles
+    scope: Scope
+
+
+def compare_partition(
+    subject: Subject,
+    holds: Holds,
+    decisions: Iterable[RecordChunk],
+    events: Sequence[Iterator[RecordChunk]],
+    findings: Findings,
+) -> None:
+    """Compares one partition.
+
+    Args:
+        subject: What is compared.
+        holds: Where the topics begin and end.
+        decisions: The chunks of the decision topic, in the order of offsets.
+        events: The same of each event topic, in the order of the campaign file; read after them.
+        findings: Receives what is found.
+    """
+    plan, scope = subject.plan, subject.scope
+    table = CustomerTable(plan.row_words)
+    topics = {name: i for i, name in enumerate(subject.campaign.topics.events)}
+    logged = LoggedReader(topics, len(plan.names), subject.bundles.codes, scope, table)
+    for chunk in decisions:
+        logged.add(chunk)
+    partition = _Partition(subject, holds, logged.finish(), table, findings)
+    reader = EventReader(subject.campaign, plan, scope, table)
+    partition.replay(
+        [reader.read(t, chunks, partition.on_reject) for t, chunks in enumerate(events)]
+    )
+    partition.conclude()
+
+
+class _Partition:
+    """The decisions of a partition, and what has become of them so far."""
+
+    def __init__(
+        self,
+        subject: Subject,
+        holds: Holds,
+        logged: Logged,
+        table: CustomerTable,
+        findings: Findings,
+    ) -> None:
+        self._subject = subject
+        self._holds = holds
+        self._logged = logged
+        self._table = table
+        self._findings = findings
+        self._about = [logged.about(topic, holds.partition) for topic in range(len(holds.events))]
+        self._order = OrderCheck(logged, self._about)
+        self._cause = explain.before_replay(logged, holds, subject.bundles)
+        self._found = np.zeros(len(logged), np.bool_)
+        self._refused: list[list[int]] = [[] for _ in holds.events]
+        self._different: list[tuple[Int64s, Float32s]] = []
+
+    def on_reject(self, topic: int, offset: int, reject: Reject) -> None:
+        """Remembers records that may have been events when the worker read them."""
+        if reject.code == "absurd_timestamp":
+            self._refused[topic].append(offset)
+
+    def replay(self, streams: Sequence[Iterator[Run]]) -> None:
+        """Replays the events of each topic and compares what was logged after each."""
+        replay = Replay(self._subject.plan, self._table)
+        for run in in_order(streams):
+            self._order.follow(run, self._table.rows)
+            values = replay.values(run)
+            event, entry = self._joined(run)
+            self._found[entry] = True
+            self._compare(values, event, entry)
+            self._count_undecided(run, event)
+            self._findings.counts["events"] += len(run.row)
+
+    def _joined(self, run: Run) -> tuple[Int64s, Int64s]:
+        """Events of a run and decisions about them, pair by pair. Shape (pairs,) each, int64."""
+        about = self._about[run.topic]
+        known, offset = self._logged.offset[about], run.batch.offset
+        first = np.searchsorted(known, offset)
+        count = np.searchsorted(known, offset, side="right") - first
+        event = np.repeat(np.arange(len(offset)), count)
+        nth = np.arange(len(event)) - np.repeat(np.cumsum(count) - count, count)
+        return event, about[first[event] + nth]
+
+    def _compare(self, values: Float64s, event: Int64s, entry: Int64s) -> None:
+        comparable = self._logged.asked[entry] & (self._cause[entry] == COMPARABLE)
+        event, entry = event[comparable], entry[comparable]
+        for model in np.unique(self._logged.model[entry]).tolist():
+            mine = self._logged.model[entry] == model
+            replayed = self._normalized(values[event[mine]], model)
+            logged = self._vectors(entry[mine])
+            self._findings.measured += Measured.of(logged, replayed)
+            different = differs(logged, replayed).any(axis=1)
+            if different.any():
+                self._different.append((entry[mine][different], replayed[different]))
+
+    def _normalized(self, values: Float64s, model: int) -> Float32s:
+        """What `stream.features.apply` makes of features with the constants of a model."""
+        constants = self._subject.bundles.normalization(model)
+        out = np.empty(values.shape, np.float32)
+        normalize(
+            values, np.ones(len(values), np.bool_), self._subject.plan.transform_codes,
+            constants.mean, constants.std, constants.clip, out,
+        )  # fmt: skip
+        return out
+
+    def _vectors(self, entry: Int64s) -> Float32s:
+        vectors: Float32s = self._logged.vectors[self._logged.vector[entry]]
+        return vectors
+
+    def _count_undecided(self, run: Run, decided: Int64s) -> None:
+        """Counts events that ask for a decision and have none."""
+        batch, findings = run.batch, self._findings
+        alone = self._subject.plan.decides[batch.type_code]
+        alone &= self._subject.scope.has_times(batch.time_ms)
+        alone[decided] = False
+        known = self._logged.offset[self._about[run.topic]]
+        known = known[known < self._holds.events[run.topic].end]
+        first, last = (known[0], known[-1]) if len(known) else (0, -1)
+        yet = alone & (batch.offset > last)
+        findings.counts["undecided_yet"] += int(yet.sum())
+        removed = alone & (batch.offset < first) & (self._holds.decisions.begin > 0)
+        for cause, which in (
+            (Cause.DECISION_REMOVED, removed),
+            (Cause.NO_DECISION, alone & ~yet & ~removed),
+        ):
+            if which.any():
+                i = int(np.argmax(which))
+                name = self._subject.campaign.topics.events[run.topic]
+                where = self._where(name, int(batch.offset[i]), int(run.row[i]))
+                findings.add(cause, int(which.sum()), where)
+
+    def conclude(self) -> None:
+        """Says of everything that differs, or has no counterpart, why."""
+        logged, findings = self._logged, self._findings
+        lost = explain.without_event(logged, self._holds, self._found, self._refused)
+        self._explain_differences(lost == Cause.EVENT_REFUSED)
+        self._cause = np.where(self._cause == COMPARABLE, lost, self._cause)
+        for code in np.unique(self._cause[logged.asked]).tolist():
+            if code != COMPARABLE:
+                which = np.flatnonzero(logged.asked & (self._cause == code))
+                findings.add(Cause(code), len(which), self._where_of(which, 0))
+        self._count_repeats()
+        if len(logged.unreadable):
+            topic, offset = self._subject.campaign.topics.decisions, int(logged.unreadable[0])
+            where = Where(topic, self._holds.partition, offset, None)
+            findings.add(Cause.UNREADABLE, len(logged.unreadable), where)
+        findings.counts["decisions"] += int(logged.asked.sum())
+        findings.counts["customers"] += self._table.rows
+        for model, count in enumerate(np.bincount(logged.model[logged.asked]).tolist()):
+            if count:
+                findings.models[self._subject.bundles.name(model)] += count
+
+    def _explain_differences(self, refused: Bools) -> None:
+        cause = explain.by_customer(
+            self._logged, self._holds, refused, self._order.doubtful(self._table.rows),
+            all_decide=bool(self._subject.plan.decides.all()),
+        )  # fmt: skip
+        for entry, replayed in self._different:
+            self._findings.add_differences(
+                self._vectors(entry),
+                replayed,
+                cause[self._logged.row[entry]],
+                partial(self._where_of, entry),
+            )
+
+    def _count_repeats(self) -> None:
+        """Whoever repeats a decision has to say the same."""
+        logged = self._logged
+        again, before = explain.repeats(logged)
+        self._findings.counts["repeated"] += int(logged.asked[again].sum())
+        both = (logged.vector[again] >= 0) & (logged.vector[before] >= 0)
+        both &= logged.model[again] == logged.model[before]
+        again, before = again[both], before[both]
+        different = differs(self._vectors(again), self._vectors(before)).any(axis=1)
+        if different.any():
+            where = self._where_of(again, int(np.argmax(different)))
+            self._findings.add(Cause.REPEAT_DIFFERS, int(different.sum()), where)
+
+    def _where_of(self, entry: Int64s, i: int) -> Where:
+        """The event of decision entry[i]."""
+        logged, one = self._logged, int(entry[i])
+        topic, offset, row = (int(a[one]) for a in (logged.topic, logged.offset, logged.row))
+        if topic < 0:  # the name was not kept; the decision itself says it
+            decisions = self._subject.campaign.topics.decisions
+            return self._where(decisions, int(logged.record[one]), row)
+        names = self._subject.campaign.topics.events
+        return self._where(names[topic], offset, row, int(logged.partition[one]))
+
+    def _where(self, topic: str, offset: int, row: int, partition: int | None = None) -> Where:
+        number = self._holds.partition if partition is None else partition
+        return Where(topic, number, offset, self._table.key(row).decode(errors="replace"))

@@ -1,0 +1,119 @@
+"""What a parity check found, as plain data: the JSON report.
+
+The keys are an interface: they are only added to.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class Where(Struct, frozen=True):
+    """An event, or a record of the decision topic when its event is not known."""
+
+    topic: str
+    partition: int
+    offset: int
+    customer: str | None
+
+
+class Finding(Struct, frozen=True):
+    """One cause.
+
+    Attributes:
+        cause: Its name.
+        explains: Whether it makes the difference understandable; else it is a fault.
+        count: How many decisions or events.
+        first: The first one.
+        meaning: What it says, in words.
+    """
+
+    cause: str
+    explains: bool
+    count: int
+    first: Where
+    meaning: str
+
+
+class Difference(Struct, frozen=True):
+    """One number of one vector.
+
+    Attributes:
+        where: The event.
+        logged: What the worker scored; null when it is not finite.
+        replayed: What the replay gives.
+        cause: Name of the cause.
+    """
+
+    where: Where
+    logged: float | None
+    replayed: float | None
+    cause: str
+
+
+class FeatureParity(Struct, frozen=True):
+    """One feature over all vectors that were compared.
+
+    Attributes:
+        name: Of the feature.
+        differences: Vectors in which its bits differ.
+        unexplained: Those of them that no cause explains.
+        largest: Largest absolute difference; null when one is not finite.
+        relative: Sum of |logged - replayed| / sum of |logged| + |replayed|, from 0 to 1.
+        first: The first difference, one without explanation if there is one.
+    """
+
+    name: str
+    differences: int
+    unexplained: int
+    largest: float | None
+    relative: float
+    first: Difference | None
+
+
+class Parity(Struct, frozen=True):
+    """The whole report.
+
+    Attributes:
+        app: Of the campaign.
+        contract: Digest of the feature contract.
+        customers_share: Share of the customers that was looked at.
+        events: Events that were replayed.
+        customers: Customers of the events and decisions.
+        decisions: Decisions that were asked about.
+        compared: Vectors that were compared.
+        equal: Those that are the same in every bit.
+        compared_bytes: Bytes of the vectors that were compared.
+        different_bytes: Bytes that differ.
+        repeated: Decisions beyond the first about an event.
+        undecided_yet: Events after the last decided one of their partition.
+        models: Decisions by model.
+        findings: What is not as it should be, or cannot be compared; faults first.
+        features: Every feature.
+    """
+
+    app: str
+    contract: str
+    customers_share: float
+    events: int
+    customers: int
+    decisions: int
+    compared: int
+    equal: int
+    compared_bytes: int
+    different_bytes: int
+    repeated: int
+    undecided_yet: int
+    models: dict[str, int]
+    findings: tuple[Finding, ...]
+    features: tuple[FeatureParity, ...]
+
+    @property
+    def faults(self) -> int:
+        """Decisions and events that no cause explains."""
+        return sum(finding.count for finding in self.findings if not finding.explains)
+
+    @property
+    def holds(self) -> bool:
+        """Whether something was compared, and everything that differs is explained."""
+        return self.compared > 0 and self.faults == 0

@@ -1,0 +1,108 @@
+"""Single partitions of topics, each read from beginning to end, those of several topics on demand.
+
+Rules of this file
+1. Where a partition begins and ends is asked once, before it is read.
+2. A topic has a consumer of its own, and only what an iterator is asked for is read: whoever merges
+   topics decides which is to go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from aiokafka.structs import TopicPartition
+
+from stream.columns import RecordChunk
+from stream.worker.order import split
+from trainer.errors import TrainingError
+from trainer.history import OnRecords
+from trainer.topics import Extent, Removed, TopicReader, broker_errors
+
+_STALLED_S = 60.0
+
+
+@contextmanager
+def open_topics(
+    bootstrap: str, topics: Sequence[str], on_records: OnRecords | None = None
+) -> Iterator[Topics]:
+    """Connects to a cluster, for a `with` block.
+
+    Args:
+        bootstrap: Kafka address.
+        topics: The topics that will be read.
+        on_records: Told how many offsets were read so far, and how many there are in the partitions
+            whose extents were asked for.
+
+    Raises:
+        TrainingError: The broker cannot be reached, a topic is missing, or holds no more what is
+            read; also raised out of the block.
+    """
+    readers = {topic: TopicReader(bootstrap, _STALLED_S) for topic in topics}
+    with asyncio.Runner() as runner, broker_errors(bootstrap):
+        try:
+            for reader in readers.values():
+                runner.run(reader.open())
+            yield Topics(runner, readers, on_records)
+        except Removed as exc:
+            raise TrainingError(
+                f"{exc}. Retention was faster than this reading: run it again, and give the topics "
+                "more retention"
+            ) from exc
+        finally:
+            for reader in readers.values():
+                runner.run(reader.close())
+
+
+class Topics:
+    """Topics to be read; `open_topics` makes it."""
+
+    def __init__(
+        self,
+        runner: asyncio.Runner,
+        readers: dict[str, TopicReader],
+        on_records: OnRecords | None,
+    ) -> None:
+        self._runner = runner
+        self._readers = readers
+        self._on_records = on_records or (lambda _done, _total: None)
+        self._done = self._total = 0
+
+    def extents(self, topic: str) -> dict[int, Extent]:
+        """What each partition of a topic holds now.
+
+        Raises:
+            TrainingError: The topic is missing.
+        """
+        found = self._runner.run(self._extents(topic))
+        self._total += sum(extent.end - extent.begin for extent in found.values())
+        return found
+
+    async def _extents(self, topic: str) -> dict[int, Extent]:
+        reader = self._readers[topic]
+        found = await reader.extents(await reader.partitions([topic]))
+        return {tp.partition: extent for tp, extent in found.items()}
+
+    def chunks(self, topic: str, partition: int, extent: Extent) -> Iterator[RecordChunk]:
+        """The chunks of a partition, in the order of offsets; ends the topic's iterator before it."""
+        if extent.begin == extent.end:
+            return
+        tp, reader, position = TopicPartition(topic, partition), self._readers[topic], extent.begin
+        self._runner.run(self._begin(reader, tp, position))
+        while position < extent.end:
+            for chunk in self._runner.run(reader.poll()):
+                if position < extent.end:
+                    end = min(chunk.next_offset, extent.end)
+                    self._done += end - position
+                    position = end
+                    yield split(chunk, end)[0] if chunk.next_offset > end else chunk
+            self._on_records(self._done, self._total)
+        self._runner.run(self._end(reader, tp))
+
+    async def _begin(self, reader: TopicReader, tp: TopicPartition, offset: int) -> None:
+        reader.assign({tp: offset})
+
+    async def _end(self, reader: TopicReader, tp: TopicPartition) -> None:
+        """Without it the consumer would go on fetching what nobody asks for."""
+        reader.pause(tp)
