@@ -68,7 +68,8 @@ class FeatureSpec(Section, frozen=True):
         op: The operator, see docs/features.md.
         events: Event types it looks at; "*" is every event.
         name: One feature with this name over all the events, instead of one per event.
-        property: Path of the number (`sum`, `window_sum`, `last`) or category (`share`, `distinct`).
+        property: Path of the number (`sum`, `window_sum`, `last`) or category (`share`, `distinct`). A
+            range such as properties.pixel_{0..783} stands for so many entries.
         half_lives: Half-lives of `count`, `sum` and `share`.
         window: Length of `window_count`, `window_sum`, `distinct`; a multiple of `tile`.
         tile: Resolution of the window.

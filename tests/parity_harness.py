@@ -26,13 +26,13 @@ from stream.policy import Policy
 from stream.records import RecordReader
 from stream.scores import Scorer
 from stream.table import CustomerTable
-from trainer.topics import Extent
 from trainer.parity.bundles import Bundles
 from trainer.parity.explain import Holds
 from trainer.parity.findings import Findings
 from trainer.parity.logged import Scope
 from trainer.parity.partition import Subject, compare_partition
 from trainer.parity.report import Parity
+from trainer.topics import Extent
 
 START_MS = 1_700_000_000_000
 HOUR_MS = 3_600_000

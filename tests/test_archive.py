@@ -49,9 +49,9 @@ from trainer.archive.files import encode
 from trainer.archive.folder import Archive
 from trainer.archive.layout import FACTS, Facts, FileName, bucket_of, day_of
 from trainer.archive.reader import ParquetSource
-from trainer.topics import Extent, Removed
 from trainer.errors import TrainingError
 from trainer.history import Bounds
+from trainer.topics import Extent, Removed
 
 DAY_MS = 86_400_000
 START_MS = 1_700_000_000_000  # 2023-11-14, 22:13

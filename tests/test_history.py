@@ -15,9 +15,9 @@ from confluent_kafka.admin import AdminClient
 
 from stream.columns import RecordChunk
 from tests.conftest import CreateTopics, KafkaCluster
-from trainer.topics import Removed, TopicReader
 from trainer.errors import TrainingError
 from trainer.history import Bounds, KafkaSource, OffsetBound, offset_bounds
+from trainer.topics import Removed, TopicReader
 
 HOUR_MS = 3_600_000
 START_MS = 1_700_000_000_000

@@ -42,9 +42,11 @@ from tests.parity_harness import (
     text,
 )
 from trainer.errors import TrainingError
+from trainer.parity.causes import Cause
 from trainer.parity.command import parity as command
 from trainer.parity.compare import Measured
 from trainer.parity.errors import ParityError
+from trainer.parity.findings import Findings
 from trainer.parity.logged import Scope
 from trainer.parity.replayed import Run, in_order
 from trainer.parity.report import Parity, Where
@@ -115,6 +117,23 @@ def test_relative_difference_is_that_of_the_sums() -> None:
     found = Measured.of(np.float32([[1.0], [3.0]]), np.float32([[2.0], [-1.0]]))
     found += Measured.nothing(1)
     assert (found.relative[0], found.largest[0]) == (5 / 7, 4)
+
+
+def test_the_first_difference_shown_is_one_that_nothing_explains() -> None:
+    cut, fault = int(Cause.HISTORY_CUT), int(Cause.DIFFERENT)
+    findings = Findings(("a", "b"))
+    replayed = np.zeros((3, 2), np.float32)
+    first = np.float32([[1, 0], [2, 0], [3, 5]])
+    findings.add_differences(first, replayed, np.array([cut, fault, cut]), place("first"))
+    findings.add_differences(first, replayed, np.array([fault, cut, fault]), place("then"))
+    shown = [feature.first for feature in findings.report("", "", 1.0).features]
+    assert [(one.where.topic, one.where.offset, one.logged, one.cause) for one in shown] == [
+        ("first", 1, 2, "different"), ("then", 2, 5, "different"),
+    ]  # fmt: skip
+
+
+def place(topic: str) -> Callable[[int], Where]:
+    return lambda i: Where(topic, 0, i, None)
 
 
 @pytest.mark.parametrize("headers", [[], [("features", b"\0" * 8)], [("feature", b"\0" * 52)]])
@@ -416,13 +435,23 @@ def test_a_header_is_found_where_aiokafka_wrote_it(records: list[tuple[bytes | N
     assert [found[i] for i in range(len(found))] == expected
 
 
+def test_headers_that_are_cut_off_are_refused(shop: Shop) -> None:
+    chunk = chunk_of("t", [Record(b"k", b"v", [("a", b"1"), ("features", b"12345678")])])
+    value, name = chunk.value, np.frombuffer(b"features", np.uint8)
+    out = np.empty((2, 1), np.int64)
+    for stop in range(int(value.start[0]) + 1, len(value.data) + 1):
+        cut = value.data[:stop].copy()
+        bad = record_kernels.find_header(cut, value.start, value.size, name, out)
+        assert bad == (-1 if stop == len(value.data) else 0), stop
+
+
 @given(st.binary(max_size=40))
 @settings(deadline=None, max_examples=200)
-def test_broken_headers_are_refused_and_never_read_beyond(data: bytes) -> None:
-    buffer = np.frombuffer(data + b"\xff", np.uint8)
+def test_no_headers_are_read_beyond_the_buffer(data: bytes) -> None:
+    buffer = np.frombuffer(b"\x04\x02a" + data + b"\xff", np.uint8)
     out = np.empty((2, 1), np.int64)
-    name = np.frombuffer(b"features", np.uint8)
     where = np.zeros(1, np.int64)
+    name = np.frombuffer(b"a", np.uint8)
     if record_kernels.find_header(buffer, where, where, name, out) < 0:
         assert out[1, 0] == -1 or 0 <= out[0, 0] <= out[0, 0] + out[1, 0] <= len(buffer)
 

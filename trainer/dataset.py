@@ -32,6 +32,7 @@ from trainer.split import Split, split
 from trainer.weights import expect_propensities, inverse_propensity
 
 PartName = Literal["train", "validation", "test"]
+PARTS: tuple[PartName, ...] = ("train", "validation", "test")
 OnShard = Callable[[int, int], None]
 """Called with the number of shards that are done and of those there are in all."""
 

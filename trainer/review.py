@@ -14,7 +14,8 @@ from stream.scores import Scorer
 from trainer import judging
 from trainer.dataset import Dataset, Period
 from trainer.errors import TrainingError
-from trainer.judging import CHAMPION, Scores
+from trainer.evaluation.evaluation import CHAMPION
+from trainer.judging import Parts, Scores
 from trainer.part import Part
 from trainer.report import Report, facts_of_history
 from trainer.train import Prepared, outputs
@@ -57,17 +58,14 @@ def review(
     rival = champion if judging.comparable(champion, bundle) else None
     fitted_until_ms = max(one.manifest.window.end_ms for one in (bundle, rival) if one is not None)
     known, later = _periods(dataset, manifest.window.end_ms, fitted_until_ms, bundle.normalization)
-    scores = {
-        name: Scores.of(Scorer(one, campaign.model.builder), *_with(one, known, later))
-        for name, one in (("", bundle), (CHAMPION, rival))
-        if one is not None
-    }
-    candidate = scores.pop("")
-    others = judging.baselines(campaign, prepared.plan, manifest.strategies, known, known, later)
+    parts, builder = Parts(known, known, later), campaign.model.builder
+    others = judging.baselines(campaign, prepared.plan, manifest.strategies, parts)
+    if rival is not None:
+        others[CHAMPION] = Scores.of(Scorer(rival, builder), parts)
+    candidate = Scores.of(Scorer(bundle, builder), parts)
     evaluation = judging.evaluate_models(
-        campaign, prepared.plan, manifest.strategies, known, known, later, candidate,
-        others | scores, manifest.seed,
-    )  # fmt: skip
+        campaign, prepared.plan, manifest.strategies, parts, candidate, others, manifest.seed
+    )
     return Report(
         model=campaign.model,
         training=campaign.training,
@@ -96,8 +94,3 @@ def _periods(
             "more history, or read more of it"
         )
     return known, later
-
-
-def _with(bundle: Bundle, *parts: Part) -> tuple[Part, ...]:
-    """The parts, normalized for another model."""
-    return tuple(part.normalized_with(bundle.normalization) for part in parts)

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -24,15 +23,12 @@ from models.manifest import DataWindow
 from stream.campaign import Campaign
 from stream.features import FeaturePlan, compile_features
 from stream.policy import NOTHING
-from stream.scores import Scorer, score_ms
-from trainer import judging
-from trainer.dataset import Dataset, OnShard, build
+from trainer.dataset import PARTS, Dataset, OnShard, build
 from trainer.errors import TrainingError
-from trainer.evidence import evidence
-from trainer.fit import Fitted, OnEpoch, fit, network_config, predict, scores
-from trainer.gate import Evidence, Verdict, judge
+from trainer.fit import Fitted, OnEpoch, fit, network_config, scores
+from trainer.gate import Verdict
 from trainer.history import Bounds, OnRecords, Source
-from trainer.judging import LINEAR, Scores
+from trainer.judging import Parts, judge_candidate
 from trainer.part import Part
 from trainer.report import HTML, REPORT, Report, facts_of_history, facts_of_training
 from trainer.search.found import Found
@@ -168,7 +164,8 @@ def train(
     """
     plan, dataset, names = prepared.plan, prepared.dataset, outputs(campaign)
     normalization = dataset.fit_normalization()
-    learn, check = (dataset.part(which, normalization) for which in ("train", "validation"))
+    parts = Parts(*(dataset.part(which, normalization) for which in PARTS))
+    learn, check = parts.learn, parts.check
     _expect_both_outcomes(campaign, learn)
     found: Found | None = None
     if searches:
@@ -188,10 +185,10 @@ def train(
         weights=network.weights(fitted.model), golden=_golden(fitted, learn), fit=fit_facts,
     )  # fmt: skip
     watch.step("judging")
-    evaluation, verdict = _judged(campaign, prepared, draft, champion, seed)
+    evaluation, verdict = judge_candidate(campaign, plan, parts, draft, champion, seed)
     facts = facts_of_history(
         campaign, dataset, prepared.rejects, names, created,
-        {"train": learn, "validation": check, "test": dataset.part("test", normalization)},
+        {"train": learn, "validation": check, "test": parts.test},
         champion=verdict.champion or "",
     )  # fmt: skip
     report = Report(
@@ -204,63 +201,6 @@ def train(
     )
     metrics = {} if evaluation is None else evaluation.headline()
     return Trained(_with_report(draft, fit_facts, report, metrics), report)
-
-
-def _judged(
-    campaign: Campaign, prepared: Prepared, draft: Bundle, champion: Bundle | None, seed: int
-) -> tuple[judging.Evaluation | None, Verdict]:
-    """The candidate beside the champion and the baselines, on the test part."""
-    dataset, plan, names = prepared.dataset, prepared.plan, draft.manifest.strategies
-    scorer = Scorer(draft, campaign.model.builder)
-    scorer.check_golden()
-    learn, check, test = (
-        dataset.part(which, draft.normalization) for which in ("train", "validation", "test")
-    )
-    rival = champion if judging.comparable(champion, draft) else None
-    evaluation = None
-    if len(test):
-        others = judging.baselines(campaign, plan, names, learn, check, test)
-        if draft.manifest.network.network != "linear":
-            others[LINEAR] = _linear(campaign, plan, names, learn, check, test, seed)
-        if rival is not None:
-            other_scorer = Scorer(rival, campaign.model.builder)
-            others[judging.CHAMPION] = Scores.of(
-                other_scorer,
-                *(dataset.part(which, rival.normalization) for which in ("validation", "test")),
-            )
-        evaluation = judging.evaluate_models(
-            campaign, plan, names, learn, check, test, Scores.of(scorer, check, test), others, seed
-        )
-    measured: dict[str, Any] = {
-        "champion": None if champion is None else champion.manifest.version,
-        "score_ms": score_ms(scorer),
-        "bundle_bytes": sum(map(len, draft.files.values())),
-    }
-    found = (
-        Evidence(rows=0, conversions=0, value=None, over_base_rates=None, **measured)
-        if evaluation is None
-        else evidence(evaluation, campaign.gate.metric, **measured)
-    )
-    return evaluation, judge(campaign.gate, found, score_ms_max=campaign.model.score_ms_max)
-
-
-def _linear(
-    campaign: Campaign,
-    plan: FeaturePlan,
-    names: tuple[str, ...],
-    learn: Part,
-    check: Part,
-    test: Part,
-    seed: int,
-) -> Scores:
-    """The weighted sum of the features, which a deeper network has to be worth its trouble beside."""
-    model = msgspec.structs.replace(campaign.model, network="linear")
-    training = msgspec.structs.replace(
-        campaign.training, loss="cross_entropy", class_weights="none"
-    )
-    config = network_config(model, training, len(plan.names), len(names))
-    fitted = fit(config, training, learn, check, seed)
-    return Scores(predict(fitted.model, check), predict(fitted.model, test))
 
 
 def _expect_both_outcomes(campaign: Campaign, learn: Part) -> None:

@@ -27,15 +27,14 @@ class Taken:
     """When the events of one topic can have been taken.
 
     Args:
-        offset: Offsets of the decided events, rising. Shape (n,), int64.
-        decided_ms: When each was decided. Shape (n,), int64.
+        offset: Offsets of the decided events, rising; several times when repeated. Shape (n,), int64.
+        decided_ms: When each was decided; of one event, the first publication first.
+            Shape (n,), int64.
     """
 
     def __init__(self, offset: Int64s, decided_ms: Int64s) -> None:
         self._offset, first = np.unique(offset, return_index=True)
-        if len(first):
-            # A repeated decision says when its event was taken again: the first time counts.
-            decided_ms = np.minimum.reduceat(decided_ms, first)
+        decided_ms = decided_ms[first]  # a repeat only tells when the event was taken again
         self._latest_ms = np.append(np.minimum.accumulate(decided_ms[::-1])[::-1], _ALWAYS)
         self._earliest_ms = np.append(_NEVER, np.maximum.accumulate(decided_ms))
 
