@@ -107,12 +107,14 @@ class KafkaSource:
     ) -> Iterator[RecordChunk]:
         """See `Source.chunks`; it also ends when nothing came for a minute."""
         with asyncio.Runner() as runner, broker_errors(self.bootstrap):
+            # Not `runner.run`: it puts what the last call returned into words, all arrays of its chunks.
+            run = runner.get_loop().run_until_complete
             reader = TopicReader(self.bootstrap, _STALLED_S)
             try:
-                runner.run(reader.open())
-                left = runner.run(self._begin(reader, topics))
+                run(reader.open())
+                left = run(self._begin(reader, topics))
                 while left.ranges:
-                    yield from runner.run(left.take(reader))
+                    yield from run(left.take(reader))
                     if on_records is not None:
                         on_records(left.total - left.remaining, left.total)
             except Removed as exc:
@@ -121,7 +123,7 @@ class KafkaSource:
                     "topics (`opportune archive`) so that nothing is lost"
                 ) from exc
             finally:
-                runner.run(reader.close())
+                run(reader.close())
 
     async def _begin(self, reader: TopicReader, topics: Sequence[str]) -> _Left:
         """Fixes what is read, and begins with it."""

@@ -9,8 +9,9 @@ Rules of this file
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from aiokafka.structs import TopicPartition
 
@@ -41,10 +42,12 @@ def open_topics(
     """
     readers = {topic: TopicReader(bootstrap, _STALLED_S) for topic in topics}
     with asyncio.Runner() as runner, broker_errors(bootstrap):
+        # Not `runner.run`: it puts what the last call returned into words, all arrays of its chunks.
+        run = runner.get_loop().run_until_complete
         try:
             for reader in readers.values():
-                runner.run(reader.open())
-            yield Topics(runner, readers, on_records)
+                run(reader.open())
+            yield Topics(run, readers, on_records)
         except Removed as exc:
             raise TrainingError(
                 f"{exc}. Retention was faster than this reading: run it again, and give the topics "
@@ -52,7 +55,7 @@ def open_topics(
             ) from exc
         finally:
             for reader in readers.values():
-                runner.run(reader.close())
+                run(reader.close())
 
 
 class Topics:
@@ -60,11 +63,11 @@ class Topics:
 
     def __init__(
         self,
-        runner: asyncio.Runner,
+        run: Callable[[Coroutine[Any, Any, Any]], Any],
         readers: dict[str, TopicReader],
         on_records: OnRecords | None,
     ) -> None:
-        self._runner = runner
+        self._run = run
         self._readers = readers
         self._on_records = on_records or (lambda _done, _total: None)
         self._done = self._total = 0
@@ -75,7 +78,7 @@ class Topics:
         Raises:
             TrainingError: The topic is missing.
         """
-        found = self._runner.run(self._extents(topic))
+        found: dict[int, Extent] = self._run(self._extents(topic))
         self._total += sum(extent.end - extent.begin for extent in found.values())
         return found
 
@@ -89,16 +92,16 @@ class Topics:
         if extent.begin == extent.end:
             return
         tp, reader, position = TopicPartition(topic, partition), self._readers[topic], extent.begin
-        self._runner.run(self._begin(reader, tp, position))
+        self._run(self._begin(reader, tp, position))
         while position < extent.end:
-            for chunk in self._runner.run(reader.poll()):
+            for chunk in self._run(reader.poll()):
                 if position < extent.end:
                     end = min(chunk.next_offset, extent.end)
                     self._done += end - position
                     position = end
                     yield split(chunk, end)[0] if chunk.next_offset > end else chunk
             self._on_records(self._done, self._total)
-        self._runner.run(self._end(reader, tp))
+        self._run(self._end(reader, tp))
 
     async def _begin(self, reader: TopicReader, tp: TopicPartition, offset: int) -> None:
         reader.assign({tp: offset})
