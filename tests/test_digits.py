@@ -16,7 +16,7 @@ from models import network
 from models.bundle import Bundle, Fit, Golden
 from models.manifest import DataWindow
 from stream.campaign import Campaign, load
-from stream.columns import Float32s, RecordChunk, Spans
+from stream.columns import RecordChunk, Spans
 from stream.features import FeaturePlan, compile_features
 from stream.pipeline import Deployment, Pipeline
 from stream.policy import Policy
@@ -167,8 +167,3 @@ def test_the_worker_decides_as_the_model_does(learned: Learned) -> None:
     one = [(b"image-0000", value.replace(b'"userId":"image-', b'"userId":"one", "was":"'))
            for _, value in learned.records[3 * last.start : 3 * last.stop]]  # fmt: skip
     assert [strategy for strategy, _ in served(learned, one)] == expected
-
-
-def test_scores_are_shares(learned: Learned) -> None:
-    scores: Float32s = predict(learned.fitted.model, learned.test)
-    assert scores.sum(axis=1) == pytest.approx(1.0, abs=1e-5)

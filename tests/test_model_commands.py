@@ -188,11 +188,13 @@ def test_list_has_a_line_for_each_version_the_newest_first(registry: Registry, r
     (Path(registry.url) / "versions" / broken / "report.json").write_bytes(b"{}")
     registry.promote(old)
     registry.promote(new)
-    lines = [line for line in done(run(models, "list")).splitlines() if line.startswith("2026")]
+    said = done(run(models, "list"))
+    lines = [line for line in said.splitlines() if line.startswith("2026")]
     assert [line.split()[0] for line in lines] == [broken, new, old]
     assert "damaged" in lines[0]
-    for part in ("champion", "mlp 4 relu", "choice", "log_loss 0.4100 [0.4000, 0.4200]", "4,321"):
+    for part in ("champion", "log_loss 0.4100 [0.4000, 0.4200]"):
         assert part in lines[1]
+    assert "mlp 4 relu, choice" in said
     assert "previous" in lines[2]
     assert "log_loss 0.4000" in lines[2]
     listed = json.loads(done(run(models, "list", "--json")))

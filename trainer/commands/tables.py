@@ -21,23 +21,23 @@ _SHIFTS_SHOWN = 10
 def versions(entries: Mapping[str, Entry | str], marks: Mapping[str, Sequence[str]]) -> Table:
     """A line for each version; a text in the place of an entry says what is wrong with it."""
     table = Table(
-        Column("version", no_wrap=True), "", "age", "network", "head",
-        Column("features", justify="right"), "metric", Column("rows", justify="right"),
-        Column("KB", justify="right"), box=None, pad_edge=False,
+        Column("version", no_wrap=True), Column("", no_wrap=True), Column("age", no_wrap=True),
+        "metric; network, head, features", box=None, pad_edge=False,
     )  # fmt: skip
     now = datetime.now(UTC)
     for name, entry in entries.items():
-        mark = Text(", ".join(marks.get(name, ())), style="bold")
+        mark = Text("\n".join(marks.get(name, ())), style="bold")
         if isinstance(entry, str):
             table.add_row(name, mark, Text("damaged", style="red"), entry)
             continue
-        manifest, verdict = entry.manifest, entry.verdict
-        table.add_row(
-            name, mark, _age((now - manifest.created).total_seconds()),
-            network_words(manifest.network), manifest.network.head,
-            f"{len(manifest.contract.names)} {manifest.contract_digest[:8]}", entry.headline,
-            f"{verdict.rows:,}" if verdict else "", f"{entry.bytes / 1e3:,.0f}",
-        )  # fmt: skip
+        manifest = entry.manifest
+        made = Text(
+            f"{network_words(manifest.network)}, {manifest.network.head}, "
+            f"{len(manifest.contract.names)} {manifest.contract_digest[:8]}",
+            style="dim",
+        )
+        what = Text("\n").join([Text(entry.headline), made]) if entry.headline else made
+        table.add_row(name, mark, _age((now - manifest.created).total_seconds()), what)
     return table
 
 

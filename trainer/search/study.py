@@ -4,6 +4,7 @@ Rules of this file
 1. One process at a time writes a file; a second one is refused.
 2. What a dead process left behind, half a line or a running trial, is no obstacle for the next.
 3. Optuna says nothing of its own accord; what it warns of goes to the `optuna` logger.
+4. A file that is no storage of a search is never changed.
 """
 
 from __future__ import annotations
