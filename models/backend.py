@@ -45,4 +45,6 @@ with _without_native_stderr():
     import keras
     import tensorflow as tf
 
+tf.get_logger().setLevel("ERROR")  # it warns whoever compiles many networks, as a search does
+
 __all__ = ["keras", "tf"]

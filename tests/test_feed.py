@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.fit_parts import FEATURES, part_of
-from trainer.feed import Feed, in_order
+from trainer.feed import Feed
 from trainer.part import Part
 
 
@@ -48,7 +50,8 @@ def test_an_epoch_sees_every_example_once_in_full_batches(n: int, batch: int) ->
     assert orders[0] == orders[2]
     assert n == 1 or orders[0] != orders[1]
     assert n == 1 or orders[0] != sorted(orders[0])
-    x, t, w = map(np.concatenate, zip(*in_order(part, target, weight, batch), strict=True))
+    straight = Feed(part, target, weight, batch, seed=None).batches
+    x, t, w = map(np.concatenate, zip(*straight, strict=True))
     assert t.tolist() == list(range(n))
     assert (x == 2 * t[:, None]).all()
 
@@ -72,3 +75,13 @@ def test_one_pool_of_blocks_is_in_memory_at_a_time() -> None:
     batches = feed.batches.as_numpy_iterator()
     next(batches)
     assert 0 < len(read) <= 8, "of 100 blocks two pools at most, one of them ahead"
+
+
+def test_a_closed_feed_keeps_no_examples() -> None:
+    part = numbered(50)
+    with Feed(part, np.zeros(50, np.int32), np.zeros(50, np.float32), 10, seed=3) as feed:
+        assert len(list(feed.batches)) == 5
+        rows = weakref.ref(part.rows)
+    del part
+    gc.collect()
+    assert rows() is None  # though TensorFlow never forgets a generator

@@ -18,6 +18,7 @@ import pytest
 from models.bundle import Bundle
 from stream.campaign import Campaign, parse
 from stream.columns import RecordChunk
+from stream.errors import CampaignError
 from stream.features import apply, compile_features
 from stream.scores import Scorer
 from tests.shop_history import CAMPAIGN, DAY_MS, START_MS, TOPICS, Event, chunks, shop, timelines_of
@@ -166,6 +167,24 @@ def _of(_: Any, more: str, tmp_path: Path) -> Any:
     (tmp_path / "c").mkdir()
     campaign = campaign_with(more)
     return prepare(campaign, Memory(chunks(shop(60, seed=3))), tmp_path / "c", 5)
+
+
+@pytest.mark.parametrize(
+    ("more", "where"),
+    [
+        ('[[evaluation.slices]]\nname = "new"\nconditions = ["tenur < 1"]\n', "tenur"),
+        ('[evaluation]\nrfm = ["a", "b", "c"]\n', "evaluation.rfm"),
+    ],
+)
+def test_a_mistake_about_the_evaluation_is_told_before_anything_is_read(
+    more: str, where: str, tmp_path: Path
+) -> None:
+    class Unread:
+        def chunks(self, *_: Any) -> Iterator[RecordChunk]:
+            raise AssertionError("read")
+
+    with pytest.raises(CampaignError, match=where):
+        prepare(parse(CAMPAIGN + more), Unread(), tmp_path, 5)
 
 
 def test_a_history_without_conversions_is_refused(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from stream.campaign_training import ModelSpec, TrainingSpec
 from stream.columns import Float64s
 from trainer.calibrate import Calibration, calibrate_choice, calibrate_response, fold
 from trainer.errors import TrainingError
-from trainer.feed import Feed, in_order
+from trainer.feed import Feed
 from trainer.losses import class_factors, is_proper, loss_of, row_weights, targets
 from trainer.part import Part
 
@@ -129,17 +129,20 @@ def fit(
     weight = row_weights(train, config, factors)
     model = _started(config, train, weight, seed)
     learner = _learner(model, config, training)
-    feed = Feed(train, targets(train, config), weight, training.batch_size, seed)
-    history = learner.fit(
-        feed.batches,
-        shuffle=False,  # `Feed` does it
-        validation_data=_judging(validation, config, factors),
-        epochs=training.epochs,
-        verbose=0,
-        callbacks=[
-            feed, _Progress(training, on_epoch), *_stopping(validation, training), *callbacks,
-        ],
-    ).history  # fmt: skip
+    with (
+        Feed(train, targets(train, config), weight, training.batch_size, seed) as feed,
+        _checks(validation, config, factors) as checks,
+    ):
+        history = learner.fit(
+            feed.batches,
+            shuffle=False,  # `Feed` does it
+            validation_data=checks.batches if len(validation) else None,
+            epochs=training.epochs,
+            verbose=0,
+            callbacks=[
+                feed, _Progress(training, on_epoch), *_stopping(validation, training), *callbacks,
+            ],
+        ).history  # fmt: skip
     _expect_finite(network.weights(model), training)
     later = validation if len(validation) else train
     losses = tuple(map(float, history[_LOSS]))
@@ -205,12 +208,10 @@ def _optimizer(training: TrainingSpec) -> Any:
     return optimizer
 
 
-def _judging(validation: Part, config: NetworkConfig, factors: Float64s) -> Any:
-    """The validation examples in batches, weighed like those that are learned from."""
-    if len(validation) == 0:
-        return None
+def _checks(validation: Part, config: NetworkConfig, factors: Float64s) -> Feed:
+    """The validation examples, weighed like those that are learned from."""
     weight = row_weights(validation, config, factors)
-    return in_order(validation, targets(validation, config), weight, _ROWS_PER_CALL)
+    return Feed(validation, targets(validation, config), weight, _ROWS_PER_CALL, seed=None)
 
 
 def _stopping(validation: Part, training: TrainingSpec) -> list[Any]:

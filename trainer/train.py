@@ -25,6 +25,8 @@ from stream.features import FeaturePlan, compile_features
 from stream.policy import NOTHING
 from trainer.dataset import PARTS, Dataset, OnShard, build
 from trainer.errors import TrainingError
+from trainer.evaluation.baselines import rfm_features
+from trainer.evaluation.slices import compile_slices
 from trainer.fit import Fitted, OnEpoch, fit, network_config, scores
 from trainer.gate import Verdict
 from trainer.history import Bounds, OnRecords, Source
@@ -123,9 +125,12 @@ def prepare(
         watch: Told of the progress.
 
     Raises:
+        CampaignError: Features, slices or the recency-frequency-monetary rule contradict themselves.
         TrainingError: The history does not hold what the model needs.
     """
     plan = compile_features(campaign)
+    compile_slices(campaign, plan.names)  # a mistake there is told before hours of reading
+    rfm_features(campaign, plan)
     shards = Shards(campaign, plan, folder, bounds)
     topics = list(campaign.topics.events)
     if campaign.training.learn_from == "decisions":

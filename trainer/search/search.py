@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import time
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import optuna
@@ -64,7 +62,7 @@ def search(
     weight = judging_weight(campaign, train, validation, outputs)
     task = Task(train, validation, weight, outputs, seed, deadline_s, clock)
     name = study_name(campaign, train, validation, outputs, seed)
-    with open_study(storage, name, campaign.training.epochs) as study, _quiet_tensorflow():
+    with open_study(storage, name, campaign.training.epochs) as study:
         while (done := len(settled(study))) < campaign.search.trials and clock() < deadline_s:
             # One generator for all trials would draw other numbers after an interruption.
             study.sampler = TPESampler(seed=zlib.crc32(f"{seed} {done}".encode()))
@@ -97,15 +95,3 @@ def _try_next(study: optuna.Study, space: Space, task: Task, *, first: bool) -> 
     trial.set_user_attr(SECONDS, task.clock() - started_s)
     study.tell(trial, value, state)
     return True
-
-
-@contextmanager
-def _quiet_tensorflow() -> Iterator[None]:
-    """Every trial has a network of its own; TensorFlow warns that it compiles so often."""
-    logger = logging.getLogger("tensorflow")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
