@@ -165,6 +165,21 @@ def test_what_failed_to_be_sent_is_not_committed(
         finish(scene, start_worker(scene, "member"), load, seed)
 
 
+def test_a_crashed_worker_ends_though_its_shutdown_hangs(
+    make_scene: MakeScene, start_worker: StartWorker, seed: int
+) -> None:
+    scene = make_scene(revoke_deadline_s=1.5)
+    with Load(scene.bootstrap, scene.topics, scene.partitions, 500, seed) as load:
+        patch = SPOILED.replace("SPOIL", 'future.set_exception(OSError("no way"))')
+        patch += "from stream.worker.app import OpportuneApp\n"
+        patch += "async def hang(self):\n    await asyncio.Event().wait()\n"
+        patch += "OpportuneApp.on_stop = hang\n"
+        hanging = start_worker(scene, "member", patch)
+        assert hanging.ended() == 1, hanging.tail()
+        assert len(hanging.lines("hanging")) == 1
+        finish(scene, start_worker(scene, "member"), load, seed)
+
+
 def test_what_is_never_acknowledged_is_abandoned_at_the_deadline(
     make_scene: MakeScene, start_worker: StartWorker, seed: int
 ) -> None:

@@ -51,6 +51,7 @@ class OpportuneApp(faust.App):
 
     async def on_first_start(self) -> None:
         """Checks the topics and waits for a model, before the consumer joins its group."""
+        monitor.end_after_crash(self)
         campaign = self.campaign
         try:
             partitions = await ensure_topics(
