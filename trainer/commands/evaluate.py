@@ -14,7 +14,7 @@ from rich.console import Console
 
 from stream import campaign as campaign_file
 from stream.worker.command import CAMPAIGN, with_registry
-from trainer.commands.history import chosen, history_options, write_page
+from trainer.commands.history import chosen, history_options
 from trainer.commands.opened import opened
 from trainer.commands.watching import watching
 
@@ -61,7 +61,8 @@ def evaluate(
         )  # fmt: skip
         watch.step("judging")
         report = review.review(loaded, prepared, bundle, rival, datetime.now(UTC))
-    write_page(html, report.html())
+    if html is not None:
+        html.write_bytes(report.html())
     if as_json:
         sys.stdout.buffer.write(msgspec.json.encode(report.evaluation) + b"\n")
         return

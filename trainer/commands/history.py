@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -93,9 +92,3 @@ def chosen(
     """
     bounds = Bounds(since_ms, until_ms, offset_bounds(offsets))
     return HistoryOptions(bootstrap, archive, bounds)
-
-
-def write_page(file: Path | None, page: bytes) -> None:
-    """Writes a report where it was asked for."""
-    if file is not None:
-        file.write_bytes(page)

@@ -16,7 +16,7 @@ from rich.console import Console
 from stream import campaign as campaign_file
 from stream.campaign import Campaign
 from stream.worker.command import CAMPAIGN, with_registry
-from trainer.commands.history import HistoryOptions, chosen, history_options, write_page
+from trainer.commands.history import HistoryOptions, chosen, history_options
 from trainer.commands.watching import watching
 
 if TYPE_CHECKING:
@@ -85,8 +85,9 @@ def train(
             loaded, chosen(**history), models, folder, seed, console, trials, searches=search
         )
     version = models.publish(trained.bundle)
-    write_page(html, trained.report.html())
     promoted = _promote(models, trained, version, cast(Promote, promote), console)
+    if html is not None:  # last: a folder that is not there costs no promotion
+        html.write_bytes(trained.report.html())
     if as_json:
         line = {"version": version, "promoted": promoted, "verdict": trained.verdict}
         sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
