@@ -13,6 +13,7 @@ from benchmarks.bench import open_bench
 from benchmarks.cdnow.command import cdnow
 from benchmarks.contestants import opportune
 from benchmarks.errors import BenchmarkError
+from benchmarks.json_option import json_option
 from benchmarks.large.training import training
 from benchmarks.latency import Pace, measure_latency
 from benchmarks.parity import Data, measure_parity, parity_json, print_parity_run
@@ -43,12 +44,6 @@ _partitions = click.option(
     default=4,
     show_default=True,
     help="Partitions of every topic.",
-)
-_json = click.option(
-    "--json",
-    "json_file",
-    type=click.Path(dir_okay=False, writable=True, path_type=Path),
-    help="Write the result, the machine and the versions to this file as JSON.",
 )
 
 
@@ -102,7 +97,7 @@ def main() -> None:
     is_flag=True,
     help="With --format flat: leave out the extra runs in the CloudEvents form.",
 )
-@_json
+@json_option
 def reference(
     events: int,
     customers: int,
@@ -165,7 +160,7 @@ def reference(
 )
 @_customers(20_000)
 @_partitions
-@_json
+@json_option
 def latency(
     rate: int,
     seconds: float,
@@ -188,7 +183,7 @@ def latency(
 @_customers(100_000)
 @_partitions
 @click.option("--crash", is_flag=True, help="Kill the first worker instead of stopping it.")
-@_json
+@json_option
 def restore(customers: int, partitions: int, crash: bool, json_file: Path | None) -> None:
     """Time of a restart with the state of so many customers.
 
@@ -219,7 +214,7 @@ def restore(customers: int, partitions: int, crash: bool, json_file: Path | None
 )
 @_customers(100_000)
 @_partitions
-@_json
+@json_option
 def parity(
     events: int, data: Data, customers: int, partitions: int, json_file: Path | None
 ) -> None:
@@ -246,7 +241,7 @@ def parity(
 )
 @_customers(20_000)
 @_partitions
-@_json
+@json_option
 def reload(rate: int, pairs: int, customers: int, partitions: int, json_file: Path | None) -> None:
     """Time from event to decision around a change of model, and before it."""
     with open_bench(partitions, customers) as bench:

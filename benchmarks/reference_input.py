@@ -106,7 +106,7 @@ def load(
     producer = Producer(
         {
             "bootstrap.servers": cluster.bootstrap,
-            "acks": 1,
+            "enable.idempotence": True,  # or a retry changes the order
             "linger.ms": 50,
             "batch.size": 500_000,
             "queue.buffering.max.messages": 2 * _SLICE_EVENTS,

@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.errors import BenchmarkError
+from benchmarks.json_option import json_option
 from benchmarks.progress import Steps
 from benchmarks.reference_input import generate
 from benchmarks.report import environment, write_json
@@ -120,12 +121,7 @@ def _archive(topic: str, records: list[RecordChunk], root: Path) -> int:
 @click.command()
 @click.option("--events", type=click.IntRange(1_000), default=1_000_000, show_default=True)
 @click.option("--customers", type=click.IntRange(20), default=20_000, show_default=True)
-@click.option(
-    "--json",
-    "json_file",
-    type=click.Path(dir_okay=False, writable=True, path_type=Path),
-    help="Write the result, the machine and the versions to this file as JSON.",
-)
+@json_option
 def replay(events: int, customers: int, json_file: Path | None) -> None:
     """Events a second that training replays, from memory and from a Parquet archive."""
     campaign = load(_CAMPAIGN)

@@ -772,7 +772,9 @@ def held_by(bootstrap: str, topics: Sequence[str]) -> dict[tuple[str, int], list
 
 def produce(bootstrap: str, topic: str, records: Sequence[Record]) -> None:
     """Sends to both partitions of a topic."""
-    producer = Producer({"bootstrap.servers": bootstrap, "compression.type": "zstd"})
+    producer = Producer({
+        "bootstrap.servers": bootstrap, "compression.type": "zstd", "enable.idempotence": True,
+    })  # fmt: skip
     for _, time_ms, key, value in records:
         for partition in (0, 1):
             producer.produce(topic, value, key, partition, timestamp=time_ms)

@@ -41,7 +41,7 @@ def rows(chunks: Sequence[RecordChunk]) -> list[Row]:
 
 
 def send(bootstrap: str, records: Sequence[Row], **settings: Any) -> None:
-    producer = Producer({"bootstrap.servers": bootstrap, **settings})
+    producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True, **settings})
     if "transactional.id" in settings:
         producer.init_transactions(30)
         producer.begin_transaction()

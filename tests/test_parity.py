@@ -493,8 +493,10 @@ def run_command(file: Path, kafka: KafkaCluster, *more: str) -> tuple[Result, Pa
 
 
 def produce(kafka: KafkaCluster, topic: str, partition: int, records: list[Record]) -> None:
-    settings = {"bootstrap.servers": kafka.bootstrap, "compression.type": "lz4", "log_level": 0}
-    producer = Producer(settings)
+    producer = Producer({
+        "bootstrap.servers": kafka.bootstrap, "compression.type": "lz4", "log_level": 0,
+        "enable.idempotence": True,
+    })  # fmt: skip
     for record in records:
         producer.produce(
             topic, record.value, record.key, partition, timestamp=record.timestamp_ms,

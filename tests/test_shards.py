@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,20 @@ def test_every_event_is_in_one_shard_wherever_it_is_kept(
     assert spilled.customers == len({event.customer for event in events})
     assert spilled.start_ms == min(event.time_ms for event in events)
     assert spilled.end_ms == max(event.time_ms for event in events)
+
+
+@pytest.mark.parametrize(
+    ("came_in", "reached"), [(START_MS + 10, START_MS + 10), (-1, START_MS + 3_600_000)]
+)
+def test_an_event_from_the_future_does_not_make_the_history_longer(
+    campaign: Campaign, plan: FeaturePlan, came_in: int, reached: int
+) -> None:
+    early, future = Event(0, "ann", START_MS), Event(0, "ann", START_MS + 3_600_000)
+    (chunk,) = chunks([early, future])
+    stamped = replace(chunk, timestamp_ms=np.full(2, came_in))
+    shards = shards_of([stamped], campaign, plan)
+    assert (shards.events, shards.rejects) == (2, Counter())
+    assert shards.end_ms == reached
 
 
 def test_part_of_a_shard_may_be_on_disk(

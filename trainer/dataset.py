@@ -65,7 +65,7 @@ class Dataset:
         events: Events in the history.
         customers: Customers in the history.
         start_ms: Oldest event time.
-        end_ms: Newest event time.
+        end_ms: How far the history goes, as `Shards.end_ms`.
     """
 
     training: TrainingSpec

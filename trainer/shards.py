@@ -35,6 +35,7 @@ from trainer.spill import Shard, Spill
 BUCKETS = 16
 """Shards of one partition."""
 _BUCKET_SHIFT = np.uint64(64 - 4)
+_NEVER_MS = 2**62
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # Fibonacci hashing: FNV alone leaves the upper bits alike
 
 
@@ -52,7 +53,8 @@ class Shards:
             "decision_".
         events: Events that count.
         start_ms: Oldest event time, epoch milliseconds.
-        end_ms: Newest event time.
+        end_ms: How far the history goes: the newest event time, or when the record came in if the
+            event says that it is from later.
 
     Raises:
         TrainingError: The campaign cannot learn from what it says it learns from.
@@ -136,7 +138,9 @@ class Shards:
 
     def _add_events(self, chunk: RecordChunk, topic: int) -> None:
         # "Now" is when the records came in: an event from the future was refused then as well.
-        batch, rejects = self._decoder.decode(chunk, int(chunk.timestamp_ms.max()))
+        latest_ms = int(chunk.timestamp_ms.max())
+        now_ms = latest_ms if latest_ms >= 0 else _NEVER_MS  # records may not say when they came
+        batch, rejects = self._decoder.decode(chunk, now_ms)
         self.rejects.update(reject.code for reject in rejects)
         inside = self._inside(batch.time_ms)
         if self._treatments is not None:
@@ -148,7 +152,10 @@ class Shards:
         customer, events = _events(batch, np.flatnonzero(inside), topic, self._records.dtype)
         self.events += len(events)
         self.start_ms = min(self.start_ms, int(events["time_ms"].min()))
-        self.end_ms = max(self.end_ms, int(events["time_ms"].max()))
+        # Outcomes were waited for until records came in, not until the future that one may tell of.
+        received_ms = np.where(batch.received_ms >= 0, batch.received_ms, batch.time_ms)
+        reached_ms = np.minimum(batch.time_ms, received_ms)[inside]
+        self.end_ms = max(self.end_ms, int(reached_ms.max()))
         for bucket, index in _by_bucket(customer):
             shard = Shard(chunk.partition, bucket)
             if shard not in self._tables:

@@ -14,6 +14,7 @@ from benchmarks.cdnow.contest import METRICS, MODELS, OURS
 from benchmarks.cdnow.customers import customers, read_purchases
 from benchmarks.cdnow.result import Result, as_json, contest
 from benchmarks.errors import BenchmarkError
+from benchmarks.json_option import json_option
 from benchmarks.progress import Steps
 from benchmarks.report import environment, write_json
 
@@ -39,12 +40,7 @@ def data_folder() -> Path:
     type=click.Path(dir_okay=False, path_type=Path),
     help="The purchases, a CSV file; default: cdnow/cdnow_master.csv.gz in OPPORTUNE_DATA.",
 )
-@click.option(
-    "--json",
-    "json_file",
-    type=click.Path(dir_okay=False, writable=True, path_type=Path),
-    help="Write the result, the machine and the versions to this file as JSON.",
-)
+@json_option
 def cdnow(seeds: int, data: Path | None, json_file: Path | None) -> None:
     """Who buys again: our networks beside scikit-learn's models, on real purchases.
 

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.errors import BenchmarkError
+from benchmarks.json_option import json_option
 from benchmarks.large.made import write_archive
 from benchmarks.progress import Steps
 from benchmarks.report import environment, write_json
@@ -33,12 +34,7 @@ _POLL_S = 0.1
     type=click.Path(file_okay=False, path_type=Path),
     help="Where there is room: some 50 bytes an event.  [default: a temporary one]",
 )
-@click.option(
-    "--json",
-    "json_file",
-    type=click.Path(dir_okay=False, writable=True, path_type=Path),
-    help="Write the result, the machine and the versions to this file as JSON.",
-)
+@json_option
 def training(events: int, customers: int, folder: Path | None, json_file: Path | None) -> None:
     """Time and peak memory of `opportune train` on a large made-up history.
 

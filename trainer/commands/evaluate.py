@@ -17,6 +17,7 @@ from stream.worker.command import CAMPAIGN, with_registry
 from trainer.commands.history import chosen, history_options
 from trainer.commands.opened import opened
 from trainer.commands.watching import watching
+from trainer.output_file import OutputFile
 
 
 @click.command()
@@ -24,9 +25,7 @@ from trainer.commands.watching import watching
 @click.argument("version", default="champion")
 @history_options
 @click.option("--registry", envvar="OPPORTUNE_REGISTRY", help="Model registry, a path or URL.")
-@click.option(
-    "--html", type=click.Path(dir_okay=False, path_type=Path), help="Write the report here."
-)
+@click.option("--html", type=OutputFile(), help="Write the report here.")
 @click.option("--json", "as_json", is_flag=True, help="The evaluation as JSON on standard output.")
 def evaluate(
     campaign: Path,

@@ -18,6 +18,7 @@ from stream.campaign import Campaign
 from stream.worker.command import CAMPAIGN, with_registry
 from trainer.commands.history import HistoryOptions, chosen, history_options
 from trainer.commands.watching import watching
+from trainer.output_file import OutputFile
 
 if TYPE_CHECKING:
     from models.registry import Registry
@@ -33,7 +34,7 @@ Promote = Literal["auto", "always", "never"]
 @click.option("--search", is_flag=True, help="Search for structure, optimizer and loss first.")
 @click.option(
     "--trials",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=OutputFile(),
     help="File in which the search is kept: one that was interrupted goes on.",
 )
 @click.option("--seed", type=int, help="Instead of training.seed of the campaign file.")
@@ -44,9 +45,7 @@ Promote = Literal["auto", "always", "never"]
     show_default=True,
     help="Make it the champion: when the gate says so, or whatever it says.",
 )
-@click.option(
-    "--html", type=click.Path(dir_okay=False, path_type=Path), help="Write the report here, too."
-)
+@click.option("--html", type=OutputFile(), help="Write the report here, too.")
 @click.option(
     "--work",
     type=click.Path(file_okay=False, path_type=Path),
@@ -86,7 +85,7 @@ def train(
         )
     version = models.publish(trained.bundle)
     promoted = _promote(models, trained, version, cast(Promote, promote), console)
-    if html is not None:  # last: a folder that is not there costs no promotion
+    if html is not None:  # last: a full disk costs no promotion
         html.write_bytes(trained.report.html())
     if as_json:
         line = {"version": version, "promoted": promoted, "verdict": trained.verdict}

@@ -22,8 +22,6 @@ from trainer.evaluation.curves import curves
 from trainer.evaluation.draws import Draws
 from trainer.evaluation.evaluation import (
     CANDIDATE,
-    CHAMPION,
-    Comparison,
     Curves,
     Estimate,
     Evaluation,
@@ -78,18 +76,6 @@ def evaluate(
         },
         groups=tuple(judging.group(g) for g in range(len(judging.grouping.members))),
     )
-
-
-def compare(
-    judged: Judged,
-    candidate: Scored,
-    champion: Scored,
-    metric: str,
-    spec: EvaluationSpec,
-    seed: int,
-) -> Comparison:
-    """The candidate against the champion in one metric, as in an `Evaluation` of both."""
-    return evaluate(judged, candidate, {CHAMPION: champion}, spec, seed).comparison(metric)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,6 +13,7 @@ from stream import campaign as campaign_file
 from stream.campaign import Campaign
 from stream.worker.command import CAMPAIGN, with_registry
 from trainer.commands.history import EventTime
+from trainer.output_file import OutputFile
 from trainer.parity.logged import Scope
 from trainer.parity.report import Parity
 from trainer.parity.view import print_parity
@@ -40,7 +41,7 @@ from trainer.progress import progress
 @click.option(
     "--json",
     "json_file",
-    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    type=OutputFile(),
     help="Write the report to this file as JSON, too.",
 )
 def parity(
