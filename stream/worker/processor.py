@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -28,33 +28,11 @@ from stream.worker.changelog_encoder import ChangelogEncoder
 from stream.worker.log import log_event
 from stream.worker.order import split
 from stream.worker.publisher import Lane, Outgoing
+from stream.worker.shell import Shell
 from stream.worker.telemetry import Window
 
 # A small chunk takes less time than handing it to another thread and waiting for the interpreter lock.
 _INLINE_EVENTS_MAX = 256
-
-
-class Shell(Protocol):
-    """What the processor needs of the app around it."""
-
-    async def send(self, topic: str, partition: int, batch: RecordBatch) -> Awaitable[Any]:
-        """Queues a batch; the awaitable is done when the broker has acknowledged it."""
-
-    def taken(self, message: Any) -> None:
-        """The chunk of this message is the next one of its partition."""
-
-    def done(self, message: Any) -> None:
-        """The chunk of this message is durable: its offset may be committed."""
-
-    async def rewind(self, topic: str, partition: int, offset: int) -> int:
-        """Has a partition read again from an offset; gives the first one that is still there."""
-
-    @property
-    def generation(self) -> int:
-        """Present generation of the consumer group."""
-
-    def fail(self, error: BaseException) -> None:
-        """Crashes the worker."""
 
 
 @dataclass(slots=True)

@@ -1,0 +1,31 @@
+"""What the processor needs of the app around it: the seam at which Faust ends."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any, Protocol
+
+from stream.records import RecordBatch
+
+
+class Shell(Protocol):
+    """What the processor needs of the app around it."""
+
+    async def send(self, topic: str, partition: int, batch: RecordBatch) -> Awaitable[Any]:
+        """Queues a batch; the awaitable is done when the broker has acknowledged it."""
+
+    def taken(self, message: Any) -> None:
+        """The chunk of this message is the next one of its partition."""
+
+    def done(self, message: Any) -> None:
+        """The chunk of this message is durable: its offset may be committed."""
+
+    async def rewind(self, topic: str, partition: int, offset: int) -> int:
+        """Has a partition read again from an offset; gives the first one that is still there."""
+
+    @property
+    def generation(self) -> int:
+        """Present generation of the consumer group."""
+
+    def fail(self, error: BaseException) -> None:
+        """Crashes the worker."""
