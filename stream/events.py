@@ -65,23 +65,26 @@ class EventDecoder:
 
         Args:
             chunk: n records.
-            now_ms: The present, epoch milliseconds; an event may not be far after it.
+            now_ms: The present, epoch milliseconds. An event may not be far after it, nor after the
+                timestamp of its record: who reads the record again later must not judge otherwise.
 
         Returns:
             The events, whose spans share the chunk's buffer where no text had to be rewritten, and
             the rejects in order of offsets; together n.
         """
         size = chunk.value.size
-        latest_ms = now_ms + self._ahead_max_ms
+        received_ms = chunk.timestamp_ms
+        known_ms = np.where(received_ms >= 0, np.minimum(received_ms, now_ms), now_ms)
+        latest_ms = known_ms + self._ahead_max_ms
         found = scan(chunk.value, (size >= 0) & (size <= self._value_bytes_max), self._reader.trie)
-        rows = self._reader.read(found, chunk.timestamp_ms, self._earliest_ms, latest_ms)
+        rows = self._reader.read(found, received_ms, self._earliest_ms, latest_ms)
         rejects = []
         texts = []
         data_bytes = len(found.data)
         for i in np.flatnonzero(~rows.ok).tolist():
-            received_ms = int(chunk.timestamp_ms[i])
+            times_ms = int(received_ms[i]), self._earliest_ms, int(latest_ms[i])
             try:
-                event = self._judge.judge(chunk.value[i], received_ms, self._earliest_ms, latest_ms)
+                event = self._judge.judge(chunk.value[i], *times_ms)
             except Refused as exc:
                 rejects.append(Reject(i, exc.code, str(exc)))
                 continue

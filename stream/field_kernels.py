@@ -112,7 +112,7 @@ def read_types(
 @_jit
 def read_times(
     data: Bytes, kind: Kinds, start: Int64s, size: Int64s, received_ms: Int64s,
-    earliest_ms: int, latest_ms: int, ok: Bools, out: Int64s,
+    earliest_ms: int, latest_ms: Int64s, ok: Bools, out: Int64s,
 ) -> None:  # fmt: skip
     """Epoch milliseconds; the time of the record where the event says none."""
     data = borrow(data)
@@ -127,7 +127,7 @@ def read_times(
             if time_ms == UNCLEAR and kind[i] == STRING:
                 time_ms = clear_iso_ms(data, start[i], start[i] + size[i])
         out[i] = time_ms
-        ok[i] = time_ms != UNCLEAR and time_ms >= earliest_ms and time_ms <= latest_ms
+        ok[i] = time_ms != UNCLEAR and time_ms >= earliest_ms and time_ms <= latest_ms[i]
 
 
 @_jit

@@ -91,14 +91,14 @@ class FieldReader:
         self._type_bytes = np.frombuffer(b"".join(encoded), np.uint8)
         self._type_end = np.cumsum([len(name) for name in encoded], dtype=np.int64)
 
-    def read(self, found: Scan, received_ms: Int64s, earliest_ms: int, latest_ms: int) -> Rows:
+    def read(self, found: Scan, received_ms: Int64s, earliest_ms: int, latest_ms: Int64s) -> Rows:
         """The columns of every record whose scan is ok.
 
         Args:
             found: A scan for `trie`.
             received_ms: Time of an event that says none itself, unless negative. Shape (n,), int64.
             earliest_ms: First event time allowed, epoch milliseconds.
-            latest_ms: Last event time allowed, epoch milliseconds.
+            latest_ms: Last event time allowed, epoch milliseconds. Shape (n,), int64.
         """
         n, fields = len(found.ok), self._first.shape[1] - 1
         data, ok = found.data, found.ok.copy()

@@ -22,7 +22,7 @@ from stream.paths import EventPaths
 from stream.scalars import category_hash
 
 NOW_MS = 1_760_000_000_000
-EARLIEST_MS, LATEST_MS = 946_684_800_000, NOW_MS + 86_400_000
+EARLIEST_MS, AHEAD_MAX_MS = 946_684_800_000, 86_400_000
 TYPES = ("view", "Order Completed", "identify", "page", "screen", "größe")
 NUMBERS = ("properties.value", "properties.revenue")
 CATEGORIES = ("properties.category", "properties.channel")
@@ -157,6 +157,11 @@ def _is_number(text: str) -> bool:
         return False
 
 
+def latest_ms(received_ms: int) -> int:
+    """The last time that an event may say."""
+    return (NOW_MS if received_ms < 0 else min(received_ms, NOW_MS)) + AHEAD_MAX_MS
+
+
 def _plain_time(value: Any, received_ms: int) -> int:
     if value is None:
         if received_ms < 0:
@@ -174,7 +179,7 @@ def _plain_time(value: Any, received_ms: int) -> int:
             raise Wrong("bad_timestamp" if type(value) is str else "bad_type") from exc
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         time_ms = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
-    if not EARLIEST_MS <= time_ms <= LATEST_MS:
+    if not EARLIEST_MS <= time_ms <= latest_ms(received_ms):
         raise Wrong("absurd_timestamp")
     return time_ms
 
@@ -278,7 +283,7 @@ def values(draw: st.DrawFn) -> bytes | None:
 @given(
     st.lists(values(), max_size=6),
     st.sampled_from([SEGMENT, FLAT, EventMapping(cloudevents=False, value_bytes_max=300)]),
-    st.sampled_from([NOW_MS, -1, 0]),
+    st.sampled_from([NOW_MS, NOW_MS + AHEAD_MAX_MS, NOW_MS - AHEAD_MAX_MS, -1, 0]),
 )
 @settings(max_examples=500)
 def test_decoder_judge_and_plain_reading_agree(
@@ -294,7 +299,7 @@ def test_decoder_judge_and_plain_reading_agree(
     for i, value in enumerate(raw):
         assert outcome[i] == plain(value, mapping, received_ms), value
         try:
-            verdict = repr(judge.judge(value, received_ms, EARLIEST_MS, LATEST_MS))
+            verdict = repr(judge.judge(value, received_ms, EARLIEST_MS, latest_ms(received_ms)))
         except Refused as exc:
             verdict = exc.code
         assert outcome[i] == verdict, value

@@ -213,6 +213,16 @@ def test_missing_timestamp() -> None:
     assert code(FLAT_DECODER, value, time_ms=0) == "absurd_timestamp"
 
 
+def test_an_event_from_the_future_stays_one_when_it_is_read_again() -> None:
+    """Whenever it is read, and whatever is in the chunk with it."""
+    future = flat(timestamp=NOW_MS + 86_400_001)
+    chunk = chunk_of([future, REFERENCE, future], NOW_MS)
+    chunk.timestamp_ms[2] = NOW_MS + 1
+    batch, rejects = FLAT_DECODER.decode(chunk, NOW_MS + 10 * 86_400_000)
+    assert [(reject.record, reject.code) for reject in rejects] == [(0, "absurd_timestamp")]
+    assert batch.record.tolist() == [1, 2]
+
+
 def test_a_reject_says_expected_got_and_where() -> None:
     secret = "4111" * 30
     _, [number, text] = decode(
