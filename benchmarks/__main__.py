@@ -183,8 +183,11 @@ def latency(
 @_customers(100_000)
 @_partitions
 @click.option("--crash", is_flag=True, help="Kill the first worker instead of stopping it.")
+@click.option("--snapshots", is_flag=True, help="Let it keep its table on disk when it is stopped.")
 @json_option
-def restore(customers: int, partitions: int, crash: bool, json_file: Path | None) -> None:
+def restore(
+    customers: int, partitions: int, crash: bool, snapshots: bool, json_file: Path | None
+) -> None:
     """Time of a restart with the state of so many customers.
 
     A worker fills its changelog with one event of every customer. Then it is stopped and started
@@ -192,7 +195,7 @@ def restore(customers: int, partitions: int, crash: bool, json_file: Path | None
     exactly where it was. After a kill the group waits for the session of the dead worker to end.
     """
     with open_bench(partitions, customers) as bench:
-        found = measure_restore(bench, crash=crash)
+        found = measure_restore(bench, crash=crash, snapshots=snapshots)
     print_restore(found)
     _finish(restore_json(found), json_file, found.clean)
 

@@ -67,8 +67,13 @@ def fresh_job(cluster: Cluster, folder: Path) -> Iterator[Job]:
         cluster.delete_all(f"{name}-")
 
 
-def opportune(form: Form) -> Start:
-    """Starts `opportune worker` with the reference model as champion."""
+def opportune(form: Form, *, snapshots: bool = False) -> Start:
+    """Starts `opportune worker` with the reference model as champion.
+
+    Args:
+        form: Of the decisions.
+        snapshots: Whether it keeps its table on disk while it is stopped.
+    """
 
     def start(job: Job) -> WorkerProcess:
         file, registry = job.folder / "opportune.toml", job.folder / "registry"
@@ -78,6 +83,7 @@ def opportune(form: Form) -> Start:
             [
                 *("-m", "stream", "worker", str(file), "--log-format", "json"),
                 *("--bootstrap", job.cluster.bootstrap, "--registry", str(registry)),
+                *(("--snapshots", str(job.folder / "snapshots")) if snapshots else ()),
             ],
             job.new_log(),
         )

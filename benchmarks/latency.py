@@ -137,6 +137,7 @@ def _produce_at_pace(bootstrap: str, topic: str, events: int, customers: int, ra
     producer = Producer(
         {
             "bootstrap.servers": bootstrap,
+            "log_level": 3,  # not what it tries again by itself
             "enable.idempotence": True,
             "linger.ms": _LINGER_MS,
             "partitioner": "murmur2_random",

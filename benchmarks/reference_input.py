@@ -106,6 +106,7 @@ def load(
     producer = Producer(
         {
             "bootstrap.servers": cluster.bootstrap,
+            "log_level": 3,  # not what it tries again by itself
             "enable.idempotence": True,  # or a retry changes the order
             "linger.ms": 50,
             "batch.size": 500_000,

@@ -35,7 +35,7 @@ class Restore:
         crash: Whether the worker was killed rather than stopped.
         start_to_ready_s: From the start of the process until it had checked its topics.
         start_to_begin_s: From the start of the process until it read events.
-        restore_s: Of that the reading of the changelog, by the worker's own log.
+        restore_s: Of that the reading of snapshots and changelog, by the worker's own log.
         rows: Rows that were restored.
         records: Changelog records that were read for it.
         reread_events: Events that were read although they had been decided.
@@ -72,11 +72,11 @@ class Restore:
         return self.verdict.clean and self.rows == self.customers and self.reread_events == 0
 
 
-def measure_restore(bench: Bench, *, crash: bool) -> Restore:
+def measure_restore(bench: Bench, *, crash: bool, snapshots: bool) -> Restore:
     """Fills a table, restarts its worker and goes on."""
     customers = bench.customers
     events = _input(customers)
-    start = opportune("flat")
+    start = opportune("flat", snapshots=snapshots)
     with bench.job() as job:
         with bench.steps.step("restore: loading", customers) as advance:
             load(bench.cluster, job.events, events.slice(0, customers), advance)
@@ -125,8 +125,10 @@ def _judge(job: Job) -> Verdict:
 def _result(customers: int, crash: bool, worker: WorkerProcess, verdict: Verdict) -> Restore:
     ready = _one(worker, "start")
     begins = worker.lines("begin")
+    # With a snapshot of everything there is nothing to restore, and no line about it.
     restores = [line for line in worker.lines("restore") if line["done"]]
-    if not restores:
+    snapshots = worker.lines("snapshot_used")
+    if not restores and not snapshots:
         raise BenchmarkError("expected a line of a finished restore in the worker's log, got none")
     state = worker.lines("summary")[-1]
     return Restore(
@@ -134,9 +136,10 @@ def _result(customers: int, crash: bool, worker: WorkerProcess, verdict: Verdict
         crash=crash,
         start_to_ready_s=_since_start_s(worker, ready),
         start_to_begin_s=min(_since_start_s(worker, line) for line in begins),
-        restore_s=restores[-1]["elapsed_s"],
-        rows=restores[-1]["rows"],
-        records=restores[-1]["records"],
+        restore_s=sum(line["elapsed_s"] for line in restores)
+        + sum(line["took_ms"] for line in snapshots) / 1e3,
+        rows=sum(line["rows"] for line in begins),
+        records=sum(line["records"] for line in restores),
         reread_events=customers - sum(line["offset"] for line in begins),
         row_bytes=ready["row_bytes"],
         state_bytes=round(state["state_mb"] * 1e6),
