@@ -5,7 +5,7 @@ Layout: history/000001.json, 000002.json, ...
 Rules of this file
 1. Append-only. A number is given once: of two who write the same one, one succeeds.
 2. Each entry carries the hash of the one before it, so a changed or missing entry shows.
-3. An entry is written before the pointers move, and the pointers say what is true. A crash between
+3. An entry is written before the pointers move, and the champion says what is true. A crash between
    the two leaves an entry of a move that did not happen: the next entry, or the pointer, tells.
 """
 
@@ -71,6 +71,11 @@ class Tail:
         except (msgspec.DecodeError, UnicodeDecodeError):
             return None  # a damaged audit trail must not keep anybody from a rollback
 
+    def before(self, champion: str | None) -> str | None:
+        """The champion before this one, if it is the newest entry that made it the champion."""
+        last = self.move()
+        return last.before if last is not None and last.champion == champion else None
+
 
 class History:
     """The entries in a folder."""
@@ -101,7 +106,7 @@ class History:
         move = Move(
             number=tail.number + 1,
             time=datetime.now(UTC).replace(microsecond=0),
-            by=_who(),
+            by=who(),
             action=action,
             champion=champion,
             before=before,
@@ -152,7 +157,8 @@ def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _who() -> str:
+def who() -> str:
+    """Who runs this process, user@host; a number where the user has no name."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container's user need not have a name

@@ -2,12 +2,13 @@
 
 Layout below the registry's folder:
     versions/<version>/manifest.json, weights.f32, golden.f32, report.*
-    champion, challenger, previous      one version name each
+    champion, previous                  one version name each
     history/000001.json, ...            who moved the champion, when and why
 
 Rules of this file
 1. The champion is a published, verified bundle at every moment, whatever crashes when.
-2. Pointers are the truth, the history tells of them. A pointer moves by one atomic write.
+2. The champion is the truth, the history tells of it. A pointer moves by one atomic write. The
+   champion moves before `previous`; the next move makes up for a crash between the two, by the history.
 3. On a local path moves come one after the other. On an object store two moves at once are told
    apart by the number of their history entry, which only one of them can create.
 4. Versions are never changed; only `prune` removes them, and never one that a pointer names.
@@ -30,8 +31,8 @@ from models.history import Action, History, Move, Tail
 from models.manifest import MANIFEST, VERSION_PATTERN, Manifest
 from models.store import Store
 
-Pointer = Literal["champion", "challenger", "previous"]
-POINTERS: tuple[Pointer, ...] = ("champion", "challenger", "previous")
+Pointer = Literal["champion", "previous"]
+POINTERS: tuple[Pointer, ...] = ("champion", "previous")
 _POINTER_BYTES_MAX = 64
 _UNDER_WAY = timedelta(seconds=60)
 """A move on an object store takes two or three puts; one that is older was broken off."""
@@ -41,11 +42,20 @@ class Registry:
     """A registry of bundles on a local path or an object store."""
 
     def __init__(self, url: str | Path) -> None:
-        """Nothing is read yet; `url` is a local path or an fsspec URL such as s3://bucket/models."""
+        """Nothing is read yet; `url` is a local path or an fsspec URL such as s3://bucket/models.
+
+        Raises:
+            OSError: There is no package installed for URLs of this kind.
+        """
         self.url = str(url)
         self._root = Store.open(url)
         self._versions = self._root.folder("versions")
         self._history = History(self._root.folder("history"))
+
+    def expect_writable(self) -> None:
+        """Makes the folders of a new registry and writes to them; errors as `Store.probe`."""
+        for folder in (self._root, self._versions, self._root.folder("history")):
+            folder.probe()
 
     def publish(self, bundle: Bundle) -> str:
         """Adds a bundle and returns its version; publishing it again changes nothing.
@@ -133,29 +143,17 @@ class Registry:
             RegistryError: The pointer holds something else than a version name.
             OSError: The store cannot be reached.
         """
-        try:
-            data = self._root.read(name, _POINTER_BYTES_MAX)
-        except FileNotFoundError:
-            return None
-        version = data.decode("ascii", errors="replace").strip()
-        if not re.fullmatch(VERSION_PATTERN, version):
-            raise RegistryError(f"{self.url}/{name}: expected a version name, got {version!r}")
-        return version
+        version = self._written(name)
+        if version is None or re.fullmatch(VERSION_PATTERN, version):
+            return version
+        raise RegistryError(
+            f"{self.url}/{name}: expected a version name, got {version!r}. Put one of the versions "
+            "into this file, or remove it"
+        )
 
     def history(self) -> list[Move]:
         """Every move of the champion, the oldest first; errors as `History.moves`."""
         return self._history.moves()
-
-    def challenge(self, version: str) -> None:
-        """Makes a version the challenger.
-
-        Raises:
-            RegistryError, BundleError: As `load`; the pointer stands where it was.
-            OSError: The store cannot be reached or refuses.
-        """
-        with self._lock():
-            self.load(version)
-            self._point("challenger", version)
 
     def promote(self, version: str, over: str | EllipsisType | None = ..., why: str = "") -> None:
         """Makes a version the champion and the champion the previous.
@@ -182,11 +180,9 @@ class Registry:
             before = self._claim("promote", lambda _: self.load(version), over, why)[1]
             if before == version:
                 return
+            self._point("champion", version)
             if before is not None:
                 self._point("previous", before)
-            self._point("champion", version)
-            if self.pointer("challenger") == version:
-                self._root.remove("challenger")
 
     def rollback(self, why: str = "") -> str:
         """Swaps champion and previous and returns the new champion.
@@ -227,7 +223,14 @@ class Registry:
         if self._root.local and not Path(self._root.root).is_dir():
             raise RegistryError(f"{self.url}: expected a registry, got no such folder")
         with self._root.lock():
+            self._finish_last_move()
             yield
+
+    def _finish_last_move(self) -> None:
+        """Sets `previous` where a crash came between the champion and it; else changes nothing."""
+        before = self._history.tail().before(self.pointer("champion"))
+        if before is not None and self._written("previous") != before:
+            self._point("previous", before)
 
     def _claim(
         self,
@@ -291,6 +294,13 @@ class Registry:
                 f"{self.url}: expected version {version} in the folder of this name, "
                 f"got {manifest.version}"
             )
+
+    def _written(self, name: Pointer) -> str | None:
+        try:
+            data = self._root.read(name, _POINTER_BYTES_MAX)
+        except FileNotFoundError:
+            return None
+        return data.decode("ascii", errors="replace").strip()
 
     def _point(self, name: Pointer, version: str) -> None:
         self._root.write(name, f"{version}\n".encode("ascii"))

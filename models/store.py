@@ -5,6 +5,7 @@ Rules of this file
 2. No more bytes are read than the caller allows.
 3. `create` is how two writers settle who was first; `lock` keeps them apart where there is a kernel
    to do it.
+4. What goes wrong is an `OSError`, also where the client of an object store has errors of its own.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import fcntl
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -22,6 +23,9 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 _LOCK = ".lock"
+_PROBE = ".probe"
+_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
+"""Extra of this package that brings the file system of a URL, by its protocol."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +42,15 @@ class Store:
 
     @classmethod
     def open(cls, url: str | Path) -> Store:
-        """A folder by local path or fsspec URL; it need not exist."""
-        fs, root = url_to_fs(str(url))
+        """A folder by local path or fsspec URL; it need not exist.
+
+        Raises:
+            OSError: There is no package installed for URLs of this kind, or no such kind.
+        """
+        try:
+            fs, root = url_to_fs(str(url))
+        except (ImportError, ValueError) as exc:
+            raise OSError(_not_opened(str(url), exc)) from exc
         return cls(fs, root.rstrip("/"))
 
     @property
@@ -58,7 +69,9 @@ class Store:
             FileNotFoundError: There is no such file.
             OSError: The store cannot be reached or refuses.
         """
-        return cast("bytes", self.fs.cat_file(f"{self.root}/{name}", start=0, end=bytes_max + 1))
+        path = f"{self.root}/{name}"
+        with self._reaching(path):
+            return cast("bytes", self.fs.cat_file(path, start=0, end=bytes_max + 1))
 
     def write(self, name: str, data: bytes) -> None:
         """Puts a file in place at once: readers see the old one or the new one.
@@ -71,7 +84,8 @@ class Store:
             with _temporary(Path(path), data) as temporary:
                 temporary.replace(path)
         else:
-            self.fs.pipe_file(path, data)  # one put: object stores show it whole or not at all
+            with self._reaching(path):
+                self.fs.pipe_file(path, data)  # one put: shown whole or not at all
 
     def create(self, name: str, data: bytes) -> None:
         """`write` of a file that must not be there yet: of several writers one succeeds.
@@ -88,32 +102,43 @@ class Store:
             with _temporary(Path(path), data) as temporary:
                 os.link(temporary, path)
         else:
-            self.fs.pipe_file(path, data, mode="create")
+            with self._reaching(path):
+                self.fs.pipe_file(path, data, mode="create")
+
+    def probe(self) -> None:
+        """Makes the folder if need be and writes to it, to know now whether that can be done.
+
+        Raises:
+            OSError: It cannot.
+        """
+        self.write(_PROBE, b"")
+        with suppress(OSError):  # who may write an object store need not be allowed to delete
+            self.remove(_PROBE)
 
     def remove(self, name: str) -> None:
         """Removes a file if it is there."""
-        try:
-            self.fs.rm_file(f"{self.root}/{name}")
-        except FileNotFoundError:
-            return
+        path = f"{self.root}/{name}"
+        with suppress(FileNotFoundError), self._reaching(path):
+            self.fs.rm_file(path)
 
     def remove_folder(self, name: str) -> None:
         """Removes a folder below this one, with all that is in it, if it is there."""
-        try:
-            self.fs.rm(f"{self.root}/{name}", recursive=True)
-        except FileNotFoundError:
-            return
+        path = f"{self.root}/{name}"
+        with suppress(FileNotFoundError), self._reaching(path):
+            self.fs.rm(path, recursive=True)
 
     def holding(self, name: str) -> list[str]:
         """Names of the folders directly below that hold a file `name`, sorted."""
         self.fs.invalidate_cache()  # some file systems remember listings for a while
-        found = [path.split("/")[-2:] for path in self.fs.find(self.root, maxdepth=2)]
+        with self._reaching(self.root):
+            found = [path.split("/")[-2:] for path in self.fs.find(self.root, maxdepth=2)]
         return sorted(folder for folder, file in found if file == name)
 
     def files(self) -> list[str]:
         """Names of the files directly in it, sorted."""
         self.fs.invalidate_cache()
-        return sorted(path.rpartition("/")[2] for path in self.fs.find(self.root, maxdepth=1))
+        with self._reaching(self.root):
+            return sorted(path.rpartition("/")[2] for path in self.fs.find(self.root, maxdepth=1))
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -134,6 +159,29 @@ class Store:
             yield
         finally:
             os.close(descriptor)
+
+    @contextmanager
+    def _reaching(self, path: str) -> Iterator[None]:
+        """Errors that only the client of an object store knows become `OSError`."""
+        try:
+            yield
+        except OSError:
+            raise
+        except Exception as exc:
+            if self.local:
+                raise
+            raise OSError(f"{path}: {type(exc).__name__}: {exc}") from exc
+
+
+def _not_opened(url: str, exc: Exception) -> str:
+    """Why a URL leads to no file system, and who can change that."""
+    protocol = url.partition("://")[0]
+    if protocol in _EXTRAS:
+        return (
+            f"expected the package for {protocol}:// to be installed, got: {exc}. "
+            f'Install it with the extra: pip install "opportune[{_EXTRAS[protocol]}]"'
+        )
+    return f"expected a local path or a URL of a kind that is installed, got {url}: {exc}"
 
 
 @contextmanager

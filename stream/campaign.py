@@ -3,12 +3,13 @@
 Rules of this file
 1. Every tunable has its unit in its name or is a duration ("30d"), and its bound in its type.
 2. A wrong file is refused with the path in the file, the value and what was expected.
-3. No secret lives here: credentials come from the environment (see stream.worker.settings).
+3. No secret lives here: the file systems of registry and archive take theirs from the environment.
 4. Structure only. What the features mean is compiled in `stream.features`.
 """
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
@@ -23,17 +24,20 @@ from stream.campaign_training import (
     SearchSpec,
     TrainingSpec,
 )
-from stream.campaign_types import Duration, FieldPath, Name, Section
+from stream.campaign_types import Duration, FieldPath, KafkaAddress, Name, Section, TopicName
 from stream.errors import CampaignError
 from stream.validation import explain
 
 
 class Topics(Section, frozen=True):
-    """Kafka topics. All event topics have the same number of partitions, keyed by customer."""
+    """Kafka topics, each another one: a worker that read what it writes would not come to an end.
 
-    events: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=16)]
-    decisions: Name = "decisions"
-    dead_letter: Name = "dead-letters"
+    All event topics have the same number of partitions, keyed by customer.
+    """
+
+    events: Annotated[tuple[TopicName, ...], Meta(min_length=1, max_length=16)]
+    decisions: TopicName = "decisions"
+    dead_letter: TopicName = "dead-letters"
 
 
 class EventMapping(Section, frozen=True):
@@ -90,14 +94,27 @@ class FeatureSpec(Section, frozen=True):
     transform: Transform | None = None
 
 
-class StrategySpec(Section, frozen=True):
-    """What a campaign engine may be told to do. Doing nothing is always there and not listed."""
+StrategyId = Annotated[
+    str,
+    Meta(
+        pattern=r"^(?!nothing\Z)[A-Za-z0-9][A-Za-z0-9._-]{0,200}\Z",
+        description='a name of letters, digits, dots, dashes and underscores, and not "nothing", '
+        "which is always there",
+    ),
+]
 
-    id: Name
+
+class StrategySpec(Section, frozen=True):
+    """What a campaign engine may be told to do. Doing nothing is always there and not listed.
+
+    Value and cost have a bound: six decimals of a sum stay exact in a float64 far beyond it.
+    """
+
+    id: StrategyId
     channel: str = ""
     campaign_id: str = ""
-    value: float = 1.0
-    cost: Annotated[float, Meta(ge=0)] = 0.0
+    value: Annotated[float, Meta(ge=-1e9, le=1e9)] = 1.0
+    cost: Annotated[float, Meta(ge=0, le=1e9)] = 0.0
     eligible: tuple[str, ...] = ()
     properties: dict[str, str | int | float | bool] = field(default_factory=dict)
 
@@ -111,7 +128,15 @@ class PolicySpec(Section, frozen=True):
 
 
 class DecisionSpec(Section, frozen=True):
-    """What is published. `on` names the event types that ask for a decision; "*" is all."""
+    """What is published.
+
+    Attributes:
+        format: One of the two forms of docs/decisions.md.
+        on: Event types that ask for a decision; "*" is all.
+        source: Of the CloudEvents.
+        expires_after: From the time of the event until nobody may act on the decision any more.
+        feature_header: Whether the feature vector is published beside it.
+    """
 
     format: Literal["cloudevents", "flat"] = "cloudevents"
     on: Annotated[tuple[str, ...], Meta(min_length=1)] = ("*",)
@@ -131,8 +156,9 @@ class WorkerSpec(Section, frozen=True):
     stuck_after_s: Annotated[float, Meta(ge=5, le=86_400)] = 120.0
     fetch_bytes_max: Annotated[int, Meta(ge=1024, le=64 << 20)] = 4 << 20
     compression: Literal["none", "lz4", "zstd"] = "none"
-    changelog_replication: Annotated[int, Meta(ge=1, le=16)] = 1
+    replication: Literal[-1, 1, 2, 3, 4, 5] = -1  # -1: default.replication.factor of the broker
     health_file: str = ""
+    snapshots: str = ""
 
 
 class Campaign(Section, frozen=True):
@@ -142,7 +168,7 @@ class Campaign(Section, frozen=True):
     topics: Topics
     features: Annotated[tuple[FeatureSpec, ...], Meta(min_length=1, max_length=500)]
     strategies: Annotated[tuple[StrategySpec, ...], Meta(min_length=1, max_length=200)]
-    bootstrap: str = "localhost:9092"
+    bootstrap: KafkaAddress = "localhost:9092"
     events: EventMapping = EventMapping()
     policy: PolicySpec = PolicySpec()
     decisions: DecisionSpec = DecisionSpec()
@@ -179,6 +205,33 @@ def parse(text: str, where: str = "campaign") -> Campaign:
     except tomllib.TOMLDecodeError as exc:
         raise CampaignError(f"{where}: expected TOML, {exc}") from exc
     try:
-        return msgspec.convert(raw, Campaign, strict=True)
+        campaign = msgspec.convert(raw, Campaign, strict=True)
     except msgspec.ValidationError as exc:
         raise CampaignError(f"{where}: {explain(Campaign, raw, str(exc))}") from exc
+    for contradiction in (_shared_topic(campaign), _repeated_strategy(campaign)):
+        if contradiction:
+            raise CampaignError(f"{where}: {contradiction}")
+    return campaign
+
+
+def _shared_topic(campaign: Campaign) -> str:
+    """What is wrong with the names of the topics, "" if nothing is."""
+    topics = campaign.topics
+    named = [(f"topics.events[{i}]", name) for i, name in enumerate(topics.events)]
+    named += [("topics.decisions", topics.decisions), ("topics.dead_letter", topics.dead_letter)]
+    first: dict[str, str] = {}
+    for path, name in named:
+        if path != first.setdefault(name, path):
+            return f'at {path}: expected a topic of its own, got "{name}", as at {first[name]}'
+        if re.fullmatch(rf"{re.escape(campaign.app)}-customers-[0-9a-f]{{12}}-changelog", name):
+            return f'at {path}: expected another topic than the changelog of the app, got "{name}"'
+    return ""
+
+
+def _repeated_strategy(campaign: Campaign) -> str:
+    """Which strategy is there twice, "" if none is."""
+    ids = [strategy.id for strategy in campaign.strategies]
+    for i, name in enumerate(ids):
+        if name in ids[:i]:
+            return f'at strategies[{i}].id: expected each id once, got "{name}" again'
+    return ""

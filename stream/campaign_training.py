@@ -73,6 +73,11 @@ class TrainingSpec(Section, frozen=True):
         propensity_weights: Whether an example counts 1 / propensity.
         outcome: Event type that counts as a conversion.
         attribution_window: An outcome counts for treatments at most this long before it.
+        history: How far before its newest record the history begins that is learned from. When not
+            given: all that is there.
+        warm_up: How long after a cut of the history examples are left out: until their features are
+            about those that the worker has. When not given: none are, and it is told how many there
+            are, since a topic that keeps a week would be left without any.
         untreated_per_treated: Examples of doing nothing for each treatment, for a response head
             that learns from treatments.
         optimizer: Of Keras.
@@ -101,6 +106,8 @@ class TrainingSpec(Section, frozen=True):
     propensity_weights: bool = False
     outcome: str = "Order Completed"
     attribution_window: Duration = "14d"
+    history: Duration | None = None
+    warm_up: Duration | None = None
     untreated_per_treated: Annotated[float, Meta(ge=0, le=100)] = 3.0
     optimizer: Optimizer = "adam"
     learning_rate: LearningRate = 0.001
@@ -114,7 +121,7 @@ class TrainingSpec(Section, frozen=True):
     batch_size: PositiveInt = 32
     validation_share: Share = 0.2
     test_share: Share = 0.2
-    seed: int = 0
+    seed: Annotated[int, Meta(ge=0, le=4_294_967_295)] = 0
     memory_mb: Annotated[int, Meta(ge=16, le=1 << 20)] = 512
 
 
@@ -189,7 +196,8 @@ class GateSpec(Section, frozen=True):
     Attributes:
         metric: What it has to be better in, beyond the interval of the difference.
         margin: By how much at least.
-        calibration_tolerance: How much the calibration error may rise.
+        calibration_rise_max: How much the calibration error may rise, as a share of the mean outcome
+            rate: at 0.1 predictions of 5 % may be off by 0.5 points more than before.
         slice_tolerance: How much worse, in `metric`, it may be in a slice, beyond the interval.
         slice_rows_min: A slice with fewer test examples is shown and decides nothing.
         bundle_mb_max: Largest bundle.
@@ -197,7 +205,7 @@ class GateSpec(Section, frozen=True):
 
     metric: Metric = "log_loss"
     margin: Annotated[float, Meta(ge=0)] = 0.0
-    calibration_tolerance: Annotated[float, Meta(ge=0, le=1)] = 0.01
+    calibration_rise_max: Annotated[float, Meta(ge=0, le=1)] = 0.1
     slice_tolerance: Annotated[float, Meta(ge=0)] = 0.0
     slice_rows_min: Annotated[int, Meta(ge=1)] = 100
     bundle_mb_max: Annotated[float, Meta(gt=0, le=1024)] = 50.0

@@ -6,9 +6,11 @@ who read the topic, docs/decision.schema.json and docs/flat-decision.schema.json
 Rules of this file
 1. The id comes from source topic, partition, offset and policy version alone: a decision that is
    published again after a fault has the id it had before.
-2. Of what one model decides about one event, nothing but wall-clock times may differ when it is
-   published again: `time` and `expirytime`, or `decided_at`.
-3. No clock here: the caller passes the time.
+2. Of what one model decides about one event, nothing but the wall clock may differ when it is
+   published again: `time`, or `decided_at`.
+3. A decision expires some time after its event, not after it was made: about an old event, after an
+   outage or at a first start, it must not look fresh.
+4. No clock here: the caller passes the time.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ DATA_SCHEMA = "urn:opportune:schema:decision:1#data"
 CONTENT_TYPES = {"cloudevents": "application/cloudevents+json", "flat": "application/json"}
 FEATURES_HEADER = "features"
 """Header with the feature vector: float32, little-endian, in the order of the feature contract."""
+
+_LATEST_MS = 253_402_300_799_999  # the end of 9999: RFC 3339 has four digits for a year
 
 _Parts = tuple[str | Slot, ...]
 
@@ -153,7 +157,7 @@ class DecisionEncoder:
         else:
             self._fill_cloudevent(page, decisions, batch.time_ms[index])
             constants["feature_contract"] = json_bytes(contract_digest)
-            constants |= self._wall_clock(decided_ms)
+            constants["decided"] = _time(decided_ms)
         return self._template.bind(constants).render(page)
 
     def _fill_cloudevent(self, page: Page, decisions: DecisionBatch, event_ms: Int64s) -> None:
@@ -166,12 +170,13 @@ class DecisionEncoder:
         page.decimals("probability_without", decisions.probability_without.astype(np.float64))
         page.decimals("action_probability", decisions.action_probability)
         page.times("event_time", event_ms)
+        page.times("expires", np.minimum(event_ms + self._expires_after_ms, _LATEST_MS))
 
-    def _wall_clock(self, decided_ms: int) -> dict[str, bytes]:
-        times = Page(messages=2, slots=1)
-        times.times("time", np.array([decided_ms, decided_ms + self._expires_after_ms]))
-        text = Template([Slot("time")]).render(times)
-        return {"decided": text[0] or b"", "expires": text[1] or b""}
+
+def _time(epoch_ms: int) -> bytes:
+    page = Page(messages=1, slots=1)
+    page.times("time", np.array([epoch_ms]))
+    return Template([Slot("time")]).render(page)[0] or b""
 
 
 def _actions(strategies: tuple[StrategySpec, ...]) -> list[bytes]:

@@ -1,6 +1,6 @@
 """Every error that Opportune raises on purpose, grouped by who has to act.
 
-A record that cannot be used is not an error but a value (`stream.columns.Rejects`): the sender acts,
+A record that cannot be used is not an error but a value (`stream.columns.Reject`): the sender acts,
 the worker goes on. An `OperatorError` stops the command with its message and no traceback.
 """
 

@@ -181,7 +181,9 @@ class Judge:
             raise Refused("missing_timestamp", f"{absent}, and the Kafka record has none either")
         if not earliest_ms <= time_ms <= latest_ms:
             earliest, ahead = self._mapping.timestamp_earliest, self._mapping.timestamp_ahead_max
-            raise found.refusal("absurd_timestamp", f"a time from {earliest} to {ahead} after its record")
+            raise found.refusal(
+                "absurd_timestamp", f"a time from {earliest} to {ahead} after its record"
+            )
         return time_ms
 
     def _absent(self, expected: str, field: int) -> str:

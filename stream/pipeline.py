@@ -8,21 +8,36 @@ No I/O and no clock: the caller passes the time. The customer table is the only 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from models.contract import Normalization
 from stream import dead_letter
 from stream.campaign import Campaign
-from stream.columns import EventBatch, Int64s, RecordChunk, Reject
-from stream.decisions import FEATURES_HEADER, DecisionEncoder
-from stream.events import EventDecoder
+from stream.columns import EventBatch, Int64s, RecordChunk, Reject, Spans
+from stream.decisions import FEATURES_HEADER
 from stream.features import Applied, FeaturePlan, apply
+from stream.message_codecs import compile_codecs
 from stream.policy import DecisionBatch, Policy, eligible
 from stream.records import RecordBatch, build_batches
 from stream.scores import Scorer
 from stream.table import CustomerTable
+
+KAFKA_BATCH_BYTES_MAX = 1_048_588
+"""Largest record batch of a topic for which nobody has said anything else."""
+
+_BATCH_BYTES_MAX = 900_000
+# JSON may take six bytes for one, and the rest of a decision wants room, too.
+_EVENT_IDS_PER_BATCH_MIN = 8
+
+
+class BatchLimits(NamedTuple):
+    """Largest record batch that each outgoing topic takes, bytes: its max.message.bytes."""
+
+    decisions: int = KAFKA_BATCH_BYTES_MAX
+    dead_letters: int = KAFKA_BATCH_BYTES_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +79,17 @@ class Pipeline:
     Args:
         campaign: The campaign file.
         plan: Its compiled features.
+
+    Attributes:
+        limits: What the outgoing topics take; may be set once they are known.
     """
 
     def __init__(self, campaign: Campaign, plan: FeaturePlan) -> None:
+        self.limits = BatchLimits()
         self.campaign = campaign
         self.plan = plan
         self.topics = {name: i for i, name in enumerate(campaign.topics.events)}
-        self._decoder = EventDecoder(
-            campaign.events, plan.event_types, plan.number_paths, plan.category_paths
-        )
-        self._encoders = {name: DecisionEncoder(campaign, name) for name in self.topics}
+        self._codecs = compile_codecs(campaign, plan)
         self._contract_digest = plan.contract.digest
 
     def step(
@@ -94,7 +110,7 @@ class Pipeline:
             silent_until: Offset before which events change the table and are not decided.
             now_ms: The time, epoch milliseconds.
         """
-        batch, rejects = self._decoder.decode(chunk, now_ms)
+        batch, rejects = self._codecs.decoder.decode(chunk, now_ms)
         loud = [reject for reject in rejects if chunk.offset[reject.record] >= silent_until]
         letters = self._dead_letters(loud, chunk, now_ms)
         if len(batch) == 0:
@@ -126,7 +142,7 @@ class Pipeline:
         self, chunk: RecordChunk, table: CustomerTable, normalization: Normalization, now_ms: int
     ) -> Applied:
         """Applies a chunk to a table without deciding: what a replay of history does."""
-        batch, _ = self._decoder.decode(chunk, now_ms)
+        batch, _ = self._codecs.decoder.decode(chunk, now_ms)
         rows = table.rows_for(batch.customer)
         topic = self.topics[chunk.topic]
         return apply(self.plan, table.state, rows, batch, topic, normalization)
@@ -154,9 +170,9 @@ class Pipeline:
         decisions: DecisionBatch,
         now_ms: int,
     ) -> list[RecordBatch]:
-        encoder = self._encoders[chunk.topic]
+        encoder = self._codecs.encoders[chunk.topic]
         values = encoder.encode(
-            batch,
+            self._without_long_ids(batch),
             index,
             decisions,
             partition=chunk.partition,
@@ -173,13 +189,26 @@ class Pipeline:
             now_ms,
             headers=encoder.headers,
             vectors=vectors,
+            batch_bytes_max=min(_BATCH_BYTES_MAX, self.limits.decisions),
             codec=self.campaign.worker.compression,
         )
+
+    def _without_long_ids(self, batch: EventBatch) -> EventBatch:
+        """An event id that the decision topic would not take is none; all others are bounded."""
+        ids = batch.event_id
+        fits = ids.size <= self.limits.decisions // _EVENT_IDS_PER_BATCH_MIN
+        return replace(batch, event_id=Spans(ids.data, ids.start, np.where(fits, ids.size, -1)))
 
     def _dead_letters(
         self, rejects: list[Reject], chunk: RecordChunk, now_ms: int
     ) -> list[RecordBatch]:
         if not rejects:
             return []
-        letters = dead_letter.encode(rejects, chunk)
-        return build_batches(letters.key, letters.value, now_ms, own_headers=letters.headers)
+        bytes_max = self.limits.dead_letters
+        batches = []
+        for run in dead_letter.fit(dead_letter.encode(rejects, chunk), bytes_max):
+            batches += build_batches(
+                run.key, run.value, now_ms,
+                own_headers=run.headers, batch_bytes_max=min(_BATCH_BYTES_MAX, bytes_max),
+            )  # fmt: skip
+        return batches

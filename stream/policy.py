@@ -12,7 +12,6 @@ Rules of this file
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -24,13 +23,10 @@ import numpy.typing as npt
 
 from stream.campaign import Campaign
 from stream.columns import Bools, Float32s, Float64s, Int16s, Int64s
-from stream.errors import CampaignError, OperatorError
+from stream.errors import OperatorError
 
 NOTHING = "nothing"
 """The strategy that is always there: leave the customer alone. Index S, after the campaign's S."""
-
-MONEY_MAX = 1e9
-"""Bound of value and cost: six decimals of a sum stay exact in a float64 far beyond it."""
 
 
 class Reason(IntEnum):
@@ -110,11 +106,9 @@ class Policy:
             outputs: Strategy id of each model output, in order; "nothing" may be one of them.
 
         Raises:
-            CampaignError: The strategies of the campaign contradict themselves.
             OperatorError: The model has other strategies than the campaign.
         """
         ids = [strategy.id for strategy in campaign.strategies]
-        _check_strategies(campaign)
         if len(set(outputs)) != len(outputs) or set(outputs) - {NOTHING} != set(ids):
             raise OperatorError(
                 f"model outputs: expected the strategies of the campaign, {ids}, each once, and "
@@ -190,22 +184,6 @@ def eligible(
     out = np.ones((len(raw), strategies), np.bool_)
     _eligible(raw, strategy, column, op, number, out)
     return out
-
-
-def _check_strategies(campaign: Campaign) -> None:
-    seen: set[str] = set()
-    for i, strategy in enumerate(campaign.strategies):
-        where = f"campaign: at strategies[{i}]"
-        if strategy.id == NOTHING:
-            raise CampaignError(f'{where}.id: "{NOTHING}" is always there; leave it out')
-        if strategy.id in seen:
-            raise CampaignError(f'{where}.id: expected each id once, got "{strategy.id}" again')
-        seen.add(strategy.id)
-        for name, amount in (("value", strategy.value), ("cost", strategy.cost)):
-            if not math.isfinite(amount) or abs(amount) > MONEY_MAX:
-                raise CampaignError(
-                    f"{where}.{name}: expected a number of at most {MONEY_MAX:g}, got {amount}"
-                )
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")

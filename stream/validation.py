@@ -23,16 +23,23 @@ def explain(schema: type, raw: dict[str, Any], message: str) -> str:
         "at PATH: expectation, got VALUE".
     """
     expectation, _, path = message.partition(" - at `$")
-    keys = [name or int(index) for name, index in re.findall(r"\.([^.\[`]+)|\[(\d+)\]", path)]
+    # An entry of a table of any keys is "[...]": which one it is, msgspec does not say.
+    keys = [name or int(index) for name, index in re.findall(r"\.(\w+)|\[(\d+)\]", path)]
+    any_entry = path.endswith("[...]`")
     better = _expectation(inspect.type_info(schema), keys)
     if better and expectation.startswith(("Expected `str` matching", "Invalid enum value")):
         expectation = f"expected {better}"
     value = _value(raw, keys)
-    if not isinstance(value, dict):
-        shown = msgspec.json.encode(value, enc_hook=str).decode()
-        expectation += f", got {shown[:_VALUE_CHARACTERS_MAX]}"
-    where = path.rstrip("`").lstrip(".") or "the top level"
+    if any_entry or not isinstance(value, dict):
+        expectation += f", got {_shown(value)[:_VALUE_CHARACTERS_MAX]}"
+    where = path.rstrip("`").lstrip(".").replace("[...]", ", one of its entries") or "the top level"
     return f"at {where}: {expectation}"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return str(value)  # JSON has no nan and no inf
+    return msgspec.json.encode(value, enc_hook=str).decode()
 
 
 def _value(raw: Any, keys: list[str | int]) -> Any:

@@ -40,7 +40,7 @@ from tests.fault_harness import Scene, Since
 
 NOW_MS = 1_770_000_000_000
 _CHUNK = 4_096
-_WALL_CLOCK = re.compile(rb'"(?:time|expirytime)":"[^"]*"|"decided_at":\d+')
+_WALL_CLOCK = re.compile(rb'"time":"[^"]*"|"decided_at":\d+')
 
 Record = tuple[bytes | None, bytes | None, tuple[tuple[str, bytes], ...]]
 """Key, value and headers."""

@@ -34,11 +34,14 @@ class Worker:
         member: Its identity in the group, which a worker with the same takes over at once. Without
             one, the group waits for the session of a killed worker to end.
         patch: Python code that runs in it first: a fault that is built in.
+        faust: Whether Faust's own command starts it.
     """
 
     _started = 0
 
-    def __init__(self, scene: Scene, member: str = "", patch: str = "") -> None:
+    def __init__(
+        self, scene: Scene, member: str = "", patch: str = "", *, faust: bool = False
+    ) -> None:
         Worker._started += 1
         self.log = scene.folder / f"worker-{Worker._started}.log"
         self._forgotten_bytes = 0
@@ -50,6 +53,13 @@ class Worker:
         if patch:
             program = ["-c", f"{patch}\nfrom stream.cli import main\nmain()"]
         environment = {"CONSUMER_GROUP_INSTANCE_ID": member} if member else {}
+        if faust:
+            program = ["-m", "faust", "-A", "stream.app", "worker"]
+            arguments = ["--without-web"]  # its port may be taken
+            environment |= {
+                "OPPORTUNE_CAMPAIGN": str(scene.file), "OPPORTUNE_BOOTSTRAP": scene.bootstrap,
+                "OPPORTUNE_REGISTRY": str(scene.folder / "registry"), "OPPORTUNE_LOG_FORMAT": "json",
+            }  # fmt: skip
         with self.log.open("ab") as errors:
             self.process = subprocess.Popen(
                 [sys.executable, *program, *arguments], cwd=ROOT, env=os.environ | environment,

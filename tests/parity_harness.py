@@ -31,7 +31,7 @@ from trainer.parity.explain import Holds
 from trainer.parity.findings import Findings
 from trainer.parity.logged import Scope
 from trainer.parity.partition import Subject, compare_partition
-from trainer.parity.report import Parity
+from trainer.parity.report import Parity, Where
 from trainer.topics import Extent
 
 START_MS = 1_700_000_000_000
@@ -200,7 +200,7 @@ class Shop:
     starts: Mapping[str, int] = field(default_factory=dict)
     """Where topics begin: what was before is removed."""
 
-    def check(self, scope: Scope | None = None) -> Parity:
+    def check(self, scope: Scope | None = None, *, show_customers: bool = True) -> Parity:
         topics, plan = self.campaign.topics, compile_features(self.campaign)
         records = {topics.decisions: self.decisions, **self.events}
         extents = {
@@ -212,7 +212,13 @@ class Shop:
         }
         findings = Findings(plan.names)
         compare_partition(
-            Subject(self.campaign, plan, Bundles(self.registry, plan.contract), scope or Scope()),
+            Subject(
+                self.campaign,
+                plan,
+                Bundles(self.registry, plan.contract),
+                scope or Scope(),
+                show_customers,
+            ),
             Holds(0, extents[topics.decisions], [extents[name] for name in topics.events]),
             left[topics.decisions],
             [left[name] for name in topics.events],
@@ -252,3 +258,22 @@ def open_shop(folder: Path, n: int = 150, **settings: Any) -> Shop:
     for seed in (1, 2):
         registry.publish(bundle(plan, seed))
     return Shop(made, registry, {"events": records}, worker.decisions)
+
+
+def causes(parity: Parity) -> dict[str, int]:
+    return {finding.cause: finding.count for finding in parity.findings}
+
+
+def about(shop: Shop, i: int) -> Where:
+    data = json.loads(shop.decisions[i].value or b"")["data"]
+    place = data["event"]
+    return Where(place["topic"], place["partition"], place["offset"], data["external_id"])
+
+
+def two_topics(tmp_path: Path, on: Sequence[str] = ("*",)) -> tuple[Shop, Worker]:
+    made = campaign(events=("views", "orders"), on=on)
+    model = bundle(compile_features(made), 1)
+    registry = Registry(tmp_path / "registry")
+    registry.publish(model)
+    worker = Worker(made, model)
+    return Shop(made, registry, {"views": [], "orders": []}, worker.decisions), worker

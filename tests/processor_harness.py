@@ -66,7 +66,8 @@ class Shell:
 
     generation: int = 1
     auto: bool = True
-    earliest: int = 0
+    removed: dict[str, int] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
     taken_until: int = 0
     rewound: list[int] = field(default_factory=list)
     happened: list[str] = field(default_factory=list)
@@ -92,9 +93,13 @@ class Shell:
     def taken(self, message: Any) -> None:
         self.taken_until = message.value.next_offset
 
+    async def earliest(self, topic: str, partition: int) -> int:
+        self.asked.append(topic)
+        return self.removed.get(topic, 0)
+
     async def rewind(self, topic: str, partition: int, offset: int) -> int:
         self.rewound.append(offset)
-        return max(offset, self.earliest)
+        return max(offset, self.removed.get(topic, 0))
 
     def done(self, message: Any) -> None:
         self.happened.append(f"done {message.value.next_offset}")

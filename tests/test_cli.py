@@ -45,6 +45,16 @@ def test_a_wrong_campaign_ends_with_2_and_one_line(tmp_path: Path) -> None:
         assert "Traceback" not in result.output
 
 
+def test_what_is_no_address_ends_with_2_and_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = ["worker", str(EXAMPLE)]
+    for more in (["--bootstrap", "localhost:abc"], []):
+        result = CliRunner().invoke(main, [*asked, *more])
+        assert result.exit_code == 2
+        assert "expected host:port, or several with commas, got 'localhost:abc'" in result.output
+        assert "Traceback" not in result.output
+        monkeypatch.setenv("OPPORTUNE_BOOTSTRAP", "localhost:abc")
+
+
 def test_an_unknown_command_is_named() -> None:
     result = CliRunner().invoke(main, ["wroker"])
     assert result.exit_code == 2

@@ -72,17 +72,42 @@ def test_nothing_is_taken_before_its_partition_begins() -> None:
 
 def test_what_retention_removed_is_given_up_with_an_error(caplog: pytest.LogCaptureFixture) -> None:
     async def scenario(shell: Shell, processor: Processor) -> None:
-        shell.earliest = 7
+        await processor.process(message(0, ["ann", "bob"]))
+        shell.removed["events"] = 7
         await processor.process(message(7, ["ann"]))
         await processor.process(message(7, ["ann", "bob"]))
         await settle()
 
-    with caplog.at_level("ERROR", "opportune"):
-        assert run(scenario).decided() == [2]
-    (lost,) = caplog.records
+    with caplog.at_level("INFO", "opportune"):
+        assert run(scenario).decided() == [2, 2]
+    (lost,) = [record for record in caplog.records if vars(record).get("evt") == "lost"]
+    assert lost.levelname == "ERROR"
     assert vars(lost)["fields"] | {"reason": ""} == {
-        "tp": "events/0", "offset": 0, "until": 7, "reason": "",
+        "tp": "events/0", "offset": 2, "until": 7, "reason": "",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("committed", "removed", "lost"), [(None, 7, None), (9, 7, None), (7, 7, None), (3, 7, 3)]
+)
+def test_what_aged_out_before_the_first_start_is_no_loss(
+    caplog: pytest.LogCaptureFixture, committed: int | None, removed: int, lost: int | None
+) -> None:
+    async def scenario(shell: Shell, processor: Processor) -> None:
+        processor.begin(0, {"events": committed}, {"events": 20})
+        shell.removed["events"] = removed
+        await processor.process(message(7, ["ann"]))
+        await processor.process(message(7, ["ann", "bob", "ann", "bob"]))
+        await processor.checkpoint()
+
+    with caplog.at_level("INFO", "opportune"):
+        shell = run(scenario)
+    assert shell.decided() == [4 - max(0, (committed or 0) - 7)]
+    assert shell.markers()[-1].covered == {"events": 11}
+    told = {vars(r)["evt"]: vars(r)["fields"] for r in caplog.records if "fields" in vars(r)}
+    assert ("lost" in told, "aged_out" in told) == (lost is not None, lost is None)
+    if lost is not None:
+        assert (told["lost"]["offset"], told["lost"]["until"]) == (lost, removed)
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 9)), max_size=25))

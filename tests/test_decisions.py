@@ -141,7 +141,7 @@ def plain_cloudevent(service: Campaign, batch: EventBatch, row: int, d: Decision
         "subject": customer,
         "partitionkey": customer,
         "time": iso(decided_ms),
-        "expirytime": iso(decided_ms + 3_600_000),
+        "expirytime": iso(batch.time_ms[row] + 3_600_000),
         "causationid": reference if event_id is None else event_id.decode(),
         "datacontenttype": "application/json",
         "dataschema": DATA_SCHEMA,
@@ -266,22 +266,24 @@ def test_a_repeat_differs_in_wall_clock_times_only(form: str) -> None:
     )
     repeated = json.loads(again[0] or b"")
     differing = {key for key in decided if decided[key] != repeated[key]}
-    assert differing == ({"time", "expirytime"} if form == "cloudevents" else {"decided_at"})
+    assert differing == ({"time"} if form == "cloudevents" else {"decided_at"})
 
 
-def test_expiry_is_that_of_the_campaign() -> None:
-    service = parse(CAMPAIGN.replace("[decisions]", '[decisions]\nexpires_after = "36h"')
-                    % "cloudevents")  # fmt: skip
+@pytest.mark.parametrize(
+    ("expires_after", "expires"),
+    [("36h", "1970-01-02T12:00:00.000Z"), ("999999999w", "9999-12-31T23:59:59.999Z")],
+)
+def test_a_decision_expires_some_time_after_its_event(expires_after: str, expires: str) -> None:
+    service = campaign(f'cloudevents"\nexpires_after = "{expires_after}')
     batch = events(["c"], [None], [0], [0])
     decisions = Policy(service, "choice", ["flash", "winback", "reminder"]).choose(
         np.ones((1, 3), np.float32), np.ones((1, 3), np.bool_), np.ones(1, np.int8)
     )
     encoder = DecisionEncoder(service, "shop-events")
-    got = encoder.encode(batch, np.array([0]), decisions, decided_ms=0, **VERSIONS)
+    got = encoder.encode(batch, np.array([0]), decisions, decided_ms=DECIDED_MS, **VERSIONS)
     message = json.loads(got[0] or b"")
-    assert (message["time"], message["expirytime"]) == (
-        "1970-01-01T00:00:00.000Z", "1970-01-02T12:00:00.000Z",
-    )  # fmt: skip
+    # Decided much later, and no fresher for that.
+    assert (message["time"], message["expirytime"]) == ("2026-11-24T08:00:00.123Z", expires)
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -2,68 +2,28 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any
-
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.campaign_training import GateSpec
-from trainer.evaluation.baselines import BASE_RATE
-from trainer.evaluation.evaluation import (
-    CANDIDATE,
-    CHAMPION,
-    Estimate,
-    Evaluation,
-    Group,
-    Kind,
+from tests.gate_evidence import (
+    BETTER,
+    UNSURE,
+    VERSION,
+    WORSE,
+    evidence,
+    failed,
+    first,
+    verdict,
 )
-from trainer.evaluation.judged import Head
-from trainer.evidence import evidence as evidence_of
 from trainer.gate import (
     BASE_RATES,
     Evidence,
     Interval,
     SliceDifference,
     Verdict,
-    judge,
 )
-
-VERSION = "20261124T104512Z-0a1b2c3d"
-BETTER = Interval(0.02, 0.01, 0.03)
-UNSURE = Interval(0.02, -0.01, 0.05)
-WORSE = Interval(-0.02, -0.03, -0.01)
-GATE = GateSpec()
-
-
-def evidence(**changes: Any) -> Evidence:
-    """Of a candidate that passes against a champion, with changes."""
-    known: dict[str, Any] = {
-        "rows": 1_000, "conversions": 200, "value": Interval(0.4, 0.38, 0.42),
-        "over_base_rates": WORSE, "champion": VERSION, "compared": True, "over_champion": BETTER,
-        "calibration_error": 0.02, "champion_calibration_error": 0.02,
-        "score_ms": 1.0, "bundle_bytes": 20_000,
-    }  # fmt: skip
-    return Evidence(**{**known, **changes})
-
-
-def first(**changes: Any) -> Evidence:
-    """Of a candidate without a champion."""
-    nobody = {"champion": None, "compared": False, "over_champion": None,
-              "champion_calibration_error": None}  # fmt: skip
-    return evidence(**{"over_base_rates": BETTER, **nobody, **changes})
-
-
-def verdict(known: Evidence, score_ms_max: float = 50.0, **gate: Any) -> Verdict:
-    return judge(GateSpec(**gate), known, score_ms_max=score_ms_max)
-
-
-def failed(known: Evidence, score_ms_max: float = 50.0, **gate: Any) -> list[str]:
-    found = verdict(known, score_ms_max, **gate)
-    assert found.promote is (not found.failed)
-    return [check.name for check in found.failed]
 
 
 def test_a_better_model_replaces_the_champion_it_was_compared_with() -> None:
@@ -127,14 +87,51 @@ def test_few_rows_give_no_verdict(rows: int, conversions: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("now", "tolerance", "fails"),
-    [(0.03, 0.01, False), (0.0301, 0.01, True), (0.02, 0.0, False), (0.0201, 0.0, True),
-     (0.0, 0.0, False), (None, 1.0, True)],
-)  # fmt: skip
-def test_calibration_may_not_get_worse(now: float | None, tolerance: float, fails: bool) -> None:
-    found = failed(evidence(calibration_error=now), calibration_tolerance=tolerance)
-    assert found == ["calibration"] * fails
-    assert failed(first(calibration_error=now), calibration_tolerance=tolerance) == []
+    ("rows", "conversions", "fails"),
+    [(0, 0, True), (99, 50, True), (999, 19, True), (100, 20, False)],
+)
+def test_a_champion_is_not_compared_on_rows_that_it_has_seen(
+    rows: int, conversions: int, fails: bool
+) -> None:
+    known = evidence(compared_rows=rows, compared_conversions=conversions, over_champion=WORSE)
+    found = verdict(known)
+    assert [check.name for check in found.failed] == (["comparable"] if fails else ["better"])
+    (said,) = (check for check in found.checks if check.name == "comparable")
+    assert f"the champion has seen the other {1_000 - rows:,}" in said.got
+    if fails:
+        assert "not comparable: the champion has seen these rows" in said.why
+        assert "--until" in said.why
+        assert not {"better", "calibration"} & {check.name for check in found.checks}, "no answer"
+    better = verdict(msgspec.structs.replace(known, over_champion=BETTER))
+    assert better.promote is not fails
+    assert (better.rows, better.conversions) == (rows, conversions), "that both were judged on"
+
+
+def test_too_few_rows_that_nobody_has_seen_are_too_few_and_not_seen() -> None:
+    found = verdict(evidence(rows=9, conversions=9, compared_rows=9, compared_conversions=9))
+    assert [check.name for check in found.failed] == ["enough data"]
+
+
+@pytest.mark.parametrize(
+    ("gain", "rate", "rise_max", "fails"),
+    [
+        (Interval(-0.004, -0.005, -0.003), 0.005, 0.1, True),  # doubled probabilities
+        (Interval(-0.004, -0.005, -0.003), 0.05, 0.1, False),
+        (Interval(-0.02, -0.03, -0.01), 0.2, 0.1, False),
+        (Interval(-0.0201, -0.03, -0.01), 0.2, 0.1, True),
+        (Interval(-0.0201, -0.05, 0.001), 0.2, 0.1, False),  # may be chance
+        (Interval(-0.0001, -0.0002, -0.00005), 0.2, 0.0, True),
+        (Interval(0.0, 0.0, 0.0), 0.2, 0.0, False),
+        (Interval(-0.02, None, None), 0.2, 0.0, False),
+        (None, 0.2, 1.0, True),
+    ],
+)
+def test_calibration_may_not_get_worse_for_the_rate_of_what_is_predicted(
+    gain: Interval | None, rate: float, rise_max: float, fails: bool
+) -> None:
+    known = evidence(calibration_gain=gain, outcome_rate=rate)
+    assert failed(known, calibration_rise_max=rise_max) == ["calibration"] * fails
+    assert failed(first(calibration_gain=gain), calibration_rise_max=rise_max) == []
 
 
 @pytest.mark.parametrize(
@@ -187,11 +184,14 @@ intervals = st.none() | st.builds(Interval, numbers, st.none() | numbers, st.non
         conversions=st.integers(0, 60),
         champion=st.sampled_from([None, VERSION]),
         compared=st.booleans(),
+        compared_rows=st.integers(0, 300),
+        compared_conversions=st.integers(0, 60),
         over_champion=intervals,
         over_base_rates=intervals,
         value=intervals,
         calibration_error=st.none() | st.floats(0, 1),
         champion_calibration_error=st.none() | st.floats(0, 1),
+        calibration_gain=intervals,
         slices=st.lists(
             st.builds(SliceDifference, st.just("s"), st.integers(0, 300), intervals),
             max_size=3,
@@ -205,66 +205,3 @@ def test_a_verdict_is_json_and_promotes_when_every_check_passes(known: Evidence)
     assert msgspec.json.decode(msgspec.json.encode(found), type=Verdict) == found
     assert all(check.expected and check.got and check.why for check in found.checks)
     assert found.words.startswith("better than" if found.promote else "not promoted: ")
-
-
-# --- what the gate takes from an evaluation
-
-
-def group(kind: Kind, name: str, rows: int, better: float) -> Group:
-    """A group in which every model has a log loss, and the candidate is better by so much."""
-    loss = {"log_loss": Estimate(0.4, 0.39, 0.41)}
-    gain = {"log_loss": Estimate(better, better - 0.01, None if rows < 50 else better + 0.01)}
-    return Group(
-        kind=kind, name=name, rows=rows, customers=rows, positives=rows // 5,
-        metrics={
-            CANDIDATE: {**loss, "calibration_error": Estimate(0.02, None, None)},
-            BASE_RATE: loss,
-            CHAMPION: {**loss, "calibration_error": Estimate(0.03, None, None)},
-        },
-        gains={BASE_RATE: {"log_loss": Estimate(0.2, 0.1, 0.3)}, CHAMPION: gain},
-    )  # fmt: skip
-
-
-def evaluation(*groups: Group, head: Head = "response") -> Evaluation:
-    now = datetime(2026, 11, 24, tzinfo=UTC)
-    return Evaluation(
-        head=head, strategies=("mail",), start=now, end=now, resamples=500, confidence=0.95,
-        seed=0, thresholds={}, groups=groups,
-    )  # fmt: skip
-
-
-def test_what_decides_comes_from_the_evaluation() -> None:
-    groups = [group("pooled", "all", 1_000, 0.05), group("strategy", "mail", 400, 0.02),
-              group("slice", "new", 30, -0.2), group("macro", "macro", 1_000, -9.0)]  # fmt: skip
-    known = evidence_of(
-        evaluation(*groups), "log_loss", champion=VERSION, score_ms=2.5, bundle_bytes=9_000
-    )
-    assert known == Evidence(
-        rows=1_000, conversions=200, value=Interval(0.4, 0.39, 0.41),
-        over_base_rates=Interval(0.2, 0.1, 0.3), champion=VERSION, compared=True,
-        over_champion=Interval(0.05, 0.05 - 0.01, 0.05 + 0.01),
-        calibration_error=0.02, champion_calibration_error=0.03,
-        slices=(
-            SliceDifference("mail", 400, Interval(0.02, 0.02 - 0.01, 0.02 + 0.01)),
-            SliceDifference("new", 30, Interval(-0.2, -0.2 - 0.01, None)),
-        ),
-        score_ms=2.5, bundle_bytes=9_000,
-    )  # fmt: skip
-    assert failed(known) == []
-
-
-def test_an_evaluation_without_the_champion_is_compared_with_base_rates() -> None:
-    whole = group("pooled", "all", 1_000, 0.0)
-    alone = msgspec.structs.replace(
-        whole,
-        metrics={name: whole.metrics[name] for name in (CANDIDATE, BASE_RATE)},
-        gains={BASE_RATE: whole.gains[BASE_RATE]},
-    )
-    known = evidence_of(
-        evaluation(alone, head="choice"), "log_loss", champion=VERSION, score_ms=1, bundle_bytes=1
-    )
-    assert (known.compared, known.over_champion, known.slices) == (False, None, ())
-    assert known.conversions == known.rows == 1_000, "examples of a choice all have the outcome"
-    assert verdict(known).opponent == BASE_RATES
-    undefined = evidence_of(evaluation(alone), "roc_auc", champion=None, score_ms=1, bundle_bytes=1)
-    assert failed(undefined, metric="roc_auc") == ["better"]

@@ -15,8 +15,10 @@ from confluent_kafka.admin import AdminClient
 
 from stream.columns import RecordChunk
 from tests.conftest import CreateTopics, KafkaCluster
+from trainer.commands.history import OffsetBound, offset_bounds
 from trainer.errors import TrainingError
-from trainer.history import Bounds, KafkaSource, OffsetBound, offset_bounds
+from trainer.gaps import HISTORY, OFFSETS, RETENTION, SINCE, Gap, Older
+from trainer.history import Bounds, KafkaSource
 from trainer.topics import Removed, TopicReader
 
 HOUR_MS = 3_600_000
@@ -129,7 +131,7 @@ def test_a_transaction_ends_in_an_offset_without_a_record(
 
 @pytest.mark.kafka
 def test_offsets_bound_what_is_read_of_a_topic(kafka: KafkaCluster, topic: str) -> None:
-    bounds = Bounds(offsets={topic: {0: (5, 8), 1: (10, 10)}, "other": {7: (0, 1)}})
+    bounds = Bounds(offsets={topic: {0: (5, 8), 1: (10, 10)}})
     read = list(KafkaSource(kafka.bootstrap, bounds).chunks([topic]))
     assert [row[1:3] for row in rows(read)] == [(0, 5), (0, 6), (0, 7)]
     assert read[-1].next_offset == 8
@@ -176,6 +178,27 @@ def test_a_time_leaves_out_only_what_is_too_old_for_sure(kafka: KafkaCluster, to
     assert offsets(read, 1) == [7, 8, 9]
     both = Bounds(since_ms=since_ms, until_ms=since_ms + 1, offsets={topic: {0: (3, 25)}})
     assert offsets(list(KafkaSource(kafka.bootstrap, both).chunks([topic])), 0) == [*range(20, 25)]
+
+
+@pytest.mark.kafka
+def test_what_is_missing_is_told(kafka: KafkaCluster, topic: str) -> None:
+    remove_before(kafka.bootstrap, topic, 0, 6)
+
+    def told(bounds: Bounds, history_ms: int | None = None) -> list[tuple[object, ...]]:
+        source = KafkaSource(kafka.bootstrap, bounds, 0, history_ms, tells_gaps=True)
+        gaps = [chunk for chunk in source.chunks([topic]) if isinstance(chunk, Gap)]
+        return [(gap.partition, gap.next_offset, gap.until, gap.why) for gap in gaps]
+
+    assert told(Bounds()) == [(0, 0, 6, RETENTION)]
+    named = Bounds(offsets={topic: {0: (8, 20)}})
+    assert told(named) == [(0, 0, 8, OFFSETS), (0, 20, None, OFFSETS), (1, 0, 10, OFFSETS)]
+    since = [(0, 0, 6, SINCE), (1, 0, 0, SINCE)]
+    assert told(Bounds(since_ms=START_MS + 8 * HOUR_MS)) == since
+    assert told(Bounds(since_ms=START_MS + 3 * HOUR_MS)) == [(0, 0, 6, RETENTION), since[1]]
+    assert told(Bounds(), 21 * HOUR_MS) == [(0, 0, 6, HISTORY), (1, 0, 0, HISTORY)]
+    assert told(Bounds(since_ms=1), HOUR_MS) == [(0, 0, 6, RETENTION)]
+    with pytest.raises(TrainingError, match=r"of the topics that are read, .* got some of \['x'\]"):
+        told(Bounds(offsets={"x": {0: (0, 1)}}))
 
 
 @pytest.mark.kafka
@@ -257,9 +280,9 @@ def test_bounds_rise() -> None:
         Bounds(since_ms=2, until_ms=1)
     with pytest.raises(TrainingError, match=r"offsets of events/3 .* got 5 to 4"):
         Bounds(offsets={"events": {3: (5, 4)}})
-    assert Bounds(since_ms=10).earliest_ms(3) == 7
-    assert Bounds(since_ms=10).earliest_ms(30) == 0
-    assert Bounds().earliest_ms(30) is None
+    assert Bounds(since_ms=10).older(3, None, 99) == Older(7, 10, "left out by --since")
+    assert Bounds(since_ms=10).older(30, 5, 99) == Older(0, 10, "left out by --since")
+    assert Bounds().older(30, None, 99) is None
 
 
 def test_offset_bounds_on_the_command_line() -> None:

@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer.actions import Actions
+from trainer.gaps import Extent
 from trainer.labels import Examples, History, JoinCounts, decided, treated, untreated
 
 DAY_MS = 86_400_000
 MS = 1 / DAY_MS
-WINDOW_MS, END_MS = 10 * DAY_MS, 100 * DAY_MS
+WINDOW_MS, END = 10 * DAY_MS, Extent(100 * DAY_MS)
 NAMES = ("mail", "call", "nothing")
 NOTHING = NAMES.index("nothing")
 
@@ -50,11 +51,11 @@ def test_an_outcome_counts_after_the_action_and_within_the_window(
 ) -> None:
     events = [("a", 1, "order"), ("a", 5, "mail"), ("a", outcome_day, "outcome")]
     ordered = sorted(events, key=lambda e: e[1])
-    examples, _ = treated(*history(*ordered), WINDOW_MS, END_MS)
+    examples, _ = treated(*history(*ordered), WINDOW_MS, END)
     assert examples.outcome.tolist() == [converted]
     at_day_5 = [("a", 5, "order") if event[2] == "mail" else event for event in ordered]
     decision = actions((ordered.index(("a", 5, "mail")), "mail"))
-    examples, _ = decided(history(*at_day_5)[0], decision, WINDOW_MS, END_MS)
+    examples, _ = decided(history(*at_day_5)[0], decision, WINDOW_MS, END)
     assert examples.outcome.tolist() == [converted]
 
 
@@ -65,7 +66,7 @@ def test_treatments_are_counted_by_what_became_of_them() -> None:
             ("a", 5, "call"), ("b", 6, "outcome"), ("a", 90, "mail"), ("a", 90 + MS, "mail"),
         ),
         WINDOW_MS,
-        END_MS,
+        END,
     )  # fmt: skip
     assert examples.event.tolist() == [3, 3]  # the last order before, not the first
     assert examples.strategy.tolist() == [1, 0]
@@ -86,7 +87,7 @@ def test_decisions_are_counted_by_what_became_of_them() -> None:
         (3, "nothing"), (0, "mail"), (-1, "mail"), (-1, "fax"), (1, "fax"), (1, "call"), (4, "mail"),
         duplicates=2,
     )  # fmt: skip
-    examples, counts = decided(events, done, WINDOW_MS, END_MS)
+    examples, counts = decided(events, done, WINDOW_MS, END)
     assert examples.event.tolist() == [3, 0, 1]
     assert examples.strategy.tolist() == [2, 0, 1]
     assert examples.propensity.tolist() == [1, 1 / 2, 1 / 6]
@@ -105,7 +106,7 @@ def test_an_outcome_counts_for_every_action_in_whose_window_it_lies() -> None:
             ("a", 13, "outcome"), ("a", 14, "outcome"), ("a", 14 + MS, "mail"),
         ),
         WINDOW_MS,
-        END_MS,
+        END,
     )  # fmt: skip
     assert examples.outcome.tolist() == [False, True, True, False]
 
@@ -116,8 +117,8 @@ def test_a_late_decision_does_not_take_what_it_knew_for_its_future() -> None:
         ("a", 6, "outcome"), ("a", 2, "order"), ("b", 2, "order"), ("b", 6, "outcome")
     )
     for examples in (
-        untreated(events, actions(), NOTHING, WINDOW_MS, END_MS),
-        decided(events, actions((1, "mail"), (2, "mail")), WINDOW_MS, END_MS)[0],
+        untreated(events, actions(), NOTHING, WINDOW_MS, END),
+        decided(events, actions((1, "mail"), (2, "mail")), WINDOW_MS, END)[0],
     ):
         by_event = dict(zip(examples.event.tolist(), examples.outcome.tolist(), strict=True))
         assert by_event == {1: False, 2: True}
@@ -134,7 +135,7 @@ def test_doing_nothing_is_learned_far_from_contacts() -> None:
     ]  # fmt: skip
     ordered = sorted(events, key=lambda event: event[1])
     past, sent = history(*ordered)
-    examples = untreated(past, sent, NOTHING, WINDOW_MS, END_MS)
+    examples = untreated(past, sent, NOTHING, WINDOW_MS, END)
     found = {(ordered[event][0], ordered[event][1]) for event in examples.event.tolist()}
     assert found == {("a", 19.9), ("a", 40.1), ("b", 30), ("c", 30)}
     assert examples.outcome.sum() == 1
@@ -142,11 +143,37 @@ def test_doing_nothing_is_learned_far_from_contacts() -> None:
     assert set(examples.propensity.tolist()) == {1.0}
 
 
+def test_what_was_not_read_is_no_example() -> None:
+    events = history(
+        ("a", 1, "order"), ("a", 2, "mail"), ("a", 30, "order"), ("a", 31, "call"),
+        ("a", 60, "order"), ("a", 61, "mail"), ("a", 95, "mail"),
+    )  # fmt: skip
+
+    def days(*intervals: tuple[int, int]) -> np.ndarray:
+        return np.array(intervals, np.int64).reshape(-1, 2) * DAY_MS
+
+    for unread, cold, kept in (
+        (days((12, 31)), days(), [2, 31, 61]),  # the window of day 2 is over on day 12
+        (days((11, 12)), days(), [31, 61]),
+        (days((0, 3), (70, 200)), days(), [31]),
+        (days(), days((-9, 30)), [31, 61]),  # features are those of the decision point
+        (days((0, 3)), days((-9, 31), (60, 61)), [61]),
+    ):
+        extent = Extent(END.end_ms, unread_ms=unread, cold_ms=cold)
+        examples, counts = treated(*events, WINDOW_MS, extent)
+        assert sorted((examples.time_ms / DAY_MS).tolist()) == kept
+        assert (counts.actions, counts.immature, counts.joined) == (4, 1, len(kept))
+        assert counts.unread + counts.cold == 3 - len(kept)
+    untold = Extent(END.end_ms, untold_ms=days((40, 41)))
+    alone = [("b", day, "order") for day in (30, 31, 50, 51)]
+    assert len(untreated(*history(*alone), NOTHING, WINDOW_MS, untold)) == 2
+
+
 def test_without_events_there_are_no_examples() -> None:
     empty, none = history()
-    assert len(treated(empty, none, WINDOW_MS, END_MS)[0]) == 0
-    assert len(untreated(empty, none, NOTHING, WINDOW_MS, END_MS)) == 0
-    examples, counts = decided(empty, actions((-1, "mail")), WINDOW_MS, END_MS)
+    assert len(treated(empty, none, WINDOW_MS, END)[0]) == 0
+    assert len(untreated(empty, none, NOTHING, WINDOW_MS, END)) == 0
+    examples, counts = decided(empty, actions((-1, "mail")), WINDOW_MS, END)
     assert len(examples) == 0
     assert counts == JoinCounts(actions=1, event_missing=1)
     assert math.isnan(JoinCounts().rate)
@@ -169,8 +196,8 @@ def test_labels_look_only_forward_and_not_beyond_their_window(
     after = [(who, day + over_ms / DAY_MS + 1, what) for who, day, what in later]
     changed = [event for event in past if event[1] * DAY_MS <= over_ms] + after
     for label in (treated, decided):
-        before, _ = label(*deciding(past, label is decided), WINDOW_MS, over_ms)
-        since, _ = label(*deciding(changed, label is decided), WINDOW_MS, END_MS)
+        before, _ = label(*deciding(past, label is decided), WINDOW_MS, Extent(over_ms))
+        since, _ = label(*deciding(changed, label is decided), WINDOW_MS, END)
         assert mature(before, over_ms) == mature(since, over_ms)
 
 

@@ -5,75 +5,25 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-import click
-import msgspec
-import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
-from models.bundle import Bundle, Fit, Golden
-from models.contract import FeatureContract, Normalization
-from models.manifest import DataWindow, NetworkConfig
 from models.registry import Registry
-from stream.campaign_training import GateSpec
-from stream.errors import OperatorError
+from tests.model_commands_harness import (
+    ROOT,
+    WORSE,
+    Run,
+    done,
+    invoke,
+    publish,
+    refused,
+    verdict,
+)
 from trainer.commands.models import models
 from trainer.commands.promote import promote
-from trainer.commands.rollback import rollback
-from trainer.gate import Evidence, Interval, judge
-
-ROOT = Path(__file__).parents[1]
-DAY_MS = 86_400_000
-BETTER, WORSE = Interval(0.02, 0.01, 0.03), Interval(-0.02, -0.03, -0.01)
-
-
-def verdict(over: str | None, difference: Interval = BETTER) -> dict[str, Any]:
-    """The verdict on a candidate, as it stands in a report."""
-    known = Evidence(
-        rows=4_321, conversions=300, value=Interval(0.41, 0.4, 0.42), over_base_rates=difference,
-        champion=over, compared=over is not None, over_champion=difference,
-        calibration_error=0.0, champion_calibration_error=0.0, score_ms=1, bundle_bytes=1,
-    )  # fmt: skip
-    plain: dict[str, Any] = msgspec.to_builtins(judge(GateSpec(), known, score_ms_max=50))
-    return plain
-
-
-def publish(
-    registry: Registry,
-    age: int = 0,
-    report: dict[str, Any] | None = None,
-    features: tuple[str, ...] = ("recency", "count"),
-    mean: tuple[float, ...] = (0.0, 1.0),
-    strategies: tuple[str, ...] = ("mail", "nothing"),
-) -> str:
-    """Publishes a version that was made on a day of November."""
-    wide, out = len(features), len(strategies)
-    bundle = Bundle.create(
-        contract=FeatureContract(features, "[]"),
-        normalization=Normalization(np.array(mean), np.full(wide, 2.0), 5.0),
-        strategies=strategies,
-        network=NetworkConfig(network="mlp", head="choice", inputs=wide, outputs=out, hidden=(4,)),
-        weights={
-            "hidden_0/kernel": np.zeros((wide, 4), np.float32),
-            "hidden_0/bias": np.zeros(4, np.float32),
-            "choice/kernel": np.zeros((4, out), np.float32),
-            "choice/bias": np.zeros(out, np.float32),
-        },
-        golden=Golden(np.zeros((1, wide), np.float32), np.full((1, out), 0.5, np.float32)),
-        fit=Fit(
-            datetime(2026, 11, 1, 12, tzinfo=UTC) + timedelta(days=age),
-            DataWindow(0, (20_000 + age) * DAY_MS),
-            seed=age,
-            metrics={"log_loss": 0.4 - age / 100, f"only_{age}": 1.0},
-            reports={} if report is None else {"report.json": json.dumps(report).encode()},
-        ),
-    )
-    return registry.publish(bundle)
 
 
 @pytest.fixture
@@ -82,100 +32,8 @@ def registry(tmp_path: Path) -> Registry:
 
 
 @pytest.fixture
-def run(registry: Registry) -> Callable[..., Result]:
-    """Runs a command on the registry; nothing is cut off."""
-
-    def invoke(command: click.Command, *arguments: str) -> Result:
-        options = [*arguments, "--registry", registry.url]
-        return CliRunner().invoke(command, options, env={"COLUMNS": "400"})
-
-    return invoke
-
-
-Run = Callable[..., Result]
-
-
-def done(result: Result) -> str:
-    assert result.exit_code == 0, (result.output, result.exception)
-    return result.output
-
-
-def refused(result: Result) -> str:
-    """What an operator reads when the command ends with 2."""
-    assert isinstance(result.exception, OperatorError), (result.output, result.exception)
-    return str(result.exception)
-
-
-# --- promote and rollback
-
-
-def test_promote_does_what_the_verdict_says(registry: Registry, run: Run) -> None:
-    first = publish(registry, 0, {"verdict": verdict(None)})
-    assert f"{first} is the champion, nobody was before" in done(run(promote))
-    second = publish(registry, 1, {"verdict": verdict(first)})
-    assert f"{second} is the champion, {first} was before" in done(
-        run(promote, second, "--reason", "spring")
-    )
-    why = registry.history()[-1].why
-    assert "better than champion" in why
-    assert why.endswith("; spring")
-    assert "is the champion already" in done(run(promote, "champion"))
-    assert len(registry.history()) == 2
-
-
-def test_promote_refuses_what_the_verdict_refuses_with_the_numbers(
-    registry: Registry, run: Run
-) -> None:
-    champion = publish(registry, 0)
-    registry.promote(champion)
-    worse = publish(registry, 1, {"verdict": verdict(champion, WORSE)})
-    result = run(promote, worse)
-    assert result.exit_code == 1
-    assert "expected log_loss better than that of champion" in result.output
-    assert "got -0.0200 [-0.0300, -0.0100]" in result.output
-    assert registry.pointer("champion") == champion
-
-
-def test_promote_refuses_what_nobody_judged(registry: Registry, run: Run) -> None:
-    for age, report in enumerate((None, {}, {"verdict": None})):
-        publish(registry, age, report)
-        result = run(promote)
-        assert result.exit_code == 1
-        assert "it has no verdict" in result.output
-    assert registry.pointer("champion") is None
-
-
-def test_promote_refuses_a_verdict_on_another_champion(registry: Registry, run: Run) -> None:
-    old, new = publish(registry, 0), publish(registry, 1)
-    registry.promote(new)
-    result = run(promote, publish(registry, 2, {"verdict": verdict(old)}))
-    assert result.exit_code == 1
-    assert f"judged when the champion was {old}, and now it is {new}" in result.output
-    assert registry.pointer("champion") == new
-
-
-def test_force_needs_a_reason_and_keeps_it(registry: Registry, run: Run) -> None:
-    version = publish(registry)
-    result = run(promote, "--force")
-    assert result.exit_code == 2
-    assert "--reason" in result.output
-    assert registry.pointer("champion") is None
-    done(run(promote, "--force", "--reason", "the board [says] so"))
-    assert registry.history()[-1].why == "forced: the board [says] so"
-    assert registry.pointer("champion") == version
-    assert "the board [says] so" in done(run(models, "history"))
-
-
-def test_rollback_says_where_it_went(registry: Registry, run: Run) -> None:
-    assert "got no such folder" in refused(run(rollback))
-    old, new = publish(registry, 0), publish(registry, 1)
-    assert "expected a champion and another previous" in refused(run(rollback))
-    for version in (old, new):
-        registry.promote(version)
-    said = done(run(rollback, "--reason", "sales fell"))
-    assert f"{old} is the champion, {new} was before" in said
-    assert registry.history()[-1].why == "sales fell"
-    assert "rollback" in done(run(models, "history"))
+def run(registry: Registry) -> Run:
+    return partial(invoke, registry)
 
 
 # --- list, show, diff, prune

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from stream import changelog
+from stream.worker.blocks import CustomerView
 from stream.worker.processor import Processor
 from tests.processor_harness import (
     CAMPAIGN,
@@ -158,5 +159,69 @@ def test_a_new_layout_rebuilds_silently_up_to_the_commit() -> None:
         decisions = [batch.records for topic, batch, _ in shell.sent if topic == "out"]
         assert decisions == [1]
         assert processor.blocks.rows == 2
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_partitions_that_are_given_up_are_told_also_without_work(
+    caplog: pytest.LogCaptureFixture, lost: bool
+) -> None:
+    async def scenario(shell: Shell, processor: Processor) -> None:
+        await processor.drain(lost=lost)
+        await processor.drain(lost=lost)  # none is held any more
+
+    with caplog.at_level("INFO", "opportune"):
+        run(scenario)
+    told = [vars(r) for r in caplog.records if vars(r).get("evt") in ("drained", "abandoned")]
+    assert [line["evt"] for line in told] == ["abandoned" if lost else "drained"]
+    assert (told[0]["fields"]["partitions"], told[0]["fields"]["chunks"]) == ("0", 0)
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_chunks_that_were_given_up_are_counted(checkpointing: bool) -> None:
+    async def scenario(shell: Shell, processor: Processor) -> None:
+        shell.auto = False
+        await processor.process(message(0, ["ann"]))
+        await processor.process(message(1, ["ann"]))
+        if checkpointing:
+            waiting = asyncio.create_task(processor.checkpoint())
+            await settle()
+            assert processor.pending() == 2
+        await processor.drain()
+        await processor.close()
+        assert processor.uncommitted == 2
+        processor.begin(0, {"events": None}, {"events": 2})
+        assert processor.uncommitted == 0
+        if checkpointing:
+            await waiting
+
+    run(scenario)
+
+
+def test_chunks_that_a_crash_leaves_are_counted() -> None:
+    async def scenario(shell: Shell, processor: Processor) -> None:
+        shell.auto = False
+        await processor.process(message(0, ["ann"]))
+        await settle()
+        shell.sent[0][2].set_exception(ConnectionError("broker gone"))
+        await settle()
+        with pytest.raises(ConnectionError):
+            await processor.drain()
+        await processor.close()
+        assert processor.uncommitted == 1
+
+    run(scenario)
+
+
+def test_a_customer_is_found_by_text_and_by_bytes() -> None:
+    async def scenario(_: Shell, processor: Processor) -> None:
+        await processor.process(message(0, ["ann"]))
+        customers = CustomerView(processor.blocks, PLAN.describe)
+        assert customers[b"ann"] == customers["ann"]
+        assert b"ann" in customers
+        assert b"bob" not in customers
+        with pytest.raises(KeyError):
+            customers[b"\xff"]
 
     run(scenario)

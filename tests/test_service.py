@@ -1,49 +1,27 @@
-"""The trainer as a service: ticks, retries, children that fail in every way, and its end."""
+"""The trainer as a service: ticks, retries, and children that fail in every way."""
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import resource
-import signal
-import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
-from confluent_kafka import Producer
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.errors import OperatorError
-from tests.conftest import CreateTopics, KafkaCluster
-from tests.test_model_commands import publish, verdict
+from tests.service_harness import VERSION, gone, line, says
 from trainer import child, service
 from trainer.child import Stop
-from trainer.commands import trainer as command_line
-from trainer.commands.trainer import event_ends, trainer
-from trainer.errors import TrainingError
 from trainer.service import Plan, Service, next_tick, next_try
 
-ROOT = Path(__file__).parents[1]
-VERSION = "20261124T104512Z-0a1b2c3d"
-CAMPAIGN = str(ROOT / "examples" / "segment" / "opportune.toml")
 Lines = list[tuple[str, dict[str, Any]]]
-
-
-def line(**changes: Any) -> str:
-    """What a cycle prints."""
-    return json.dumps({"version": VERSION, "promoted": True, "verdict": verdict(None), **changes})
-
-
-def says(text: str) -> str:
-    return f"print({text!r})"
 
 
 @pytest.fixture
@@ -178,21 +156,6 @@ def test_after_failures_it_goes_on(serve: Serve, lines: Lines, tmp_path: Path) -
     assert [fields["failures"] for fields in of(lines, "cycle_failed")] == [1, 2, 1]
 
 
-def gone(pid: int) -> bool:
-    """Whether a process has ended, given some time to do so."""
-    until_s = time.monotonic() + 20
-    while time.monotonic() < until_s:
-        try:
-            os.kill(pid, 0)
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except (ProcessLookupError, FileNotFoundError):
-            return True
-        if state == "Z":
-            return True
-        time.sleep(0.05)
-    return False
-
-
 def test_a_cycle_that_hangs_is_ended_with_all_it_started(
     serve: Serve, lines: Lines, tmp_path: Path
 ) -> None:
@@ -226,6 +189,44 @@ def test_what_a_cycle_leaves_behind_does_not_outlive_it(
     assert len(of(lines, "cycle_end")) == 1
 
 
+@pytest.mark.parametrize("how", ["ends", "hangs", "is killed"])
+def test_what_a_cycle_has_put_on_disk_goes_with_it(
+    serve: Serve, lines: Lines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr(child, "_GRACE_S", 0.1)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    code = f"""
+        import os, pathlib, signal, sys, tempfile, time
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        folder = pathlib.Path(tempfile.mkdtemp())
+        (folder / "events-0-0.records").write_bytes(b"what customers did")
+        print(folder, file=sys.stderr, flush=True)
+        if {how == "hangs"}:
+            time.sleep(600)
+        if {how == "is killed"}:
+            os.kill(os.getpid(), signal.SIGKILL)
+        print({line()!r})
+    """
+    assert serve(code, timeout_s=2.0) == (how != "ends")
+    (told,) = of(lines, "train")
+    assert tmp_path in Path(told["line"]).parents
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_removed_is_told(
+    serve: Serve, lines: Lines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(_folder: str) -> None:
+        raise OSError(16, "Device or resource busy")
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("shutil.rmtree", busy)
+    assert serve(says(line())) == 0
+    (told,) = of(lines, "train")
+    assert "Device or resource busy" in told["line"]
+    assert told["line"].endswith("Remove it by hand")
+
+
 # --- without new events
 
 
@@ -249,138 +250,3 @@ def test_a_broker_that_does_not_answer_is_left_to_the_cycle(serve: Serve, lines:
 
     assert serve(says(line()), ends=ends) == 0
     assert of(lines, "ends_unknown") == [{"level": 30, "reason": "no broker"}]
-
-
-# --- the command
-
-
-@pytest.fixture
-def program(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Starts the real command, whose Python is a script that we give."""
-    started = []
-
-    def start(script: str, *arguments: str) -> subprocess.Popen[str]:
-        fake = tmp_path / "python"
-        fake.write_text(f"#!{sys.executable}\n{textwrap.dedent(script)}")
-        fake.chmod(0o755)
-        code = f"""
-            import sys, types
-            from trainer.commands import trainer as module
-            module.event_ends = lambda *_: None
-            module.sys = types.SimpleNamespace(executable={str(fake)!r}, exit=sys.exit)
-            module.trainer({[CAMPAIGN, "--log-format", "json", *arguments]!r})
-        """
-        process = subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(code)],
-            cwd=ROOT, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()
-
-
-Program = Callable[..., "subprocess.Popen[str]"]
-
-
-def test_the_cycle_gets_what_the_service_was_given(program: Program) -> None:
-    script = f"import sys; print(*sys.argv[1:], file=sys.stderr); print({line()!r})"
-    given = ("--once", "--search", "--archive", "a", "--bootstrap", "b:1", "--registry", "r")
-    process = program(script, *given)
-    _, log = process.communicate(timeout=30)
-    assert process.returncode == 0, log
-    told = [json.loads(one) for one in log.splitlines()]
-    assert [one["evt"] for one in told] == ["start", "cycle_begin", "train", "cycle_end", "stop"]
-    assert told[2]["line"] == (
-        f"-m stream train {CAMPAIGN} --json --archive a --bootstrap b:1 --registry r --search"
-    )
-    assert told[3]["version"] == VERSION
-
-
-@pytest.mark.parametrize("ignores", [False, True])
-def test_sigterm_ends_service_and_cycle_within_seconds(
-    program: Program, tmp_path: Path, ignores: bool
-) -> None:
-    health = tmp_path / "health"
-    script = f"""
-        import os, pathlib, signal, sys, time
-        if {ignores}:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        print(os.getpid(), file=sys.stderr, flush=True)
-        time.sleep(600)
-    """
-    process = program(script, "--health-file", str(health))
-    assert process.stderr
-    told: list[dict[str, Any]] = []
-    while not told or told[-1]["evt"] != "train":
-        told.append(json.loads(process.stderr.readline()))
-    time.sleep(0.3)
-    assert health.exists()
-    process.send_signal(signal.SIGTERM)
-    began_s = time.monotonic()
-    _, log = process.communicate(timeout=30)
-    assert time.monotonic() - began_s < 15
-    assert process.returncode == 0
-    assert [json.loads(one)["evt"] for one in log.splitlines()] == ["cycle_stopped", "stop"]
-    assert gone(int(told[-1]["line"]))
-
-
-def test_sigterm_ends_a_service_that_sleeps(program: Program) -> None:
-    process = program(says(line()), "--every", "1w")
-    assert process.stderr
-    while json.loads(process.stderr.readline())["evt"] != "cycle_end":
-        pass
-    process.send_signal(signal.SIGINT)
-    _, log = process.communicate(timeout=15)
-    assert process.returncode == 0
-    assert json.loads(log.splitlines()[-1])["evt"] == "stop"
-
-
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [(["--every", "soon"], "no duration"), (["--every", "0h"], "no duration"),
-     (["--keep", "1"], "--keep")],
-)  # fmt: skip
-def test_wrong_options_are_refused(arguments: list[str], says: str) -> None:
-    result = CliRunner().invoke(trainer, [CAMPAIGN, *arguments])
-    assert result.exit_code == 2
-    assert says in result.output
-
-
-def test_a_wrong_campaign_ends_the_service_at_once(tmp_path: Path) -> None:
-    result = CliRunner().invoke(trainer, [str(tmp_path / "none.toml"), "--once"])
-    assert isinstance(result.exception, OperatorError)
-
-
-def test_old_versions_go_after_a_cycle(tmp_path: Path) -> None:
-    from models.registry import Registry
-
-    registry = Registry(tmp_path / "registry")
-    versions = [publish(registry, age) for age in range(4)]
-    registry.promote(versions[0])
-    assert command_line._prune(registry.url, 2) == {"pruned": 1}
-    assert registry.versions() == [versions[0], *versions[2:]]
-    assert "no such folder" in command_line._prune(str(tmp_path / "none"), 2)["prune_failed"]
-
-
-@pytest.mark.kafka
-def test_ends_are_those_of_the_event_partitions(
-    kafka: KafkaCluster, topic_name: Callable[[str], str], create_topics: CreateTopics
-) -> None:
-    topic = topic_name("events")
-    create_topics({topic: 2})
-    assert event_ends(kafka.bootstrap, [topic]) == {f"{topic}/0": 0, f"{topic}/1": 0}
-    producer = Producer({"bootstrap.servers": kafka.bootstrap, "log_level": 2})
-    for _ in range(3):
-        producer.produce(topic, b"{}", partition=1)
-    assert producer.flush(20) == 0
-    assert event_ends(kafka.bootstrap, [topic]) == {f"{topic}/0": 0, f"{topic}/1": 3}
-    with pytest.raises(TrainingError, match="missing"):
-        event_ends(kafka.bootstrap, [topic_name("none")])
-    began_s = time.monotonic()
-    with pytest.raises(TrainingError, match="expected a Kafka broker"):
-        event_ends("127.0.0.1:1", [topic])
-    assert time.monotonic() - began_s < 30

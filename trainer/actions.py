@@ -40,6 +40,8 @@ ACTION = np.dtype(
 of a decision; probability with which the strategy was used, NaN if not said; index of the strategy,
 S for nothing, -1 for one that the campaign does not have."""
 
+NEVER_MS = 2**62
+"""The present, for decoders: an event from after its record is refused by the time of its record."""
 INCOMPLETE = "incomplete"
 """Reason code of a record of the decision topic that lacks what every decision has."""
 
@@ -123,7 +125,7 @@ class TreatmentReader:
         records["topic"], records["offset"] = topic, batch.offset[sent]
         records["strategy"], records["propensity"] = -1, np.nan
         if len(sent):
-            said, _ = self._decoder.decode(_take(chunk, batch.record[sent]), _latest_ms(chunk))
+            said, _ = self._decoder.decode(_take(chunk, batch.record[sent]), NEVER_MS)
             records["strategy"][said.record] = self._strategies.find(said.category[0])
             if len(said.number):
                 records["propensity"][said.record] = said.number[0]
@@ -184,7 +186,7 @@ class DecisionReader:
 
     def read(self, chunk: RecordChunk) -> tuple[Decided, Counter[str]]:
         """The decisions of a chunk, and how many records are none, by reason code."""
-        batch, rejects = self._decoder.decode(chunk, _latest_ms(chunk))
+        batch, rejects = self._decoder.decode(chunk, NEVER_MS)
         reasons = Counter(reject.code for reject in rejects)
         partition, offset, propensity = batch.number
         complete = (batch.type_code == 0) & _is_count(partition) & _is_count(offset)
@@ -238,11 +240,6 @@ def _is_count(number: Float64s) -> Bools:
     """Whether it is a whole number from 0 on that float64 holds exactly; not so when missing."""
     with np.errstate(invalid="ignore"):
         return np.asarray((number >= 0) & (number < 2**53) & (np.floor(number) == number))
-
-
-def _latest_ms(chunk: RecordChunk) -> int:
-    """When the records came in: an event that was from the future then was refused then."""
-    return int(chunk.timestamp_ms.max())
 
 
 def _take(chunk: RecordChunk, index: Int64s) -> RecordChunk:

@@ -4,20 +4,24 @@ Rules of this file
 1. The child leads a process group of its own. Whatever is left of the group when the child has
    ended, was stopped, or took too long, is killed.
 2. Nothing that a child does or fails to do raises here: how it ended is a value.
+3. Its temporary files, which hold what customers did, do not outlive it, though it was killed: its
+   TMPDIR is a folder of its own that is removed here.
 """
 
 from __future__ import annotations
 
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, Literal
 
@@ -82,16 +86,30 @@ def run_child(
         command: Program and arguments.
         timeout_s: Longest time.
         stop: Ends it early.
-        on_error_line: Told each line of its standard error, from another thread.
+        on_error_line: Told each line of its standard error, from another thread; and what could not
+            be removed after it.
         on_poll: Called some times a second meanwhile.
 
     Raises:
         OSError: It cannot be started.
     """
+    with _temporary_folder(on_error_line) as folder:
+        return _run(command, folder, timeout_s, stop, on_error_line, on_poll)
+
+
+def _run(
+    command: Sequence[str],
+    folder: str,
+    timeout_s: float,
+    stop: Stop,
+    on_error_line: Callable[[str], object],
+    on_poll: Callable[[], object],
+) -> Ended:
     began_s = time.monotonic()
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True, encoding="utf-8", errors="replace", start_new_session=True,
+        env={**os.environ, "TMPDIR": folder},
     )  # fmt: skip
     output: list[str] = []
     errors: deque[str] = deque(maxlen=_ERROR_LINES)
@@ -120,6 +138,18 @@ def run_child(
         cause, process.returncode, "".join(output), tuple(errors),
         time.monotonic() - began_s, usage,
     )  # fmt: skip
+
+
+@contextmanager
+def _temporary_folder(on_error_line: Callable[[str], object]) -> Iterator[str]:
+    folder = tempfile.mkdtemp(prefix="opportune-")
+    try:
+        yield folder
+    finally:
+        try:
+            shutil.rmtree(folder)
+        except OSError as exc:  # a bad disk is no reason to stop, but somebody has to see to it
+            on_error_line(f"{folder}: expected to remove it, {exc}. Remove it by hand")
 
 
 def _end(process: subprocess.Popen[str]) -> int:

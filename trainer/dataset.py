@@ -8,8 +8,9 @@ Rules of this file
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -22,17 +23,21 @@ from stream.campaign_types import duration_ms
 from stream.columns import Bools, Float64s, Int64s
 from stream.features import FeaturePlan
 from trainer import normalization as moments
+from trainer import notices
 from trainer.errors import TrainingError
 from trainer.examples import ValuesWriter
-from trainer.labels import Examples, History, JoinCounts, decided, treated, untreated
+from trainer.gaps import reach_into
+from trainer.labels import Examples, JoinCounts
 from trainer.part import Part, Values
 from trainer.replay import Timeline, replay_blocks
+from trainer.shard_examples import of_shard
 from trainer.shards import Shards
 from trainer.split import Split, split
 from trainer.weights import expect_propensities, inverse_propensity
 
 PartName = Literal["train", "validation", "test"]
 PARTS: tuple[PartName, ...] = ("train", "validation", "test")
+_log = logging.getLogger("opportune")
 OnShard = Callable[[int, int], None]
 """Called with the number of shards that are done and of those there are in all."""
 
@@ -66,6 +71,7 @@ class Dataset:
         customers: Customers in the history.
         start_ms: Oldest event time.
         end_ms: How far the history goes, as `Shards.end_ms`.
+        notices: What the history lacks, in sentences.
     """
 
     training: TrainingSpec
@@ -82,6 +88,7 @@ class Dataset:
     customers: int
     start_ms: int
     end_ms: int
+    notices: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -145,7 +152,7 @@ def build(
     seed: int,
     on_shard: OnShard | None = None,
 ) -> Dataset:
-    """Makes the examples of a whole history.
+    """Makes the examples of a whole history, and warns of what it lacks.
 
     A choice is learned from what worked: its examples are contacts with the outcome. A response is
     learned from everything.
@@ -170,10 +177,13 @@ def build(
     builder = _Builder(campaign, plan, folder, seed)
     all_shards = shards.shards()
     for done, shard in enumerate(all_shards, start=1):
-        builder.add(shards.timeline(shard), shards.end_ms)
+        builder.add(shards.timeline(shard), shards)
         if on_shard is not None:
             on_shard(done, len(all_shards))
-    return builder.finish(shards)
+    dataset = builder.finish(shards)
+    for notice in dataset.notices:
+        _log.warning("%s", notice)
+    return dataset
 
 
 class _Builder:
@@ -187,12 +197,20 @@ class _Builder:
             folder / "features.f64", len(plan.names), campaign.training.memory_mb * 2**20 // 2
         )
         self._counts = JoinCounts()
+        self._near = 0
         self._customers = 0
         self._parts: list[tuple[Examples, Int64s, Int64s]] = []
 
-    def add(self, timeline: Timeline, end_ms: int) -> None:
-        """Takes a shard of a history that ends then."""
-        examples, counts = _examples(self._campaign, self._plan, timeline, end_ms, self._seed)
+    def add(self, timeline: Timeline, shards: Shards) -> None:
+        """Takes a shard of a history."""
+        partition, warm_up = timeline.shard.partition, self._campaign.training.warm_up
+        soon = duration_ms(warm_up or notices.memory(self._campaign))
+        extent = shards.extent(partition, soon)
+        near_ms = extent.cold_ms
+        if warm_up is None:
+            extent = replace(extent, cold_ms=near_ms[:0])
+        examples, counts = of_shard(self._campaign, self._plan, timeline, extent, self._seed)
+        self._near += int(reach_into(near_ms, examples.time_ms, examples.time_ms).sum())
         if self._campaign.training.propensity_weights:
             expect_propensities(self._campaign.training, examples.propensity)
         points, slot = np.unique(examples.event, return_inverse=True)
@@ -212,7 +230,11 @@ class _Builder:
         """
         examples = Examples.joined(*(examples for examples, _, _ in self._parts))
         if len(examples) == 0:
-            raise TrainingError(_no_examples(self._campaign, self._counts))
+            raise TrainingError(
+                ". ".join(
+                    (notices.no_examples(self._campaign, self._counts), *self._notices(shards))
+                )
+            )
         return Dataset(
             training=self._campaign.training,
             transforms=self._plan.transform_codes,
@@ -228,7 +250,14 @@ class _Builder:
             customers=self._customers,
             start_ms=shards.start_ms,
             end_ms=shards.end_ms,
+            notices=self._notices(shards),
         )
+
+    def _notices(self, shards: Shards) -> tuple[str, ...]:
+        missing, counts = shards.missing(), self._counts
+        outcomes = [one for one in missing if shards.holds_outcomes(one.topic)]
+        cut = notices.cut(self._campaign, missing, counts, self._near)
+        return tuple(filter(None, (cut, notices.unread(outcomes, counts, shards.end_ms))))
 
     def _write(self, timeline: Timeline, points: Int64s) -> Int64s:
         """Writes the features after some events, each once; returns where they stand."""
@@ -239,35 +268,6 @@ class _Builder:
         return place
 
 
-def _examples(
-    campaign: Campaign, plan: FeaturePlan, timeline: Timeline, end_ms: int, seed: int
-) -> tuple[Examples, JoinCounts]:
-    """Of one shard: every action, and a sample of the decision points without contact."""
-    training = campaign.training
-    window_ms = duration_ms(training.attribution_window)
-    nothing = len(campaign.strategies)
-    history = History(
-        row=timeline.row,
-        time_ms=timeline.time_ms,
-        decides=plan.decides[timeline.type_code],
-        outcome=timeline.type_code == plan.event_types.index(training.outcome),
-    )
-    if training.learn_from == "decisions":
-        examples, counts = decided(history, timeline.actions, window_ms, end_ms)
-    else:
-        examples, counts = treated(history, timeline.actions, window_ms, end_ms)
-    if campaign.model.head == "choice":
-        return examples.take(examples.outcome & (examples.strategy < nothing)), counts
-    if training.learn_from == "decisions":
-        return examples, counts  # doing nothing was decided as well
-    alone = untreated(history, timeline.actions, nothing, window_ms, end_ms)
-    size = min(len(alone), round(training.untreated_per_treated * len(examples)))
-    random = np.random.default_rng([seed, *timeline.shard])
-    chosen = random.choice(len(alone), size, replace=False)
-    counts += JoinCounts(untreated=len(alone))
-    return Examples.joined(examples, alone.take(chosen)), counts
-
-
 def _numbers(timeline: Timeline) -> Int64s:
     """Number of the customer of each event, by the order of their last events. Shape (n,), int64.
 
@@ -276,22 +276,3 @@ def _numbers(timeline: Timeline) -> Int64s:
     last = np.empty(timeline.table.rows, np.int64)
     last[timeline.row] = np.arange(len(timeline))  # of several the last is kept
     return np.argsort(np.argsort(last))[timeline.row]
-
-
-def _no_examples(campaign: Campaign, counts: JoinCounts) -> str:
-    training = campaign.training
-    if training.learn_from == "decisions":
-        expected = f"decisions in {campaign.topics.decisions} about events of the history"
-        missing = f"{counts.event_missing} about other events"
-    else:
-        expected = (
-            f'"{training.treatment}" events with {training.strategy_property}, after an event that '
-            f"asks for a decision ({', '.join(campaign.decisions.on)})"
-        )
-        missing = f"{counts.no_decision_point} without a decision before"
-    outcome = f', with a later "{training.outcome}"' if campaign.model.head == "choice" else ""
-    return (
-        f"expected {expected}{outcome}, older than {training.attribution_window}, got "
-        f"{counts.actions}, of them {counts.unknown_strategy} with a strategy that the campaign "
-        f"does not have, {missing}, {counts.immature} too young"
-    )

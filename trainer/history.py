@@ -5,23 +5,24 @@ Rules of this file
 2. The end is fixed when reading begins, so a busy topic does not keep a training from starting.
 3. The chunks of one partition of a topic come in the order of their offsets; those of different
    partitions come as the broker gives them.
-4. What was asked for and is not there any more is an error, never a shorter history.
+4. What was named and is not there any more is an error. What else is missing, before the beginning or
+   in between, is said by a `Gap`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import click
 from aiokafka.structs import TopicPartition
 
 from stream.columns import RecordChunk
 from stream.worker.order import split
 from trainer.errors import TrainingError
+from trainer.gaps import HISTORY, RETENTION, SINCE, Gap, Older, edges
 from trainer.topics import Extent, Removed, TopicReader, broker_errors
 
 _STALLED_S = 60.0
@@ -58,13 +59,42 @@ class Bounds:
             for partition, (start, end) in partitions.items():
                 _expect_order(f"offsets of {topic}/{partition}", start, end)
 
+    def expect_topics(self, topics: Sequence[str]) -> None:
+        """Refuses offsets of a topic that is not read.
+
+        Raises:
+            TrainingError: There are such.
+        """
+        others = sorted(set(self.offsets or ()) - set(topics))
+        if others:
+            raise TrainingError(
+                f"expected offset bounds (--offsets) of the topics that are read, {sorted(topics)}, "
+                f"got some of {others}. Correct the bounds, or the topics of the campaign file"
+            )
+
     def of(self, topic: str) -> Mapping[int, tuple[int, int]] | None:
         """The bounds of the partitions of one topic, None when all of it is read."""
         return None if self.offsets is None else self.offsets.get(topic)
 
-    def earliest_ms(self, ahead_max_ms: int) -> int | None:
-        """Oldest record timestamp, epoch milliseconds, that an event since `since_ms` can have."""
-        return None if self.since_ms is None else max(self.since_ms - ahead_max_ms, 0)
+    @property
+    def explicit(self) -> bool:
+        """Whether they say where to begin."""
+        return self.since_ms is not None or self.offsets is not None
+
+    def older(self, ahead_max_ms: int, history_ms: int | None, newest_ms: int) -> Older | None:
+        """Which records are too old to be read, None for none.
+
+        Args:
+            ahead_max_ms: How much later than the timestamp of its record an event may be.
+            history_ms: How far before the newest record to begin, when nothing here says where.
+            newest_ms: Timestamp of the newest record, epoch milliseconds.
+        """
+        if self.since_ms is not None:
+            return Older(max(self.since_ms - ahead_max_ms, 0), self.since_ms, SINCE)
+        if history_ms is None or self.explicit:
+            return None
+        end_ms = newest_ms if self.until_ms is None else min(newest_ms, self.until_ms)
+        return Older(*(max(end_ms - history_ms, 0),) * 2, HISTORY)
 
 
 EVERYTHING = Bounds()
@@ -77,6 +107,9 @@ class Source(Protocol):
         self, topics: Sequence[str], on_records: OnRecords | None = None
     ) -> Iterator[RecordChunk]:
         """Yields the records of the topics; those of one partition in the order of their offsets.
+
+        A source for training has chunks without records among them, of the type `Gap`, that say what
+        is missing.
 
         Args:
             topics: Names of the topics.
@@ -96,16 +129,22 @@ class KafkaSource:
         bounds: Which part is read.
         ahead_max_ms: `events.timestamp_ahead_max`: how much later than the timestamp of its record
             an event may be.
+        history_ms: `training.history`: how far before the newest record reading begins when the
+            bounds do not say where; None for all.
+        tells_gaps: Whether chunks of the type `Gap` say what is missing; else there are records alone.
     """
 
     bootstrap: str
     bounds: Bounds = EVERYTHING
     ahead_max_ms: int = 0
+    history_ms: int | None = None
+    tells_gaps: bool = False
 
     def chunks(
         self, topics: Sequence[str], on_records: OnRecords | None = None
     ) -> Iterator[RecordChunk]:
         """See `Source.chunks`; it also ends when nothing came for a minute."""
+        self.bounds.expect_topics(topics)
         with asyncio.Runner() as runner, broker_errors(self.bootstrap):
             # Not `runner.run`: it puts what the last call returned into words, all arrays of its chunks.
             run = runner.get_loop().run_until_complete
@@ -113,6 +152,7 @@ class KafkaSource:
             try:
                 run(reader.open())
                 left = run(self._begin(reader, topics))
+                yield from left.gaps if self.tells_gaps else ()
                 while left.ranges:
                     yield from run(left.take(reader))
                     if on_records is not None:
@@ -129,19 +169,41 @@ class KafkaSource:
         """Fixes what is read, and begins with it."""
         partitions = await reader.partitions(topics)
         held = await reader.extents(partitions)
-        ranges = {
-            tp: wanted
+        wanted = {
+            tp: bounded
             for topic in topics
-            for tp, wanted in _bounded(topic, self.bounds.of(topic), held).items()
+            for tp, bounded in _bounded(topic, self.bounds.of(topic), held).items()
         }
-        earliest_ms = self.bounds.earliest_ms(self.ahead_max_ms)
-        if earliest_ms is not None:
-            for tp, offset in (await reader.first_since(list(ranges), earliest_ms)).items():
+        older = await self._older(reader, partitions)
+        ranges, cut = dict(wanted), set[TopicPartition]()
+        if older is not None:
+            for tp, offset in (await reader.first_since(list(ranges), older.earliest_ms)).items():
                 start, end = ranges[tp]
                 ranges[tp] = (max(start, end if offset is None else min(offset, end)), end)
-        left = _Left(ranges)
+                cut |= {tp} if ranges[tp][0] > start else set()
+        gaps = [
+            gap
+            for tp in partitions
+            for gap in edges(
+                tp.topic,
+                tp.partition,
+                held[tp],
+                wanted.get(tp),
+                older if tp in cut else None,
+                RETENTION,
+            )
+        ]
+        left = _Left(ranges, gaps)
         reader.assign({tp: start for tp, (start, _) in left.ranges.items()})
         return left
+
+    async def _older(
+        self, reader: TopicReader, partitions: Sequence[TopicPartition]
+    ) -> Older | None:
+        newest_ms = 0
+        if self.history_ms is not None and not self.bounds.explicit:
+            newest_ms = await reader.newest_ms(partitions, int(time.time() * 1000))
+        return self.bounds.older(self.ahead_max_ms, self.history_ms, newest_ms)
 
 
 class _Left:
@@ -149,10 +211,14 @@ class _Left:
 
     Attributes:
         ranges: Offsets [position, end) of the partitions that are not read to their end.
+        gaps: What is missing around them.
         total: Offsets there were at the beginning.
     """
 
-    def __init__(self, ranges: Mapping[TopicPartition, tuple[int, int]]) -> None:
+    def __init__(
+        self, ranges: Mapping[TopicPartition, tuple[int, int]], gaps: Sequence[Gap]
+    ) -> None:
+        self.gaps = gaps
         self.ranges = {tp: (start, end) for tp, (start, end) in ranges.items() if start < end}
         self.total = self.remaining
 
@@ -222,30 +288,3 @@ def expect_held(
 def _expect_order(what: str, start: int, end: int) -> None:
     if not 0 <= start <= end:
         raise TrainingError(f"expected {what} from 0 on and rising, got {start} to {end}")
-
-
-class OffsetBound(click.ParamType):
-    """`TOPIC/PARTITION:START-END` on the command line; START is read, END is not."""
-
-    name = "TOPIC/PARTITION:START-END"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, int, int, int]:
-        """Returns topic, partition, start and end, or fails with what was expected."""
-        if isinstance(value, tuple):
-            return value
-        match = re.fullmatch(r"([A-Za-z0-9._-]{1,249})/(\d{1,9}):(\d{1,18})-(\d{1,18})", str(value))
-        if match is None:
-            self.fail(f"{value!r} is no offset bound, such as events/0:1000-2000.", param, ctx)
-        return match[1], int(match[2]), int(match[3]), int(match[4])
-
-
-def offset_bounds(
-    bounds: Sequence[tuple[str, int, int, int]],
-) -> dict[str, dict[int, tuple[int, int]]] | None:
-    """`Bounds.offsets` of what stands on the command line, None for nothing."""
-    by_topic: dict[str, dict[int, tuple[int, int]]] = {}
-    for topic, partition, start, end in bounds:
-        by_topic.setdefault(topic, {})[partition] = (start, end)
-    return by_topic or None

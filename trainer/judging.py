@@ -9,22 +9,25 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from models.backend import keras
 from models.bundle import Bundle
-from models.contract import Normalization
 from stream.campaign import Campaign
-from stream.columns import Float32s
+from stream.campaign_training import TrainingSpec
+from stream.campaign_types import duration_ms
+from stream.columns import Bools, Float32s
 from stream.features import FeaturePlan
 from stream.scores import Scorer, score_ms
-from trainer.evaluation.baselines import fit_baselines
-from trainer.evaluation.evaluate import evaluate
-from trainer.evaluation.evaluation import CANDIDATE, CHAMPION, Evaluation
-from trainer.evaluation.judged import Judged
+from trainer.evaluation.baselines import BaseRate, fit_baselines
+from trainer.evaluation.evaluate import evaluate, evaluate_unseen
+from trainer.evaluation.evaluation import Evaluation
+from trainer.evaluation.judged import Judged, Scored
 from trainer.evaluation.slices import slices
 from trainer.evaluation.thresholds import scored
 from trainer.evidence import evidence
 from trainer.fit import fit, network_config, predict
 from trainer.gate import Evidence, Verdict, judge
 from trainer.part import Part
+from trainer.published import thresholds
 
 LINEAR = "linear"
 
@@ -43,30 +46,39 @@ class Parts:
     check: Part
     test: Part
 
-    def normalized_with(self, normalization: Normalization) -> Parts:
-        """The same examples as inputs of another model."""
-        return Parts(*(
-            part.normalized_with(normalization) for part in (self.learn, self.check, self.test)
-        ))  # fmt: skip
-
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Scores:
-    """The scores of one model.
+class Rival:
+    """The champion beside a candidate.
 
     Attributes:
-        check: On the examples that thresholds are chosen on. Shape (m, K), float32.
-        test: On those that judge. Shape (n, K), float32.
+        scored: Its scores on the examples that judge, with the thresholds of its own validation part.
+        unseen: The examples that it has not seen. Shape (n,), bool.
     """
 
-    check: Float32s
-    test: Float32s
+    scored: Scored
+    unseen: Bools
 
     @classmethod
-    def of(cls, scorer: Scorer, parts: Parts) -> Scores:
-        """The scores that a worker would give."""
-        own = parts.normalized_with(scorer.normalization)
-        return cls(scores_of(scorer, own.check), scores_of(scorer, own.test))
+    def of(cls, champion: Bundle, campaign: Campaign, part: Part) -> Rival:
+        """The scores that a worker would give.
+
+        Raises:
+            BundleError: Its report cannot be read.
+        """
+        scores = published_scores(champion, campaign, part)
+        return cls(scores, unseen(champion, part, campaign.training))
+
+
+def published_scores(bundle: Bundle, campaign: Campaign, part: Part) -> Scored:
+    """The scores that a worker would give, with the thresholds of the model's own validation part.
+
+    Raises:
+        BundleError: Its report cannot be read.
+    """
+    scorer = Scorer(bundle, campaign.model.builder)
+    scores = scores_of(scorer, part.normalized_with(scorer.normalization))
+    return Scored(scores, thresholds(bundle))
 
 
 def scores_of(scorer: Scorer, part: Part) -> Float32s:
@@ -89,49 +101,41 @@ def comparable(champion: Bundle | None, candidate: Bundle) -> bool:
     )
 
 
-def baselines(
-    campaign: Campaign, plan: FeaturePlan, names: tuple[str, ...], parts: Parts
-) -> dict[str, Scores]:
-    """The scores of rules that need no network."""
-    rules = fit_baselines(campaign, plan, parts.learn, names)
-    return {
-        name: Scores(rule.scores(parts.check), rule.scores(parts.test))
-        for name, rule in rules.items()
-    }
+def unseen(champion: Bundle, part: Part, training: TrainingSpec) -> Bools:
+    """The examples that a champion has learned nothing of, nor of their outcomes. Shape (n,).
+
+    What it was fitted on reaches to the end of its window, and the outcomes of that one attribution
+    window further.
+    """
+    gap_ms = duration_ms(training.attribution_window)
+    return part.time_ms >= champion.manifest.window.end_ms + gap_ms
 
 
 def evaluate_models(
     campaign: Campaign,
-    plan: FeaturePlan,
-    names: tuple[str, ...],
-    parts: Parts,
-    candidate: Scores,
-    others: Mapping[str, Scores],
+    judged: Judged,
+    candidate: Scored,
+    others: Mapping[str, Scored],
+    rival: Rival | None,
     seed: int,
 ) -> Evaluation:
-    """Judges a model beside others, with thresholds from the validation part.
+    """Judges a model beside others.
 
     Args:
         campaign: The campaign file.
-        plan: Its compiled features.
-        names: Strategy id of each output.
-        parts: The examples; customers in `learn` are known ones.
-        candidate: Scores of the model.
-        others: Scores of champion and baselines.
+        judged: The examples.
+        candidate: The model.
+        others: Rules.
+        rival: The champion.
         seed: Of the resamples.
 
     Raises:
         TrainingError: A score is no probability.
     """
-    head = campaign.model.head
-    before = Judged.of(parts.check, head, names)
-    groups = slices(campaign, plan, parts.test, parts.learn)
-    judged = Judged.of(parts.test, head, names, groups)
-    found = {
-        name: scored(before, one.check, one.test)
-        for name, one in ({CANDIDATE: candidate} | dict(others)).items()
-    }
-    return evaluate(judged, found.pop(CANDIDATE), found, campaign.evaluation, seed)
+    spec = campaign.evaluation
+    if rival is None:
+        return evaluate(judged, candidate, others, spec, seed)
+    return evaluate_unseen(judged, candidate, others, rival.scored, rival.unseen, spec, seed)
 
 
 def judge_candidate(
@@ -155,20 +159,14 @@ def judge_candidate(
     Returns:
         The evaluation, None without test examples; and what the gate says.
     """
-    names, builder = draft.manifest.strategies, campaign.model.builder
-    scorer = Scorer(draft, builder)
+    scorer = Scorer(draft, campaign.model.builder)
     scorer.check_golden()
     evaluation = None
     if len(parts.test):
-        others = baselines(campaign, plan, names, parts)
-        if draft.manifest.network.network != "linear":
-            others[LINEAR] = _linear(campaign, plan, names, parts, seed)
-        if champion is not None and comparable(champion, draft):
-            others[CHAMPION] = Scores.of(Scorer(champion, builder), parts)
-        candidate = Scores.of(scorer, parts)
-        evaluation = evaluate_models(campaign, plan, names, parts, candidate, others, seed)
+        evaluation = _evaluate(campaign, plan, parts, scorer, draft, champion, seed)
     measured: dict[str, Any] = {
         "champion": None if champion is None else champion.manifest.version,
+        "compared": comparable(champion, draft),
         "score_ms": score_ms(scorer),
         "bundle_bytes": sum(map(len, draft.files.values())),
     }
@@ -180,14 +178,49 @@ def judge_candidate(
     return evaluation, judge(campaign.gate, found, score_ms_max=campaign.model.score_ms_max)
 
 
+def _evaluate(
+    campaign: Campaign,
+    plan: FeaturePlan,
+    parts: Parts,
+    scorer: Scorer,
+    draft: Bundle,
+    champion: Bundle | None,
+    seed: int,
+) -> Evaluation:
+    names = draft.manifest.strategies
+    head, (learn, check, test) = campaign.model.head, (parts.learn, parts.check, parts.test)
+    before = Judged.of(check, head, names)
+    rules = fit_baselines(campaign, plan, learn, names)
+    others = {
+        name: scored(before, rule.scores(check), rule.scores(test)) for name, rule in rules.items()
+    }
+    if draft.manifest.network.network != "linear":
+        linear = _linear(campaign, plan, names, parts, seed)
+        others[LINEAR] = scored(before, predict(linear, check), predict(linear, test))
+    rival = None
+    if champion is not None and comparable(champion, draft):
+        rival = Rival.of(champion, campaign, test)
+    evaluation = evaluate_models(
+        campaign,
+        Judged.of(test, head, names, slices(campaign, plan, test, learn)),
+        scored(before, scores_of(scorer, check), scores_of(scorer, test)),
+        others,
+        rival,
+        seed,
+    )
+    rates = BaseRate.fit(learn, head, len(names)).rates
+    return msgspec.structs.replace(
+        evaluation, base_rates=dict(zip(names, rates.tolist(), strict=True))
+    )
+
+
 def _linear(
     campaign: Campaign, plan: FeaturePlan, names: tuple[str, ...], parts: Parts, seed: int
-) -> Scores:
+) -> keras.Model:
     """The weighted sum of the features, which a deeper network has to be worth its trouble beside."""
     model = msgspec.structs.replace(campaign.model, network="linear")
     training = msgspec.structs.replace(
         campaign.training, loss="cross_entropy", class_weights="none"
     )
     config = network_config(model, training, len(plan.names), len(names))
-    fitted = fit(config, training, parts.learn, parts.check, seed)
-    return Scores(predict(fitted.model, parts.check), predict(fitted.model, parts.test))
+    return fit(config, training, parts.learn, parts.check, seed).model

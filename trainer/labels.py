@@ -8,7 +8,7 @@ names its own.
 Rules of this file
 1. Pure: columns in, columns out.
 2. A label looks only forward: at outcomes after the action and within the attribution window. An
-   example whose window is not over is no example yet.
+   example whose window is not over, or of which a part was not read, is no example.
 3. Time at an event is the newest event time that the customer's row had seen by then, so that an
    outcome that a late event already had in its features does not count as its future.
 4. An outcome counts for every action in whose window it lies: of two mails within a week and one
@@ -24,6 +24,7 @@ import numpy as np
 
 from stream.columns import Bools, Float64s, Int64s
 from trainer.actions import Actions
+from trainer.gaps import Extent, reach_into
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,6 +89,8 @@ class JoinCounts:
         no_decision_point: Treatments without a decision point before.
         event_missing: Decisions about an event that is not in the history.
         immature: Too young for their attribution window to be over.
+        unread: With an attribution window of which a part was not read.
+        cold: Too soon after a cut of the history.
         untreated: Decision points with no contact within one window before and after.
     """
 
@@ -97,13 +100,15 @@ class JoinCounts:
     no_decision_point: int = 0
     event_missing: int = 0
     immature: int = 0
+    unread: int = 0
+    cold: int = 0
     untreated: int = 0
 
     @property
     def joined(self) -> int:
         """Actions that became examples."""
-        lost = self.unknown_strategy + self.no_decision_point + self.event_missing + self.immature
-        return self.actions - lost
+        no_point = self.unknown_strategy + self.no_decision_point + self.event_missing
+        return self.actions - no_point - self.immature - self.unread - self.cold
 
     @property
     def rate(self) -> float:
@@ -117,7 +122,7 @@ class JoinCounts:
 
 
 def treated(
-    history: History, treatments: Actions, window_ms: int, end_ms: int
+    history: History, treatments: Actions, window_ms: int, extent: Extent
 ) -> tuple[Examples, JoinCounts]:
     """One example for each treatment that can be learned from.
 
@@ -125,66 +130,67 @@ def treated(
         history: The events.
         treatments: The treatments among them.
         window_ms: Attribution window.
-        end_ms: When the history ends.
+        extent: How far the history goes.
     """
     point = _last_before(history, treatments.event)
     unknown = treatments.strategy < 0
     lost = ~unknown & (point < 0)
     axis = _Axis(history, window_ms)
-    examples, immature = _examples(
-        axis, treatments, np.flatnonzero(~unknown & ~lost), point, window_ms, end_ms
+    examples, counts = _examples(
+        axis, treatments, np.flatnonzero(~unknown & ~lost), point, window_ms, extent
     )
-    return examples, JoinCounts(
+    return examples, counts + JoinCounts(
         actions=len(treatments),
         duplicates=treatments.duplicates,
         unknown_strategy=int(unknown.sum()),
         no_decision_point=int(lost.sum()),
-        immature=immature,
     )
 
 
 def decided(
-    history: History, decisions: Actions, window_ms: int, end_ms: int
+    history: History, decisions: Actions, window_ms: int, extent: Extent
 ) -> tuple[Examples, JoinCounts]:
     """One example for each decision that can be learned from; the arguments are as for `treated`."""
     unknown = decisions.strategy < 0
     missing = ~unknown & (decisions.event < 0)
     axis = _Axis(history, window_ms)
-    examples, immature = _examples(
-        axis, decisions, np.flatnonzero(~unknown & ~missing), decisions.event, window_ms, end_ms
+    examples, counts = _examples(
+        axis, decisions, np.flatnonzero(~unknown & ~missing), decisions.event, window_ms, extent
     )
-    return examples, JoinCounts(
+    return examples, counts + JoinCounts(
         actions=len(decisions),
         duplicates=decisions.duplicates,
         unknown_strategy=int(unknown.sum()),
         event_missing=int(missing.sum()),
-        immature=immature,
     )
 
 
 def untreated(
-    history: History, treatments: Actions, nothing: int, window_ms: int, end_ms: int
+    history: History, treatments: Actions, nothing: int, window_ms: int, extent: Extent
 ) -> Examples:
     """One example of doing nothing for each decision point far from any contact.
 
     "Far" is one attribution window to both sides: an earlier contact may still be at work, and a
-    later one may cause the outcome.
+    later one may cause the outcome. Nor may there be a contact that was not read.
 
     Args:
         history: The events.
         treatments: The treatments among them.
         nothing: Index of doing nothing.
         window_ms: Attribution window.
-        end_ms: When the history ends.
+        extent: How far the history goes.
     """
     axis = _Axis(history, window_ms)
     contacts = np.sort(axis.clock[treatments.event[treatments.strategy != nothing]])
     points = np.flatnonzero(history.decides)
     at = axis.clock[points]
-    alone = points[~_any_between(contacts, at - window_ms, at + window_ms)]
+    near = _any_between(contacts, at - window_ms, at + window_ms)
+    at_ms = axis.clock_ms(points)
+    near |= reach_into(extent.untold_ms, at_ms - window_ms, at_ms + window_ms)
+    alone = points[~near]
     doing_nothing = Actions(alone, np.full(len(alone), nothing), np.ones(len(alone)), 0)
     everyone = np.arange(len(alone))
-    return _examples(axis, doing_nothing, everyone, alone, window_ms, end_ms)[0]
+    return _examples(axis, doing_nothing, everyone, alone, window_ms, extent)[0]
 
 
 class _Axis:
@@ -235,11 +241,15 @@ def _last_before(history: History, event: Int64s) -> Int64s:
 
 
 def _examples(
-    axis: _Axis, actions: Actions, which: Int64s, point: Int64s, window_ms: int, end_ms: int
-) -> tuple[Examples, int]:
-    """The examples of some actions with their decision points, and how many were too young."""
-    mature = axis.clock_ms(actions.event[which]) + window_ms <= end_ms
-    kept = which[mature]
+    axis: _Axis, actions: Actions, which: Int64s, point: Int64s, window_ms: int, extent: Extent
+) -> tuple[Examples, JoinCounts]:
+    """The examples of some actions with their decision points, and how many cannot be any."""
+    acted_ms = axis.clock_ms(actions.event[which])
+    mature = acted_ms + window_ms <= extent.end_ms
+    unread = mature & reach_into(extent.unread_ms, acted_ms, acted_ms + window_ms)
+    decided_ms = axis.clock_ms(point[which])
+    cold = mature & ~unread & reach_into(extent.cold_ms, decided_ms, decided_ms)
+    kept = which[mature & ~unread & ~cold]
     acted = actions.event[kept]
     at = axis.clock[acted]
     examples = Examples(
@@ -249,4 +259,6 @@ def _examples(
         time_ms=axis.clock_ms(acted),
         outcome=_any_between(axis.outcomes, at + 1, at + window_ms),
     )
-    return examples, len(which) - len(kept)
+    return examples, JoinCounts(
+        immature=int((~mature).sum()), unread=int(unread.sum()), cold=int(cold.sum())
+    )

@@ -32,6 +32,8 @@ _JOINS = {
     "no_decision_point": "without a decision point before",
     "event_missing": "about an event that is not in the history",
     "immature": "too young for their attribution window to be over",
+    "unread": "with outcomes that may not have been read",
+    "cold": "too soon after a cut of the history",
 }
 
 
@@ -109,6 +111,7 @@ def facts_of_history(
         joins=joins_of(dataset),
         examples=examples_of(dataset, names),
         rejects=dict(rejects),
+        notices=dataset.notices,
     )
 
 
@@ -131,7 +134,7 @@ def facts_of_training(
         validation_losses=fitted.validation_losses,
         trials=0 if found is None else len(found.trials),
         importance={} if found is None else found.importance,
-        promoted=verdict.promote,
+        passed=verdict.promote,
         checks=tuple(
             Check(
                 check.passed,

@@ -5,17 +5,19 @@ from __future__ import annotations
 from datetime import datetime
 
 import numpy as np
+from msgspec.structs import replace
 
 from models.bundle import Bundle
-from models.contract import Normalization
 from stream.campaign import Campaign
 from stream.campaign_types import duration_ms
-from stream.scores import Scorer
-from trainer import judging
+from stream.columns import Float64s
+from trainer import judging, published
 from trainer.dataset import Dataset, Period
 from trainer.errors import TrainingError
-from trainer.evaluation.evaluation import CHAMPION
-from trainer.judging import Parts, Scores
+from trainer.evaluation.baselines import BASE_RATE, BaseRate
+from trainer.evaluation.judged import Judged, Scored
+from trainer.evaluation.slices import slices
+from trainer.judging import Rival
 from trainer.part import Part
 from trainer.report import Report, facts_of_history
 from trainer.train import Prepared, outputs
@@ -30,17 +32,19 @@ def review(
 ) -> Report:
     """Judges a model on the examples after its window, one attribution window later.
 
-    Rules and thresholds are learned from the examples inside its window.
+    Thresholds and base rates are those of the report that it was published with: what it was fitted
+    on need not be in the history any more.
 
     Args:
         campaign: The campaign file.
         prepared: A history that reaches further than the window.
         bundle: The model.
-        champion: Another model to stand beside it; what it was fitted on is left out as well.
+        champion: Another model to stand beside it, on examples that it has not seen either.
         created: When.
 
     Raises:
         TrainingError: The model eats other features, or there are no later examples.
+        BundleError: A report cannot be read.
     """
     dataset, manifest = prepared.dataset, bundle.manifest
     if manifest.contract_digest != prepared.plan.contract.digest:
@@ -55,23 +59,24 @@ def review(
             f"got {manifest.version} with the head {manifest.network.head} over "
             f"{list(manifest.strategies)}. Use the campaign file that it was trained with"
         )
+    later = _later(dataset, bundle)
     rival = champion if judging.comparable(champion, bundle) else None
-    fitted_until_ms = max(one.manifest.window.end_ms for one in (bundle, rival) if one is not None)
-    known, later = _periods(dataset, manifest.window.end_ms, fitted_until_ms, bundle.normalization)
-    parts, builder = Parts(known, known, later), campaign.model.builder
-    others = judging.baselines(campaign, prepared.plan, manifest.strategies, parts)
-    if rival is not None:
-        others[CHAMPION] = Scores.of(Scorer(rival, builder), parts)
-    candidate = Scores.of(Scorer(bundle, builder), parts)
+    names, rates = manifest.strategies, published.base_rates(bundle)
     evaluation = judging.evaluate_models(
-        campaign, prepared.plan, manifest.strategies, parts, candidate, others, manifest.seed
+        campaign,
+        Judged.of(later, manifest.network.head, names, slices(campaign, prepared.plan, later)),
+        judging.published_scores(bundle, campaign, later),
+        {} if rates is None else {BASE_RATE: _base_rate(bundle, rates, later)},
+        None if rival is None else Rival.of(rival, campaign, later),
+        manifest.seed,
     )
+    if rates is not None:
+        evaluation = replace(evaluation, base_rates=dict(zip(names, rates.tolist(), strict=True)))
     return Report(
         model=campaign.model,
         training=campaign.training,
         facts=facts_of_history(
-            campaign, dataset, prepared.rejects, manifest.strategies, created,
-            {"fitted on": known, "judged on": later},
+            campaign, dataset, prepared.rejects, names, created, {"judged on": later},
             candidate=manifest.version,
             champion="" if rival is None else rival.manifest.version,
         ),
@@ -79,18 +84,20 @@ def review(
     )  # fmt: skip
 
 
-def _periods(
-    dataset: Dataset, end_ms: int, fitted_until_ms: int, normalization: Normalization
-) -> tuple[Part, Part]:
+def _base_rate(bundle: Bundle, rates: Float64s, part: Part) -> Scored:
+    return Scored(BaseRate(rates).scores(part), published.thresholds(bundle, BASE_RATE))
+
+
+def _later(dataset: Dataset, bundle: Bundle) -> Part:
+    """The examples that the model has seen nothing of."""
     gap_ms = duration_ms(dataset.training.attribution_window)
-    from_ms = fitted_until_ms + gap_ms
-    known = dataset.part(Period(np.iinfo(np.int64).min, end_ms), normalization)
-    later = dataset.part(Period(from_ms, np.iinfo(np.int64).max), normalization)
-    if len(known) == 0 or len(later) == 0:
+    from_ms = bundle.manifest.window.end_ms + gap_ms
+    later = dataset.part(Period(from_ms, np.iinfo(np.int64).max), bundle.normalization)
+    if len(later) == 0:
         when = np.datetime64(from_ms, "ms").item()
         raise TrainingError(
-            f"expected examples from before the end of the model's window, and others from {when} "
-            f"UTC on, an attribution window after it, got {len(known)} and {len(later)}. Wait for "
-            "more history, or read more of it"
+            f"expected examples from {when} UTC on, an attribution window after the end of what "
+            f"{bundle.manifest.version} was fitted on, got none among {len(dataset)}. Wait for more "
+            "history, or read more of it"
         )
-    return known, later
+    return later

@@ -27,7 +27,8 @@ from stream.features import FeaturePlan
 from stream.field_kernels import read_categories
 from stream.scan import STRING
 from stream.table import CustomerTable
-from trainer.actions import ACTION, Actions, DecisionReader, Records, TreatmentReader
+from trainer.actions import ACTION, NEVER_MS, Actions, DecisionReader, Records, TreatmentReader
+from trainer.gaps import SINCE, Extent, Gap, GapTracker, Missing, cold_ms, unread_ms
 from trainer.history import Bounds
 from trainer.replay import Timeline, merged
 from trainer.spill import Shard, Spill
@@ -35,7 +36,6 @@ from trainer.spill import Shard, Spill
 BUCKETS = 16
 """Shards of one partition."""
 _BUCKET_SHIFT = np.uint64(64 - 4)
-_NEVER_MS = 2**62
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # Fibonacci hashing: FNV alone leaves the upper bits alike
 
 
@@ -67,6 +67,10 @@ class Shards:
         self.end_ms = np.iinfo(np.int64).min
         self._bounds = bounds
         self._topics = {name: i for i, name in enumerate(campaign.topics.events)}
+        self._gaps = GapTracker()
+        self._outcome = plan.event_types.index(campaign.training.outcome)
+        self._outcome_topics: set[str] = set()
+        self._treatment_topics: set[str] = set()
         self._decision_topic = campaign.topics.decisions
         self._decoder = EventDecoder(
             campaign.events, plan.event_types, plan.number_paths, plan.category_paths
@@ -90,10 +94,14 @@ class Shards:
     def add(self, chunk: RecordChunk) -> None:
         """Takes in a chunk of an event topic, or of the decision topic when it is learned from.
 
+        Of the decision topic a gap costs actions, and nothing that is learned from the others.
+
         Raises:
             ValueError: It is of another topic, or not beyond the last one of its partition.
             TrainingError: The disk is full.
         """
+        if isinstance(chunk, Gap) and chunk.topic in self._topics:
+            self._gaps.mark(chunk)
         if len(chunk) == 0:
             return
         origin = chunk.topic, chunk.partition
@@ -117,6 +125,33 @@ class Shards:
         """The shards that hold anything, in the order of their numbers."""
         return sorted(self._records.shards() | self._actions.shards())
 
+    def missing(self, partition: int | None = None) -> list[Missing]:
+        """What was not read of the event topics, in one partition or in those that have customers."""
+        wanted = {shard.partition for shard in self._tables} if partition is None else {partition}
+        return [one for one in self._gaps.missing() if one.partition in wanted]
+
+    def holds_outcomes(self, topic: str) -> bool:
+        """Whether there are outcomes in a topic."""
+        return topic in self._outcome_topics
+
+    def extent(self, partition: int, warm_up_ms: int) -> Extent:
+        """How far the history of a partition goes, and what it lacks.
+
+        A partition of a topic that was read to its end of now goes as far as the newest event of all:
+        had something happened there, it would have been read.
+
+        Args:
+            partition: Number of the partition.
+            warm_up_ms: How long after a gap there are to be no examples.
+        """
+        missing = self.missing(partition)
+        return Extent(
+            self.end_ms,
+            unread_ms([one for one in missing if one.topic in self._outcome_topics]),
+            unread_ms([one for one in missing if one.topic in self._treatment_topics]),
+            cold_ms(missing, self._gaps.start_ms(partition), warm_up_ms),
+        )
+
     def timeline(self, shard: Shard) -> Timeline:
         """Everything about the customers of a shard."""
         records = self._records.load(shard)
@@ -137,14 +172,18 @@ class Shards:
         )
 
     def _add_events(self, chunk: RecordChunk, topic: int) -> None:
-        # "Now" is when the records came in: an event from the future was refused then as well.
-        latest_ms = int(chunk.timestamp_ms.max())
-        now_ms = latest_ms if latest_ms >= 0 else _NEVER_MS  # records may not say when they came
-        batch, rejects = self._decoder.decode(chunk, now_ms)
+        batch, rejects = self._decoder.decode(chunk, NEVER_MS)
         self.rejects.update(reject.code for reject in rejects)
+        if len(batch) == 0:
+            return
+        # Outcomes were waited for until records came in, not until the future that one may tell of.
+        received_ms = np.where(batch.received_ms >= 0, batch.received_ms, batch.time_ms)
+        reached_ms = np.minimum(batch.time_ms, received_ms)
         inside = self._inside(batch.time_ms)
+        self._watch(chunk, batch, reached_ms)
         if self._treatments is not None:
             sent, records = self._treatments.read(chunk, batch, topic)
+            self._treatment_topics |= {chunk.topic} if len(sent) else set()
             kept = inside[sent]
             self._add_actions(chunk.partition, batch.customer.take(sent[kept]), records[kept])
         if not inside.any():
@@ -152,10 +191,7 @@ class Shards:
         customer, events = _events(batch, np.flatnonzero(inside), topic, self._records.dtype)
         self.events += len(events)
         self.start_ms = min(self.start_ms, int(events["time_ms"].min()))
-        # Outcomes were waited for until records came in, not until the future that one may tell of.
-        received_ms = np.where(batch.received_ms >= 0, batch.received_ms, batch.time_ms)
-        reached_ms = np.minimum(batch.time_ms, received_ms)[inside]
-        self.end_ms = max(self.end_ms, int(reached_ms.max()))
+        self.end_ms = max(self.end_ms, int(reached_ms[inside].max()))
         for bucket, index in _by_bucket(customer):
             shard = Shard(chunk.partition, bucket)
             if shard not in self._tables:
@@ -163,6 +199,15 @@ class Shards:
             mine = events[index]
             mine["row"] = self._tables[shard].rows_for(customer.take(index))
             self._records.add(shard, mine)
+
+    def _watch(self, chunk: RecordChunk, batch: EventBatch, reached_ms: Int64s) -> None:
+        """Notes what says how far the history goes, whether or not it counts."""
+        self._gaps.pass_by(chunk.topic, chunk.partition, reached_ms)
+        if (batch.type_code == self._outcome).any():
+            self._outcome_topics.add(chunk.topic)
+        since_ms = self._bounds.since_ms
+        if since_ms is not None and (batch.time_ms < since_ms).any():
+            self._gaps.leave_out(chunk.topic, chunk.partition, since_ms, SINCE)
 
     def _add_decisions(self, chunk: RecordChunk, reader: DecisionReader) -> None:
         decided, rejects = reader.read(chunk)

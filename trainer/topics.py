@@ -132,6 +132,21 @@ class TopicReader:
         found = await self._connected().offsets_for_times(dict.fromkeys(partitions, time_ms))
         return {tp: None if found.get(tp) is None else found[tp].offset for tp in partitions}
 
+    async def newest_ms(self, partitions: Sequence[TopicPartition], now_ms: int) -> int:
+        """Timestamp of the newest record from before `now_ms`, epoch milliseconds; 0 without one.
+
+        A record from the future counts as one of `now_ms`.
+        """
+        low_ms, high_ms = 0, now_ms + 1
+        while high_ms - low_ms > 1:  # there are records from low_ms on, and none from high_ms on
+            middle_ms = (low_ms + high_ms) // 2
+            found = await self.first_since(partitions, middle_ms)
+            if any(offset is not None for offset in found.values()):
+                low_ms = middle_ms
+            else:
+                high_ms = middle_ms
+        return low_ms
+
     def assign(self, positions: Mapping[TopicPartition, int]) -> None:
         """Reads these partitions from these offsets on, instead of what was read before."""
         self._position = dict(positions)

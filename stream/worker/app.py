@@ -11,6 +11,7 @@ import asyncio
 import gc
 import logging
 from collections.abc import Awaitable
+from pathlib import Path
 from typing import Any, cast
 
 import faust
@@ -20,7 +21,7 @@ from faust.types import TP
 
 from models.registry import Registry
 from stream.campaign import Campaign
-from stream.errors import OperatorError
+from stream.errors import CampaignError, OperatorError
 from stream.features import compile_features
 from stream.pipeline import Deployment
 from stream.policy import NOTHING, Policy
@@ -30,6 +31,7 @@ from stream.worker import monitor, store, transport
 from stream.worker.layout import ensure_topics
 from stream.worker.log import log_event
 from stream.worker.processor import Processor
+from stream.worker.snapshots import Snapshots
 
 TRANSPORTS.aliases[transport.SCHEME] = "stream.worker.transport:Transport"
 STORES.aliases[store.SCHEME] = "stream.worker.store:Store"
@@ -47,29 +49,37 @@ class OpportuneApp(faust.App):
     processor: Processor
     watcher: ModelWatcher
     bootstrap: str
+    snapshots: Snapshots | None
     stop_reason: str = "asked"
+
+    async def start(self) -> None:
+        """Starts the worker, or says why it cannot."""
+        try:
+            await super().start()
+        except Exception as exc:
+            self._tell(exc)
+            raise
 
     async def on_first_start(self) -> None:
         """Checks the topics and waits for a model, before the consumer joins its group."""
         monitor.end_after_crash(self)
-        campaign = self.campaign
-        try:
-            partitions = await ensure_topics(
-                self.bootstrap, campaign.topics, campaign.worker.changelog_replication
-            )
-        except OperatorError as exc:
-            self.stop_reason = "refused"
-            log_event("refused", level=logging.CRITICAL, reason=str(exc))
-            raise
-        for table in self.tables.values():
-            table.changelog_topic.partitions = partitions
-        log_event("start", **monitor.start_fields(self, partitions))
-        await self._wait_for_model()
+        await self._prepare()
         # What lives now lives until the end: the collector need not look at it again, and chunks
         # are columns, of which it finds nothing to collect. Leaks still show, more rarely.
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 50, 100)
+
+    async def _prepare(self) -> None:
+        monitor.check_health_file(self.campaign.worker.health_file)
+        (changelog,) = (table.changelog_topic for table in self.tables.values())
+        partitions, self.processor.pipeline.limits = await ensure_topics(
+            self.bootstrap, self.campaign, changelog.get_topic_name()
+        )
+        changelog.partitions = partitions
+        changelog.replicas = self.campaign.worker.replication  # Faust's setting knows no -1
+        log_event("start", **monitor.start_fields(self, partitions))
+        await self._wait_for_model()
 
     async def on_start(self) -> None:
         """Starts the background tasks."""
@@ -82,9 +92,16 @@ class OpportuneApp(faust.App):
 
     async def on_stop(self) -> None:
         """Finishes what is in work, then stops."""
-        await super().on_stop()
-        await self.processor.close()
-        log_event("stop", **monitor.stop_fields(self))
+        try:
+            await super().on_stop()
+        except Exception as exc:
+            await self.crash(exc)
+            raise
+        finally:
+            await self.processor.close()
+            if self.snapshots is not None and self.stop_reason == "asked":
+                self.snapshots.save(dict(self.processor.blocks))
+            log_event("stop", **monitor.stop_fields(self))
 
     async def send_batch(self, topic: str, partition: int, batch: RecordBatch) -> Awaitable[Any]:
         """Queues an encoded batch."""
@@ -94,11 +111,27 @@ class OpportuneApp(faust.App):
     def fail(self, error: BaseException) -> None:
         """Crashes the worker; the first error is the one that is reported."""
         if not self.crashed:
+            self._tell(error)
+            self.add_future(self.crash(error))
+
+    def _crash(self, reason: BaseException) -> None:
+        """Whatever part of Faust crashes comes by here, before anything stops."""
+        self._tell(reason)
+        super()._crash(reason)
+
+    def _tell(self, error: BaseException) -> None:
+        """Says once why the worker ends."""
+        if self.stop_reason != "asked":
+            return
+        if isinstance(error, OperatorError):
+            self.stop_reason = "refused"
+            log_event("refused", level=logging.CRITICAL, reason=str(error))
+        else:
             self.stop_reason = "crash"
             log_event(
-                "crash", level=logging.CRITICAL, error=type(error).__name__, reason=str(error)
-            )
-            self.add_future(self.crash(error))
+                "crash", level=logging.CRITICAL, trace=error,
+                error=type(error).__name__, reason=str(error),
+            )  # fmt: skip
 
     async def deploy_new_model(self) -> bool:
         """Loads the champion if it is a new one; it decides from the next chunk on."""
@@ -120,6 +153,7 @@ class OpportuneApp(faust.App):
         while not await self.deploy_new_model():
             if waited_s % _MODEL_WAIT_LINE_S < poll_s:
                 log_event("model_wait", registry=self.campaign.model.registry, waited_s=waited_s)
+            monitor.touch(self.campaign.worker.health_file)
             await asyncio.sleep(poll_s)
             waited_s += poll_s
 
@@ -164,8 +198,19 @@ class _Shell:
         consumer = cast(transport.Consumer, self._app.consumer)
         return await consumer.rewind(TP(topic, partition), offset)
 
+    async def earliest(self, topic: str, partition: int) -> int:
+        tp = TP(topic, partition)
+        return int((await self._app.consumer.earliest_offsets(tp))[tp])
+
     def fail(self, error: BaseException) -> None:
         self._app.fail(error)
+
+
+def _registry(campaign: Campaign) -> Registry:
+    try:
+        return Registry(campaign.model.registry)
+    except OSError as exc:  # no such protocol, or the package for it is missing
+        raise CampaignError(f"model.registry: {exc}") from exc
 
 
 def create_app(campaign: Campaign, bootstrap: str | None = None) -> OpportuneApp:
@@ -196,7 +241,6 @@ def create_app(campaign: Campaign, bootstrap: str | None = None) -> OpportuneApp
         stream_recovery_delay=0.0,
         table_standby_replicas=0,
         topic_disable_leader=True,
-        topic_replication_factor=worker.changelog_replication,
         web_enabled=False,
         web_bind="127.0.0.1",
         TableManager=store.TableManager,
@@ -205,9 +249,11 @@ def create_app(campaign: Campaign, bootstrap: str | None = None) -> OpportuneApp
     app.campaign = campaign
     app.bootstrap = bootstrap
     table_name = f"customers-{plan.layout_digest}"
-    app.processor = Processor(campaign, plan, f"{campaign.app}-{table_name}-changelog", _Shell(app))
+    changelog = f"{campaign.app}-{table_name}-changelog"
+    app.processor = Processor(campaign, plan, changelog, _Shell(app))
+    app.snapshots = Snapshots(Path(worker.snapshots), changelog) if worker.snapshots else None
     app.watcher = ModelWatcher(
-        Registry(campaign.model.registry),
+        _registry(campaign),
         plan.contract.digest,
         {NOTHING, *(strategy.id for strategy in campaign.strategies)},
         builder=campaign.model.builder,

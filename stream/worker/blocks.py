@@ -13,6 +13,7 @@ from typing import Any
 from stream.changelog import Progress
 from stream.table import CustomerTable
 from stream.worker.order import Announcer, Replay, Run
+from stream.worker.rebuild import Rebuild
 
 
 @dataclass(slots=True)
@@ -33,6 +34,8 @@ class Block:
         changelog_end: Offset of the newest changelog record that this worker has read or written.
         order: Runs in which chunks of several topics are taken.
         replay: Chunks held back until they come in the order of an earlier worker.
+        rebuild: Which topics wait until the others have rebuilt the table.
+        asked: Topics that the broker was asked about, whether retention has left anything.
     """
 
     table: CustomerTable
@@ -44,6 +47,8 @@ class Block:
     changelog_end: int = -1
     order: Announcer = field(default_factory=Announcer)
     replay: Replay = field(default_factory=lambda: Replay([], {}))
+    rebuild: Rebuild = field(default_factory=Rebuild)
+    asked: set[str] = field(default_factory=set)
 
     def begin(self, committed: Mapping[str, int | None], ends: Mapping[str, int]) -> None:
         """Sets the positions to read from, after a restore or a rebalance.
@@ -62,8 +67,23 @@ class Block:
         for topic, offset in committed.items():
             if offset and offset > self.position[topic]:
                 self.silent_until[topic] = offset
-        self.order = Announcer([Run(*run) for run in self.progress.order])
-        self.replay = Replay(self.order.beyond(covered), ends)
+        self.rebuild = Rebuild(self.silent_until, ends)
+        runs = [Run(*run) for run in self.progress.order]
+        self.order = Announcer(self.rebuild.cut(runs, self.position))
+        self.replay = Replay(self.order.beyond(covered), ends, self.position)
+        self.asked.clear()
+
+    def awaited(self, topic: str) -> list[str]:
+        """Topics that `topic` may have to wait for, of which nothing has come or was asked yet."""
+        topics = {*self.rebuild.behind(self.position), *self.replay.awaited} - self.asked - {topic}
+        return [t for t in sorted(topics) if self.expected.get(t) == self.position.get(t, 0)]
+
+    def skip(self, topic: str, offset: int) -> None:
+        """Nothing of a topic comes any more before an offset."""
+        if self.position[topic] == self.expected[topic]:  # nothing is held back
+            self.position[topic] = offset
+            self.replay.skip(topic, offset)
+        self.expected[topic] = offset
 
     def read(self, offset: int) -> None:
         """Notes that the table contains the changelog up to an offset."""
@@ -98,6 +118,10 @@ class Blocks:
         if partition not in self._blocks:
             self._blocks[partition] = Block(CustomerTable(self._words))
         return self._blocks[partition]
+
+    def put(self, partition: int, block: Block) -> None:
+        """Takes over a block that was kept elsewhere."""
+        self._blocks[partition] = block
 
     def get(self, partition: int) -> Block | None:
         """The block of a partition if there is one."""
@@ -138,8 +162,8 @@ class CustomerView(Mapping[str, Mapping[str, Any]]):
         self._blocks = blocks
         self._describe = describe
 
-    def __getitem__(self, customer_id: str) -> Mapping[str, Any]:
-        key = customer_id.encode()
+    def __getitem__(self, customer_id: str | bytes) -> Mapping[str, Any]:
+        key = customer_id if isinstance(customer_id, bytes) else customer_id.encode()
         for _, block in self._blocks:
             row = block.table.find(key)
             if row >= 0:

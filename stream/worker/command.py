@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
 
 from stream import campaign as campaign_file
 from stream.campaign import Campaign
+from stream.campaign_types import KafkaAddress
+
+
+class _KafkaAddress(click.ParamType):
+    """`HOST:PORT` on the command line, or several with commas between them."""
+
+    name = "HOST:PORT"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        """Returns it as it is, or fails with what was expected."""
+        try:
+            return msgspec.convert(value, KafkaAddress)
+        except msgspec.ValidationError:
+            self.fail(f"expected host:port, or several with commas, got {value!r}.", param, ctx)
+
 
 CAMPAIGN = click.argument("campaign", type=click.Path(path_type=Path), default="opportune.toml")
+BOOTSTRAP = click.option(
+    "--bootstrap", envvar="OPPORTUNE_BOOTSTRAP", type=_KafkaAddress(), help="Kafka address."
+)
 
 
 @click.command()
 @CAMPAIGN
-@click.option("--bootstrap", envvar="OPPORTUNE_BOOTSTRAP", help="Kafka address, host:port.")
+@BOOTSTRAP
 @click.option("--registry", envvar="OPPORTUNE_REGISTRY", help="Model registry, a path or URL.")
 @click.option(
     "--health-file",
@@ -24,10 +44,20 @@ CAMPAIGN = click.argument("campaign", type=click.Path(path_type=Path), default="
     help="File touched with every summary line, for probes.",
 )
 @click.option(
-    "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True
+    "--snapshots",
+    envvar="OPPORTUNE_SNAPSHOTS",
+    help="Folder that keeps the table while the worker is stopped, for a quick start.",
+)
+@click.option(
+    "--log-format",
+    envvar="OPPORTUNE_LOG_FORMAT",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
 )
 @click.option(
     "--log-level",
+    envvar="OPPORTUNE_LOG_LEVEL",
     type=click.Choice(["debug", "info", "warning", "error"]),
     default="info",
     show_default=True,
@@ -37,6 +67,7 @@ def worker(
     bootstrap: str | None,
     registry: str | None,
     health_file: str | None,
+    snapshots: str | None,
     log_format: str,
     log_level: str,
 ) -> None:
@@ -46,13 +77,9 @@ def worker(
     finishes what is in work, commits and exits with 0; 2 means that something has to be changed
     first, 70 that the worker was stuck, 1 any other crash.
     """
-    os.environ.setdefault("NO_CYTHON", "1")  # Faust: its compiled stream acknowledges by itself
     from stream.worker.run import run_worker
 
-    loaded = with_registry(campaign_file.load(campaign), registry)
-    if health_file:
-        spec = msgspec.structs.replace(loaded.worker, health_file=health_file)
-        loaded = msgspec.structs.replace(loaded, worker=spec)
+    loaded = load_for_worker(campaign, registry, health_file=health_file, snapshots=snapshots)
     run_worker(loaded, bootstrap, log_format, log_level)
 
 
@@ -63,6 +90,20 @@ def check(campaign: Path) -> None:
     from stream.worker.describe import describe_campaign
 
     describe_campaign(campaign, campaign_file.load(campaign))
+
+
+def load_for_worker(campaign: Path, registry: str | None, **files: str | None) -> Campaign:
+    """The campaign file with what the command line or the environment says instead of it.
+
+    Args:
+        campaign: The campaign file.
+        registry: See `with_registry`.
+        files: Fields of its section `worker`; None leaves one as it is.
+    """
+    loaded = with_registry(campaign_file.load(campaign), registry)
+    said: dict[str, Any] = {name: value for name, value in files.items() if value}
+    spec = msgspec.structs.replace(loaded.worker, **said)
+    return msgspec.structs.replace(loaded, worker=spec)
 
 
 def with_registry(campaign: Campaign, registry: str | None) -> Campaign:

@@ -1,4 +1,4 @@
-"""What `opportune check` prints: the compiled features, the state they take, the topics."""
+"""What `opportune check` prints: compiled features, the state they take, topics, doubts."""
 
 from __future__ import annotations
 
@@ -9,15 +9,23 @@ from rich.table import Column, Table
 
 from stream.campaign import Campaign
 from stream.columns import Spans
+from stream.event_types import doubts
 from stream.features import FeaturePlan, compile_features
+from stream.message_codecs import compile_codecs
+from stream.policy import NOTHING
 from stream.table import CustomerTable
 
 _ROWS_FOR_ESTIMATE = 100_000
 
 
 def describe_campaign(path: Path, campaign: Campaign) -> None:
-    """Prints a valid campaign to stdout."""
+    """Prints a campaign that a worker can start with to stdout, and what looks mistyped in it.
+
+    Raises:
+        CampaignError: A worker would not start with it.
+    """
     plan = compile_features(campaign)
+    compile_codecs(campaign, plan)
     console = Console()
     console.print(f"[bold]{path}[/] is valid: app [bold]{campaign.app}[/]\n")
     console.print(_topics(campaign, plan))
@@ -28,6 +36,8 @@ def describe_campaign(path: Path, campaign: Campaign) -> None:
         f"in memory with its key and index.\n"
         f"Feature contract {plan.contract.digest}, row layout {plan.layout_digest}."
     )
+    for doubt in doubts(campaign):
+        console.print(f"warning: {doubt}", style="yellow", markup=False, highlight=False)
 
 
 def _topics(campaign: Campaign, plan: FeaturePlan) -> Table:
@@ -64,7 +74,7 @@ def _strategies(campaign: Campaign) -> Table:
             f"{strategy.cost:g}",
             " and ".join(strategy.eligible) or "always",
         )
-    table.add_row("nothing", "", "0", "0", "always")
+    table.add_row(NOTHING, "", "0", "0", "always")
     return table
 
 

@@ -21,12 +21,14 @@ _logger = logging.getLogger("opportune")
 _BARE = re.compile(r"[^\s\"=]+")
 
 
-def log_event(evt: str, *, level: int = logging.INFO, **fields: Any) -> None:
-    """Writes one line; fields that are None are left out."""
+def log_event(
+    evt: str, *, level: int = logging.INFO, trace: BaseException | None = None, **fields: Any
+) -> None:
+    """Writes one line; fields that are None are left out. The traceback of `trace` goes with it."""
     present = {name: value for name, value in fields.items() if value is not None}
     # The message says it all, too, for the formatters of others: Faust's own worker has one.
     text = " ".join([evt, *(f"{name}={_text(value)}" for name, value in present.items())])
-    _logger.log(level, "%s", text, extra={"evt": evt, "fields": present})
+    _logger.log(level, "%s", text, exc_info=trace, extra={"evt": evt, "fields": present})
 
 
 class Formatter(logging.Formatter):
@@ -66,16 +68,37 @@ def _text(value: Any) -> str:
     return text if _BARE.fullmatch(text) else msgspec.json.encode(text).decode()
 
 
-def _not_yet_said(record: logging.LogRecord) -> bool:
-    """Leaves out what Faust says of an error that has had its own line, with its traceback."""
-    return not (record.exc_info and isinstance(record.exc_info[1], OperatorError))
+class EchoFilter(logging.Filter):
+    """Leaves out what mode says of the worker's end, which has its own line: `crash` or `refused`.
+
+    A thread that has crashed has closed its loop, and mode finds an error in that when it stops it.
+    """
+
+    _endings = ("crash", "refused")
+    _crashed = "Crashed reason="
+    _echoes = (_crashed, "We experienced a crash!", "RuntimeError('Event loop is closed')")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told = False
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a record is new to who reads the log."""
+        if hasattr(record, "evt"):
+            self._told |= record.evt in self._endings
+            return True
+        text = record.getMessage()
+        if record.exc_info and isinstance(record.exc_info[1], OperatorError):
+            # A crash is told by mode first, and by `OpportuneApp` right after.
+            return not self._told and self._crashed not in text
+        return not self._told or not any(echo in text for echo in self._echoes)
 
 
 def configure(log_format: LogFormat, level: str = "info") -> None:
     """Sends all logging of the process to stderr in one format."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Formatter(log_format))
-    handler.addFilter(_not_yet_said)
+    handler.addFilter(EchoFilter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import faulthandler
+import logging
 import os
 import platform
 import resource
@@ -14,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stream.errors import OperatorError
 from stream.worker.log import log_event
 from stream.worker.telemetry import Totals, Window
 
@@ -62,7 +64,7 @@ def stop_fields(app: OpportuneApp) -> dict[str, Any]:
         "events": _totals.records,
         "decisions": _totals.decisions,
         "invalid": _totals.invalid,
-        "uncommitted_chunks": app.processor.pending(),
+        "uncommitted_chunks": app.processor.uncommitted,
     }
 
 
@@ -77,12 +79,32 @@ async def summaries(app: OpportuneApp) -> None:
         _totals.add(window)
         fields = window.summary(time.monotonic() - began_s)
         log_event("summary", **fields, **_state_fields(app))
-        _touch(health_file)
+        touch(health_file)
 
 
-def _touch(health_file: str) -> None:
-    if health_file:
+def check_health_file(health_file: str) -> None:
+    """Touches the health file for the first time; without a name there is none.
+
+    Raises:
+        OperatorError: It cannot be written.
+    """
+    if not health_file:
+        return
+    try:
         Path(health_file).touch()
+    except OSError as exc:
+        raise OperatorError(
+            f"expected a health file that can be written at {health_file}, got {exc.strerror}. "
+            "Correct worker.health_file or --health-file"
+        ) from exc
+
+
+def touch(health_file: str) -> None:
+    """Touches the health file; that this fails later is not worth a worker."""
+    try:
+        check_health_file(health_file)
+    except OperatorError as exc:
+        log_event("health_file", level=logging.WARNING, reason=str(exc))
 
 
 def _state_fields(app: OpportuneApp) -> dict[str, Any]:

@@ -90,17 +90,32 @@ class Replay:
     Args:
         runs: Runs beyond what is covered, in order.
         ends: Offset after the last record of each topic: a run never waits for more.
+        position: Next offset of each topic, 0 when not given.
     """
 
-    def __init__(self, runs: Sequence[Run], ends: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        runs: Sequence[Run],
+        ends: Mapping[str, int],
+        position: Mapping[str, int] | None = None,
+    ) -> None:
         self._runs = deque(Run(run.topic, min(run.end, ends.get(run.topic, 0))) for run in runs)
         self._waiting: dict[str, deque[tuple[RecordChunk, Any]]] = {}
-        self._position: dict[str, int] = {}
+        self._position = dict(position or {})
 
     @property
     def done(self) -> bool:
         """Nothing is held back any more."""
         return not self._runs and not any(self._waiting.values())
+
+    @property
+    def awaited(self) -> list[str]:
+        """The topic whose records the others wait for, if they do."""
+        return [run.topic for run in self._runs][:1]
+
+    def skip(self, topic: str, offset: int) -> None:
+        """Nothing of a topic comes any more before an offset."""
+        self._position[topic] = offset
 
     def offer(self, chunk: RecordChunk, message: Any) -> list[Turn]:
         """Takes the next chunk of a topic; gives the chunks whose turn it is.

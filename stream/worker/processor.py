@@ -25,8 +25,8 @@ from stream.records import RecordBatch
 from stream.warmup import warm_up
 from stream.worker.blocks import Block, Blocks
 from stream.worker.changelog_encoder import ChangelogEncoder
+from stream.worker.intake import Intake
 from stream.worker.log import log_event
-from stream.worker.order import split
 from stream.worker.publisher import Lane, Outgoing
 from stream.worker.shell import Shell
 from stream.worker.telemetry import Window
@@ -52,6 +52,13 @@ class Processor:
         plan: Its compiled features.
         changelog_topic: Where the rows go.
         shell: The app.
+
+    Attributes:
+        plan: The compiled features.
+        blocks: State by partition.
+        window: What was counted since the last summary line.
+        deployment: The model in force.
+        uncommitted: Chunks that were given up since partitions began: they are read again.
     """
 
     def __init__(
@@ -61,10 +68,12 @@ class Processor:
         self.blocks = Blocks(plan.row_words)
         self.window = Window()
         self.deployment: Deployment | None = None
+        self.uncommitted = 0
         self._campaign = campaign
-        self._pipeline = Pipeline(campaign, plan)
+        self.pipeline = Pipeline(campaign, plan)
         self._changelog = ChangelogEncoder(changelog_topic, campaign.worker.compression)
         self._shell = shell
+        self._intake = Intake(shell)
         self._work: dict[int, _Work] = {}
         self._lock = asyncio.Lock()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="compute")
@@ -72,13 +81,14 @@ class Processor:
     async def deploy(self, deployment: Deployment) -> None:
         """Puts a model in force, from the next chunk on."""
         if self.deployment is None:
-            await self._compute(warm_up, self._pipeline, deployment)
+            await self._compute(warm_up, self.pipeline, deployment)
         self.deployment = deployment
 
     def begin(
         self, partition: int, committed: Mapping[str, int | None], ends: Mapping[str, int]
     ) -> Mapping[str, int]:
         """Offset by event topic to read a partition from, after a restore: see `Block.begin`."""
+        self.uncommitted = 0
         block = self.blocks.block(partition)
         block.begin(committed, ends)
         if block.table.has_dirty:  # rows to be written again, whether or not events come
@@ -106,36 +116,18 @@ class Processor:
             block = self.blocks.get(message.value.partition)
             if block is None or message.generation_id != self._shell.generation:
                 return  # its partition is read again from where it was covered
-            chunk = await self._continuation(block, message.value, message.offset)
-            if chunk is None:
-                return
-            block.expected[chunk.topic] = chunk.next_offset
-            self._shell.taken(message)
-            for turn in block.replay.offer(chunk, message):
-                announced = not turn.planned and self._announce(block, turn.chunk)
-                await self._take(block, turn.chunk, turn.message, announced=announced)
+            admitted = await self._intake.admit(block, message)
+            if admitted is not None:
+                await self._offer(block, *admitted)
+            await self._intake.release(block, message.value.partition)
 
-    async def _continuation(
-        self, block: Block, chunk: RecordChunk, start: int
-    ) -> RecordChunk | None:
-        """What of a chunk continues what was taken before; None when nothing does."""
-        expected = block.expected.get(chunk.topic)
-        if expected is None or chunk.next_offset <= expected:
-            return None
-        if start <= expected:
-            return split(chunk, expected)[1]
-        resumed = await self._shell.rewind(chunk.topic, chunk.partition, expected)
-        tp = f"{chunk.topic}/{chunk.partition}"
-        if resumed > expected:
-            reason = "retention removed events that were not read yet"
-            log_event(
-                "lost", level=logging.ERROR, tp=tp, offset=expected, until=resumed, reason=reason
-            )
-        else:
-            log_event("read_again", tp=tp, offset=expected, instead_of=start)
-        if block.expected:
-            block.expected[chunk.topic] = resumed
-        return None
+    async def _offer(self, block: Block, chunk: RecordChunk, message: Any) -> None:
+        block.expected[chunk.topic] = chunk.next_offset
+        if message is not None:
+            self._shell.taken(message)
+        for turn in block.replay.offer(chunk, message):
+            announced = not turn.planned and self._announce(block, turn.chunk)
+            await self._take(block, turn.chunk, turn.message, announced=announced)
 
     def _announce(self, block: Block, chunk: RecordChunk) -> bool:
         """Whether a marker must be durable before this chunk's results leave."""
@@ -165,7 +157,7 @@ class Processor:
         await work.lane.publish(self._outgoing(step, block if announced else None))
 
     def _step(self, chunk: RecordChunk, block: Block, deployment: Deployment) -> Step:
-        return self._pipeline.step(
+        return self.pipeline.step(
             chunk,
             block.table,
             deployment,
@@ -219,7 +211,7 @@ class Processor:
             block = self.blocks.block(partition)
             if not work.messages and not block.table.has_dirty:
                 return
-            messages, work.messages = work.messages, []
+            messages = list(work.messages)
             covered = dict(block.position)
             rows, batches = await self._compute(self._changelog.rows, block)
 
@@ -238,6 +230,7 @@ class Processor:
             block.table.mark_dirty(np.arange(block.table.rows))
         self.window.changelog_rows += rows
         self.window.changelog_bytes += sum(len(batch.buffer) for batch in batches)
+        del work.messages[: len(messages)]
         for message in messages:
             self._shell.done(message)
 
@@ -249,6 +242,7 @@ class Processor:
         Args:
             lost: The partitions belong to others already: everything is abandoned.
         """
+        held = [str(partition) for partition, block in self.blocks if block.expected]
         for _, block in self.blocks:
             block.expected.clear()
         chunks = self.pending()
@@ -260,8 +254,11 @@ class Processor:
                 self.blocks.drop(partition)
             evt = "abandoned"
         took_ms = round((time.perf_counter() - began_s) * 1e3)
-        if chunks:
-            log_event(evt, chunks=chunks, took_ms=took_ms, generation=self._shell.generation)
+        if held:
+            log_event(
+                evt, partitions=",".join(held), chunks=chunks, took_ms=took_ms,
+                generation=self._shell.generation,
+            )  # fmt: skip
         await self._close_lanes()
 
     async def _finish(self) -> bool:
@@ -274,6 +271,7 @@ class Processor:
         return True
 
     async def _close_lanes(self) -> None:
+        self.uncommitted += self.pending()
         closing, self._work = self._work, {}  # a checkpoint that begins now finds none of them
         for work in closing.values():
             if work.checkpoint is not None:

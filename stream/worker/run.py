@@ -9,7 +9,6 @@ from mode import Worker
 
 from stream.campaign import Campaign
 from stream.cli import EXIT_OPERATOR_ERROR
-from stream.errors import OperatorError
 from stream.worker.app import create_app
 from stream.worker.log import LogFormat, configure
 
@@ -31,8 +30,7 @@ def run_worker(campaign: Campaign, bootstrap: str | None, log_format: str, level
     worker: Any = _Worker(app, override_logging=False, redirect_stdouts=False, quiet=True)
     try:
         worker.execute_from_commandline()
-    except SystemExit as exc:
-        cause = worker.crash_reason or exc.__context__
-        if isinstance(cause, OperatorError):
+    except SystemExit:
+        if app.stop_reason == "refused":  # the first error, whatever came of it
             sys.exit(EXIT_OPERATOR_ERROR)
         raise

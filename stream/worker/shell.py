@@ -23,6 +23,9 @@ class Shell(Protocol):
     async def rewind(self, topic: str, partition: int, offset: int) -> int:
         """Has a partition read again from an offset; gives the first one that is still there."""
 
+    async def earliest(self, topic: str, partition: int) -> int:
+        """First offset of a partition that retention has left."""
+
     @property
     def generation(self) -> int:
         """Present generation of the consumer group."""

@@ -7,6 +7,8 @@ decides when to restore, and shows the table; the rows are written by `publisher
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from time import monotonic
 from typing import Any, cast
@@ -15,7 +17,7 @@ import faust
 from faust.stores.base import Store as StockStore
 from faust.tables.manager import TableManager as StockTableManager
 from faust.tables.recovery import Recovery as StockRecovery
-from faust.types import TP, AppT, EventT, TopicT
+from faust.types import TP, AppT, ConsumerT, EventT, TopicT
 from faust.types.tuples import Message
 from mode import Service
 
@@ -23,6 +25,7 @@ from stream import changelog
 from stream.columns import RecordChunk
 from stream.worker.blocks import Blocks, CustomerView
 from stream.worker.log import log_event
+from stream.worker.snapshots import Snapshots
 
 SCHEME = "columns"
 _IDLE_S = 0.5
@@ -51,12 +54,21 @@ class Store(StockStore[Any, Any]):
         processor = cast(Any, self.app).processor
         self.blocks: Blocks = processor.blocks
         self.plan = processor.plan
+        self.snapshots: Snapshots | None = cast(Any, self.app).snapshots
         self.data = cast(Any, CustomerView(self.blocks, self.plan.describe))
 
     def persisted_offset(self, tp: TP) -> int | None:
         """Newest changelog record that is in the block; Faust restores from there."""
         block = self.blocks.get(tp.partition)
+        if block is None and self.snapshots is not None:
+            block = self.snapshots.take(tp.partition, self.plan.row_words)
+            if block is not None:
+                self.blocks.put(tp.partition, block)
         return None if block is None or block.changelog_offset < 0 else block.changelog_offset
+
+    def forget(self, tp: TP) -> None:
+        """Throws the block of a changelog partition away: it is not what the topic says."""
+        self.blocks.drop(tp.partition)
 
     def set_persisted_offset(self, tp: TP, offset: int) -> None:
         """Blocks know their offset themselves."""
@@ -80,7 +92,7 @@ class Store(StockStore[Any, Any]):
         self.blocks.keep_only({tp.partition for tp in active_tps | standby_tps})
 
     def reset_state(self) -> None:
-        """Nothing lies on disk."""
+        """A snapshot on disk is used once anyway."""
 
     async def backup_partition(self, *args: Any, **kwargs: Any) -> None:
         """The changelog is the backup."""
@@ -110,6 +122,28 @@ class Table(faust.Table[Any, Any]):
 class Recovery(StockRecovery):
     """Restores by chunks, stops at the end offset, and never swallows an error."""
 
+    async def _build_offsets(
+        self,
+        consumer: ConsumerT,
+        tps: set[TP],
+        destination: Counter[TP],
+        title: str,
+    ) -> None:
+        """Where to restore from: what goes beyond the end of its topic is of an earlier topic."""
+        for tp in tps & self.active_tps:
+            offset: int | None = destination[tp]
+            if offset is not None and offset > self.active_highwaters[tp]:
+                log_event(
+                    "snapshot_unused",
+                    level=logging.WARNING,
+                    partition=tp.partition,
+                    reason=f"it is of offset {offset} of {tp.topic}, which ends at "
+                    f"{self.active_highwaters[tp]}: the topic was created anew",
+                )
+                cast(Any, self.tp_to_table[tp]).data.forget(tp)
+                cast("dict[TP, int | None]", destination)[tp] = None
+        await super()._build_offsets(consumer, tps, destination, title)
+
     @Service.task
     async def _slurp_changelogs(self) -> None:
         queue = self.tables.changelog_queue
@@ -125,6 +159,7 @@ class Recovery(StockRecovery):
                     await self._read_again()
             else:
                 idle = 0
+                progress.tell()  # before the first chunk, or its records are not counted
                 await self._apply(event)
             progress.tell()
             if self.in_recovery and not self.need_recovery():

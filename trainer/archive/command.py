@@ -1,4 +1,4 @@
-"""`opportune archive` and `opportune erase`."""
+"""`opportune archive`, `opportune erase` and `opportune compact`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import logging
 import signal
 import sys
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -14,7 +14,7 @@ import click
 from rich.console import Console
 
 from stream import campaign as campaign_file
-from stream.worker.command import CAMPAIGN
+from stream.worker.command import BOOTSTRAP, CAMPAIGN
 from stream.worker.log import LogFormat, configure, log_event
 from trainer.progress import progress
 
@@ -35,7 +35,7 @@ EXIT_INCOMPLETE = 1
     metavar="FOLDER",
     help="Folder of the archive, a path or URL.",
 )
-@click.option("--bootstrap", envvar="OPPORTUNE_BOOTSTRAP", help="Kafka address, host:port.")
+@BOOTSTRAP
 @click.option(
     "--topic",
     "topics",
@@ -65,7 +65,7 @@ EXIT_INCOMPLETE = 1
 @click.option(
     "--flush-s",
     type=click.FloatRange(0.1, 86_400),
-    default=600.0,
+    default=21_600.0,
     show_default=True,
     help="Write files when records have waited for so many seconds.",
 )
@@ -192,4 +192,47 @@ def erase(
     click.echo(
         f"{erased.records:,} records deleted from {root}: {erased.rewritten:,} files written anew, "
         f"{erased.removed:,} removed"
+    )
+
+
+@click.command()
+@click.argument("root", metavar="FOLDER", envvar="OPPORTUNE_ARCHIVE")
+@click.option("--topic", "topics", multiple=True, help="Only of this topic; may be repeated.")
+@click.option(
+    "--before",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="Merge the files of UTC days before this one; without it, of the days before today.",
+)
+@click.option(
+    "--target-mb",
+    type=click.IntRange(1, 10_000),
+    default=32,
+    show_default=True,
+    help="Merge no more than this into one flush; whoever reads holds two of them, uncompressed.",
+)
+def compact(root: str, topics: tuple[str, ...], before: datetime | None, target_mb: int) -> None:
+    """Merge the small files of an archive into larger ones.
+
+    FOLDER is the archive; an archiver may be running, and whoever reads. The files of one partition,
+    day and bucket become one. Interrupted at any point, nothing is lost: run it again. The exit code is
+    0 also when there was nothing to merge, and 2 when something has to be changed first.
+    """  # fmt: skip
+    from trainer.archive.compact import compact as merge
+    from trainer.archive.folder import Archive
+
+    there = Archive.open(root)
+    day = (before or datetime.now(UTC)).date().isoformat()
+    with progress(Console(stderr=True)) as bars:
+        task = bars.add_task("Merging", unit="files", total=None, note="")
+
+        def on_files(done: int, total: int) -> None:
+            bars.update(task, completed=done, total=total)
+
+        done = merge(there, topics or there.topics(), day, target_mb * 1_000_000, on_files)
+    if done.files_before == 0:
+        click.echo(f"Nothing to merge before {day} in {root}")
+        return
+    click.echo(
+        f"{done.files_before:,} files merged into {done.files_after:,} in {root}: "
+        f"{done.records:,} records before {day}"
     )

@@ -4,6 +4,7 @@ Rules of this file
 1. A file is replaced by one without the records, at once: a reader sees the old one or the new one.
 2. Offsets stay covered, so an archiver goes on where it was, and may run meanwhile.
 3. An interrupted deletion is made whole by doing it again.
+4. What a crash has left of a compaction goes first: nothing of it may outlive the deletion.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import pyarrow.compute as pc
 from trainer.archive.files import decode, encode
 from trainer.archive.folder import Archive, TopicFolder
 from trainer.archive.layout import Facts, FileName, Flush, bucket_of
+from trainer.archive.leftovers import begin_rewriting
 
 
 @dataclass(slots=True)
@@ -50,8 +52,8 @@ def erase_customer(archive: Archive, topics: Sequence[str], customer: bytes) -> 
     erased = Erased()
     for topic in topics:
         folder = archive.topic(topic)
-        with folder.lock("erase"):
-            for chain in folder.survey().flushes.values():
+        with folder.lock("rewrite"):
+            for chain in begin_rewriting(folder).flushes.values():
                 names = [name for flush in chain for name in flush.files if name.bucket == bucket]
                 for name in names:
                     _rewrite(folder, name, archive.buckets, rest, erased)
@@ -70,8 +72,8 @@ def erase_before(archive: Archive, topics: Sequence[str], day: str) -> Erased:
     erased = Erased()
     for topic in topics:
         folder = archive.topic(topic)
-        with folder.lock("erase"):
-            for chain in folder.survey().flushes.values():
+        with folder.lock("rewrite"):
+            for chain in begin_rewriting(folder).flushes.values():
                 while len(chain) > 1 and all(name.day < day for name in chain[0].files):
                     _remove(folder, chain.pop(0), archive.buckets, erased)
                 names = [name for flush in chain for name in flush.files if name.day < day]

@@ -70,6 +70,27 @@ def decode(data: bytes, expected: Facts, where: str) -> tuple[pa.Table, Facts]:
     return table, facts
 
 
+def cut(data: bytes, merged: Facts, part: Facts, where: str) -> bytes:
+    """A file that was merged into another one, as it was.
+
+    Args:
+        data: The bytes of the merged file.
+        merged: What its name says.
+        part: What the name of the file says that it was merged from.
+        where: The merged file, for messages.
+
+    Raises:
+        TrainingError: The merged file is damaged or foreign.
+    """
+    table, facts = decode(data, merged, where)
+    first, next_ = part.first_offset, part.next_offset
+    low, high = np.searchsorted(table["offset"].to_numpy(), (first, next_)).tolist()
+    lost = tuple(one for one in facts.lost if first <= one[0] < next_)
+    return encode(
+        table.slice(low, high - low), msgspec.structs.replace(part, rows=high - low, lost=lost)
+    )
+
+
 def _facts(file: pq.ParquetFile, expected: Facts, where: str) -> Facts:
     stated = (file.schema_arrow.metadata or {}).get(FACTS)
     if stated is None:

@@ -3,28 +3,28 @@
 Rules of this file
 1. A file is there completely or not at all (`models.store`).
 2. The number of buckets is chosen when the folder is new, and stays.
-3. One process at a time writes a topic. On a local path a lock of the operating system sees to it,
-   which ends with its process; an object store has none.
+3. One process at a time adds to a topic, and one rewrites what is there. On a local path locks of the
+   operating system see to it, which end with their process; an object store has none.
 """
 
 from __future__ import annotations
 
 import fcntl
-import getpass
 import os
-import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import cast
+from typing import IO, cast
 
 import msgspec
 from fsspec.implementations.local import LocalFileSystem
 
+from models.history import who
 from models.store import Store
-from trainer.archive.layout import FORMAT, FileName, Survey, survey
+from trainer.archive.files import cut
+from trainer.archive.layout import FORMAT, Facts, FileName, Survey, survey
 from trainer.errors import TrainingError
 
 _DESCRIPTION = "archive.json"
@@ -75,11 +75,14 @@ class Archive:
         """An archive, made with this number of buckets if there is none.
 
         Raises:
-            TrainingError: It is of another version.
+            TrainingError: It is of another version, or cannot be made there.
         """
         if _describe(str(url)) is None:
             description = msgspec.json.encode(Description(FORMAT, buckets))
-            Store.open(url).write(_DESCRIPTION, description)
+            try:
+                Store.open(url).write(_DESCRIPTION, description)
+            except OSError as exc:
+                raise TrainingError(f"{url}: expected to make an archive there, {exc}") from exc
         return cls.open(url)
 
     def topics(self) -> list[str]:
@@ -91,7 +94,7 @@ class Archive:
 
     def topic(self, name: str) -> TopicFolder:
         """The folder of a topic; it need not exist."""
-        return TopicFolder(name, Store.open(self.url).folder(name))
+        return TopicFolder(name, Store.open(self.url).folder(name), self.buckets)
 
 
 @dataclass(frozen=True)
@@ -101,10 +104,12 @@ class TopicFolder:
     Attributes:
         topic: Name of the topic.
         store: Its folder.
+        buckets: Number of buckets of the archive.
     """
 
     topic: str
     store: Store
+    buckets: int
 
     def survey(self) -> Survey:
         """What is there.
@@ -112,21 +117,45 @@ class TopicFolder:
         Raises:
             TrainingError: Something that was there is missing.
         """
-        names = map(FileName.parse, self._paths())
-        return survey(self.topic, (name for name in names if name is not None))
+        return self.look()[0]
+
+    def look(self) -> tuple[Survey, list[str]]:
+        """What is there, and the paths of all files, temporary ones too.
+
+        A listing takes its time: of flushes that are being merged it may show some files and miss
+        others. Merging writes before it removes, so what is missing in two equal listings is missing.
+
+        Raises:
+            TrainingError: Something that was there is missing.
+        """
+        before: list[str] = []
+        while True:
+            paths = self._paths()
+            names = (FileName.parse(path) for path in paths)
+            try:
+                found = survey(self.topic, (name for name in names if name is not None))
+                if paths == before or not found.may_miss_the_beginning:
+                    return found, paths
+            except TrainingError:
+                if paths == before:
+                    raise
+            before = paths
 
     def where(self, name: FileName) -> str:
         """A file, for messages."""
         return f"{self.store.root}/{name.path}"
 
     def read(self, name: FileName) -> bytes:
-        """The bytes of a file.
+        """The bytes of a file; when it was merged since the survey, its part of the merged one.
 
         Raises:
             TrainingError: It cannot be read.
         """
         try:
-            return cast("bytes", self.store.fs.cat_file(self.where(name)))
+            try:
+                return cast("bytes", self.store.fs.cat_file(self.where(name)))
+            except FileNotFoundError:
+                return self._part_of_merged(name)
         except OSError as exc:
             raise TrainingError(
                 f"expected the file {self.where(name)}, {exc}. Put it back, or see to the storage"
@@ -154,19 +183,11 @@ class TopicFolder:
             Path(self.store.root, f"date={day}").mkdir(exist_ok=True)
         _sync(Path(self.store.root))
 
-    def remove_leftovers(self) -> int:
-        """Removes what a crash has left: unfinished flushes and temporary files.
-
-        Only for who holds the lock: it would remove the work of another.
-
-        Returns:
-            How many files there were.
-        """
-        unfinished = [name.path for name in self.survey().unfinished]
-        temporary = [path for path in self._paths() if _is_temporary(path)]
-        for path in (*unfinished, *temporary):
-            self.store.remove(path)
-        return len(unfinished) + len(temporary)
+    def sizes(self) -> dict[str, int]:
+        """Bytes of each file, by its path below the folder."""
+        fs, root = self.store.fs, self.store.root
+        found = fs.find(root, detail=True).items() if fs.exists(root) else []
+        return {path[len(root) + 1 :]: int(facts["size"] or 0) for path, facts in found}
 
     def remove(self, name: FileName) -> None:
         """Removes a file."""
@@ -180,15 +201,13 @@ class TopicFolder:
             purpose: What nobody else may do to this topic meanwhile.
 
         Raises:
-            TrainingError: Another one is doing it.
+            TrainingError: Another one is doing it, or there can be no lock there.
         """
         if not isinstance(self.store.fs, LocalFileSystem):
             yield
             return
         folder = Path(self.store.root)
-        folder.mkdir(parents=True, exist_ok=True)
-        _sync(folder.parent)
-        with (folder / f".{purpose}.lock").open("a+") as file:
+        with _lock_file(folder, purpose) as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as exc:
@@ -199,9 +218,7 @@ class TopicFolder:
                 ) from exc
             file.truncate(0)
             now = datetime.now(UTC).isoformat(timespec="seconds")
-            file.write(
-                f"{getpass.getuser()}@{socket.gethostname()}, pid {os.getpid()}, since {now}"
-            )
+            file.write(f"{who()}, pid {os.getpid()}, since {now}")
             file.flush()
             yield
 
@@ -211,6 +228,21 @@ class TopicFolder:
         fs.invalidate_cache()
         return [path[len(root) + 1 :] for path in fs.find(root)] if fs.exists(root) else []
 
+    def _part_of_merged(self, name: FileName) -> bytes:
+        """What a file that is gone has become a part of, cut down to it.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+        """
+        folder = name.path.rpartition("/")[0]
+        beside = (FileName.parse(f"{folder}/{file}") for file in self.store.folder(folder).files())
+        around = [one for one in beside if one is not None and one.contains(name)]
+        if not around:
+            raise FileNotFoundError(f"[Errno 2] No such file: {self.where(name)!r}")
+        merged = max(around, key=lambda one: one.next - one.first)
+        merged_facts, facts = (Facts.of(self.topic, one, self.buckets) for one in (merged, name))
+        return cut(self.read(merged), merged_facts, facts, self.where(merged))
+
 
 def _describe(url: str) -> Description | None:
     """What an archive says about itself, None when there is none."""
@@ -218,6 +250,8 @@ def _describe(url: str) -> Description | None:
         data = Store.open(url).read(_DESCRIPTION, _DESCRIPTION_BYTES_MAX)
     except FileNotFoundError:
         return None
+    except OSError as exc:
+        raise TrainingError(f"{url}: expected an archive that can be read, {exc}") from exc
     try:
         found = msgspec.json.decode(data, type=Description)
     except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
@@ -230,10 +264,14 @@ def _describe(url: str) -> Description | None:
     return found
 
 
-def _is_temporary(path: str) -> bool:
-    """Whether `models.store` has left it behind."""
-    name = path.rpartition("/")[2]
-    return name.startswith(".") and ".parquet." in name
+def _lock_file(folder: Path, purpose: str) -> IO[str]:
+    """The file to be locked, in a folder that is made if need be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _sync(folder.parent)
+        return (folder / f".{purpose}.lock").open("a+")
+    except OSError as exc:
+        raise TrainingError(f"{folder}: expected to {purpose} there, {exc}") from exc
 
 
 def _sync(folder: Path) -> None:

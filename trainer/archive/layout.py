@@ -11,7 +11,9 @@ Rules of this file
    was never finished.
 2. The flushes of a partition follow each other without a hole. Offsets that have no record were never
    one, or were lost to retention before they were archived: the files say which.
-3. Names, facts and buckets never change their meaning: `FORMAT` counts up instead.
+3. A flush takes the place of those whose offsets are all within its own: it is what compaction has
+   made of them. What is left of them does not count.
+4. Names, facts and buckets never change their meaning: `FORMAT` counts up instead.
 """
 
 from __future__ import annotations
@@ -67,6 +69,17 @@ class FileName:
         return (
             f"date={self.day}/bucket={self.bucket:02}/"
             f"{self.partition}-{self.first:020}-{self.next:020}-{self.k}of{self.n}.parquet"
+        )
+
+    def contains(self, other: FileName) -> bool:
+        """Whether the records of another file are some of its own."""
+        is_longer = self.next - self.first > other.next - other.first
+        return (
+            is_longer
+            and (self.partition, self.day, self.bucket)
+            == (other.partition, other.day, other.bucket)
+            and self.first <= other.first
+            and other.next <= self.next
         )
 
     @classmethod
@@ -134,10 +147,24 @@ class Survey:
     Attributes:
         flushes: The whole flushes of each partition, in the order of offsets, without a hole.
         unfinished: Files of flushes that have not got their last file (yet).
+        replaced: Files of flushes in whose place there is a longer one.
     """
 
     flushes: dict[int, list[Flush]]
     unfinished: list[FileName]
+    replaced: list[FileName]
+
+    def end(self, partition: int) -> int:
+        """Offset after the last one of a partition that is archived, 0 when none is."""
+        return max((flush.next for flush in self.flushes.get(partition, ())), default=0)
+
+    @property
+    def may_miss_the_beginning(self) -> bool:
+        """Whether something unfinished may be the oldest flush, seen while it was being merged."""
+        return any(
+            name.partition not in self.flushes or name.first < self.flushes[name.partition][0].first
+            for name in self.unfinished
+        )
 
 
 def survey(topic: str, names: Iterable[FileName]) -> Survey:
@@ -150,23 +177,38 @@ def survey(topic: str, names: Iterable[FileName]) -> Survey:
     for name in names:
         groups[name.partition, name.first, name.next, name.n].append(name)
     flushes: dict[int, list[Flush]] = defaultdict(list)
-    unfinished: list[FileName] = []
-    for (partition, first, next_, n), files in sorted(groups.items()):
+    found = Survey(flushes, [], [])
+    # Of flushes that begin at one offset the longest comes first.
+    for key, files in sorted(groups.items(), key=lambda group: (*group[0][:2], -group[0][2])):
+        partition, first, next_, n = key
         files.sort(key=lambda name: name.k)
-        found = [name.k for name in files]
-        if found == list(range(1, n + 1)):
+        there = [name.k for name in files]
+        if _is_within(first, next_, flushes.get(partition, [])):
+            found.replaced.extend(files)
+        elif there == list(range(1, n + 1)):
             flushes[partition].append(Flush(partition, first, next_, tuple(files)))
-        elif n not in found:
-            unfinished += files
+        elif n not in there:
+            found.unfinished.extend(files)
         else:
             raise TrainingError(
                 f"expected {n} files of the offsets {first} to {next_} of {topic}/{partition} in "
-                f"the archive, got the files {found}. Put back what was removed by hand; records "
+                f"the archive, got the files {there}. Put back what was removed by hand; records "
                 "are deleted with `opportune erase`"
             )
     for partition, chain in flushes.items():
         _expect_no_hole(topic, partition, chain)
-    return Survey(dict(flushes), unfinished)
+    return Survey(dict(flushes), found.unfinished, found.replaced)
+
+
+def _is_within(first: int, next_: int, chain: list[Flush]) -> bool:
+    """Whether offsets are some of those of one of the flushes that begin before, or with them.
+
+    No flush is within another, so the last one reaches furthest.
+    """
+    if not chain:
+        return False
+    last = chain[-1]
+    return next_ <= last.next and (first, next_) != (last.first, last.next)
 
 
 def _expect_no_hole(topic: str, partition: int, chain: list[Flush]) -> None:

@@ -18,6 +18,7 @@ from stream.worker.log import log_event
 from trainer.archive.files import decode
 from trainer.archive.folder import TopicFolder
 from trainer.archive.layout import Facts, Flush
+from trainer.archive.leftovers import begin_archiving
 from trainer.errors import TrainingError
 from trainer.topics import Extent
 
@@ -77,13 +78,10 @@ def resume(folder: TopicFolder, held: Mapping[int, Extent], buckets: int) -> dic
     Raises:
         TrainingError: The archive is damaged, or of another topic of this name.
     """
-    removed = folder.remove_leftovers()
+    found, removed = begin_archiving(folder)
     if removed:
         log_event("leftovers", topic=folder.topic, removed=removed)
-    found = folder.survey()
-    archived = {
-        partition: max(flush.next for flush in chain) for partition, chain in found.flushes.items()
-    }
+    archived = {partition: found.end(partition) for partition in found.flushes}
     for partition, next_ in archived.items():
         end = held[partition].end if partition in held else 0
         if next_ > end:

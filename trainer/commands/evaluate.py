@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,9 @@ from stream import campaign as campaign_file
 from stream.worker.command import CAMPAIGN, with_registry
 from trainer.commands.history import chosen, history_options
 from trainer.commands.opened import opened
+from trainer.commands.page import PageFile, write_report
 from trainer.commands.watching import watching
-from trainer.output_file import OutputFile
+from trainer.commands.work import work_folder
 
 
 @click.command()
@@ -25,7 +25,7 @@ from trainer.output_file import OutputFile
 @click.argument("version", default="champion")
 @history_options
 @click.option("--registry", envvar="OPPORTUNE_REGISTRY", help="Model registry, a path or URL.")
-@click.option("--html", type=OutputFile(), help="Write the report here.")
+@click.option("--html", type=PageFile(), help="Write the report here, and beside it as JSON.")
 @click.option("--json", "as_json", is_flag=True, help="The evaluation as JSON on standard output.")
 def evaluate(
     campaign: Path,
@@ -37,8 +37,8 @@ def evaluate(
 ) -> None:
     """Judge a published model on examples from after those that it was fitted on.
 
-    CAMPAIGN is the campaign file, VERSION a version, the beginning of one, champion, challenger,
-    previous or latest. Stands beside the champion, if that is another one, and beside simple rules.
+    CAMPAIGN is the campaign file, VERSION a version, the beginning of one, champion, previous or
+    latest. Stands beside the champion, if that is another one, and beside the base rates.
     Publishes and promotes nothing.
     """
     loaded = with_registry(campaign_file.load(campaign), registry)
@@ -51,17 +51,17 @@ def evaluate(
         champion = models.pointer("champion")
         rival = None if champion in (None, bundle.manifest.version) else models.load(champion)
     with (
-        tempfile.TemporaryDirectory(prefix="opportune-") as folder,
+        work_folder() as folder,
         watching(console, loaded, searches=False, fits=False) as watch,
     ):
         prepared = train.prepare(
-            loaded, options.source(loaded), Path(folder), bundle.manifest.seed, options.bounds,
+            loaded, options.source(loaded), folder, bundle.manifest.seed, options.bounds,
             watch,
         )  # fmt: skip
         watch.step("judging")
         report = review.review(loaded, prepared, bundle, rival, datetime.now(UTC))
     if html is not None:
-        html.write_bytes(report.html())
+        write_report(report, html)
     if as_json:
         sys.stdout.buffer.write(msgspec.json.encode(report.evaluation) + b"\n")
         return

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -12,7 +13,8 @@ import click
 from stream.campaign import Campaign
 from stream.campaign_types import duration_ms
 from stream.timestamps import iso_ms
-from trainer.history import Bounds, KafkaSource, OffsetBound, Source, offset_bounds
+from stream.worker.command import BOOTSTRAP
+from trainer.history import Bounds, KafkaSource, Source
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -30,6 +32,23 @@ class EventTime(click.ParamType):
             return iso_ms(str(value))
         except ValueError:
             self.fail(f"{value!r} is no ISO 8601 date or time, such as 2026-11-01.", param, ctx)
+
+
+class OffsetBound(click.ParamType):
+    """`TOPIC/PARTITION:START-END` on the command line; START is read, END is not."""
+
+    name = "TOPIC/PARTITION:START-END"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, int, int, int]:
+        """Returns topic, partition, start and end, or fails with what was expected."""
+        if isinstance(value, tuple):
+            return value
+        match = re.fullmatch(r"([A-Za-z0-9._-]{1,249})/(\d{1,9}):(\d{1,18})-(\d{1,18})", str(value))
+        if match is None:
+            self.fail(f"{value!r} is no offset bound, such as events/0:1000-2000.", param, ctx)
+        return match[1], int(match[2]), int(match[3]), int(match[4])
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +72,24 @@ class HistoryOptions:
             TrainingError: There is no archive.
         """
         ahead_max_ms = duration_ms(campaign.events.timestamp_ahead_max)
+        history = campaign.training.history
+        history_ms = None if history is None else duration_ms(history)
         if self.archive is not None:
             from trainer.archive.reader import ParquetSource
 
-            return ParquetSource(self.archive, self.bounds, ahead_max_ms)
+            return ParquetSource(
+                self.archive, self.bounds, ahead_max_ms, history_ms=history_ms, tells_gaps=True
+            )
         # Trouble with the broker is told by the error; aiokafka also tells what it then tries again.
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-        return KafkaSource(self.bootstrap or campaign.bootstrap, self.bounds, ahead_max_ms)
+        bootstrap = self.bootstrap or campaign.bootstrap
+        return KafkaSource(bootstrap, self.bounds, ahead_max_ms, history_ms, tells_gaps=True)
 
 
 def history_options(command: _Command) -> _Command:
     """Adds the options of `HistoryOptions`, as keyword arguments for `chosen`."""
     for option in reversed((
-        click.option("--bootstrap", envvar="OPPORTUNE_BOOTSTRAP", help="Kafka address, host:port."),
+        BOOTSTRAP,
         click.option("--archive", help="Read an archive of the topics, a path or URL, not Kafka."),
         click.option("--since", "since_ms", type=EventTime(), help="Events from this time on."),
         click.option("--until", "until_ms", type=EventTime(), help="Events before this time."),
@@ -92,3 +116,13 @@ def chosen(
     """
     bounds = Bounds(since_ms, until_ms, offset_bounds(offsets))
     return HistoryOptions(bootstrap, archive, bounds)
+
+
+def offset_bounds(
+    bounds: Sequence[tuple[str, int, int, int]],
+) -> dict[str, dict[int, tuple[int, int]]] | None:
+    """`Bounds.offsets` of what stands on the command line, None for nothing."""
+    by_topic: dict[str, dict[int, tuple[int, int]]] = {}
+    for topic, partition, start, end in bounds:
+        by_topic.setdefault(topic, {})[partition] = (start, end)
+    return by_topic or None

@@ -22,7 +22,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="One JSON document.
 def models() -> None:
     """Look at published models.
 
-    A version can be named by its beginning, or as champion, challenger, previous or latest.
+    A version can be named by its beginning, or as champion, previous or latest.
     """
 
 
@@ -96,7 +96,7 @@ def history(registry: str | None, campaign: Path | None, as_json: bool) -> None:
 @click.option("--keep", type=click.IntRange(1), required=True, help="Newest versions to keep.")
 @registry_options
 def prune(keep: int, registry: str | None, campaign: Path | None) -> None:
-    """Remove old versions; champion, challenger and previous stay."""
+    """Remove old versions; champion and previous stay."""
     with opened(registry, campaign) as found:
         gone = found.prune(keep)
         left = len(found.versions())

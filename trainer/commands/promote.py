@@ -25,7 +25,7 @@ def promote(
 ) -> None:
     """Make a version the champion; workers take it without a restart.
 
-    VERSION is a version, the beginning of one, challenger, previous or latest. The gate must have
+    VERSION is a version, the beginning of one, previous or latest. The gate must have
     judged it, against the champion of now, and said yes: exit code 1 and the figures when not.
     """
     if force and not reason:

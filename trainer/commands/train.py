@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
-from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -17,14 +15,20 @@ from stream import campaign as campaign_file
 from stream.campaign import Campaign
 from stream.worker.command import CAMPAIGN, with_registry
 from trainer.commands.history import HistoryOptions, chosen, history_options
+from trainer.commands.opened import ModelError, opened
+from trainer.commands.page import PageFile, write_report
 from trainer.commands.watching import watching
+from trainer.commands.work import work_folder
 from trainer.output_file import OutputFile
 
 if TYPE_CHECKING:
+    from models.bundle import Bundle
     from models.registry import Registry
     from trainer.train import Trained
 
 Promote = Literal["auto", "always", "never"]
+SEED_MAX = (1 << 32) - 1
+"""NumPy's generator of the old kind, which Keras seeds, takes 32 bits."""
 
 
 @click.command()
@@ -37,7 +41,11 @@ Promote = Literal["auto", "always", "never"]
     type=OutputFile(),
     help="File in which the search is kept: one that was interrupted goes on.",
 )
-@click.option("--seed", type=int, help="Instead of training.seed of the campaign file.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, SEED_MAX),
+    help="Instead of training.seed of the campaign file.",
+)
 @click.option(
     "--promote",
     type=click.Choice(["auto", "always", "never"]),
@@ -45,11 +53,11 @@ Promote = Literal["auto", "always", "never"]
     show_default=True,
     help="Make it the champion: when the gate says so, or whatever it says.",
 )
-@click.option("--html", type=OutputFile(), help="Write the report here, too.")
+@click.option("--html", type=PageFile(), help="Write the report here, and as JSON beside it.")
 @click.option(
     "--work",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder for what does not fit into memory.  [default: a temporary one]",
+    help="Make the folder for what does not fit into memory here, not in TMPDIR.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON on standard output.")
 def train(
@@ -71,22 +79,25 @@ def train(
     and what came of it, and judged on later data than it was fitted on, beside the champion. Workers
     take a promoted model without a restart.
     """
+    if trials is not None and not search:
+        raise click.UsageError("--trials keeps a search: it needs --search.")
     loaded = with_registry(campaign_file.load(campaign), registry)
+    url = loaded.model.registry
+    with opened(url, None) as models:  # what is wrong there is told now, not after hours of work
+        champion = _champion(models)
+        models.expect_writable()
     console = Console(stderr=True)
     with console.status("Loading TensorFlow"):
-        from models.registry import Registry
         from trainer.train import train as fit_and_judge  # noqa: F401  # takes seconds
-    models = Registry(loaded.model.registry)
-    with ExitStack() as stack:
-        folder = work or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="opportune-")))
-        folder.mkdir(parents=True, exist_ok=True)
+    with work_folder(work) as folder:
         trained = _train(
-            loaded, chosen(**history), models, folder, seed, console, trials, searches=search
+            loaded, chosen(**history), champion, folder, seed, console, trials, searches=search
         )
-    version = models.publish(trained.bundle)
-    promoted = _promote(models, trained, version, cast(Promote, promote), console)
+    with opened(url, None) as models:
+        version = models.publish(trained.bundle)
+        promoted = _promote(models, trained, version, cast(Promote, promote), console)
     if html is not None:  # last: a full disk costs no promotion
-        html.write_bytes(trained.report.html())
+        write_report(trained.report, html)
     if as_json:
         line = {"version": version, "promoted": promoted, "verdict": trained.verdict}
         sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
@@ -96,10 +107,34 @@ def train(
     summarize(loaded, trained.report, version, promoted=promoted)
 
 
+def _champion(models: Registry) -> Bundle | None:
+    """The model to be compared with, None when there is none yet.
+
+    Raises:
+        ModelError: It is damaged, or its report cannot be read.
+        RegistryError, OSError: As `Registry.pointer`.
+    """
+    from models.errors import BundleError
+    from trainer.published import learned
+
+    version = models.pointer("champion")
+    if version is None:
+        return None
+    try:
+        champion = models.load(version)
+        learned(champion)
+    except BundleError as exc:
+        raise ModelError(
+            f"expected a champion to compare the new model with, got a damaged one, {exc}. "
+            "`opportune rollback`, or promote another version with --force"
+        ) from exc
+    return champion
+
+
 def _train(
     campaign: Campaign,
     options: HistoryOptions,
-    models: Registry,
+    champion: Bundle | None,
     folder: Path,
     seed: int | None,
     console: Console,
@@ -110,7 +145,6 @@ def _train(
     from trainer import train as training
 
     seed = campaign.training.seed if seed is None else seed
-    champion = models.pointer("champion")
     with watching(console, campaign, searches=searches) as watch:
         prepared = training.prepare(
             campaign, options.source(campaign), folder, seed, options.bounds, watch
@@ -120,7 +154,7 @@ def _train(
             prepared,
             seed=seed,
             created=datetime.now(UTC),
-            champion=None if champion is None else models.load(champion),
+            champion=champion,
             searches=searches,
             trials_file=trials,
             watch=watch,

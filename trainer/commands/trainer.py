@@ -17,7 +17,7 @@ from models.errors import BundleError, RegistryError
 from models.registry import Registry
 from stream import campaign as campaign_file
 from stream.campaign_types import duration_ms
-from stream.worker.command import CAMPAIGN
+from stream.worker.command import BOOTSTRAP, CAMPAIGN
 from stream.worker.log import LogFormat, configure, log_event
 from trainer.child import Stop
 from trainer.service import Plan, Service
@@ -52,7 +52,7 @@ class Seconds(click.ParamType):
 @click.option("--search", is_flag=True, help="Search for structure, optimizer and loss each time.")
 @click.option("--archive", help="Train on an archive of the topics, a path or URL.")
 @click.option("--keep", type=click.IntRange(2), help="Newest versions to keep; others are removed.")
-@click.option("--bootstrap", envvar="OPPORTUNE_BOOTSTRAP", help="Kafka address, host:port.")
+@BOOTSTRAP
 @click.option("--registry", envvar="OPPORTUNE_REGISTRY", help="Model registry, a path or URL.")
 @click.option(
     "--health-file",

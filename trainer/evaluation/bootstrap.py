@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from stream.columns import Float64s
+from stream.columns import Float32s, Float64s
 from trainer.evaluation.evaluation import Estimate
 from trainer.evaluation.kernels import WIDTH
 
@@ -41,7 +41,7 @@ def draw(customers: int, seed: int, chunk: int) -> npt.NDArray[np.uint8]:
     return counts
 
 
-def estimate(draws: Float64s, customers: int, confidence: float) -> Estimate | None:
+def estimate(draws: Float32s | Float64s, customers: int, confidence: float) -> Estimate | None:
     """A number and its percentile interval, None when the sample does not have the number.
 
     The interval holds the number: that of a calibration error, which chance can only raise, could
@@ -60,3 +60,22 @@ def estimate(draws: Float64s, customers: int, confidence: float) -> Estimate | N
     tail = (1 - confidence) / 2
     low, high = np.quantile(resampled, (tail, 1 - tail))
     return Estimate(value, min(value, float(low)), max(value, float(high)))
+
+
+def estimates(
+    draws: Float32s | Float64s, customers: int, confidence: float
+) -> list[Estimate | None]:
+    """`estimate` of many numbers, quickly when every resample has all of them.
+
+    Args:
+        draws: The numbers in each resample. Shape (k, 1 + resamples).
+        customers: As in `estimate`.
+        confidence: As in `estimate`.
+    """
+    if customers < CUSTOMERS_MIN or not np.isfinite(draws).all():
+        return [estimate(one, customers, confidence) for one in draws]
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(draws[:, 1:], (tail, 1 - tail), axis=1)
+    value = draws[:, 0]
+    ends = zip(value, np.minimum(value, low), np.maximum(value, high), strict=True)
+    return [Estimate(*map(float, one)) for one in ends]

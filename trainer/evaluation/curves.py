@@ -7,36 +7,46 @@ the positives; then recall is g, precision g * rate / x, lift g / x, and the fal
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from stream.columns import Float64s
-from trainer.evaluation.bootstrap import estimate
-from trainer.evaluation.evaluation import Bin, Curves
+from stream.columns import Float32s, Float64s
+from trainer.evaluation import bands
+from trainer.evaluation.bootstrap import estimate, estimates
+from trainer.evaluation.evaluation import Bin, Curves, Estimate, Point
 from trainer.evaluation.ranking import Ranking
 
 POINTS = 101
 """Points of the gain curve: one for each percent of the examples."""
 
 
-def curves(ranking: Ranking, observed: Float64s, customers: int, confidence: float) -> Curves:
+def curves(
+    ranking: Ranking, observed: Float32s, points: Float32s, customers: int, confidence: float
+) -> Curves:
     """The curves.
 
     Args:
         ranking: The examples, as the model ranks them.
         observed: Share of positives in each calibration bin in every resample, NaN where it is
-            empty. Shape (BINS, 1 + resamples), float64.
+            empty. Shape (BINS, 1 + resamples), float32.
+        points: Of the curves in every resample. Shape (bands.POINTS, 1 + resamples), float32.
         customers: Customers behind the examples.
         confidence: Share of the resamples inside an interval.
     """
-    stop = ranking.bin_stop()
-    found = []
-    for start, end, draws in zip(np.append(0, stop[:-1]), stop, observed, strict=True):
-        share = estimate(draws, customers, confidence)
-        if share is not None:
-            weight = ranking.weight[start:end]
-            predicted = float(ranking.score[start:end] @ weight / weight.sum())
-            found.append(Bin(int(end - start), predicted, share))
-    return Curves(_gain(ranking), tuple(reversed(found)))
+    found = estimates(points, customers, confidence)
+
+    def band(rows: slice) -> tuple[Point, ...]:
+        return tuple(one for one in _points(bands.AT, found[rows]) if one.low is not None)
+
+    return Curves(
+        _gain(ranking),
+        _calibration(ranking, observed, customers, confidence),
+        gain_band=band(bands.GAIN),
+        roc_band=band(bands.ROC),
+        pr_band=band(bands.PR),
+        lift=_points(np.arange(1, bands.TENTHS + 1) / bands.TENTHS, found[bands.LIFT]),
+    )
 
 
 def shares() -> Float64s:
@@ -57,6 +67,32 @@ def rates(gain: tuple[float, ...], rate: float) -> tuple[Float64s, Float64s, Flo
     x, found = shares(), np.array(gain)
     precision = found[1:] * rate / x[1:]
     return (x - found * rate) / (1 - rate), found, np.append(precision[:1], precision)
+
+
+def _points(at: Float64s, heights: Sequence[Estimate | None]) -> tuple[Point, ...]:
+    """Rounded, without those that are not defined."""
+    return tuple(
+        Point(
+            round(place, 6), round(one.value, 6),
+            *(None if end is None else round(end, 6) for end in (one.low, one.high)),
+        )
+        for place, one in zip(at.tolist(), heights, strict=True)
+        if one is not None
+    )  # fmt: skip
+
+
+def _calibration(
+    ranking: Ranking, observed: Float32s, customers: int, confidence: float
+) -> tuple[Bin, ...]:
+    stop = ranking.bin_stop()
+    found = []
+    for start, end, draws in zip(np.append(0, stop[:-1]), stop, observed, strict=True):
+        share = estimate(draws, customers, confidence)
+        if share is not None:
+            weight = ranking.weight[start:end]
+            predicted = float(ranking.score[start:end] @ weight / weight.sum())
+            found.append(Bin(int(end - start), predicted, share))
+    return tuple(reversed(found))
 
 
 def _gain(ranking: Ranking) -> tuple[float, ...]:

@@ -13,15 +13,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
+from msgspec.structs import replace
 
 from stream.campaign_training import EvaluationSpec
-from stream.columns import Float64s
+from stream.columns import Bools, Float64s
 from trainer.errors import TrainingError
 from trainer.evaluation import bootstrap
 from trainer.evaluation.curves import curves
 from trainer.evaluation.draws import Draws
 from trainer.evaluation.evaluation import (
     CANDIDATE,
+    CHAMPION,
     Curves,
     Estimate,
     Evaluation,
@@ -78,6 +80,40 @@ def evaluate(
     )
 
 
+def evaluate_unseen(
+    judged: Judged,
+    candidate: Scored,
+    others: Mapping[str, Scored],
+    champion: Scored,
+    unseen: Bools,
+    spec: EvaluationSpec,
+    seed: int,
+) -> Evaluation:
+    """`evaluate`, with the champion beside the candidate on examples that neither has learned from.
+
+    Args:
+        judged: The examples; the candidate has learned from none.
+        candidate: The model.
+        others: Baselines by name.
+        champion: The model in force.
+        unseen: The examples that it has not seen either. Shape (n,), bool.
+        spec: Resamples and confidence.
+        seed: Of the resamples.
+
+    Raises:
+        TrainingError: As `evaluate`.
+    """
+    if unseen.all():
+        return evaluate(judged, candidate, {**others, CHAMPION: champion}, spec, seed)
+    found = evaluate(judged, candidate, others, spec, seed)
+    if not unseen.any():
+        return found
+    beside = evaluate(
+        judged.take(unseen), candidate.take(unseen), {CHAMPION: champion.take(unseen)}, spec, seed
+    )
+    return replace(found, unseen=beside)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Judging:
     """All models in every resample."""
@@ -115,13 +151,13 @@ class _Judging:
         return {metric: one for metric, one in found.items() if one is not None}
 
     def _curves(self, g: int, member: Member) -> dict[str, Curves]:
-        if member.question is None or member.kind not in {"pooled", "strategy"}:
+        if member.question is None or not member.has_curves:
             return {}
         mask = self.grouping.masks[member.mask]
         return {
             name: curves(
                 asked[member.question].ranking(mask), self.draws[name].observed[g],
-                member.customers, self.confidence,
+                self.draws[name].points[g], member.customers, self.confidence,
             )
             for name, asked in self.questions.items()
         }  # fmt: skip
@@ -133,7 +169,13 @@ def _judge(
     customer = np.unique(judged.customer, return_inverse=True)[1].astype(np.int32)
     grouping = group(judged, customer)
     asked = {name: questions(judged, scored, customer) for name, scored in models.items()}
-    draws = {name: Draws(grouping, spec.resamples) for name in models}
+    draws = {
+        name: Draws(
+            grouping, spec.resamples,
+            decides=judged.head == "choice" or scored.thresholds is not None,
+        )
+        for name, scored in models.items()
+    }  # fmt: skip
     for chunk in range(bootstrap.chunks(spec.resamples)):
         counts = bootstrap.draw(int(customer.max()) + 1, seed, chunk)
         for name in models:

@@ -11,7 +11,10 @@ absent:
     resamples       bootstrap resamples of the customers behind every interval
     confidence      share of the resamples inside an interval
     thresholds      model -> strategy -> score from which on the outcome is predicted; chosen on the
-                    validation examples, which are earlier than those judged here; none for a choice
+                    validation examples, which are earlier than those judged here; none for a
+                    choice, nor for a model whose thresholds are not known
+    base_rates      strategy -> mean outcome in the training part, for a choice its share; empty
+                    when not known
     groups          list of
       kind, name      "pooled" all and contacted (where something was done), "macro" mean over the
                       strategies, "strategy" one of them (for a choice: against all others), "slice"
@@ -21,8 +24,11 @@ absent:
       gains           other model -> metric -> estimate of how much better the candidate is, more
                       is better also for losses; from the same resamples of the customers
       curves          model -> see `Curves`; of pooled groups and strategies
+    unseen          the same for candidate and champion alone, on those examples that the champion has
+                    not seen, when it has seen some; else null, and the champion is a model above
 
-An estimate is the list [value, low, high]; low and high are null with too few customers.
+An estimate is the list [value, low, high], a point of a curve [at, value, low, high]; low and high are
+null with too few customers.
 """
 
 from __future__ import annotations
@@ -57,17 +63,36 @@ class Bin(Struct, frozen=True):
     observed: Estimate
 
 
+class Point(Struct, frozen=True, array_like=True):
+    """A point of a curve: where, how high, and the ends of the interval of the height."""
+
+    at: float
+    value: float
+    low: float | None
+    high: float | None
+
+
 class Curves(Struct, frozen=True):
     """What a metric leaves out.
 
     Attributes:
         gain: Share of the positives among the highest scores: those of 0, 1, ... 100 % of the
-            examples. Other curves follow from it, see `shapes`.
+            examples. Other curves follow from it, see `curves`.
         calibration: Bins of equal weight, the lowest scores first.
+        gain_band: The gain, at shares of the examples; the lift of the same examples is it by the
+            share. Bands are empty with too few customers.
+        roc_band: Recall, at false positive rates.
+        pr_band: Precision, at recalls.
+        lift: Positives of each tenth of the examples, as a multiple of those of an average one, at
+            the end of the tenth.
     """
 
     gain: tuple[float, ...]
     calibration: tuple[Bin, ...]
+    gain_band: tuple[Point, ...] = ()
+    roc_band: tuple[Point, ...] = ()
+    pr_band: tuple[Point, ...] = ()
+    lift: tuple[Point, ...] = ()
 
 
 class Group(Struct, frozen=True, kw_only=True):
@@ -120,11 +145,18 @@ class Evaluation(Struct, frozen=True, kw_only=True):
     seed: int
     thresholds: dict[str, dict[str, float]]
     groups: tuple[Group, ...]
+    base_rates: dict[str, float] = {}
+    unseen: Evaluation | None = None
 
     @property
     def models(self) -> tuple[str, ...]:
         """The candidate and what it is compared with."""
         return tuple(self.groups[0].metrics)
+
+    @property
+    def beside_champion(self) -> Evaluation | None:
+        """This one or `unseen`: where candidate and champion are compared; None when nowhere."""
+        return self if CHAMPION in self.models else self.unseen
 
     @property
     def all(self) -> Group:

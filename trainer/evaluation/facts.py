@@ -47,12 +47,13 @@ class Facts(Struct, frozen=True, kw_only=True):
         joins: What became of the treatments of the history, in words.
         examples: By strategy.
         rejects: Records that are no events, by reason code.
+        notices: What the history lacks, in sentences.
         settings: How the model was made, in words.
         losses: Training loss after each pass over the examples.
         validation_losses: Validation loss after each.
         trials: Models that the search has fitted.
         importance: How much each setting mattered in the search; 1 in sum.
-        promoted: Whether the model replaces the current one.
+        passed: Whether the gate lets the model replace the current one.
         checks: What the gate looked at.
     """
 
@@ -69,10 +70,11 @@ class Facts(Struct, frozen=True, kw_only=True):
     joins: dict[str, int] = {}
     examples: dict[str, Examples] = {}
     rejects: dict[str, int] = {}
+    notices: tuple[str, ...] = ()
     settings: dict[str, str] = {}
     losses: tuple[float, ...] = ()
     validation_losses: tuple[float, ...] = ()
     trials: int = 0
     importance: dict[str, float] = {}
-    promoted: bool | None = None
+    passed: bool | None = None
     checks: tuple[Check, ...] = ()

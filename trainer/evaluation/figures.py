@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,29 +18,41 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from trainer.evaluation import wording
 from trainer.evaluation.curves import rates, shares
-from trainer.evaluation.evaluation import Bin, Curves, Estimate, Group
+from trainer.evaluation.evaluation import CANDIDATE, CHAMPION, Bin, Curves, Estimate, Group, Point
 from trainer.evaluation.svg import BAD, GOOD, INK, MUTED, PAPER, SERIES, chart
 
 _DASHES = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)), (0, (8, 2)), (0, (2, 2)))
 _MARKERS = "os^Dvx"
-_DECILES = 10
 LINES_MAX = len(SERIES)
 """Lines of a chart that can still be told apart."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One curve of a chart: its label, its data, the share of positives behind it."""
+    """One curve of a chart.
+
+    Attributes:
+        label: Its name.
+        curves: Its data.
+        rate: Share of positives behind it.
+        banded: Whether its intervals are drawn: those of all lines would hide each other.
+    """
 
     label: str
     curves: Curves
     rate: float
+    banded: bool = True
 
 
 def lines_of(group: Group) -> list[Line]:
     """The models of a group that have curves: there are examples of both answers."""
     lines = [
-        Line(wording.heading(name), curves, group.metrics[name]["observed_rate"].value)
+        Line(
+            wording.heading(name),
+            curves,
+            group.metrics[name]["observed_rate"].value,
+            name in {CANDIDATE, CHAMPION},
+        )
         for name, curves in group.curves.items()
         if curves.gain
     ]
@@ -59,6 +70,7 @@ def gain_chart(lines: Sequence[Line], positives: str) -> Markup:
         axes = drawn.figure.subplots()
         for i, line in enumerate(lines):
             axes.plot(shares(), line.curves.gain, **_look(i), label=line.label)
+            _band(axes, i, line, line.curves.gain_band)
         _diagonal(axes, "Chance")
         _percent_axes(axes, "Share of cases, highest scores first", f"Share of all {positives}")
         axes.legend(loc="lower right")
@@ -67,24 +79,27 @@ def gain_chart(lines: Sequence[Line], positives: str) -> Markup:
 
 def lift_chart(lines: Sequence[Line]) -> Markup:
     """Lift of each tenth of the cases."""
-    lifts = [
-        [10 * (after - before) for before, after in pairwise(line.curves.gain[::_DECILES])]
-        for line in lines
-    ]
+    lifts = [[one.value for one in line.curves.lift] for line in lines]
     alt = "Lift by tenth of the cases, highest scores first. " + "; ".join(
         f"{line.label}: {', '.join(f'{lift:.2f}' for lift in found)}"
         for line, found in zip(lines, lifts, strict=True)
     )
     with chart("lift", 5.2, 3.9, alt) as drawn:
         axes = drawn.figure.subplots()
-        tenth = np.arange(1, _DECILES + 1)
+        tenth = np.arange(1, len(lifts[0]) + 1)
         bars = axes.bar(tenth, lifts[0], width=0.7, color=SERIES[0], alpha=0.85)
-        for i, (line, found) in enumerate(zip(lines[1:], lifts[1:], strict=True), 1):
+        axes.errorbar(
+            tenth - 0.25, lifts[0], yerr=_errors(lines[0].curves.lift), fmt="none", ecolor=INK,
+            elinewidth=1.2,
+        )  # fmt: skip
+        dots = [
             axes.plot(
                 tenth, found, linestyle="none", marker=_MARKERS[i], markersize=6, color=SERIES[i],
-                markeredgecolor=PAPER, label=line.label,
-            )  # fmt: skip
-        axes.legend([bars, *axes.get_lines()], [line.label for line in lines], loc="upper right")
+                markeredgecolor=PAPER,
+            )[0]
+            for i, found in enumerate(lifts[1:], 1)
+        ]  # fmt: skip
+        axes.legend([bars, *dots], [line.label for line in lines], loc="upper right")
         axes.axhline(1, color=MUTED, linewidth=1)
         axes.set_xticks(tenth)
         axes.set_xlabel("Tenth of the cases, highest scores first")
@@ -102,6 +117,7 @@ def roc_chart(lines: Sequence[Line]) -> Markup:
         for i, line in enumerate(lines):
             false_positives, recall, _ = rates(line.curves.gain, line.rate)
             axes.plot(false_positives, recall, **_look(i), label=line.label)
+            _band(axes, i, line, line.curves.roc_band)
         _diagonal(axes, "Chance")
         _percent_axes(axes, "False positive rate", "Recall")
         axes.legend(loc="lower right")
@@ -116,6 +132,7 @@ def pr_chart(lines: Sequence[Line]) -> Markup:
         for i, line in enumerate(lines):
             _, recall, precision = rates(line.curves.gain, line.rate)
             axes.plot(recall, precision, **_look(i), label=line.label)
+            _band(axes, i, line, line.curves.pr_band)
         _percent_axes(axes, "Recall", "Precision")
         axes.set_ylim(0, None)
         axes.legend(loc="upper right")
@@ -223,7 +240,21 @@ def _look(i: int) -> dict[str, Any]:
     }
 
 
-def _errors(observed: Sequence[Estimate]) -> list[list[float]]:
+def _band(axes: Axes, i: int, line: Line, points: Sequence[Point]) -> None:
+    """The intervals of a line, as an area behind it."""
+    known = [
+        (one.at, one.low, one.high)
+        for one in points
+        if one.low is not None and one.high is not None
+    ]
+    if line.banded and known:
+        at, low, high = zip(*known, strict=True)
+        axes.fill_between(
+            at, low, high, color=SERIES[i % len(SERIES)], alpha=0.16, linewidth=0, zorder=2
+        )
+
+
+def _errors(observed: Sequence[Estimate | Point]) -> list[list[float]]:
     """Distances of the ends of the intervals, 0 where there are none."""
     return [
         [0.0 if one.low is None else one.value - one.low for one in observed],

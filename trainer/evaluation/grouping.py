@@ -38,6 +38,11 @@ class Member:
     customers: int
     positives: int
 
+    @property
+    def has_curves(self) -> bool:
+        """Whether one question judges it, and it is no slice: those have no room on the page."""
+        return self.question is not None and self.kind in {"pooled", "strategy"}
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Grouping:
@@ -99,9 +104,12 @@ def group(judged: Judged, customer: Int32s) -> Grouping:
 
 def questions(judged: Judged, scored: Scored, customer: Int32s) -> list[Question]:
     """What one model answers: one question for a response, K for a choice."""
-    if scored.thresholds is not None:
+    if judged.head == "response":
         used = scored.scores[np.arange(len(judged)), judged.strategy].astype(np.float64)
-        predicted = used >= scored.thresholds[judged.strategy]
+        if scored.thresholds is None:
+            predicted = np.zeros(len(used), np.bool_)
+        else:
+            predicted = used >= scored.thresholds[judged.strategy]
         return [_question(judged, customer, judged.outcome, used, predicted)]
     choice = scored.scores.argmax(axis=1)
     return [

@@ -16,8 +16,8 @@ from markupsafe import Markup
 from trainer.evaluation import figures, wording
 from trainer.evaluation.evaluation import CANDIDATE, CHAMPION, Estimate, Evaluation, Group
 from trainer.evaluation.facts import Facts
-from trainer.evaluation.summary import caveats, ranked_group, reference, sentences
-from trainer.evaluation.tables import appendix, group_name, metric_table, strategy_table
+from trainer.evaluation.summary import caveats, compared, ranked_group, reference, sentences
+from trainer.evaluation.tables import Table, appendix, group_name, metric_table, strategy_table
 
 _STRATEGY_CHARTS_MAX = 12
 _FOREST_METRIC = "log_loss"
@@ -31,21 +31,22 @@ def render_html(evaluation: Evaluation, facts: Facts | None = None) -> bytes:
         facts: Where model and data come from; what is missing is left out.
     """
     facts = facts or Facts()
-    against = reference(evaluation)
+    against, beside = reference(evaluation), compared(evaluation)
     page = _environment().get_template("report.html.jinja").render(
         evaluation=evaluation,
         facts=facts,
         tiles=_tiles(evaluation),
         sentences=sentences(evaluation, facts),
         caveats=caveats(evaluation, facts),
-        metric_tables=[metric_table(evaluation, group) for group in evaluation.of_kind("pooled")],
+        metric_tables=_metric_tables(evaluation),
+        unseen_tables=[] if evaluation.unseen is None else _metric_tables(evaluation.unseen),
         strategy_table=strategy_table(evaluation, against),
         appendix=appendix(evaluation),
         meanings=wording.METRIC_WORDS.values(),
         ranked=group_name(ranked_group(evaluation)),
-        charts=_charts(evaluation, facts, against),
+        charts=_charts(evaluation, facts),
         **_fact_rows(facts),
-        against=f"the {wording.model_name(against)}" if against else "",
+        against=f"the {wording.model_name(reference(beside) or '')}",
     )  # fmt: skip
     return page.encode()
 
@@ -86,6 +87,10 @@ def _fact_rows(facts: Facts) -> dict[str, list[tuple[str, ...]]]:
     }  # fmt: skip
 
 
+def _metric_tables(evaluation: Evaluation) -> list[Table]:
+    return [metric_table(evaluation, group) for group in evaluation.of_kind("pooled")]
+
+
 def _tiles(evaluation: Evaluation) -> list[tuple[str, str, str]]:
     """The main numbers: name, value, interval."""
     group = ranked_group(evaluation)
@@ -105,7 +110,7 @@ def _tiles(evaluation: Evaluation) -> list[tuple[str, str, str]]:
     ]
 
 
-def _charts(evaluation: Evaluation, facts: Facts, against: str | None) -> dict[str, Markup]:
+def _charts(evaluation: Evaluation, facts: Facts) -> dict[str, Markup]:
     """Every chart that there is data for, by name."""
     found = _ranking_charts(evaluation)
     calibrated = ranked_group(evaluation).curves
@@ -120,7 +125,7 @@ def _charts(evaluation: Evaluation, facts: Facts, against: str | None) -> dict[s
             found[f"strategy {i}"] = figures.calibration_chart(
                 {group.name: group.curves[CANDIDATE].calibration}, f"strategy {i}", group.name
             )
-    gains = _forest(evaluation, against)
+    gains = _forest(compared(evaluation))
     if gains:
         found["forest"] = figures.forest_chart(
             gains, "gain in log loss, nats a case", _forest_alt(gains)
@@ -138,8 +143,8 @@ def _ranking_charts(evaluation: Evaluation) -> dict[str, Markup]:
     lines = figures.lines_of(ranked_group(evaluation))
     if not response:
         lines = [
-            replace(line, label=group.name)
-            for group in _most_positives(evaluation)
+            replace(line, label=group.name, banded=i == 0)
+            for i, group in enumerate(_most_positives(evaluation))
             for line in figures.lines_of(group)[:1]
         ]
     if not lines:
@@ -156,7 +161,8 @@ def _most_positives(evaluation: Evaluation) -> list[Group]:
     return groups[: figures.LINES_MAX]
 
 
-def _forest(evaluation: Evaluation, against: str | None) -> list[tuple[str, Estimate]]:
+def _forest(evaluation: Evaluation) -> list[tuple[str, Estimate]]:
+    against = reference(evaluation)
     if against is None:
         return []
     comparison = evaluation.comparison(_FOREST_METRIC, against)

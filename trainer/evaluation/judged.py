@@ -70,6 +70,14 @@ class Judged:
     def __len__(self) -> int:
         return len(self.strategy)
 
+    def take(self, keep: Bools) -> Judged:
+        """Some of the examples."""
+        return Judged(
+            self.head, self.names, self.strategy[keep], self.outcome[keep], self.customer[keep],
+            self.time_ms[keep], self.weight[keep],
+            {name: mask[keep] for name, mask in self.slices.items()},
+        )  # fmt: skip
+
     @property
     def contacted(self) -> Bools | None:
         """Where something was done; None when doing nothing is no output."""
@@ -83,11 +91,16 @@ class Scored:
     Attributes:
         scores: Its outputs. Shape (n, K), float32.
         thresholds: The score from which on each strategy counts as predicted, chosen on other
-            examples; None for a choice, which predicts its largest output. Shape (K,), float64.
+            examples. None for a choice, which predicts its largest output, and when nobody chose:
+            then nothing that needs one is judged. Shape (K,), float64.
     """
 
     scores: Float32s
     thresholds: Float64s | None = None
+
+    def take(self, keep: Bools) -> Scored:
+        """The scores of some of the examples."""
+        return Scored(self.scores[keep], self.thresholds)
 
 
 def check_scores(name: str, scored: Scored, judged: Judged) -> None:
@@ -100,8 +113,8 @@ def check_scores(name: str, scored: Scored, judged: Judged) -> None:
     expected = (len(judged), len(judged.names))
     if scored.scores.shape != expected:
         raise ValueError(f"scores of {name}: expected shape {expected}, got {scored.scores.shape}")
-    if (scored.thresholds is None) != (judged.head == "choice"):
-        raise ValueError(f"thresholds of {name}: expected some for response, none for choice")
+    if scored.thresholds is not None and judged.head == "choice":
+        raise ValueError(f"thresholds of {name}: expected none for choice, got some")
     wrong = ~((scored.scores >= 0) & (scored.scores <= 1)).all(axis=1)  # NaN is wrong as well
     if wrong.any():
         first = int(np.flatnonzero(wrong)[0])

@@ -38,6 +38,8 @@ Calibration ratio: predicted over observed positives."""
 LOWER_IS_BETTER = frozenset({"log_loss", "brier", "calibration_error"})
 UNDIRECTED = frozenset({"calibration_ratio", "predicted_rate", "observed_rate"})
 """Neither more nor less of these is better."""
+AT_THRESHOLD = ("accuracy", "precision", "recall", "f1")
+"""Of a response: not defined without a threshold."""
 
 TOP_SHARE = 0.1
 _EDGE = 1e-7  # of probabilities in the log loss: a certain mistake costs 16 nats and not infinity

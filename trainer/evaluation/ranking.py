@@ -3,16 +3,39 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from stream.columns import Bools, Float64s, Int32s, Int64s
-from trainer.evaluation.kernels import BIN_SUMS, SUMS, WIDTH, captured, tally
+from trainer.evaluation.kernels import BIN_SUMS, SUMS, WEIGHT, WIDTH, captured, tally
 from trainer.evaluation.metrics import TOP_SHARE, log_losses
 
 BINS = 10
 """Calibration bins, of equal weight unless many scores are equal."""
+CUTS = 100
+"""Steps of the curves, a tenth of a bin each."""
+
+
+class Tally(NamedTuple):
+    """Sums over ranked examples in WIDTH resamples.
+
+    Attributes:
+        sums: Of `kernels.tally`. Shape (SUMS, WIDTH), float64.
+        cuts: Of `kernels.tally`, the highest scores first. Shape (CUTS, BIN_SUMS, WIDTH), float64.
+        top: Positives among the `TOP_SHARE` with the highest scores. Shape (WIDTH,), float64.
+    """
+
+    sums: Float64s
+    cuts: Float64s
+    top: Float64s
+
+    @property
+    def bins(self) -> Float64s:
+        """Sums of the calibration bins. Shape (BINS, BIN_SUMS, WIDTH), float64."""
+        bins: Float64s = self.cuts.reshape(BINS, CUTS // BINS, BIN_SUMS, WIDTH).sum(axis=1)
+        return bins
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,20 +77,20 @@ class Ranking:
     score: Float64s
     predicted: Bools
 
-    def tally(self, counts: npt.NDArray[np.uint8]) -> tuple[Float64s, Float64s, Float64s]:
-        """The arguments of `metrics.binary` for the resamples of `counts`, shape (C, WIDTH)."""
-        sums, bins = np.zeros((SUMS, WIDTH)), np.zeros((BINS, BIN_SUMS, WIDTH))
+    def tally(self, counts: npt.NDArray[np.uint8]) -> Tally:
+        """The sums in the resamples of `counts`, shape (C, WIDTH)."""
+        sums, cuts = np.zeros((SUMS, WIDTH)), np.zeros((CUTS, BIN_SUMS, WIDTH))
         loss = log_losses(self.score, self.positive)
         tally(
             counts, self.customer, self.weight, self.positive, self.score, loss, self.predicted,
-            self.bin_stop(), sums, bins,
+            self._cut_stop(), sums, cuts,
         )  # fmt: skip
         top = np.empty(WIDTH)
         captured(
             counts, self.customer, self.weight, self.positive, self.score,
-            TOP_SHARE * bins[:, 0].sum(axis=0), top,
+            TOP_SHARE * cuts[:, WEIGHT].sum(axis=0), top,
         )  # fmt: skip
-        return sums, bins, top
+        return Tally(sums, cuts, top)
 
     def steps(self) -> tuple[Float64s, Float64s]:
         """Weight, and weight of positives, from the highest score down to each distinct one.
@@ -87,10 +110,14 @@ class Ranking:
         return np.flatnonzero(np.append(self.score[1:] != self.score[:-1], True)[: len(self.score)])
 
     def bin_stop(self) -> Int64s:
-        """End of each calibration bin: a distinct score is in the bin of its middle."""
+        """End of each calibration bin. Shape (BINS,), int64."""
+        return self._cut_stop()[CUTS // BINS - 1 :: CUTS // BINS]
+
+    def _cut_stop(self) -> Int64s:
+        """End of each step: a distinct score is in the step of its middle."""
         last = self._last()
         total = np.cumsum(self.weight)[last]
         middle = (total + np.append(0.0, total[:-1])) / 2
-        bin_ = np.minimum((middle * (BINS / total[-1:].sum())).astype(np.int64), BINS - 1)
+        cut = np.minimum((middle * (CUTS / total[-1:].sum())).astype(np.int64), CUTS - 1)
         stops = np.append(0, last + 1)
-        return stops[np.searchsorted(bin_, np.arange(BINS), side="right")]
+        return stops[np.searchsorted(cut, np.arange(CUTS), side="right")]

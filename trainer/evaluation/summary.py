@@ -44,10 +44,14 @@ def sentences(evaluation: Evaluation, facts: Facts) -> list[str]:
     """What was judged, and what came out."""
     everything = [
         _judged(evaluation, facts),
+        _unseen(evaluation),
         *(
-            _against(evaluation, name)
-            for name in (CHAMPION, _best_rule(evaluation))
-            if name in evaluation.all.gains
+            _against(one, name)
+            for one, name in (
+                (evaluation.beside_champion, CHAMPION),
+                (evaluation, _best_rule(evaluation)),
+            )
+            if one is not None and name in one.all.gains
         ),
         _accuracy(evaluation) if evaluation.head == "choice" else _ranking(evaluation),
         _calibration(evaluation),
@@ -61,6 +65,11 @@ def ranked_group(evaluation: Evaluation) -> Group:
     That customers who are left alone differ from the others is easy to tell and of no use.
     """
     return next((g for g in evaluation.of_kind("pooled") if g.name == "contacted"), evaluation.all)
+
+
+def compared(evaluation: Evaluation) -> Evaluation:
+    """What differences are shown of: that with the champion, where there is one."""
+    return evaluation.beside_champion or evaluation
 
 
 def reference(evaluation: Evaluation) -> str | None:
@@ -88,7 +97,7 @@ def caveats(evaluation: Evaluation, facts: Facts) -> list[str]:
             f"Strategies with fewer than {_FEW_POSITIVES} conversions here say little on their "
             f"own: {', '.join(few)}."
         )
-    if CHAMPION not in evaluation.models:
+    if evaluation.beside_champion is None:
         found.append("There is no current model that could be compared with.")
     return found
 
@@ -111,6 +120,17 @@ def _judged(evaluation: Evaluation, facts: Facts) -> str:
     return (
         f"{what} In {share} of the cases {outcome} followed{within}; the model had to say how "
         "likely that was."
+    )
+
+
+def _unseen(evaluation: Evaluation) -> str:
+    """Where the champion stands beside the model, when that is not everywhere."""
+    if evaluation.unseen is None:
+        return ""
+    rows, all_rows = (wording.whole(one.all.rows) for one in (evaluation.unseen, evaluation))
+    return (
+        f"The new model and the current one are compared on {rows} of these {all_rows} cases: from the "
+        "others, or from what came of them, the current one has learned."
     )
 
 

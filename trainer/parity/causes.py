@@ -53,14 +53,15 @@ _MEANING = {
     Cause.REPEAT_DIFFERS: "decision published again with another vector by the same model",
     Cause.UNREADABLE: "record of the decision topic that does not say which event it is about, "
     "such as a decision in the flat form",
-    Cause.HISTORY_CUT: "the vector differs: retention removed events that the customer may have had",
+    Cause.HISTORY_CUT: "the vector differs: events that the customer may have had were removed, by "
+    "retention or from the archive",
     Cause.ORDER_UNKNOWN: "the vector differs: the customer has events in several topics, and the "
     "order in which the worker took them is not known to be that of event time",
     Cause.STATE_OF_REFUSED: "the vector differs: the worker took an event of the customer that a "
     "replay refuses, see event_refused",
-    Cause.EVENT_REFUSED: "decision about an event whose time was too far ahead when it came in; "
-    "when the worker read it, it no longer was",
-    Cause.EVENT_REMOVED: "decision about an event that retention removed",
+    Cause.EVENT_REFUSED: "decision about an event whose time is too far ahead of its record; the "
+    "worker had another events.timestamp_ahead_max, or went by the time at which it read",
+    Cause.EVENT_REMOVED: "decision about an event that was removed, by retention or from the archive",
     Cause.DECISION_REMOVED: "event older than the first decision that retention left",
     Cause.OTHER_TOPIC: "decision about an event of a topic that the campaign file does not name",
     Cause.OTHER_KERNEL: "decision with the same features by another version of the feature kernel",

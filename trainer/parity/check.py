@@ -13,6 +13,7 @@ from __future__ import annotations
 from models.registry import Registry
 from stream.campaign import Campaign
 from stream.features import compile_features
+from trainer.parity.archived import ArchivedTopics
 from trainer.parity.bundles import Bundles
 from trainer.parity.errors import ParityError
 from trainer.parity.explain import Holds
@@ -26,7 +27,14 @@ from trainer.topics import Extent
 _NOTHING = Extent(0, 0)
 
 
-def check_parity(campaign: Campaign, registry: Registry, topics: Topics, scope: Scope) -> Parity:
+def check_parity(
+    campaign: Campaign,
+    registry: Registry,
+    topics: Topics | ArchivedTopics,
+    scope: Scope,
+    *,
+    show_customers: bool = False,
+) -> Parity:
     """Compares what workers logged with a replay of the event topics.
 
     Args:
@@ -34,6 +42,7 @@ def check_parity(campaign: Campaign, registry: Registry, topics: Topics, scope: 
         registry: The models that decided.
         topics: Its decision topic and event topics.
         scope: What is asked about.
+        show_customers: Whether findings name the customer.
 
     Raises:
         ParityError: The campaign's decisions carry no vectors, or the registry cannot be reached.
@@ -41,7 +50,7 @@ def check_parity(campaign: Campaign, registry: Registry, topics: Topics, scope: 
     """
     _expect_vectors(campaign)
     plan = compile_features(campaign)
-    subject = Subject(campaign, plan, Bundles(registry, plan.contract), scope)
+    subject = Subject(campaign, plan, Bundles(registry, plan.contract), scope, show_customers)
     findings = Findings(plan.names)
     # Decisions first: then each finds its event, and events that came since are not decided yet.
     names = (campaign.topics.decisions, *campaign.topics.events)
@@ -52,7 +61,8 @@ def check_parity(campaign: Campaign, registry: Registry, topics: Topics, scope: 
             topics.chunks(name, partition, extent)
             for name, extent in zip(names, extents, strict=True)
         )
-        holds = Holds(partition, extents[0], extents[1:])
+        archived = [topics.archived(name, partition) for name in names[1:]]
+        holds = Holds(partition, extents[0], extents[1:], archived)
         compare_partition(subject, holds, decisions, events, findings)
     return findings.report(campaign.app, plan.contract.digest, scope.share)
 

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from stream import campaign as campaign_file
 from stream.campaign import Campaign
-from stream.worker.command import CAMPAIGN, with_registry
+from stream.worker.command import BOOTSTRAP, CAMPAIGN, with_registry
 from trainer.commands.history import EventTime
 from trainer.output_file import OutputFile
 from trainer.parity.logged import Scope
@@ -19,10 +19,18 @@ from trainer.parity.report import Parity
 from trainer.parity.view import print_parity
 from trainer.progress import progress
 
+EXIT_INCONCLUSIVE = 3
+"""Exit code when too few decisions could be compared to say anything."""
+
 
 @click.command()
 @CAMPAIGN
-@click.option("--bootstrap", envvar="OPPORTUNE_BOOTSTRAP", help="Kafka address, host:port.")
+@BOOTSTRAP
+@click.option(
+    "--archive",
+    metavar="FOLDER",
+    help="Read the events from an archive, a path or URL, as far as it goes; decisions from Kafka.",
+)
 @click.option("--registry", envvar="OPPORTUNE_REGISTRY", help="Model registry, a path or URL.")
 @click.option(
     "--since",
@@ -39,6 +47,11 @@ from trainer.progress import progress
     help="Compare a sample of the customers, each with its whole history.",
 )
 @click.option(
+    "--show-customers",
+    is_flag=True,
+    help="Name the customer of each event that is shown, not only its offset.",
+)
+@click.option(
     "--json",
     "json_file",
     type=OutputFile(),
@@ -47,37 +60,44 @@ from trainer.progress import progress
 def parity(
     campaign: Path,
     bootstrap: str | None,
+    archive: str | None,
     registry: str | None,
     since_ms: int | None,
     until_ms: int | None,
     customers_share: float,
+    show_customers: bool,
     json_file: Path | None,
 ) -> None:
     """Compare the features that workers decided on with a replay of the events.
 
     CAMPAIGN is the campaign file. Reads its decision topic and replays its event topics with the
     feature kernel; each vector has to be the same in every bit. Differences are explained as far as
-    topics and registry tell. The exit code is 1 when something is left that nothing explains, or when
-    there was nothing to compare.
+    topics and registry tell. The exit code is 1 when something is left that nothing explains, and 3
+    when nothing, or almost nothing, could be compared in earnest.
     """
     # Trouble with the broker is told by the error; aiokafka also tells what it then tries again.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     loaded = with_registry(campaign_file.load(campaign), registry)
     scope = Scope(customers_share, since_ms, until_ms)
-    found = _check(loaded, bootstrap or loaded.bootstrap, scope)
+    found = _check(loaded, bootstrap or loaded.bootstrap, archive, scope, show_customers)
     console = Console(highlight=False)
     print_parity(console, found)
     if json_file is not None:
         json_file.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
-    if not found.holds:
+    if found.faults:
         raise SystemExit(1)
+    if found.inconclusive:
+        raise SystemExit(EXIT_INCONCLUSIVE)
 
 
-def _check(campaign: Campaign, bootstrap: str, scope: Scope) -> Parity:
+def _check(
+    campaign: Campaign, bootstrap: str, archive: str | None, scope: Scope, show_customers: bool
+) -> Parity:
     """Checks under a progress bar."""
-    from models.registry import Registry
+    from trainer.commands.opened import opened
+    from trainer.parity.archived import ArchivedTopics
     from trainer.parity.check import check_parity
-    from trainer.parity.source import open_topics
+    from trainer.parity.source import Topics, open_topics
 
     with progress(Console(stderr=True)) as bars:
         reading = bars.add_task("Replaying", unit="records", total=None, note="")
@@ -87,4 +107,10 @@ def _check(campaign: Campaign, bootstrap: str, scope: Scope) -> Parity:
 
         names = (campaign.topics.decisions, *campaign.topics.events)
         with open_topics(bootstrap, names, on_records) as topics:
-            return check_parity(campaign, Registry(campaign.model.registry), topics, scope)
+            source: Topics | ArchivedTopics = topics
+            if archive is not None:
+                source = ArchivedTopics(topics, archive, campaign.topics.events)
+            with opened(campaign.model.registry, None) as registry:
+                return check_parity(
+                    campaign, registry, source, scope, show_customers=show_customers
+                )

@@ -28,11 +28,14 @@ class Holds:
         partition: Its number.
         decisions: Of the decision topic.
         events: Of each event topic, in the order of the campaign file.
+        archived: By topic, before which offset its events come from an archive; what is missing
+            there was erased, or lost before it was archived.
     """
 
     partition: int
     decisions: Extent
     events: Sequence[Extent]
+    archived: Sequence[int] = ()
 
 
 def before_replay(logged: Logged, holds: Holds, bundles: Bundles) -> Int64s:
@@ -68,6 +71,8 @@ def without_event(
     """
     cause = np.where(found, COMPARABLE, int(Cause.NO_EVENT))
     here = logged.partition == holds.partition
+    archived = np.array([*(holds.archived or [0] * len(holds.events)), 0])
+    cause[~found & here & (logged.offset < archived[logged.topic])] = Cause.EVENT_REMOVED
     for topic, offsets in enumerate(refused):
         is_refused = here & (logged.topic == topic) & np.isin(logged.offset, offsets)
         cause[~found & is_refused] = Cause.EVENT_REFUSED
@@ -75,28 +80,35 @@ def without_event(
 
 
 def by_customer(
-    logged: Logged, holds: Holds, refused: Bools, doubtful: Bools, *, all_decide: bool
+    logged: Logged,
+    holds: Holds,
+    lost: Int64s,
+    doubtful: Bools,
+    *,
+    all_decide: bool,
+    has_gaps: bool,
 ) -> Int64s:
     """Why the vectors of a customer may differ; of several causes the last.
 
     Args:
         logged: n decisions.
         holds: Where the topics begin.
-        refused: Decisions about events that the replay refuses. Shape (n,), bool.
+        lost: Why no event was found, of `without_event`. Shape (n,), int64.
         doubtful: Customers whose order of events is not known. Shape (rows,), bool.
         all_decide: Whether every event asks for a decision.
+        has_gaps: Whether events are known to be missing in the middle of a topic.
 
     Returns:
         A cause, DIFFERENT where nothing explains it. Shape (rows,), int64.
     """
     cause = np.full(len(doubtful), int(Cause.DIFFERENT))
-    cause[logged.row[refused]] = Cause.STATE_OF_REFUSED
+    cause[logged.row[lost == Cause.EVENT_REFUSED]] = Cause.STATE_OF_REFUSED
     cause[doubtful] = Cause.ORDER_UNKNOWN
-    if any(extent.begin > 0 for extent in holds.events):
-        # With a decision about every event it is known who had one that was removed.
-        everybody_is_known = all_decide and holds.decisions.begin == 0
-        cut = logged.row[_removed(logged, holds)] if everybody_is_known else slice(None)
-        cause[cut] = Cause.HISTORY_CUT
+    cause[logged.row[_removed(logged, holds) | (lost == Cause.EVENT_REMOVED)]] = Cause.HISTORY_CUT
+    is_cut = has_gaps or any(extent.begin > 0 for extent in holds.events)
+    # With a decision about every event it is known who had one that was removed.
+    if is_cut and not (all_decide and holds.decisions.begin == 0):
+        cause[:] = Cause.HISTORY_CUT
     return cause
 
 

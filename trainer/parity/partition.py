@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 
 from stream.campaign import Campaign
-from stream.columns import Bools, Float32s, Float64s, Int64s, RecordChunk, Reject
+from stream.columns import Float32s, Float64s, Int64s, RecordChunk, Reject
 from stream.features import FeaturePlan
 from stream.normalization import normalize
 from stream.table import CustomerTable
@@ -38,12 +38,14 @@ class Subject:
         plan: Its compiled features.
         bundles: The models.
         scope: What is asked about.
+        show_customers: Whether findings name the customer.
     """
 
     campaign: Campaign
     plan: FeaturePlan
     bundles: Bundles
     scope: Scope
+    show_customers: bool = False
 
 
 def compare_partition(
@@ -71,7 +73,10 @@ def compare_partition(
     partition = _Partition(subject, holds, logged.finish(), table, findings)
     reader = EventReader(subject.campaign, plan, scope, table)
     partition.replay(
-        [reader.read(t, chunks, partition.on_reject) for t, chunks in enumerate(events)]
+        [
+            reader.read(t, chunks, partition.on_reject, partition.on_gap)
+            for t, chunks in enumerate(events)
+        ]
     )
     partition.conclude()
 
@@ -96,6 +101,8 @@ class _Partition:
         self._order = OrderCheck(logged, self._about)
         self._cause = explain.before_replay(logged, holds, subject.bundles)
         self._found = np.zeros(len(logged), np.bool_)
+        self._compared = np.zeros(len(logged), np.bool_)
+        self._has_gaps = False
         self._refused: list[list[int]] = [[] for _ in holds.events]
         self._different: list[tuple[Int64s, Float32s]] = []
 
@@ -103,6 +110,10 @@ class _Partition:
         """Remembers records that may have been events when the worker read them."""
         if reject.code == "absurd_timestamp":
             self._refused[topic].append(offset)
+
+    def on_gap(self) -> None:
+        """Remembers that events are missing in the middle of a topic."""
+        self._has_gaps = True
 
     def replay(self, streams: Sequence[Iterator[Run]]) -> None:
         """Replays the events of each topic and compares what was logged after each."""
@@ -129,6 +140,7 @@ class _Partition:
     def _compare(self, values: Float64s, event: Int64s, entry: Int64s) -> None:
         comparable = self._logged.asked[entry] & (self._cause[entry] == COMPARABLE)
         event, entry = event[comparable], entry[comparable]
+        self._compared[entry] = True
         for model in np.unique(self._logged.model[entry]).tolist():
             mine = self._logged.model[entry] == model
             replayed = self._normalized(values[event[mine]], model)
@@ -178,7 +190,7 @@ class _Partition:
         """Says of everything that differs, or has no counterpart, why."""
         logged, findings = self._logged, self._findings
         lost = explain.without_event(logged, self._holds, self._found, self._refused)
-        self._explain_differences(lost == Cause.EVENT_REFUSED)
+        self._explain_differences(lost)
         self._cause = np.where(self._cause == COMPARABLE, lost, self._cause)
         for code in np.unique(self._cause[logged.asked]).tolist():
             if code != COMPARABLE:
@@ -195,18 +207,24 @@ class _Partition:
             if count:
                 findings.models[self._subject.bundles.name(model)] += count
 
-    def _explain_differences(self, refused: Bools) -> None:
+    def _explain_differences(self, lost: Int64s) -> None:
         cause = explain.by_customer(
-            self._logged, self._holds, refused, self._order.doubtful(self._table.rows),
-            all_decide=bool(self._subject.plan.decides.all()),
+            self._logged, self._holds, lost, self._order.doubtful(self._table.rows),
+            all_decide=bool(self._subject.plan.decides.all()), has_gaps=self._has_gaps,
         )  # fmt: skip
+        row, conclusive = self._logged.row, self._compared.copy()
         for entry, replayed in self._different:
+            conclusive[entry] = cause[row[entry]] < Cause.HISTORY_CUT
             self._findings.add_differences(
                 self._vectors(entry),
                 replayed,
-                cause[self._logged.row[entry]],
+                cause[row[entry]],
                 partial(self._where_of, entry),
             )
+        counts = self._findings.counts
+        counts["conclusive"] += int(conclusive.sum())
+        counts["conclusive_customers"] += len(np.unique(row[conclusive]))
+        counts["compared_customers"] += len(np.unique(row[self._compared]))
 
     def _count_repeats(self) -> None:
         """Whoever repeats a decision has to say the same."""
@@ -233,4 +251,6 @@ class _Partition:
 
     def _where(self, topic: str, offset: int, row: int, partition: int | None = None) -> Where:
         number = self._holds.partition if partition is None else partition
+        if not self._subject.show_customers:
+            return Where(topic, number, offset, None)
         return Where(topic, number, offset, self._table.key(row).decode(errors="replace"))

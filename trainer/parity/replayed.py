@@ -20,9 +20,12 @@ from stream.columns import EventBatch, Float64s, Int64s, RecordChunk, Reject, Sp
 from stream.events import EventDecoder
 from stream.features import FeaturePlan, apply_raw
 from stream.table import CustomerTable
+from trainer.gaps import Gap
 from trainer.parity.logged import Scope
 from trainer.replay import merged, passes
 
+_LATER_MS = 2**62
+"""After all records: events are compared with the timestamps of theirs, not with a present."""
 _ENDED = np.iinfo(np.int64).max
 
 
@@ -82,6 +85,7 @@ class EventReader:
         topic: int,
         chunks: Iterator[RecordChunk],
         on_reject: Callable[[int, int, Reject], None],
+        on_gap: Callable[[], None],
     ) -> Iterator[Run]:
         """The events of the chunks.
 
@@ -89,12 +93,14 @@ class EventReader:
             topic: Index of the topic.
             chunks: Its chunks, in the order of offsets.
             on_reject: Told of topic and offset of a record that is no event, and why.
+            on_gap: Told when records are missing.
         """
         for chunk in chunks:
+            if isinstance(chunk, Gap):
+                on_gap()
             if len(chunk) == 0:
                 continue
-            # "Now" is when the records came in, as in training.
-            batch, rejects = self._decoder.decode(chunk, int(chunk.timestamp_ms.max()))
+            batch, rejects = self._decoder.decode(chunk, _LATER_MS)
             for reject in rejects:
                 on_reject(topic, int(chunk.offset[reject.record]), reject)
             run = Run(topic, np.zeros(len(batch), np.int64), batch)

@@ -7,9 +7,15 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+CONCLUSIVE_MIN = 0.01
+"""Share of the decisions that has to say something."""
+
 
 class Where(Struct, frozen=True):
-    """An event, or a record of the decision topic when its event is not known."""
+    """An event, or a record of the decision topic when its event is not known.
+
+    The customer is null unless it was asked for: whoever needs it finds it at the offset.
+    """
 
     topic: str
     partition: int
@@ -82,7 +88,10 @@ class Parity(Struct, frozen=True):
         customers: Customers of the events and decisions.
         decisions: Decisions that were asked about.
         compared: Vectors that were compared.
+        compared_customers: Customers whose vectors were compared.
         equal: Those that are the same in every bit.
+        conclusive: Those that say something: equal, or different and nothing explains it.
+        conclusive_customers: Customers with such a vector.
         compared_bytes: Bytes of the vectors that were compared.
         different_bytes: Bytes that differ.
         repeated: Decisions beyond the first about an event.
@@ -99,7 +108,10 @@ class Parity(Struct, frozen=True):
     customers: int
     decisions: int
     compared: int
+    compared_customers: int
     equal: int
+    conclusive: int
+    conclusive_customers: int
     compared_bytes: int
     different_bytes: int
     repeated: int
@@ -115,5 +127,10 @@ class Parity(Struct, frozen=True):
 
     @property
     def holds(self) -> bool:
-        """Whether something was compared, and everything that differs is explained."""
-        return self.compared > 0 and self.faults == 0
+        """Whether enough was compared, and everything that differs is explained."""
+        return not self.inconclusive and self.faults == 0
+
+    @property
+    def inconclusive(self) -> bool:
+        """Whether so few of the decisions say something that a fault could have gone unseen."""
+        return self.conclusive == 0 or self.conclusive < CONCLUSIVE_MIN * self.decisions

@@ -17,11 +17,16 @@ def print_parity(console: Console, parity: Parity) -> None:
         f"customers{sample}."
     )
     console.print(
-        f"{parity.compared:,} vectors of {len(parity.features)} features compared, "
+        f"{parity.compared:,} vectors of {len(parity.features)} features and "
+        f"{parity.compared_customers:,} customers compared, "
         f"[bold]{parity.equal:,} bit-equal ({_share(parity)})[/]; "
         f"{parity.different_bytes:,} of {parity.compared_bytes:,} bytes differ. "
         f"{parity.repeated:,} decisions were repeated, {parity.undecided_yet:,} events are not "
         "decided yet."
+    )
+    console.print(
+        f"[bold]{parity.conclusive:,} vectors of {parity.conclusive_customers:,} customers say "
+        "something[/]: they are equal, or nothing explains the difference."
     )
     different = [feature for feature in parity.features if feature.differences]
     if different:
@@ -48,6 +53,12 @@ def _verdict(parity: Parity) -> str:
         )
     if parity.faults:
         return f"[bold red]{parity.faults:,} differences without explanation.[/]"
+    if parity.inconclusive:
+        return (
+            f"[bold red]Almost nothing could be compared in earnest[/]: {parity.conclusive:,} of "
+            f"{parity.decisions:,} decisions. The causes say why; what retention removed of the "
+            "events may be in an archive (--archive)"
+        )
     if parity.equal < parity.compared:
         return "[bold yellow]Every difference is explained.[/]"
     return "[bold green]Serving and replay are the same.[/]"

@@ -1,0 +1,43 @@
+"""What a campaign file compiles to beside its features: how events are read and decisions written.
+
+The worker starts with it, `opportune check` only tries it: what stops the one is told by the other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stream.campaign import Campaign
+from stream.decisions import DecisionEncoder
+from stream.events import EventDecoder
+from stream.features import FeaturePlan
+
+
+@dataclass(frozen=True, slots=True)
+class MessageCodecs:
+    """Both directions of one campaign.
+
+    Attributes:
+        decoder: Of the events of all event topics.
+        encoders: Of the decisions about the events of each event topic.
+    """
+
+    decoder: EventDecoder
+    encoders: dict[str, DecisionEncoder]
+
+
+def compile_codecs(campaign: Campaign, plan: FeaturePlan) -> MessageCodecs:
+    """Compiles the messages of a campaign.
+
+    Args:
+        campaign: The campaign file.
+        plan: Its compiled features.
+
+    Raises:
+        CampaignError: The earliest time is no time, or a property of a strategy cannot be said.
+    """
+    decoder = EventDecoder(
+        campaign.events, plan.event_types, plan.number_paths, plan.category_paths
+    )
+    encoders = {topic: DecisionEncoder(campaign, topic) for topic in campaign.topics.events}
+    return MessageCodecs(decoder, encoders)

@@ -1,0 +1,58 @@
+"""`faust -A stream.app worker`: Faust's own command line over the worker of `opportune worker`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import partial
+from typing import Any, NoReturn, cast
+
+import click
+import faust
+
+from stream.cli import EXIT_OPERATOR_ERROR
+from stream.errors import OperatorError
+from stream.worker.app import OpportuneApp, create_app
+from stream.worker.command import load_for_worker, worker
+from stream.worker.log import LogFormat, configure
+
+
+class _Refused(click.ClickException):
+    """Ends Faust's command with one line and the exit code that `opportune worker` has."""
+
+    exit_code = EXIT_OPERATOR_ERROR
+
+
+def app_of_environment() -> OpportuneApp:
+    """The app of the campaign that OPPORTUNE_CAMPAIGN names, with the settings of `opportune worker`.
+
+    Raises:
+        click.ClickException: The campaign or a setting has to be changed first.
+    """
+    campaign = os.environ.get("OPPORTUNE_CAMPAIGN", "opportune.toml")
+    settings = worker.make_context("opportune worker", [campaign]).params
+    log = {name: settings.pop(name) for name in ("log_format", "log_level")}
+    bootstrap = settings.pop("bootstrap")
+    try:
+        app = create_app(load_for_worker(**settings), bootstrap)
+    except OperatorError as exc:
+        raise _Refused(str(exc)) from exc
+    cast(Any, app.conf).Worker = partial(_Worker, **log)
+    return app
+
+
+class _Worker(faust.Worker):
+    """Faust's worker with the log lines and the exit codes of `opportune worker`."""
+
+    def __init__(self, *args: Any, log_format: LogFormat, log_level: str, **kwargs: Any) -> None:
+        mine = {"override_logging": False, "redirect_stdouts": False}
+        super().__init__(*args, **(kwargs | mine))
+        configure(log_format, log_level)
+
+    def execute_from_commandline(self) -> NoReturn:
+        try:
+            super().execute_from_commandline()
+        except SystemExit as exc:
+            if isinstance(self.crash_reason or exc.__context__, OperatorError):
+                sys.exit(EXIT_OPERATOR_ERROR)
+            raise

@@ -1,0 +1,71 @@
+"""Datasets of small histories, for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from models.contract import Normalization
+from stream.campaign import Campaign
+from stream.columns import RecordChunk
+from stream.features import compile_features
+from stream.normalization import NONE
+from tests.shop_history import (
+    DAY_MS,
+    START_MS,
+    Event,
+    chunk_of,
+    chunks,
+    decisions_about,
+    shards_of,
+)
+from trainer.dataset import Dataset, build
+from trainer.part import Part
+
+WINDOW_DAYS = 10
+
+
+def changed(campaign: Campaign, head: str = "response", **training: Any) -> Campaign:
+    return msgspec.structs.replace(
+        campaign,
+        model=msgspec.structs.replace(campaign.model, head=head),
+        training=msgspec.structs.replace(campaign.training, **training),
+    )
+
+
+def built(
+    campaign: Campaign, records: Iterable[RecordChunk], folder: str | Path = "/nowhere"
+) -> Dataset:
+    plan = compile_features(campaign)
+    return build(campaign, plan, shards_of(records, campaign, plan, folder), Path(folder), seed=1)
+
+
+def values_of(data: Dataset) -> np.ndarray:
+    return data.values[0 : len(data.values)][data.rows]
+
+
+def decision_history(
+    campaign: Campaign, strategy: list[int], propensity: list[float]
+) -> list[RecordChunk]:
+    """One order each of some customers, decided about, and a redemption of every second of them."""
+    n = len(strategy)
+    orders = [Event(0, f"c{i}", START_MS + i * DAY_MS).json() for i in range(n)]
+    redeemed = [Event(2, f"c{i}", START_MS + (i + 1) * DAY_MS) for i in range(0, n, 2)]
+    end = Event(2, "end", START_MS + 900 * DAY_MS)
+    topic = chunk_of("orders", 0, 0, orders)
+    published = decisions_about(campaign, topic, range(n), strategy, propensity)
+    return [topic, chunk_of("decisions", 0, 0, published), *chunks([*redeemed, end])]
+
+
+def part_of(values: np.ndarray, transforms: list[int] | None = None) -> Part:
+    n, features = values.shape
+    zeros = np.zeros(n, np.int64)
+    return Part(
+        values, np.array(transforms or [NONE] * features),
+        Normalization.identity(features), np.arange(n), zeros, np.zeros(n, np.bool_), zeros, zeros,
+        np.ones(n),
+    )  # fmt: skip

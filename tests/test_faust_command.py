@@ -1,0 +1,70 @@
+"""`faust -A stream.app worker` is the worker of `opportune worker`: its lines, decisions and exit codes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+from click.testing import CliRunner
+from faust.cli.faust import cli
+
+from tests.conftest import MakeScene
+from tests.fault_load import Events, send
+from tests.fault_verifier import Verifier
+from tests.fault_worker import ROOT, Worker
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
+def test_it_decides_and_says_so(
+    make_scene: MakeScene, start_worker: Callable[..., Worker], seed: int
+) -> None:
+    scene = make_scene(form="cloudevents")
+    send(scene.bootstrap, [(scene.topics[0], Events(scene.topics[0], 50, seed))], 4, 400)
+    worker = start_worker(scene, faust=True)
+    worker.wait_until("catches up", lambda: worker.lines("begin") and scene.lag() == 0)
+    worker.wait_until("sums up", lambda: worker.lines("summary"))
+    assert worker.stop() == 0, worker.tail()
+    assert [len(worker.lines(evt)) for evt in ("start", "begin", "stop")] == [1, 4, 1]
+    (stopped,) = worker.lines("stop")
+    assert stopped["events"] == 400
+    assert stopped["uncommitted_chunks"] == 0
+    verdict = Verifier(scene, [scene.bundle(seed)]).verify()
+    assert verdict.decisions == stopped["decisions"] > 0
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("OPPORTUNE_CAMPAIGN", "Error: nonsense: expected a campaign file, No such file"),
+        ("OPPORTUNE_BOOTSTRAP", "expected host:port, or several with commas, got 'nonsense'"),
+        ("OPPORTUNE_LOG_FORMAT", "'nonsense' is not one of 'text', 'json'"),
+    ],
+)
+def test_what_has_to_be_changed_is_told_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, setting: str, says: str
+) -> None:
+    monkeypatch.setenv("OPPORTUNE_CAMPAIGN", str(ROOT / "examples/segment/opportune.toml"))
+    monkeypatch.setenv(setting, "nonsense")
+    result = CliRunner().invoke(cli, ["-A", "stream.app", "worker"])
+    assert result.exit_code == 2, result.output
+    assert says in result.output
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_refused_ends_with_2_and_no_traceback() -> None:
+    environment = {
+        "OPPORTUNE_CAMPAIGN": str(ROOT / "examples/segment/opportune.toml"),
+        "OPPORTUNE_BOOTSTRAP": "127.0.0.1:9",
+    }
+    ended = subprocess.run(
+        [sys.executable, "-m", "faust", "-A", "stream.app", "worker", "--without-web"],
+        cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 2, ended.stderr
+    assert "evt=refused" in ended.stderr
+    assert "Traceback" not in ended.stderr

@@ -1,0 +1,39 @@
+"""`--html PAGE`: a report as a page for people, and beside it as JSON for programs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from trainer.output_file import OutputFile
+
+if TYPE_CHECKING:
+    from trainer.report import Report
+
+_JSON = ".json"
+
+
+class PageFile(OutputFile):
+    """A page to be written, in a folder that is there; its name leaves room for the JSON beside it."""
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> str | bytes | os.PathLike[str]:
+        """Returns the path, or fails when page and JSON cannot be written there."""
+        page = Path(value)
+        if page.suffix == _JSON:
+            self.fail(f"'{page}' is where the JSON goes, beside the page; say .html.", param, ctx)
+        super().convert(page.with_suffix(_JSON), param, ctx)
+        return super().convert(value, param, ctx)
+
+
+def write_report(report: Report, page: Path) -> None:
+    """Writes the page, and the content of a bundle's report.json as PAGE with the suffix .json."""
+    page.write_bytes(report.html())
+    page.with_suffix(_JSON).write_bytes(report.encode())
