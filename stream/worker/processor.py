@@ -55,6 +55,7 @@ class Processor:
 
     Attributes:
         plan: The compiled features.
+        pipeline: What computes a chunk; it has to be told what the outgoing topics take.
         blocks: State by partition.
         window: What was counted since the last summary line.
         deployment: The model in force.
@@ -69,8 +70,8 @@ class Processor:
         self.window = Window()
         self.deployment: Deployment | None = None
         self.uncommitted = 0
-        self._campaign = campaign
         self.pipeline = Pipeline(campaign, plan)
+        self._campaign = campaign
         self._changelog = ChangelogEncoder(changelog_topic, campaign.worker.compression)
         self._shell = shell
         self._intake = Intake(shell)
