@@ -20,37 +20,13 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-import crc32c
-import msgspec
-import numpy as np
-
-from stream.columns import Spans
 from stream.errors import OperatorError
-from stream.table import CustomerTable
+from stream.worker import snapshot_bytes
 from stream.worker.blocks import Block
 from stream.worker.log import log_event
+from stream.worker.snapshot_bytes import VERSION, Header, Unusable
 
-_VERSION = 1
-_CRC_BYTES = 4
 _AGE_MAX_S = 12 * 3600  # half of delete.retention.ms, how long compaction keeps a tombstone
-
-
-class _Header(msgspec.Struct, frozen=True, kw_only=True):
-    """First line of the file; state, sizes of the keys, keys and the checksum of all follow."""
-
-    version: int
-    changelog: str
-    partition: int
-    offset: int
-    covered: dict[str, int]
-    order: list[tuple[str, int]]
-    rows: int
-    words: int
-    saved_s: float
-
-
-class Unusable(ValueError):
-    """A snapshot that is damaged, too old, or of something else."""
 
 
 class Snapshots:
@@ -104,7 +80,7 @@ class Snapshots:
             block = self._read(data, partition, words)
         except FileNotFoundError:
             return None
-        except (OSError, Unusable, msgspec.MsgspecError) as exc:
+        except (OSError, Unusable) as exc:
             reason = f"{path}: {exc}; the changelog is read instead"
             log_event("snapshot_unused", level=logging.WARNING, partition=partition, reason=reason)
             return None
@@ -117,26 +93,17 @@ class Snapshots:
 
     def _write(self, partition: int, block: Block) -> int:
         table = block.table
-        keys = table.key_spans(np.arange(len(table)))
-        header = _Header(
-            version=_VERSION, changelog=self._changelog, partition=partition,
+        header = Header(
+            version=VERSION, changelog=self._changelog, partition=partition,
             offset=block.changelog_offset, covered=block.progress.covered,
             order=block.progress.order, rows=len(table), words=table.words, saved_s=time.time(),
         )  # fmt: skip
-        pieces = (
-            np.frombuffer(msgspec.json.encode(header) + b"\n", np.uint8),
-            table.state.reshape(-1).view(np.uint8),
-            keys.size.view(np.uint8),
-            keys.data[: int(keys.size.sum())],  # those of a table lie one behind the other
-        )
-        crc = 0
+        pieces = snapshot_bytes.encode(header, table)
         # A temporary file is readable by its owner alone, and stays so under its new name.
         with tempfile.NamedTemporaryFile(dir=self._folder, prefix=".new-", delete=False) as file:
             try:
                 for piece in pieces:
-                    crc = crc32c.crc32c(piece.data, crc)
-                    file.write(piece.data)
-                file.write(crc.to_bytes(_CRC_BYTES, "little"))
+                    file.write(piece)
                 file.flush()
                 os.fsync(file.fileno())
                 Path(file.name).replace(self._path(partition))
@@ -146,26 +113,15 @@ class Snapshots:
         return sum(piece.nbytes for piece in pieces)
 
     def _read(self, data: bytes, partition: int, words: int) -> Block:
-        whole = memoryview(data)[:-_CRC_BYTES]
-        if crc32c.crc32c(whole).to_bytes(_CRC_BYTES, "little") != data[-_CRC_BYTES:]:
-            raise Unusable("expected what was written, got another checksum")
-        head = data[: data.find(b"\n")]
-        header = msgspec.json.decode(head, type=_Header)
-        expected = (_VERSION, self._changelog, partition, words)
+        header, body = snapshot_bytes.decode(data)
+        expected = (VERSION, self._changelog, partition, words)
         got = (header.version, header.changelog, header.partition, header.words)
         if got != expected:
             raise Unusable(f"expected {expected}, got {got}")
         age_s = time.time() - header.saved_s
         if not 0 <= age_s <= _AGE_MAX_S:
             raise Unusable(f"expected an age of at most {_AGE_MAX_S} s, got {age_s:.0f} s")
-        body = whole[len(head) + 1 :]
-        state_bytes, size_bytes = 8 * header.rows * words, 8 * header.rows
-        size = np.frombuffer(body[state_bytes : state_bytes + size_bytes], np.int64).copy()
-        keys = np.frombuffer(body[state_bytes + size_bytes :], np.uint8)
-        table = CustomerTable(words)
-        table.rows_for(Spans(keys, np.cumsum(size) - size, size))
-        table.state[:] = np.frombuffer(body[:state_bytes], np.float64).reshape(-1, words)
-        block = Block(table)
+        block = Block(snapshot_bytes.table_of(header, body))
         block.progress.covered, block.progress.order = dict(header.covered), list(header.order)
         block.read(header.offset)
         return block
