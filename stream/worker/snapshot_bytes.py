@@ -100,7 +100,7 @@ def decode(data: bytes) -> tuple[Header, memoryview]:
         raise Unusable(f"expected a header of at most {_HEADER_BYTES_MAX} bytes, got none")
     try:
         return msgspec.json.decode(data[:end], type=Header), whole[end + 1 :]
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
         raise Unusable(f"header: {exc}") from exc
 
 

@@ -8,7 +8,8 @@ Rules of this file
 1. A snapshot is used once, and removed before its rows are.
 2. It is not used when it is older than tombstones may be: a customer who was erased stays erased.
 3. A snapshot that cannot be used costs a warning and the time to read the changelog, nothing else.
-4. It holds customer ids: nobody but the owner may read it.
+4. It holds customer ids: nobody but the owner may read it. It decides what a worker believes: one
+   that others could have written is not used.
 """
 
 from __future__ import annotations
@@ -17,16 +18,19 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from stream.errors import OperatorError
 from stream.worker import snapshot_bytes
 from stream.worker.blocks import Block
 from stream.worker.log import log_event
+from stream.worker.private_file import expect_private_folder, read_private
 from stream.worker.snapshot_bytes import VERSION, Header, Unusable
 
 _AGE_MAX_S = 12 * 3600  # half of delete.retention.ms, how long compaction keeps a tombstone
+# The file and the table that is made of it are in memory together.
+_BYTES_MAX = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
 
 class Snapshots:
@@ -56,6 +60,7 @@ class Snapshots:
         began_s = time.perf_counter()
         saved = {p: block for p, block in blocks.items() if _is_durable(block)}
         try:
+            expect_private_folder(self._folder)
             size = sum(self._write(partition, block) for partition, block in saved.items())
         except OSError as exc:
             log_event("snapshot_failed", level=logging.WARNING, reason=str(exc))
@@ -65,19 +70,22 @@ class Snapshots:
             mb=round(size / 1e6, 3), took_ms=round((time.perf_counter() - began_s) * 1e3),
         )  # fmt: skip
 
-    def take(self, partition: int, words: int) -> Block | None:
+    def take(self, partition: int, words: int, topics: Collection[str]) -> Block | None:
         """The partition as it was saved, None when there is no snapshot that can be used.
 
         Args:
             partition: Which.
             words: 8-byte words of a row.
+            topics: Event topics.
         """
         path = self._path(partition)
         began_s = time.perf_counter()
         try:
-            data = path.read_bytes()
-            path.unlink()
-            block = self._read(data, partition, words)
+            try:
+                data = read_private(path, _BYTES_MAX)
+            finally:
+                path.unlink()
+            block = self._read(data, partition, words, topics)
         except FileNotFoundError:
             return None
         except (OSError, Unusable) as exc:
@@ -112,12 +120,15 @@ class Snapshots:
                 raise
         return sum(piece.nbytes for piece in pieces)
 
-    def _read(self, data: bytes, partition: int, words: int) -> Block:
+    def _read(self, data: bytes, partition: int, words: int, topics: Collection[str]) -> Block:
         header, body = snapshot_bytes.decode(data)
         expected = (VERSION, self._changelog, partition, words)
         got = (header.version, header.changelog, header.partition, header.words)
         if got != expected:
             raise Unusable(f"expected {expected}, got {got}")
+        others = {*header.covered, *(topic for topic, _ in header.order)} - set(topics)
+        if others:
+            raise Unusable(f"expected event topics {sorted(topics)}, got also {sorted(others)}")
         age_s = time.time() - header.saved_s
         if not 0 <= age_s <= _AGE_MAX_S:
             raise Unusable(f"expected an age of at most {_AGE_MAX_S} s, got {age_s:.0f} s")

@@ -61,7 +61,8 @@ class Store(StockStore[Any, Any]):
         """Newest changelog record that is in the block; Faust restores from there."""
         block = self.blocks.get(tp.partition)
         if block is None and self.snapshots is not None:
-            block = self.snapshots.take(tp.partition, self.plan.row_words)
+            plan = self.plan
+            block = self.snapshots.take(tp.partition, plan.row_words, plan.layout.topics)
             if block is not None:
                 self.blocks.put(tp.partition, block)
         return None if block is None or block.changelog_offset < 0 else block.changelog_offset
