@@ -252,7 +252,7 @@ class Processor:
     ) -> None:
         """Answers what others wrote to the changelog between two offsets: see `others`."""
         heard = Heard()
-        topics, words = self._campaign.topics.events, self.plan.offset_words
+        topics, words = self.plan.layout.topics, self.plan.offset_words
         async for chunk in self._shell.read(self._changelog.topic, partition, first, end):
             async with self._lock:
                 if self.blocks.get(partition) is not block:

@@ -73,7 +73,8 @@ class Store(StockStore[Any, Any]):
         """
         partition = tp.partition
         if self.snapshots is not None and self.blocks.get(partition) is None:
-            block = self.snapshots.take(partition, self.plan.row_words)
+            plan = self.plan
+            block = self.snapshots.take(partition, plan.row_words, plan.layout.topics)
             if block is not None:
                 self.blocks.put(partition, block)
         unused = self.blocks.restore(partition, first, end)
