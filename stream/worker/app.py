@@ -208,9 +208,7 @@ class _Shell:
         consumer = cast(transport.Consumer, self._app.consumer)
         return await consumer.rewind(TP(topic, partition), offset)
 
-    def read(
-        self, topic: str, partition: int, first: int, end: int
-    ) -> AsyncIterator[RecordChunk]:
+    def read(self, topic: str, partition: int, first: int, end: int) -> AsyncIterator[RecordChunk]:
         return read_stretch(self._app.bootstrap, topic, partition, first, end)
 
     async def earliest(self, topic: str, partition: int) -> int:

@@ -87,7 +87,9 @@ class Block:
             StateError: What came is not a whole table.
         """
         if self.restore is None:
-            raise NotRestored(f"{changelog}: expected a restore before its partition begins, got none")
+            raise NotRestored(
+                f"{changelog}: expected a restore before its partition begins, got none"
+            )
         self.restore.check(self.table, self.progress, changelog)
         self.changelog_end = self.restore.end - 1
         self.restore = None
@@ -186,15 +188,16 @@ class Blocks:
             Why what was kept cannot be used; None when it is used, or when nothing was kept.
         """
         block = self._blocks.get(partition)
-        anchor = None if block is None else block.progress.anchor
-        if block is not None and anchor is not None and block.is_settled:
-            if first <= anchor.offset < end:
+        unused: str | None = None
+        if block is not None and block.table.rows:
+            anchor = block.progress.anchor
+            if anchor is None or not block.is_settled:
+                unused = "it is not what a marker says"
+            elif first <= anchor.offset < end:
                 block.restore = Restore.after(anchor, first, end)
                 return None
-            unused = f"it is as of offset {anchor.offset}, the changelog has offsets {first} to {end}"
-        else:
-            empty = block is None or block.table.rows == 0
-            unused = None if empty else "it is not what a marker says"
+            else:
+                unused = f"it is as of offset {anchor.offset}, and there are {first} to {end}"
         self.restore_all(partition, first, end)
         return unused
 
@@ -211,7 +214,9 @@ class Blocks:
         """
         block = self._blocks.get(partition)
         if block is None:
-            raise NotRestored(f"{changelog}: expected a restore before its partition begins, got none")
+            raise NotRestored(
+                f"{changelog}: expected a restore before its partition begins, got none"
+            )
         block.become_whole(changelog)
         return block
 

@@ -115,7 +115,9 @@ class Restore:
                 f"got one up to {self.next_offset}"
             )
         rows, first = len(table), self.first
-        if progress.anchor is None and rows and first > 0:  # no worker writes rows and never a marker
+        if (
+            progress.anchor is None and rows and first > 0
+        ):  # no worker writes rows and never a marker
             expected = f"a marker in offsets {first} to {self.end}, got rows alone ({rows})"
             raise _incomplete(where, expected)
         if rows + len(progress.erased) < progress.rows:

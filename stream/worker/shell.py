@@ -27,9 +27,7 @@ class Shell(Protocol):
     async def earliest(self, topic: str, partition: int) -> int:
         """First offset of a partition that retention has left."""
 
-    def read(
-        self, topic: str, partition: int, first: int, end: int
-    ) -> AsyncIterator[RecordChunk]:
+    def read(self, topic: str, partition: int, first: int, end: int) -> AsyncIterator[RecordChunk]:
         """Records of a partition from one offset to before another, beside what is consumed."""
 
     @property
