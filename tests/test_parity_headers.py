@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from stream import record_kernels
 from stream.columns import Spans
+from stream.decisions_reader import vectors
 from stream.records import CorruptRecords
 from tests.parity_harness import (
     Record,
@@ -62,11 +63,9 @@ def test_no_headers_are_read_beyond_the_buffer(data: bytes) -> None:
 
 
 def test_a_record_with_broken_headers_stops_the_check() -> None:
-    from trainer.parity import logged
-
     chunk = chunk_of("t", [Record(b"k", b"v")])
     data = chunk.value.data.copy()
     data[chunk.value.start[0] + 1] = 0x7F  # so many headers
     broken = replace(chunk, value=Spans(data, chunk.value.start, chunk.value.size))
     with pytest.raises(CorruptRecords, match="t/0: expected headers of format v2 at offset 0"):
-        logged._header(broken, np.arange(1))
+        vectors(broken, np.arange(1), 2)

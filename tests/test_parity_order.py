@@ -20,7 +20,7 @@ from tests.parity_harness import (
     event,
     two_topics,
 )
-from trainer.parity.replayed import Run, in_order
+from trainer.replay_order import Run, in_order
 
 
 def test_topics_taken_as_they_come_in_are_replayed_exactly(tmp_path: Path) -> None:

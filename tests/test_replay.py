@@ -14,7 +14,8 @@ from models.contract import Normalization
 from stream.campaign import Campaign, parse
 from stream.features import FeaturePlan, apply, compile_features
 from tests.shop_history import CAMPAIGN, DAY_MS, START_MS, Event, histories, timelines_of
-from trainer.replay import Timeline, passes, replay, replay_blocks
+from trainer.replay import Timeline, replay, replay_blocks
+from trainer.replay_order import passes
 
 ONE_SHARD = 1
 """Customers of a history that is one shard."""

@@ -7,26 +7,22 @@ for it, which it names by topic, partition and offset.
 Rules of this file
 1. Events are decoded with the paths of the features alone, as the worker does; what only training
    reads is decoded apart, so that a fault in it takes no event out of the history.
-2. A record that is no decision is counted by reason.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from stream.campaign import Campaign
-from stream.columns import Bools, EventBatch, Float64s, Int64s, RecordChunk, Spans, UInt64s
-from stream.decisions import EVENT_TYPE
-from stream.events import EventDecoder
-from stream.policy import NOTHING
-from stream.scalars import category_hash
+from stream.columns import EventBatch, Float64s, Int64s, RecordChunk
+from stream.decisions_reader import Decided, DecisionReader, Names
+from stream.events import NEVER_MS
+from stream.message_codecs import property_decoder
 from trainer.errors import TrainingError
 
 Records: TypeAlias = npt.NDArray[Any]
@@ -39,11 +35,6 @@ ACTION = np.dtype(
 """Place of the event it is about, topic -1 for one that the campaign does not have; hash of the id
 of a decision; probability with which the strategy was used, NaN if not said; index of the strategy,
 S for nothing, -1 for one that the campaign does not have."""
-
-NEVER_MS = 2**62
-"""The present, for decoders: an event from after its record is refused by the time of its record."""
-INCOMPLETE = "incomplete"
-"""Reason code of a record of the decision topic that lacks what every decision has."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,10 +94,10 @@ class TreatmentReader:
     def __init__(self, campaign: Campaign, event_types: Sequence[str]) -> None:
         training = campaign.training
         self._code = event_types.index(training.treatment)
-        self._strategies = _strategies(campaign)
+        self._strategies = Names.of_strategies(campaign)
         propensity = training.propensity_property
         numbers = () if propensity is None else (propensity,)
-        self._decoder = EventDecoder(campaign.events, (), numbers, (training.strategy_property,))
+        self._decoder = property_decoder(campaign, numbers, (training.strategy_property,))
 
     def read(self, chunk: RecordChunk, batch: EventBatch, topic: int) -> tuple[Int64s, Records]:
         """The treatments among the events of a chunk.
@@ -125,100 +116,34 @@ class TreatmentReader:
         records["topic"], records["offset"] = topic, batch.offset[sent]
         records["strategy"], records["propensity"] = -1, np.nan
         if len(sent):
-            said, _ = self._decoder.decode(_take(chunk, batch.record[sent]), NEVER_MS)
+            said, _ = self._decoder.decode(chunk.take(batch.record[sent]), NEVER_MS)
             records["strategy"][said.record] = self._strategies.find(said.category[0])
             if len(said.number):
                 records["propensity"][said.record] = said.number[0]
         return sent, records
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Decided:
-    """n decisions of a chunk.
-
-    Attributes:
-        partition: Partition of the event each is about. Shape (n,), int64.
-        customer: Customer of each.
-        time_ms: Time of the event each is about, epoch milliseconds. Shape (n,), int64.
-        records: Of the dtype `ACTION`. Shape (n,).
-    """
-
-    partition: Int64s
-    customer: Spans
-    time_ms: Int64s
-    records: Records
-
-
-class DecisionReader:
-    """Reads the decision topic.
-
-    Args:
-        campaign: The campaign file.
+def decision_reader(campaign: Campaign) -> DecisionReader:
+    """Reads the decision topic for learning.
 
     Raises:
         TrainingError: Decisions of this campaign do not say what training needs.
     """
-
-    _NUMBERS = ("data.event.partition", "data.event.offset", "data.action_probability")
-    _CATEGORIES = ("data.event.topic", "data.action.strategy", "id")
-
-    def __init__(self, campaign: Campaign) -> None:
-        if campaign.decisions.format == "flat":
-            raise TrainingError(
-                'expected decisions.format = "cloudevents" with training.learn_from = "decisions", '
-                'got "flat": a flat decision says neither its event nor its probability. Learn '
-                "from treatments, or from the time when the form was changed (--since)"
-            )
-        mapping = msgspec.structs.replace(
-            campaign.events,
-            customer_id=("subject",),
-            event_id=(),
-            consent=(),
-            type=("type",),
-            # Not when it was decided, but when the event took place: bounds and windows are in
-            # event time, and a decision has to be inside whenever its event is.
-            timestamp=("data.event.time",),
-            cloudevents=False,
+    if campaign.decisions.format == "flat":
+        raise TrainingError(
+            'expected decisions.format = "cloudevents" with training.learn_from = "decisions", '
+            'got "flat": a flat decision says neither its event nor its probability. Learn '
+            "from treatments, or from the time when the form was changed (--since)"
         )
-        self._decoder = EventDecoder(mapping, (EVENT_TYPE,), self._NUMBERS, self._CATEGORIES)
-        self._topics = _Names(campaign.topics.events)
-        self._strategies = _strategies(campaign)
-
-    def read(self, chunk: RecordChunk) -> tuple[Decided, Counter[str]]:
-        """The decisions of a chunk, and how many records are none, by reason code."""
-        batch, rejects = self._decoder.decode(chunk, NEVER_MS)
-        reasons = Counter(reject.code for reject in rejects)
-        partition, offset, propensity = batch.number
-        complete = (batch.type_code == 0) & _is_count(partition) & _is_count(offset)
-        complete &= (batch.category != 0).all(axis=0)
-        if not complete.all():
-            reasons[INCOMPLETE] = int((~complete).sum())
-        keep = np.flatnonzero(complete)
-        topic, strategy, identity = batch.category[:, keep]
-        records = np.zeros(len(keep), ACTION)
-        records["topic"] = self._topics.find(topic)
-        records["offset"] = offset[keep]
-        records["identity"] = identity
-        records["propensity"] = propensity[keep]
-        records["strategy"] = self._strategies.find(strategy)
-        customer = batch.customer.take(keep)
-        return Decided(
-            partition[keep].astype(np.int64), customer, batch.time_ms[keep], records
-        ), reasons
+    return DecisionReader(campaign)
 
 
-class _Names:
-    """Finds names by the hash that the decoder delivers."""
-
-    def __init__(self, names: Sequence[str]) -> None:
-        hashes = np.array([category_hash(name.encode()) for name in names], np.uint64)
-        self._index = np.argsort(hashes)
-        self._hashes = hashes[self._index]
-
-    def find(self, hashes: UInt64s) -> Int64s:
-        """Index of each name, -1 for one that is not known. Shape (n,), int64."""
-        place = np.minimum(np.searchsorted(self._hashes, hashes), len(self._hashes) - 1)
-        return np.where(self._hashes[place] == hashes, self._index[place], -1)
+def of_decisions(decided: Decided, index: Int64s) -> Records:
+    """Some decisions as records of the dtype `ACTION`."""
+    records = np.zeros(len(index), ACTION)
+    for name in ("offset", "identity", "propensity", "strategy", "topic"):
+        records[name] = getattr(decided, name)[index]
+    return records
 
 
 def _first_of_each(records: Records) -> Records:
@@ -230,20 +155,3 @@ def _first_of_each(records: Records) -> Records:
         repeats &= np.diff(records[name][order]) == 0
     first = np.sort(order[np.append(True, ~repeats)[: len(records)]])
     return records.take(first)
-
-
-def _strategies(campaign: Campaign) -> _Names:
-    return _Names([*(strategy.id for strategy in campaign.strategies), NOTHING])
-
-
-def _is_count(number: Float64s) -> Bools:
-    """Whether it is a whole number from 0 on that float64 holds exactly; not so when missing."""
-    with np.errstate(invalid="ignore"):
-        return np.asarray((number >= 0) & (number < 2**53) & (np.floor(number) == number))
-
-
-def _take(chunk: RecordChunk, index: Int64s) -> RecordChunk:
-    return RecordChunk(
-        chunk.topic, chunk.partition, chunk.offset[index], chunk.timestamp_ms[index],
-        chunk.key.take(index), chunk.value.take(index), chunk.next_offset,
-    )  # fmt: skip

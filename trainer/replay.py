@@ -2,9 +2,7 @@
 
 Rules of this file
 1. Features come from `stream.features.apply_raw` alone: the kernel of the worker.
-2. The topics of a partition are merged by event time. Within a topic the order of offsets stays, as
-   the worker saw it: a late event is late here too.
-3. Customers do not touch each other, so only the order of the events of each customer counts.
+2. The order is that of `trainer.replay_order`.
 """
 
 from __future__ import annotations
@@ -19,6 +17,7 @@ from stream.columns import EventBatch, Float64s, Int16s, Int64s, Spans, UInt64s
 from stream.features import FeaturePlan, apply_raw
 from stream.table import CustomerTable
 from trainer.actions import Actions
+from trainer.replay_order import passes
 from trainer.spill import Shard
 
 _EVENTS_PER_CALL = 2048  # their features stay in the cache
@@ -74,22 +73,6 @@ class Timeline:
         )
 
 
-def merged(topic: npt.NDArray[np.integer], time_ms: Int64s) -> Int64s:
-    """The order of replay: by event time between topics, by offset within one.
-
-    Args:
-        topic: Topic of each event; those of one topic are in the order of their offsets.
-            Shape (n,), integers.
-        time_ms: Event times. Shape (n,), int64.
-    """
-    by_topic = np.argsort(topic, kind="stable")
-    if len(topic) == 0 or topic[by_topic[0]] == topic[by_topic[-1]]:
-        return by_topic
-    starts = np.flatnonzero(np.diff(topic[by_topic])) + 1
-    seen_ms = [np.maximum.accumulate(part) for part in np.split(time_ms[by_topic], starts)]
-    return by_topic[np.argsort(np.concatenate(seen_ms), kind="stable")]
-
-
 def replay_blocks(
     plan: FeaturePlan, timeline: Timeline, wanted: Int64s
 ) -> Iterator[tuple[Int64s, Float64s]]:
@@ -128,34 +111,3 @@ def replay(plan: FeaturePlan, timeline: Timeline, wanted: Int64s) -> Float64s:
     for which, values in replay_blocks(plan, timeline, wanted):
         out[which] = values
     return out
-
-
-def passes(row: Int64s, topic: Int64s) -> Iterator[tuple[int, Int64s]]:
-    """Cuts a timeline into as few runs of one topic as keep the order of each customer's events.
-
-    `apply` takes events of one topic. Cut where the topic changes, a timeline gives almost as many
-    runs as events; but pass k can hold what lies between the topic changes k and k + 1 of every
-    customer, since only the order of one customer's events counts.
-
-    Args:
-        row: Customer of each event, in order. Shape (n,), int64.
-        topic: Its topic. Shape (n,), int64.
-
-    Yields:
-        A topic, and the events of one run.
-    """
-    if len(row) == 0:
-        return
-    if topic.min() == topic.max():
-        yield int(topic[0]), np.arange(len(row))
-        return
-    by_customer = np.argsort(row, kind="stable")
-    customer, theirs = row[by_customer], topic[by_customer]
-    first = np.concatenate([[True], customer[1:] != customer[:-1]])
-    turn = np.cumsum(np.concatenate([[False], theirs[1:] != theirs[:-1]]))
-    turn_of = np.empty_like(turn)
-    turn_of[by_customer] = turn - np.repeat(turn[first], np.diff(np.flatnonzero([*first, True])))
-    order = np.lexsort((topic, turn_of))  # stable: events of a run stay in order
-    ends = np.flatnonzero((np.diff(turn_of[order]) != 0) | (np.diff(topic[order]) != 0)) + 1
-    for run in np.split(order, ends):
-        yield int(topic[run[0]]), run

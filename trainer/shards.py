@@ -22,15 +22,25 @@ import numpy as np
 
 from stream.campaign import Campaign
 from stream.columns import Bools, EventBatch, Int64s, RecordChunk, Spans
-from stream.events import EventDecoder
+from stream.decisions_reader import DecisionReader
+from stream.events import NEVER_MS
 from stream.features import FeaturePlan
 from stream.field_kernels import read_categories
+from stream.message_codecs import event_decoder
 from stream.scan import STRING
 from stream.table import CustomerTable
-from trainer.actions import ACTION, NEVER_MS, Actions, DecisionReader, Records, TreatmentReader
+from trainer.actions import (
+    ACTION,
+    Actions,
+    Records,
+    TreatmentReader,
+    decision_reader,
+    of_decisions,
+)
 from trainer.gaps import SINCE, Extent, Gap, GapTracker, Missing, cold_ms, unread_ms
 from trainer.history import Bounds
-from trainer.replay import Timeline, merged
+from trainer.replay import Timeline
+from trainer.replay_order import merged
 from trainer.spill import Shard, Spill
 
 BUCKETS = 16
@@ -72,14 +82,12 @@ class Shards:
         self._outcome_topics: set[str] = set()
         self._treatment_topics: set[str] = set()
         self._decision_topic = campaign.topics.decisions
-        self._decoder = EventDecoder(
-            campaign.events, plan.event_types, plan.number_paths, plan.category_paths
-        )
+        self._decoder = event_decoder(campaign, plan)
         learns_from_decisions = campaign.training.learn_from == "decisions"
         self._treatments = (
             None if learns_from_decisions else TreatmentReader(campaign, plan.event_types)
         )
-        self._decisions = DecisionReader(campaign) if learns_from_decisions else None
+        self._decisions = decision_reader(campaign) if learns_from_decisions else None
         self._memory_bytes = campaign.training.memory_mb * 2**20 // 2
         self._records = Spill(folder, "events", _event_dtype(plan))
         self._actions = Spill(folder, "actions", ACTION)
@@ -215,7 +223,9 @@ class Shards:
         inside = self._inside(decided.time_ms)
         for partition in np.unique(decided.partition):
             mine = np.flatnonzero(inside & (decided.partition == partition))
-            self._add_actions(int(partition), decided.customer.take(mine), decided.records[mine])
+            self._add_actions(
+                int(partition), decided.customer.take(mine), of_decisions(decided, mine)
+            )
 
     def _add_actions(self, partition: int, customer: Spans, records: Records) -> None:
         for bucket, index in _by_bucket(customer):

@@ -2,7 +2,7 @@
 
     decision topic -> `logged`: places, models, vectors ┐
                                                         ├ by topic, partition, offset: same bits?
-    event topics -> `replayed`: features after each     ┘
+    event topics -> `partition`: features after each     ┘
 
 Partition after partition: the decisions of one are held in memory while its events go by. `explain`
 says why what differs may differ, `findings` adds up, `report` is what comes out.
