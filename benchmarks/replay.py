@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.json_option import json_option
+from benchmarks.options import json_option
 from benchmarks.progress import Steps
 from benchmarks.reference_input import generate
 from benchmarks.report import environment, write_json

@@ -6,15 +6,29 @@ judged, gate when it replaces the champion.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from msgspec import Meta
 
+from models import kinds
 from stream.campaign_types import Duration, FieldPath, Name, PositiveInt, Section
 
-Network = Literal["linear", "mlp", "dcn", "custom"]
-Optimizer = Literal["adam", "adamw", "sgd", "rmsprop"]
-Loss = Literal["cross_entropy", "focal"]
+OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop")
+LOSSES = {
+    "cross_entropy": "trainer.losses:cross_entropy",
+    "focal": "trainer.losses:focal",
+}
+"""By name, where each is: a `trainer.losses.Kind`. A new loss is that, and a row here."""
+if TYPE_CHECKING:
+    Network: TypeAlias = str
+    BuiltNetwork: TypeAlias = str
+    Optimizer: TypeAlias = str
+    Loss: TypeAlias = str
+else:
+    Network = Literal[kinds.NAMES]
+    BuiltNetwork = Literal[kinds.BUILT]
+    Optimizer = Literal[OPTIMIZERS]
+    Loss = Literal[tuple(LOSSES)]
 ClassWeights = Literal["none", "balanced"]
 Metric = Literal["log_loss", "brier", "roc_auc", "pr_auc", "accuracy", "f1"]
 Units = Annotated[int, Meta(ge=1, le=4096)]
@@ -144,20 +158,14 @@ class SearchSpec(Section, frozen=True):
 
     trials: Annotated[int, Meta(ge=1, le=10_000)] = 30
     time_budget: Duration = "10m"
-    networks: Annotated[tuple[Literal["linear", "mlp", "dcn"], ...], Meta(min_length=1)] = (
-        "linear",
-        "mlp",
-        "dcn",
-    )
+    networks: Annotated[tuple[BuiltNetwork, ...], Meta(min_length=1)] = kinds.BUILT
     layers: tuple[Annotated[int, Meta(ge=1, le=8)], Annotated[int, Meta(ge=1, le=8)]] = (1, 3)
     units: Annotated[tuple[Units, ...], Meta(min_length=1)] = (16, 32, 64, 128)
     cross_layers: tuple[Annotated[int, Meta(ge=1, le=8)], Annotated[int, Meta(ge=1, le=8)]] = (1, 3)
     dropout: tuple[Share, Share] = (0.0, 0.5)
-    optimizers: Annotated[tuple[Optimizer, ...], Meta(min_length=1)] = (
-        "adam", "adamw", "sgd", "rmsprop",
-    )  # fmt: skip
+    optimizers: Annotated[tuple[Optimizer, ...], Meta(min_length=1)] = OPTIMIZERS
     learning_rate: tuple[LearningRate, LearningRate] = (1e-4, 1e-2)
-    losses: Annotated[tuple[Loss, ...], Meta(min_length=1)] = ("cross_entropy", "focal")
+    losses: Annotated[tuple[Loss, ...], Meta(min_length=1)] = tuple(LOSSES)
     class_weights: Annotated[tuple[ClassWeights, ...], Meta(min_length=1)] = ("none", "balanced")
 
 

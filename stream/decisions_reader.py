@@ -41,7 +41,7 @@ class FlatDecision(Struct, frozen=True, gc=False):
     """A decision in the flat form."""
 
     customer_id: str
-    event_id: str
+    event_id: str | None
     strategy: str
     score: float | None
 

@@ -61,11 +61,19 @@ def decision_history(
     return [topic, chunk_of("decisions", 0, 0, published), *chunks([*redeemed, end])]
 
 
-def part_of(values: np.ndarray, transforms: list[int] | None = None) -> Part:
+def part_of(
+    values: Any, strategy: Any = None, outcome: Any = None, transforms: list[int] | None = None
+) -> Part:
+    """Examples that are all there is in their values, each of a customer of its own."""
     n, features = values.shape
-    zeros = np.zeros(n, np.int64)
     return Part(
-        values, np.array(transforms or [NONE] * features),
-        Normalization.identity(features), np.arange(n), zeros, np.zeros(n, np.bool_), zeros, zeros,
-        np.ones(n),
-    )  # fmt: skip
+        values=np.asarray(values, np.float64),
+        transforms=np.array(transforms or [NONE] * features),
+        normalization=Normalization.identity(features),
+        rows=np.arange(n),
+        strategy=np.zeros(n, np.int64) if strategy is None else np.asarray(strategy, np.int64),
+        outcome=np.zeros(n, np.bool_) if outcome is None else np.asarray(outcome, np.bool_),
+        time_ms=np.arange(n),
+        customer=np.arange(n),
+        weight=np.ones(n),
+    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,13 @@ import numpy as np
 from confluent_kafka import Consumer, TopicPartition
 
 from models import network
-from models.bundle import Bundle, Fit, Golden
+from models.bundle import Bundle
 from models.contract import Normalization
-from models.manifest import WEIGHTS, DataWindow, NetworkConfig
+from models.manifest import WEIGHTS, NetworkConfig
 from models.registry import Registry
 from stream.campaign import Campaign, load
 from stream.features import compile_features
+from tests.bundles import bundle_of
 
 _CAMPAIGN = """
 app = "{app}"
@@ -163,17 +163,11 @@ class Scene:
             [rng.normal(0, 0.4, variable.shape) for variable in model.trainable_variables]
         )
         inputs = rng.normal(size=(16, len(plan.names))).astype(np.float32)
-        created = datetime(2026, 1, 1, tzinfo=UTC)
-        return Bundle.create(
-            contract=plan.contract,
-            normalization=Normalization(rng.normal(size=len(plan.names)),
-                                        rng.uniform(0.5, 2, len(plan.names)), 5.0),
-            strategies=strategies,
-            network=config,
-            weights=network.weights(model),
-            golden=Golden(inputs, np.asarray(model(inputs))),
-            fit=Fit(created=created, window=DataWindow(0, 1), seed=seed),
-        )  # fmt: skip
+        n = len(plan.names)
+        normalization = Normalization(rng.normal(size=n), rng.uniform(0.5, 2, n), 5.0)
+        return bundle_of(
+            model, config, plan.contract, strategies, inputs, normalization=normalization, seed=seed
+        )
 
     def promote(self, seed: int) -> str:
         """Publishes a model and makes it the champion."""

@@ -215,8 +215,8 @@ def chunk_of(topic: str, partition: int, messages: Sequence[Message]) -> RecordC
         partition=partition,
         offset=np.array([message.offset() for message in messages], np.int64),
         timestamp_ms=np.array([message.timestamp()[1] for message in messages], np.int64),
-        key=_spans([message.key() for message in messages]),
-        value=_spans([message.value() for message in messages]),
+        key=Spans.of([message.key() for message in messages]),
+        value=Spans.of([message.value() for message in messages]),
         next_offset=int(messages[-1].offset() or 0) + 1,
     )
 
@@ -241,13 +241,6 @@ def _in_order(
             runs[-1][1].extend(events[topic][at:end])
             position[topic] = end
     return [*runs, *((topic, events[topic][at:]) for topic, at in position.items())]
-
-
-def _spans(items: Sequence[bytes | None]) -> Spans:
-    size = np.array([-1 if item is None else len(item) for item in items], np.int64)
-    start = np.concatenate([[0], np.cumsum(np.maximum(size, 0))[:-1]]).astype(np.int64)
-    data = b"".join(item or b"" for item in items) or b"\0"
-    return Spans(np.frombuffer(data, np.uint8), start, size)
 
 
 def _records_in(batches: Sequence[RecordBatch]) -> Iterator[Record]:

@@ -6,30 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from models.contract import Normalization
 from stream.campaign_training import ModelSpec, TrainingSpec
-from stream.normalization import NONE
+from tests.dataset_harness import part_of
 from trainer.fit import Fitted, fit, network_config, predict
 from trainer.part import Part
 
 FEATURES, STRATEGIES = 4, 3
 LINEAR = ModelSpec(network="linear")
-
-
-def part_of(x: Any, strategy: Any, outcome: Any) -> Part:
-    """Examples that are all there is in their values."""
-    n = len(x)
-    return Part(
-        values=np.asarray(x, np.float64),
-        transforms=np.full(x.shape[1], NONE),
-        normalization=Normalization.identity(x.shape[1]),
-        rows=np.arange(n),
-        strategy=np.asarray(strategy, np.int64),
-        outcome=np.asarray(outcome, np.bool_),
-        time_ms=np.arange(n),
-        customer=np.arange(n),
-        weight=np.ones(n),
-    )
 
 
 def customers(n: int, seed: int = 0, effect: float = 1.0, base: float = -1.0) -> Part:

@@ -12,9 +12,10 @@ import numpy as np
 
 from models import network
 from models.backend import keras
-from models.bundle import Bundle, Fit, Golden
+from models.bundle import Bundle, Fit
 from models.contract import FeatureContract, Normalization
 from models.manifest import DataWindow, NetworkConfig
+from tests.bundles import bundle_of
 
 CREATED = datetime(2026, 11, 24, 10, 45, 12, tzinfo=UTC)
 FEATURES, STRATEGIES = 7, ("mail", "push", "nothing")
@@ -52,13 +53,9 @@ def fitted(network_config: NetworkConfig) -> Any:
 
 
 def make_bundle(model: Any, network_config: NetworkConfig) -> Bundle:
-    x = customers(16, seed=1)
-    return Bundle.create(
-        contract=FeatureContract(tuple(f"feature_{i}" for i in range(FEATURES)), '{"ops":[]}'),
+    return bundle_of(
+        model, network_config, FeatureContract(tuple(f"feature_{i}" for i in range(FEATURES)), '{"ops":[]}'),
+        STRATEGIES, customers(16, seed=1),
         normalization=Normalization(np.arange(FEATURES) / 3, np.full(FEATURES, 0.1), 8.0),
-        strategies=STRATEGIES,
-        network=network_config,
-        weights=network.weights(model),
-        golden=Golden(x, np.asarray(model(x, training=False))),
         fit=Fit(CREATED, DataWindow(0, 1_000), 3, {"auc": 0.75}, {"report.json": b"{}"}),
-    )
+    )  # fmt: skip

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,9 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 
 from models import network
-from models.bundle import Bundle, Fit, Golden
+from models.bundle import Bundle
 from models.contract import Normalization
-from models.manifest import DataWindow, NetworkConfig
+from models.manifest import NetworkConfig
 from models.registry import Registry
 from stream.campaign import Campaign, parse
 from stream.columns import RecordChunk
@@ -26,6 +25,7 @@ from stream.policy import Policy
 from stream.records import RecordReader
 from stream.scores import Scorer
 from stream.table import CustomerTable
+from tests.bundles import bundle_of
 from trainer.parity.bundles import Bundles
 from trainer.parity.explain import Holds
 from trainer.parity.findings import Findings
@@ -114,15 +114,10 @@ def bundle(plan: FeaturePlan, seed: int) -> Bundle:
     config = NetworkConfig(network="linear", head="choice", inputs=n, outputs=2)
     model = network.build(config, seed=seed)
     inputs = rng.normal(size=(4, n)).astype(np.float32)
-    return Bundle.create(
-        contract=plan.contract,
+    return bundle_of(
+        model, config, plan.contract, ("mail", "push"), inputs, seed=seed,
         normalization=Normalization(rng.normal(size=n), rng.uniform(0.5, 2, n), 4.0),
-        strategies=("mail", "push"),
-        network=config,
-        weights=network.weights(model),
-        golden=Golden(inputs, np.asarray(model(inputs))),
-        fit=Fit(created=datetime(2026, 1, 1, tzinfo=UTC), window=DataWindow(0, 1), seed=seed),
-    )
+    )  # fmt: skip
 
 
 @dataclass

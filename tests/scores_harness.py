@@ -9,8 +9,9 @@ import numpy as np
 
 from models import network
 from models.bundle import Bundle, Fit, Golden
-from models.contract import FeatureContract, Normalization
+from models.contract import FeatureContract
 from models.manifest import DataWindow, NetworkConfig
+from tests.bundles import bundle_of
 
 CONFIGS = [
     NetworkConfig(network="mlp", head="response", inputs=36, outputs=10, hidden=(32,)),
@@ -48,16 +49,12 @@ def make_bundle(config: NetworkConfig, seed: int = 0, shift: float = 0.0, **part
     model.set_weights(network.arrange(model, weights))
     x = rng.normal(size=(40, config.inputs)).astype(np.float32)
     created = datetime(2026, 11, 24, tzinfo=UTC) + timedelta(minutes=seed)
+    outputs = np.asarray(model(x, training=False)) + np.float32(shift)
     plain: dict[str, Any] = {
-        "contract": contract_of(config.inputs),
-        "normalization": Normalization.identity(config.inputs),
-        "strategies": STRATEGIES[: config.outputs],
-        "network": config,
-        "weights": weights,
-        "golden": Golden(x, np.asarray(model(x, training=False)) + np.float32(shift)),
-        "fit": Fit(created, DataWindow(0, 1), seed),
-    }
-    return Bundle.create(**plain | parts)
+        "weights": weights, "golden": Golden(x, outputs), "fit": Fit(created, DataWindow(0, 1), seed),
+    }  # fmt: skip
+    strategies = STRATEGIES[: config.outputs]
+    return bundle_of(model, config, contract_of(config.inputs), strategies, x, **plain | parts)
 
 
 def rows_of(config: NetworkConfig, n: int, seed: int = 7) -> Any:

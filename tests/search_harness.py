@@ -9,9 +9,8 @@ import msgspec
 import numpy as np
 import optuna
 
-from models.contract import Normalization
 from stream.campaign import Campaign, parse
-from stream.normalization import NONE
+from tests.dataset_harness import part_of
 from trainer.part import Part
 from trainer.search.found import Found, Tried
 from trainer.search.trial import Task
@@ -53,17 +52,10 @@ def part(n: int, seed: int, *, choice: bool = False) -> Part:
     values = random.normal(size=(n, FEATURES))
     likely = 1.0 / (1.0 + np.exp(-2.0 * values[:, 0] * values[:, 1] - values[:, 2] + 1.0))
     used = (random.random(n) < likely * 0.6).astype(np.int64)
-    return Part(
-        values=values,
-        transforms=np.full(FEATURES, NONE),
-        normalization=Normalization.identity(FEATURES),
-        rows=np.arange(n),
-        strategy=used if choice else np.arange(n) % OUTPUTS,
-        outcome=np.ones(n, np.bool_) if choice else random.random(n) < likely,
-        time_ms=np.arange(n),
-        customer=np.arange(n),
-        weight=np.ones(n),
-    )
+    converted = random.random(n) < likely
+    if choice:
+        return part_of(values, used, np.ones(n))
+    return part_of(values, np.arange(n) % OUTPUTS, converted)
 
 
 TRAIN, VALIDATION = part(640, 1), part(320, 2)

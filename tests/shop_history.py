@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from stream.decisions import DecisionEncoder
 from stream.events import EventDecoder
 from stream.features import FeaturePlan
 from stream.policy import DecisionBatch, Dropped
-from trainer.history import EVERYTHING, Bounds
+from trainer.history import EVERYTHING, Bounds, OnRecords
 from trainer.replay import Timeline
 from trainer.shards import Shards
 
@@ -133,6 +133,18 @@ def chunks(events: Iterable[Event], partitions: int = 1, size: int = 3) -> list[
                 for low in range(0, len(here), size)
             ]
     return made
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A history in memory, as a source."""
+
+    records: list[RecordChunk]
+
+    def chunks(
+        self, topics: Sequence[str], on_records: OnRecords | None = None
+    ) -> Iterator[RecordChunk]:
+        yield from (chunk for chunk in self.records if chunk.topic in topics)
 
 
 def shards_of(

@@ -11,11 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.campaign import Campaign, parse
-from stream.features import FeaturePlan, compile_features
+from stream.campaign import Campaign
+from stream.features import FeaturePlan
 from tests.shards_harness import all_timelines, learning_from_decisions
 from tests.shop_history import (
-    CAMPAIGN,
     START_MS,
     Event,
     chunk_of,
@@ -26,16 +25,6 @@ from tests.shop_history import (
 from trainer.actions import ACTION, Actions
 from trainer.errors import TrainingError
 from trainer.history import Bounds
-
-
-@pytest.fixture(scope="module")
-def campaign() -> Campaign:
-    return parse(CAMPAIGN)
-
-
-@pytest.fixture(scope="module")
-def plan(campaign: Campaign) -> FeaturePlan:
-    return compile_features(campaign)
 
 
 def test_a_fault_in_what_only_training_reads_takes_no_event_away(

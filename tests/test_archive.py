@@ -25,7 +25,6 @@ from tests.archive_harness import (
     Killed,
     Record,
     Topic,
-    archive_forty,
     archive_to,
     made,
     names_of,
@@ -40,12 +39,6 @@ from trainer.archive.layout import FACTS, bucket_of, day_of
 from trainer.archive.reader import ParquetSource
 from trainer.errors import TrainingError
 from trainer.history import Bounds
-
-
-@pytest.fixture
-def archived(tmp_path: Path) -> tuple[Path, list[Record]]:
-    return archive_forty(tmp_path / "a")
-
 
 record = st.tuples(
     st.integers(1, 3),

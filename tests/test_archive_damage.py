@@ -17,7 +17,6 @@ from tests.archive_harness import (
     Kafka,
     Record,
     Topic,
-    archive_forty,
     archive_to,
     flushes_of,
     made,
@@ -30,11 +29,6 @@ from trainer.archive.layout import Facts, FileName
 from trainer.archive.reader import ParquetSource
 from trainer.errors import TrainingError
 from trainer.history import Bounds
-
-
-@pytest.fixture
-def archived(tmp_path: Path) -> tuple[Path, list[Record]]:
-    return archive_forty(tmp_path / "a")
 
 
 def test_an_archive_that_is_none_is_named(tmp_path: Path) -> None:

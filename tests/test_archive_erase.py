@@ -13,7 +13,6 @@ from tests.archive_harness import (
     Killed,
     Record,
     Topic,
-    archive_forty,
     archive_to,
     flushes_of,
     made,
@@ -23,11 +22,6 @@ from trainer.archive.command import erase
 from trainer.archive.erase import erase_before, erase_customer
 from trainer.archive.folder import Archive
 from trainer.archive.layout import bucket_of, day_of
-
-
-@pytest.fixture
-def archived(tmp_path: Path) -> tuple[Path, list[Record]]:
-    return archive_forty(tmp_path / "a")
 
 
 def test_a_customer_is_erased_and_nobody_else(archived: tuple[Path, list[Record]]) -> None:

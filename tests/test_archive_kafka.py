@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError
 from confluent_kafka import TopicPartition as Place
 from confluent_kafka.admin import AdminClient, NewPartitions
 
@@ -28,6 +28,7 @@ from tests.archive_harness import (
 )
 from tests.conftest import CreateTopics, KafkaCluster
 from tests.fault_load import Load
+from tests.kafka_client import remove_before, send
 from trainer.archive.archiver import Archiver, Limits
 from trainer.archive.folder import Archive
 
@@ -128,20 +129,8 @@ def held_by(bootstrap: str, topics: Sequence[str]) -> dict[tuple[str, int], list
 
 def produce(bootstrap: str, topic: str, records: Sequence[Record]) -> None:
     """Sends to both partitions of a topic."""
-    producer = Producer({
-        "bootstrap.servers": bootstrap, "compression.type": "zstd", "enable.idempotence": True,
-    })  # fmt: skip
-    for _, time_ms, key, value in records:
-        for partition in (0, 1):
-            producer.produce(topic, value, key, partition, timestamp=time_ms)
-    assert producer.flush(30) == 0
-
-
-def remove_before(bootstrap: str, topic: str, partition: int, offset: int) -> None:
-    """What retention does: the records before an offset go."""
-    admin = AdminClient({"bootstrap.servers": bootstrap})
-    for removed in admin.delete_records([Place(topic, partition, offset)]).values():
-        removed.result(30)
+    rows = [(topic, partition, *record) for record in records for partition in (0, 1)]
+    send(bootstrap, rows, **{"compression.type": "zstd"})
 
 
 @pytest.mark.kafka

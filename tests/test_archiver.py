@@ -16,7 +16,6 @@ from tests.archive_harness import (
     Kafka,
     Record,
     Topic,
-    archive_forty,
     archive_to,
     flushes_of,
     lost_in,
@@ -29,11 +28,6 @@ from trainer.archive.command import archive
 from trainer.archive.folder import Archive, TopicFolder
 from trainer.archive.reader import ParquetSource
 from trainer.errors import TrainingError
-
-
-@pytest.fixture
-def archived(tmp_path: Path) -> tuple[Path, list[Record]]:
-    return archive_forty(tmp_path / "a")
 
 
 def test_an_archiver_lists_each_topic_once_when_it_starts(

@@ -12,11 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.contract import Normalization
-from stream.campaign import Campaign, parse
-from stream.features import FeaturePlan, compile_features
+from stream.campaign import Campaign
+from stream.features import compile_features
 from tests.dataset_harness import WINDOW_DAYS, built, changed, decision_history, values_of
 from tests.shop_history import (
-    CAMPAIGN,
     DAY_MS,
     START_MS,
     TOPICS,
@@ -33,16 +32,6 @@ from trainer.examples import FileValues
 from trainer.normalization import fit_normalization
 
 COLUMNS = ("rows", "strategy", "outcome", "time_ms", "customer", "propensity")
-
-
-@pytest.fixture(scope="module")
-def campaign() -> Campaign:
-    return parse(CAMPAIGN)
-
-
-@pytest.fixture(scope="module")
-def plan(campaign: Campaign) -> FeaturePlan:
-    return compile_features(campaign)
 
 
 # In plain loops over sorted events.

@@ -7,23 +7,11 @@ import numpy as np
 from stream import dead_letter
 from stream.columns import RecordChunk, Reject, Spans
 
-
-def spans(pieces: list[bytes | None]) -> Spans:
-    """The pieces one after the other."""
-    ends = np.cumsum([len(piece or b"") for piece in pieces])
-    size = np.array([-1 if piece is None else len(piece) for piece in pieces])
-    return Spans(
-        np.frombuffer(b"".join(p or b"" for p in pieces), np.uint8),
-        ends - np.maximum(size, 0),
-        size,
-    )
-
-
 KEYS: list[bytes | None] = [b"c1", None, b"c3", b""]
 VALUES: list[bytes | None] = [b'{"ok":1}', b"\xff\x00 no JSON", None, b""]
 CHUNK = RecordChunk(
     topic="shop-events", partition=3, offset=np.array([10, 11, 15, 16]),
-    timestamp_ms=np.array([1_000, -1, 1_795_507_200_123, 0]), key=spans(KEYS), value=spans(VALUES),
+    timestamp_ms=np.array([1_000, -1, 1_795_507_200_123, 0]), key=Spans.of(KEYS), value=Spans.of(VALUES),
     next_offset=17,
 )  # fmt: skip
 

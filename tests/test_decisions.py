@@ -63,11 +63,7 @@ def campaign(form: str) -> Campaign:
 
 
 def spans(texts: list[str | None]) -> Spans:
-    """The texts one after the other."""
-    raw = [(text or "").encode() for text in texts]
-    ends = np.cumsum([len(text) for text in raw], dtype=np.int64)
-    size = np.array([-1 if t is None else len(r) for t, r in zip(texts, raw, strict=True)], int)
-    return Spans(np.frombuffer(b"".join(raw), np.uint8), ends - np.maximum(size, 0), size)
+    return Spans.of([None if text is None else text.encode() for text in texts])
 
 
 def events(

@@ -117,8 +117,7 @@ def test_the_same_households_give_the_same_bytes(journey: Journey) -> None:
 def test_the_worker_takes_every_event_of_the_journey(journey: Journey) -> None:
     campaign = load(ROOT / "examples/complete-journey/opportune.toml")
     plan = compile_features(campaign)
-    size = np.array([len(value) for value in journey.value], np.int64)
-    value = Spans(np.frombuffer(b"".join(journey.value), np.uint8), np.cumsum(size) - size, size)
+    value = Spans.of(journey.value)
     n = len(journey)
     now_ms = 1_790_000_000_000
     chunk = RecordChunk(PURCHASES, 0, np.arange(n), np.full(n, now_ms), value, value, n)

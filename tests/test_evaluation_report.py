@@ -19,11 +19,6 @@ from trainer.evaluation.wording import METRIC_WORDS
 
 
 @pytest.fixture(scope="module")
-def judged() -> Evaluation:
-    return evaluation()
-
-
-@pytest.fixture(scope="module")
 def page(judged: Evaluation) -> str:
     return render_html(judged, FACTS).decode()
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from stream.campaign_training import EvaluationSpec
-from tests.evaluation_page import FACTS, NAMES, START_MS, evaluation
+from tests.evaluation_page import FACTS, NAMES, START_MS
 from trainer.evaluation import wording
 from trainer.evaluation.evaluate import evaluate
 from trainer.evaluation.evaluation import CHAMPION, Estimate, Evaluation
@@ -20,11 +20,6 @@ from trainer.evaluation.judged import Judged, Scored
 from trainer.evaluation.summary import caveats, sentences
 
 GOLDEN = Path(__file__).parent / "golden" / "evaluation.json"
-
-
-@pytest.fixture(scope="module")
-def judged() -> Evaluation:
-    return evaluation()
 
 
 def gained(judged: Evaluation, low: float, high: float) -> Evaluation:

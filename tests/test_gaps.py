@@ -50,11 +50,6 @@ from trainer.history import Bounds
 
 
 @pytest.fixture(scope="module")
-def campaign() -> Campaign:
-    return parse(CAMPAIGN)
-
-
-@pytest.fixture(scope="module")
 def events() -> list[Event]:
     return shop(30, seed=4)
 

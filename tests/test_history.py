@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import click
 import pytest
 from aiokafka.structs import TopicPartition
-from confluent_kafka import Producer
-from confluent_kafka import TopicPartition as Place
-from confluent_kafka.admin import AdminClient
 
 from stream.columns import RecordChunk
 from tests.conftest import CreateTopics, KafkaCluster
+from tests.kafka_client import Row, remove_before, send
 from trainer.commands.history import OffsetBound, offset_bounds
 from trainer.errors import TrainingError
 from trainer.gaps import HISTORY, OFFSETS, RETENTION, SINCE, Gap, Older
@@ -23,7 +20,6 @@ from trainer.topics import Removed, TopicReader
 
 HOUR_MS = 3_600_000
 START_MS = 1_700_000_000_000
-Row = tuple[str, int, int, int, bytes | None, bytes | None]
 
 
 def rows(chunks: Sequence[RecordChunk]) -> list[Row]:
@@ -40,25 +36,6 @@ def rows(chunks: Sequence[RecordChunk]) -> list[Row]:
         for chunk in chunks
         for i in range(len(chunk))
     ]
-
-
-def send(bootstrap: str, records: Sequence[Row], **settings: Any) -> None:
-    producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True, **settings})
-    if "transactional.id" in settings:
-        producer.init_transactions(30)
-        producer.begin_transaction()
-    for topic, partition, _, timestamp_ms, key, value in records:
-        producer.produce(topic, value, key, partition, timestamp=timestamp_ms)
-    if "transactional.id" in settings:
-        producer.commit_transaction(30)
-    assert producer.flush(30) == 0
-
-
-def remove_before(bootstrap: str, topic: str, partition: int, offset: int) -> None:
-    """What retention does: the records before an offset go."""
-    admin = AdminClient({"bootstrap.servers": bootstrap})
-    for removed in admin.delete_records([Place(topic, partition, offset)]).values():
-        removed.result(30)
 
 
 def made(topic: str, partition: int, count: int) -> list[Row]:

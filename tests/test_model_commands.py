@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,24 +16,12 @@ from tests.model_commands_harness import (
     WORSE,
     Run,
     done,
-    invoke,
     publish,
     refused,
     verdict,
 )
 from trainer.commands.models import models
 from trainer.commands.promote import promote
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Registry:
-    return Registry(tmp_path / "registry")
-
-
-@pytest.fixture
-def run(registry: Registry) -> Run:
-    return partial(invoke, registry)
-
 
 # --- list, show, diff, prune
 

@@ -9,25 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.campaign import Campaign, parse
-from stream.features import FeaturePlan, compile_features
+from stream.campaign import Campaign
+from stream.features import FeaturePlan
 from stream.normalization import LOG1P, NONE, SIGNLOG
 from tests.dataset_harness import part_of
-from tests.shop_history import (
-    CAMPAIGN,
-)
 from trainer.normalization import CLIP, Moments, fit_normalization, transformed
-
-
-@pytest.fixture(scope="module")
-def campaign() -> Campaign:
-    return parse(CAMPAIGN)
-
-
-@pytest.fixture(scope="module")
-def plan(campaign: Campaign) -> FeaturePlan:
-    return compile_features(campaign)
-
 
 BLOCKS = st.lists(st.integers(0, 40), min_size=1, max_size=6)
 
@@ -75,7 +61,7 @@ def test_normalization_knows_the_known_values_of_its_rows_alone(
     last = plan.names.index("revenue_last")
     values[::3, last] = np.nan
     values[:, 0] = 5.0
-    part = part_of(values, plan.transform_codes.tolist())
+    part = part_of(values, transforms=plan.transform_codes.tolist())
     normalization = fit_normalization(part)
     x = np.concatenate([x for _, x in replace(part, normalization=normalization).blocks()])
     known = ~np.isnan(values[:, last])
@@ -107,7 +93,7 @@ def test_values_are_transformed_as_the_worker_does() -> None:
     ]  # fmt: skip
     np.testing.assert_allclose(got, expected, rtol=1e-15)
     # Once more by the worker's call, in float32 and of the plan's constants.
-    part = part_of(values, [LOG1P, SIGNLOG, NONE])
+    part = part_of(values, transforms=[LOG1P, SIGNLOG, NONE])
     ((_, x),) = part.blocks()
     known = np.isfinite(got)
     assert x[known].tolist() == got[known].astype(np.float32).tolist()

@@ -14,11 +14,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from models.bundle import Bundle, Fit
-from models.contract import FeatureContract
 from models.registry import Registry
 from stream.columns import Spans
 from stream.features import compile_features
+from tests.bundles import remade
 from tests.parity_harness import (
     HOUR_MS,
     START_MS,
@@ -30,22 +29,10 @@ from tests.parity_harness import (
     campaign,
     causes,
     event,
-    open_shop,
 )
 from trainer.parity.compare import Measured
 from trainer.parity.logged import Scope
 from trainer.parity.report import Where
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Shop:
-    return open_shop(tmp_path_factory.mktemp("shop"))
-
-
-@pytest.fixture
-def shop(made: Shop) -> Shop:
-    """The same shop for every test, to be damaged."""
-    return replace(made, events=dict(made.events), decisions=list(made.decisions))
 
 
 def test_what_a_worker_logs_equals_the_replay(shop: Shop) -> None:
@@ -101,7 +88,7 @@ def test_decisions_that_cannot_be_compared_say_why(shop: Shop, tmp_path: Path) -
     changed = compile_features(campaign(more='{ op = "tenure" },'))
     other = bundle(changed, 3)
     contract = msgspec.structs.replace(compile_features(shop.campaign).contract, kernel_version=99)
-    older = replaced(bundle(compile_features(shop.campaign), 4), contract)
+    older = remade(bundle(compile_features(shop.campaign), 4), contract=contract)
     registry = Registry(shutil.copytree(shop.registry.url, tmp_path / "registry"))
     registry.publish(other)
     registry.publish(older)
@@ -122,16 +109,6 @@ def test_decisions_that_cannot_be_compared_say_why(shop: Shop, tmp_path: Path) -
         "no_decision": 1,
     }  # fmt: skip
     assert parity.equal == parity.compared == len(shop.decisions) - 5
-
-
-def replaced(made: Bundle, contract: FeatureContract) -> Bundle:
-    """The same bundle for another feature contract."""
-    manifest = made.manifest
-    return Bundle.create(
-        contract=contract, normalization=made.normalization, strategies=manifest.strategies,
-        network=manifest.network, weights=made.weights, golden=made.golden,
-        fit=Fit(manifest.created, manifest.window, manifest.seed),
-    )  # fmt: skip
 
 
 def test_records_that_are_no_decisions_are_counted(shop: Shop) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -11,7 +11,7 @@ import pytest
 
 from stream.columns import RecordChunk
 from tests import archive_harness as archives
-from tests.parity_harness import Shop, causes, chunks, open_shop
+from tests.parity_harness import Shop, causes, chunks
 from trainer.archive.compact import compact
 from trainer.archive.erase import erase_before, erase_customer
 from trainer.archive.folder import Archive
@@ -23,16 +23,6 @@ from trainer.parity.logged import Scope
 from trainer.parity.report import Parity
 from trainer.parity.source import Topics
 from trainer.topics import Extent
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Shop:
-    return open_shop(tmp_path_factory.mktemp("shop"))
-
-
-@pytest.fixture
-def shop(made: Shop) -> Shop:
-    return replace(made, events=dict(made.events), decisions=list(made.decisions))
 
 
 @dataclass

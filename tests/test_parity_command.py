@@ -8,12 +8,12 @@ from pathlib import Path
 import msgspec
 import pytest
 from click.testing import CliRunner, Result
-from confluent_kafka import Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Producer
 
 from models.registry import Registry
 from stream.features import compile_features
 from tests.conftest import CreateTopics, KafkaCluster
+from tests.kafka_client import remove_before
 from tests.parity_harness import (
     Record,
     Shop,
@@ -106,9 +106,7 @@ def test_the_command_says_whether_serving_is_the_replay(
     shown, _ = run_command(campaign_file, kafka, "--show-customers")
     assert f"{events}/1@150 c" in shown.stdout
 
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap, "log_level": 0})
-    for done in admin.delete_records([TopicPartition(events, 0, 30)]).values():
-        done.result(30)
+    remove_before(kafka.bootstrap, events, 0, 30)
     _, found = run_command(campaign_file, kafka)
     assert causes(found).keys() == {
         "different", "repeat_differs", "history_cut", "event_removed"

@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import msgspec
 import numpy as np
-import pytest
 from rich.console import Console
 
-from tests.parity_harness import Shop, about, open_shop
+from tests.parity_harness import Shop, about
 from trainer.parity.causes import Cause
 from trainer.parity.compare import Measured
 from trainer.parity.findings import Findings
 from trainer.parity.report import Where
 from trainer.parity.view import print_parity
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Shop:
-    return open_shop(tmp_path_factory.mktemp("shop"))
-
-
-@pytest.fixture
-def shop(made: Shop) -> Shop:
-    """The same shop for every test, to be damaged."""
-    return replace(made, events=dict(made.events), decisions=list(made.decisions))
 
 
 def place(topic: str) -> Callable[[int], Where]:

@@ -10,11 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.contract import Normalization
-from stream.campaign import Campaign, parse
-from stream.features import FeaturePlan, compile_features
+from stream.campaign import Campaign
+from stream.features import FeaturePlan
 from tests.dataset_harness import WINDOW_DAYS, built, changed, decision_history, values_of
 from tests.shop_history import (
-    CAMPAIGN,
     DAY_MS,
     START_MS,
     Event,
@@ -25,17 +24,6 @@ from trainer.dataset import Period
 from trainer.errors import TrainingError
 from trainer.split import split
 from trainer.weights import WEIGHT_MAX, inverse_propensity
-
-
-@pytest.fixture(scope="module")
-def campaign() -> Campaign:
-    return parse(CAMPAIGN)
-
-
-@pytest.fixture(scope="module")
-def plan(campaign: Campaign) -> FeaturePlan:
-    return compile_features(campaign)
-
 
 SHARES = st.sampled_from([0.0, 0.05, 0.2, 0.5])
 

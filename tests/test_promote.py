@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
-from pathlib import Path
-
-import pytest
-
 from models.registry import Registry
 from tests.model_commands_harness import (
     WORSE,
     Run,
     done,
-    invoke,
     publish,
     refused,
     verdict,
@@ -20,16 +14,6 @@ from tests.model_commands_harness import (
 from trainer.commands.models import models
 from trainer.commands.promote import promote
 from trainer.commands.rollback import rollback
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Registry:
-    return Registry(tmp_path / "registry")
-
-
-@pytest.fixture
-def run(registry: Registry) -> Run:
-    return partial(invoke, registry)
 
 
 def test_promote_does_what_the_verdict_says(registry: Registry, run: Run) -> None:

@@ -25,11 +25,6 @@ RAISES = NetworkConfig(network="custom", head="choice", inputs=5, outputs=3, bui
 
 
 @pytest.fixture
-def registry(tmp_path: Path) -> Registry:
-    return Registry(tmp_path / "registry")
-
-
-@pytest.fixture
 def watcher(registry: Registry, caplog: pytest.LogCaptureFixture) -> ModelWatcher:
     caplog.set_level(logging.INFO, "opportune.model")
     return ModelWatcher(registry, contract_of(5).digest, KNOWN, builder=BUILDER)

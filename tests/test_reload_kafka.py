@@ -7,15 +7,15 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 
-from models.bundle import Bundle, Fit
+from models.bundle import Bundle
 from models.contract import FeatureContract
 from models.manifest import MANIFEST, WEIGHTS
+from tests.bundles import remade
 from tests.conftest import MakeScene
 from tests.fault_harness import Scene
 from tests.fault_load import Load
@@ -28,18 +28,6 @@ StartWorker = Callable[..., Worker]
 RATE = 1_000
 SWAP_MAX_S = 5.0
 """From the promotion to the worker's line, with a poll interval of 0.2 s on a busy machine."""
-
-
-def remade(bundle: Bundle, **changes: Any) -> Bundle:
-    """Another version of a bundle, with other parts."""
-    manifest = bundle.manifest
-    parts: dict[str, Any] = {
-        "contract": manifest.contract, "normalization": bundle.normalization,
-        "strategies": manifest.strategies, "network": manifest.network,
-        "weights": bundle.weights, "golden": bundle.golden,
-        "fit": Fit(manifest.created, manifest.window, seed=manifest.seed + 1_000), **changes,
-    }  # fmt: skip
-    return Bundle.create(**parts)
 
 
 def wider(bundle: Bundle, units: int) -> Bundle:

@@ -6,29 +6,18 @@ from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from models.contract import Normalization
-from stream.campaign import Campaign, parse
-from stream.features import FeaturePlan, apply, compile_features
-from tests.shop_history import CAMPAIGN, DAY_MS, START_MS, Event, histories, timelines_of
+from stream.campaign import Campaign
+from stream.features import FeaturePlan, apply
+from tests.shop_history import DAY_MS, START_MS, Event, histories, timelines_of
 from trainer.replay import Timeline, replay, replay_blocks
 from trainer.replay_order import passes
 
 ONE_SHARD = 1
 """Customers of a history that is one shard."""
-
-
-@pytest.fixture(scope="module")
-def campaign() -> Campaign:
-    return parse(CAMPAIGN)
-
-
-@pytest.fixture(scope="module")
-def plan(campaign: Campaign) -> FeaturePlan:
-    return compile_features(campaign)
 
 
 # What the worker does: one event after the other, each with the topic it came from.

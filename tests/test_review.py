@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,11 @@ import pytest
 from models.bundle import Bundle
 from models.errors import BundleError
 from stream.campaign import Campaign, parse
-from stream.columns import RecordChunk
-from tests.shop_history import CAMPAIGN, DAY_MS, START_MS, Event, chunks, shop
+from tests.shop_history import CAMPAIGN, DAY_MS, START_MS, Event, Memory, chunks, shop
 from trainer import published
-from trainer.commands.page import PageFile, write_report
 from trainer.evaluation.baselines import BASE_RATE
 from trainer.evaluation.evaluation import CANDIDATE, CHAMPION
-from trainer.history import OnRecords
+from trainer.output_file import PageFile, write_report
 from trainer.report import Report
 from trainer.review import review
 from trainer.train import Prepared, Trained, prepare, train
@@ -32,18 +29,6 @@ TEXT = CAMPAIGN.replace("epochs = 12", "epochs = 3") + (
     "[model]\nnetwork = 'linear'\n[evaluation]\nresamples = 50\n[gate]\nslice_rows_min = 50\n"
 )
 UNTIL_MS = START_MS + 140 * DAY_MS
-
-
-@dataclass(frozen=True)
-class Memory:
-    """A history in memory, as a source."""
-
-    records: list[RecordChunk]
-
-    def chunks(
-        self, topics: Sequence[str], on_records: OnRecords | None = None
-    ) -> Iterator[RecordChunk]:
-        yield from (chunk for chunk in self.records if chunk.topic in topics)
 
 
 def campaign(more: str = "") -> Campaign:

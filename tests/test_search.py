@@ -23,18 +23,10 @@ from tests.search_harness import (
 )
 from trainer.errors import TrainingError
 from trainer.fit import fit, network_config, predict
-from trainer.search import search as module
 from trainer.search.found import Found
 from trainer.search.outcome import importance
 from trainer.search.search import search
 from trainer.search.trial import Task, judging_weight, log_loss, run
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> Callable[[Run], None]:
-    """Replaces the fit of a trial by a function of its settings."""
-    return lambda fake: monkeypatch.setattr(module, "run", fake)
-
 
 # ---------------------------------------------------------------- what comes out
 

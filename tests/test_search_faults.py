@@ -23,7 +23,6 @@ from tests.search_harness import (
     plain,
 )
 from trainer.errors import TrainingError
-from trainer.search import search as module
 from trainer.search.found import Found
 from trainer.search.search import search
 from trainer.search.space import Space
@@ -40,12 +39,6 @@ class Hours:
     def __call__(self) -> float:
         self.now_s += 1.0
         return self.now_s
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> Callable[[Run], None]:
-    """Replaces the fit of a trial by a function of its settings."""
-    return lambda fake: monkeypatch.setattr(module, "run", fake)
 
 
 # ---------------------------------------------------------------- interruptions

@@ -11,11 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stream.campaign import Campaign, parse
-from stream.features import FeaturePlan, compile_features
+from stream.campaign import Campaign
+from stream.features import FeaturePlan
 from tests.shards_harness import all_timelines, told, with_memory
 from tests.shop_history import (
-    CAMPAIGN,
     DAY_MS,
     START_MS,
     TOPICS,
@@ -30,16 +29,6 @@ from trainer.errors import TrainingError
 from trainer.history import Bounds
 from trainer.shards import BUCKETS
 from trainer.spill import Shard, Spill
-
-
-@pytest.fixture(scope="module")
-def campaign() -> Campaign:
-    return parse(CAMPAIGN)
-
-
-@pytest.fixture(scope="module")
-def plan(campaign: Campaign) -> FeaturePlan:
-    return compile_features(campaign)
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -6,8 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,28 +20,25 @@ from stream.columns import RecordChunk
 from stream.errors import CampaignError
 from stream.features import apply, compile_features
 from stream.scores import Scorer
-from tests.shop_history import CAMPAIGN, DAY_MS, START_MS, TOPICS, Event, chunks, shop, timelines_of
+from tests.shop_history import (
+    CAMPAIGN,
+    DAY_MS,
+    START_MS,
+    TOPICS,
+    Event,
+    Memory,
+    chunks,
+    shop,
+    timelines_of,
+)
 from trainer.errors import TrainingError
 from trainer.evaluation.evaluation import CHAMPION
-from trainer.history import OnRecords
 from trainer.report import Report
 from trainer.review import review
 from trainer.train import Trained, outputs, prepare, train
 
 CREATED = datetime(2026, 11, 24, tzinfo=UTC)
 EVALUATION = "[evaluation]\nresamples = 100\n[gate]\nslice_rows_min = 50\n"
-
-
-@dataclass(frozen=True)
-class Memory:
-    """A history in memory, as a source."""
-
-    records: list[RecordChunk]
-
-    def chunks(
-        self, topics: Sequence[str], on_records: OnRecords | None = None
-    ) -> Iterator[RecordChunk]:
-        yield from (chunk for chunk in self.records if chunk.topic in topics)
 
 
 def campaign_with(more: str = "") -> Campaign:

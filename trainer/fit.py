@@ -23,6 +23,7 @@ from models import network
 from models.backend import keras
 from models.contract import Float32s
 from models.errors import BundleError
+from models.kinds import KINDS
 from models.manifest import NetworkConfig
 from stream.campaign_training import ModelSpec, TrainingSpec
 from stream.columns import Float64s
@@ -78,22 +79,21 @@ def network_config(
         TrainingError: The section contradicts itself, such as an mlp without hidden layers.
     """
     l2, delta_l2 = _PENALTIES[model.head]
-    custom, dcn = model.network == "custom", model.network in ("dcn", "custom")
+    used = {name: getattr(model, name) for name in KINDS[model.network].uses}
+    if "cross_rank" in used:
+        used["cross_rank"] = min(
+            model.cross_rank, inputs
+        )  # no matrix of F features has a higher one
     try:
         config = NetworkConfig(
             network=model.network,
             head=model.head,
             inputs=inputs,
             outputs=outputs,
-            hidden=() if model.network == "linear" else model.hidden,
             activation=model.activation,
-            dropout=0.0 if model.network == "linear" else model.dropout,
-            cross_layers=model.cross_layers if dcn else 0,
-            # A matrix of F features has no higher rank than F.
-            cross_rank=min(model.cross_rank, inputs) if dcn else 0,
-            builder=model.builder if custom else "",
             l2=l2 if training.l2 is None else training.l2,
             delta_l2=delta_l2 if training.delta_l2 is None else training.delta_l2,
+            **used,
         )
         return msgspec.convert(msgspec.to_builtins(config), NetworkConfig)  # checks the bounds
     except (ValueError, msgspec.ValidationError) as exc:

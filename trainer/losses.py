@@ -8,14 +8,16 @@ Rules of this file
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from models.backend import keras
 from models.manifest import NetworkConfig
-from stream.campaign_training import TrainingSpec
+from stream.campaign_training import LOSSES, TrainingSpec
 from stream.columns import Float32s, Float64s, Int32s, Int64s
 from trainer.part import Part
 
@@ -27,32 +29,50 @@ Loss = Callable[[Any, Any], Any]
 """Targets as of `targets` and logits (n, K) to the loss of each example, (n,), before weights."""
 
 
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of loss, a row of `stream.campaign_training.LOSSES`.
+
+    Attributes:
+        of: Log-likelihoods of what happened, (n,), and the training, to the losses, (n,).
+        is_proper: Whether it is least for the true probabilities, with these settings.
+    """
+
+    of: Callable[[Any, TrainingSpec], Any]
+    is_proper: Callable[[TrainingSpec], bool] = lambda _: True
+
+
+def _focal(likely: Any, training: TrainingSpec) -> Any:
+    """-(1 - p)^gamma log p: what is already right counts for less (Lin et al. 2017, section 3)."""
+    if training.focal_gamma == 0:
+        return -likely
+    missed = keras.ops.clip(-keras.ops.expm1(likely), _MISSED_MIN, 1.0)
+    return -likely * keras.ops.power(missed, training.focal_gamma)
+
+
+cross_entropy = Kind(lambda likely, _: -likely)
+focal = Kind(_focal, lambda training: training.focal_gamma == 0)  # else for less sure ones
+
+
 def loss_of(config: NetworkConfig, training: TrainingSpec) -> Loss:
-    """Cross-entropy or, of it, the focal loss -(1 - p)^gamma log p (Lin et al. 2017, section 3)."""
-    log_p = _LOG_LIKELIHOODS[config.head]
-    gamma = _gamma(training)
-    ops = keras.ops
+    """The loss of a training, for a network of the head in `config`."""
+    log_p, kind, ops = _LOG_LIKELIHOODS[config.head], _kind(training), keras.ops
 
     def loss(target: Any, logits: Any) -> Any:
         target = ops.cast(ops.reshape(target, (-1,)), "int32")  # Keras hands floats over
-        likely = log_p(target, ops.reshape(logits, (-1, config.outputs)))
-        if gamma == 0:
-            return -likely
-        missed = ops.clip(-ops.expm1(likely), _MISSED_MIN, 1.0)
-        return -likely * ops.power(missed, gamma)
+        return kind.of(log_p(target, ops.reshape(logits, (-1, config.outputs))), training)
 
     return loss
 
 
 def is_proper(config: NetworkConfig, training: TrainingSpec) -> bool:
-    """Whether the loss is least for the true probabilities, as the policy needs them.
+    """Whether what is fitted is least for the true probabilities, as the policy needs them.
 
-    A focal loss is least for less sure ones. Balanced outcomes are those of a world in which every
-    second customer converts. Balanced strategies are no distortion of a choice: how often a
-    strategy was used is no merit of it.
+    Balanced outcomes are those of a world in which every second customer converts. Balanced strategies
+    are no distortion of a choice: how often a strategy was used is no merit of it.
     """
     reweighed = config.head == "response" and _balanced(config, training)
-    return _gamma(training) == 0 and not reweighed
+    return _kind(training).is_proper(training) and not reweighed
 
 
 def targets(part: Part, config: NetworkConfig) -> Int32s:
@@ -101,8 +121,9 @@ def _balanced(config: NetworkConfig, training: TrainingSpec) -> bool:
     return (training.class_weights or default) == "balanced"
 
 
-def _gamma(training: TrainingSpec) -> float:
-    return training.focal_gamma if training.loss == "focal" else 0.0
+def _kind(training: TrainingSpec) -> Kind:
+    kind: Kind = pkgutil.resolve_name(LOSSES[training.loss])
+    return kind
 
 
 def _choice(target: Any, logits: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from models.kinds import KINDS
 from stream.campaign import Campaign
 from stream.campaign_training import ModelSpec, TrainingSpec
 from trainer.evaluation.evaluation import Evaluation
@@ -172,18 +173,18 @@ def examples_of(dataset: Dataset, names: Sequence[str]) -> dict[str, Examples]:
 def _settings(campaign: Campaign, fitted: Fitted) -> dict[str, str]:
     """How the model was made, for people."""
     model, training = campaign.model, campaign.training
-    hidden = "-".join(map(str, model.hidden))
+    kind, hidden = KINDS[model.network], "-".join(map(str, model.hidden))
     words = {
-        "network": model.network if model.network == "linear" else f"{model.network} {hidden}",
+        "network": f"{model.network} {hidden}" if "hidden" in kind.uses else model.network,
         "head": model.head,
         "optimizer": f"{training.optimizer}, learning rate {training.learning_rate:g}",
         "loss": training.loss,
         "batch size": f"{training.batch_size:,}",
         "epochs": f"{fitted.epochs} of at most {training.epochs}",
     }
-    if model.network == "dcn":
+    if "cross_layers" in kind.needs:
         words["cross layers"] = f"{model.cross_layers} of rank {model.cross_rank}"
-    if model.dropout and model.network != "linear":
+    if model.dropout and "dropout" in kind.uses:
         words["dropout"] = f"{model.dropout:g}"
     if training.class_weights:
         words["class weights"] = training.class_weights

@@ -15,9 +15,9 @@ from stream import campaign as campaign_file
 from stream.worker.command import CAMPAIGN, with_registry
 from trainer.commands.history import chosen, history_options
 from trainer.commands.opened import opened
-from trainer.commands.page import PageFile, write_report
-from trainer.commands.watching import watching
 from trainer.commands.work import work_folder
+from trainer.output_file import PageFile, write_report
+from trainer.progress import watching
 
 
 @click.command()

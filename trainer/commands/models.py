@@ -11,8 +11,7 @@ from rich.console import Console, RenderableType
 
 from models.errors import BundleError
 from trainer.commands import tables
-from trainer.commands.difference import difference
-from trainer.commands.entry import Entry, read_entry, read_marks
+from trainer.commands.entry import Entry, difference, read_entry, read_marks
 from trainer.commands.opened import opened, registry_options
 
 _json = click.option("--json", "as_json", is_flag=True, help="One JSON document.")

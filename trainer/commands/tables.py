@@ -11,8 +11,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from models.history import Move
-from trainer.commands.difference import Changed, Difference
-from trainer.commands.entry import Entry, network_words
+from trainer.commands.entry import Changed, Difference, Entry, network_words
 from trainer.gate import Verdict
 
 _SHIFTS_SHOWN = 10

@@ -16,10 +16,9 @@ from stream.campaign import Campaign
 from stream.worker.command import CAMPAIGN, with_registry
 from trainer.commands.history import HistoryOptions, chosen, history_options
 from trainer.commands.opened import ModelError, opened
-from trainer.commands.page import PageFile, write_report
-from trainer.commands.watching import watching
 from trainer.commands.work import work_folder
-from trainer.output_file import OutputFile
+from trainer.output_file import OutputFile, PageFile, write_report
+from trainer.progress import watching
 
 if TYPE_CHECKING:
     from models.bundle import Bundle

@@ -17,7 +17,7 @@ from trainer.output_file import OutputFile
 from trainer.parity.logged import Scope
 from trainer.parity.report import Parity
 from trainer.parity.view import print_parity
-from trainer.progress import progress
+from trainer.progress import counting
 
 EXIT_INCONCLUSIVE = 3
 """Exit code when too few decisions could be compared to say anything."""
@@ -99,18 +99,13 @@ def _check(
     from trainer.parity.check import check_parity
     from trainer.parity.source import Topics, open_topics
 
-    with progress(Console(stderr=True)) as bars:
-        reading = bars.add_task("Replaying", unit="records", total=None, note="")
-
-        def on_records(done: int, total: int) -> None:
-            bars.update(reading, completed=done, total=total)
-
-        names = (campaign.topics.decisions, *campaign.topics.events)
-        with open_topics(bootstrap, names, on_records) as topics:
-            source: Topics | ArchivedTopics = topics
-            if archive is not None:
-                source = ArchivedTopics(topics, archive, campaign.topics.events)
-            with opened(campaign.model.registry, None) as registry:
-                return check_parity(
-                    campaign, registry, source, scope, show_customers=show_customers
-                )
+    names = (campaign.topics.decisions, *campaign.topics.events)
+    with (
+        counting("Replaying", "records") as on_records,
+        open_topics(bootstrap, names, on_records) as topics,
+    ):
+        source: Topics | ArchivedTopics = topics
+        if archive is not None:
+            source = ArchivedTopics(topics, archive, campaign.topics.events)
+        with opened(campaign.model.registry, None) as registry:
+            return check_parity(campaign, registry, source, scope, show_customers=show_customers)
