@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta, field
@@ -26,6 +26,7 @@ from stream.campaign_training import (
 )
 from stream.campaign_types import Duration, FieldPath, KafkaAddress, Name, Section, TopicName
 from stream.errors import CampaignError
+from stream.feature_ops import OPERATORS, Transform
 from stream.validation import explain
 
 
@@ -58,11 +59,10 @@ class EventMapping(Section, frozen=True):
     value_bytes_max: Annotated[int, Meta(ge=64, le=16 << 20)] = 1 << 20
 
 
-FeatureOp = Literal[
-    "count", "sum", "recency", "tenure", "window_count", "window_sum",
-    "last", "share", "distinct", "time_of_day", "day_of_week",
-]  # fmt: skip
-Transform = Literal["log1p", "signlog", "none"]
+if TYPE_CHECKING:
+    FeatureOp: TypeAlias = str
+else:
+    FeatureOp = Literal[tuple(OPERATORS)]
 
 
 class FeatureSpec(Section, frozen=True):

@@ -3,7 +3,7 @@
 Rules of this file
 1. An entry expands to one operator per number of a property range, event type and half-life, in this
    order: numbers, events, half-lives.
-2. What an entry must say, may say and cannot say stands in one table, `_RULES`.
+2. What an entry must say, may say and cannot say stands in one table, `stream.feature_ops`.
 3. A refusal names the path in the file, the value and what was expected.
 """
 
@@ -13,14 +13,14 @@ import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import msgspec
 
-from stream.campaign import FeatureOp, FeatureSpec, Transform
+from stream.campaign import FeatureOp, FeatureSpec
 from stream.campaign_types import duration_ms
 from stream.errors import CampaignError
-from stream.kernel_tables import CYCLE, DISTINCT, LAST, RECENCY, SHARE, SUM, WINDOW
+from stream.feature_ops import OPERATORS, Transform
+from stream.kernel_tables import DISTINCT, LAST, WINDOW
 
 TILES_MAX = 400
 """Tiles in a window: thirteen months of days, sixteen days of hours."""
@@ -28,7 +28,6 @@ RANGE_MAX = 4096
 """Numbers in a range of properties: as many as a row may have words."""
 
 ANY = "*"
-_DAY_MS = 86_400_000
 _LIFETIME_MS = 1 << 62  # one tile that never ends
 
 
@@ -70,9 +69,13 @@ class Operator:
     @property
     def words(self) -> int:
         """Words of state of its own."""
-        if self.op in {"tenure", "time_of_day", "day_of_week"}:
-            return 0  # they read the header
-        return {SHARE: self.size, WINDOW: self.size, DISTINCT: self.size, LAST: 2}.get(self.kind, 1)
+        words = OPERATORS[self.op].words
+        return self.size if words == "size" else words
+
+    @property
+    def is_categorical(self) -> bool:
+        """Whether its property is a category."""
+        return OPERATORS[self.op].reads == "category"
 
     @property
     def tile_ms(self) -> int:
@@ -80,30 +83,6 @@ class Operator:
         return self.span_ms if self.kind in {WINDOW, DISTINCT} else 0
 
 
-class _Rule(NamedTuple):
-    kind: int
-    transform: Transform
-    needs: frozenset[str]
-    may: frozenset[str]
-
-
-def _rule(kind: int, transform: Transform, needs: str = "", may: str = "") -> _Rule:
-    return _Rule(kind, transform, frozenset(needs.split()), frozenset(may.split()))
-
-
-_RULES: dict[FeatureOp, _Rule] = {
-    "count": _rule(SUM, "log1p", "half_lives", "events"),
-    "sum": _rule(SUM, "signlog", "property half_lives", "events"),
-    "recency": _rule(RECENCY, "log1p", may="events cap"),
-    "tenure": _rule(RECENCY, "log1p", may="cap"),
-    "window_count": _rule(WINDOW, "log1p", "window", "events tile"),
-    "window_sum": _rule(WINDOW, "signlog", "property window", "events tile"),
-    "last": _rule(LAST, "signlog", "property", "events"),
-    "share": _rule(SHARE, "none", "property half_lives", "events buckets"),
-    "distinct": _rule(DISTINCT, "log1p", "property", "events window tile"),
-    "time_of_day": _rule(CYCLE, "none"),
-    "day_of_week": _rule(CYCLE, "none"),
-}
 _EXPECTED = {
     "property": 'a path such as "properties.value"',
     "half_lives": 'at least one half-life such as "7d"',
@@ -113,15 +92,9 @@ _DEFAULTS = {
     field: getattr(FeatureSpec(op="count"), field)
     for field in ("events", "property", "half_lives", "window", "tile", "cap", "buckets")
 }
-_MERGED = frozenset({"last", "share", "distinct", "tenure", "time_of_day", "day_of_week"})
-_SUFFIX = {"window_count": "count", "window_sum": "sum"}
-_RANGED = frozenset({"last", "sum", "window_sum"})
+_RANGED = sorted(name for name, operator in OPERATORS.items() if operator.ranged)
 _RANGE = re.compile(r"\{([^{}]*\.\.[^{}]*)\}")
 _BOUNDS = re.compile(r"([0-9]{1,9})\.\.([0-9]{1,9})")
-_CYCLES = {
-    "time_of_day": (_DAY_MS, 0),
-    "day_of_week": (7 * _DAY_MS, 4 * _DAY_MS),  # the epoch was a Thursday: from Monday on
-}
 
 
 def expand(specs: tuple[FeatureSpec, ...]) -> tuple[Operator, ...]:
@@ -153,7 +126,7 @@ def slug(text: str) -> str:
 
 
 def _check(where: str, spec: FeatureSpec) -> None:
-    rule = _RULES[spec.op]
+    rule = OPERATORS[spec.op]
     for field, default in _DEFAULTS.items():
         value = getattr(spec, field)
         if field in rule.needs and value == default:
@@ -180,7 +153,7 @@ def _check(where: str, spec: FeatureSpec) -> None:
 
 
 def _expand_one(where: str, spec: FeatureSpec) -> Iterator[Operator]:
-    rule = _RULES[spec.op]
+    rule = OPERATORS[spec.op]
     size, span_ms, phase_ms = _measures(spec)
     half_lives = spec.half_lives or (None,)
     stems = (stem for number in _numbers(where, spec) for stem in _stems(where, spec, number))
@@ -206,10 +179,10 @@ def _numbers(where: str, spec: FeatureSpec) -> list[str | None]:
         return [None]
     bounds = _BOUNDS.fullmatch(found[1])
     first, last = (int(bounds[1]), int(bounds[2])) if bounds else (0, -1)
-    if spec.op not in _RANGED or not 0 <= last - first < RANGE_MAX:
+    if not OPERATORS[spec.op].ranged or not 0 <= last - first < RANGE_MAX:
         raise CampaignError(
             f"at {where}.property: expected a range of at most {RANGE_MAX} rising numbers such as "
-            f"{{0..783}}, of an operator among {', '.join(sorted(_RANGED))}, "
+            f"{{0..783}}, of an operator among {', '.join(_RANGED)}, "
             f"got {_show(spec.property)} of {spec.op}"
         )
     ends = found[1].split("..")
@@ -225,16 +198,16 @@ def _stems(
     path = spec.property if number is None else _RANGE.sub(number, spec.property or "", count=1)
     leaf = slug((path or "").rpartition(".")[2])
     together = (ANY,) if ANY in spec.events else tuple(sorted(set(spec.events)))
-    if "events" not in _RULES[spec.op].may:
+    if "events" not in OPERATORS[spec.op].may:
         yield spec.name or spec.op, path, ()
     elif spec.name:
         yield spec.name if number is None else f"{spec.name}_{number}", path, together
-    elif (spec.op in _MERGED or number is not None) and not leaf:
+    elif (OPERATORS[spec.op].merged or number is not None) and not leaf:
         raise CampaignError(
             f"at {where}.property: expected a letter or digit after the last dot to name the "
             f"feature by, or a `name`, got {_show(spec.property)}"
         )
-    elif spec.op in _MERGED:
+    elif OPERATORS[spec.op].merged:
         yield f"{leaf}_{spec.op}", path, together
     else:
         of = "" if number is None else f"{leaf}_"
@@ -245,33 +218,36 @@ def _stems(
                     f"at {where}.events[{k}]: expected a letter or digit to name the feature by, "
                     f"or a `name`, got {_show(event)}"
                 )
-            yield f"{start}_{of}{_SUFFIX.get(spec.op, spec.op)}", path, (event,)
+            yield f"{start}_{of}{OPERATORS[spec.op].label or spec.op}", path, (event,)
 
 
 def _names(stem: str, spec: FeatureSpec, half_life: str | None) -> tuple[str, ...]:
-    if half_life and (len(spec.half_lives) > 1 or (not spec.name and spec.op != "share")):
+    if half_life and (
+        len(spec.half_lives) > 1 or (not spec.name and not OPERATORS[spec.op].merged)
+    ):
         stem = f"{stem}_{half_life}"
     if spec.window and not spec.name:
         stem = f"{stem}_{spec.window}"
-    if spec.op == "share":
+    endings = OPERATORS[spec.op].endings
+    if endings == "buckets":
         return tuple(f"{stem}_{bucket}" for bucket in range(spec.buckets))
-    if spec.op == "last":
-        return stem, f"{stem}_missing"
-    return (f"{stem}_sin", f"{stem}_cos") if spec.op in _CYCLES else (stem,)
+    return tuple(stem + ending for ending in endings)
 
 
 def _measures(spec: FeatureSpec) -> tuple[int, int, int]:
     """`Operator.size`, `span_ms` and `phase_ms`."""
-    if spec.op in _CYCLES:
-        return 0, *_CYCLES[spec.op]
-    if spec.op == "share":
+    operator = OPERATORS[spec.op]
+    uses = operator.needs | operator.may
+    if operator.cycle_ms is not None:
+        return 0, *operator.cycle_ms
+    if "buckets" in uses:
         return spec.buckets, 0, 0
-    if spec.op in {"recency", "tenure"}:
+    if "cap" in uses:
         return 0, duration_ms(spec.cap), 0
     if spec.window is not None:  # whole tiles, and the one that has begun
         tile_ms = duration_ms(spec.tile)
         return duration_ms(spec.window) // tile_ms + 1, tile_ms, 0
-    return (1, _LIFETIME_MS, 0) if spec.op == "distinct" else (0, 0, 0)
+    return (1, _LIFETIME_MS, 0) if "window" in uses else (0, 0, 0)
 
 
 def _show(value: object) -> str:

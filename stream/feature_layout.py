@@ -135,7 +135,7 @@ def build_tables(
     place: list[int] = []  # of each operator in the table of its kind
     columns = accumulate((len(op.names) for op in layout.operators), initial=0)
     for op, word, column in zip(layout.operators, layout.word, columns, strict=False):
-        paths = category_paths if op.op in {"share", "distinct"} else number_paths
+        paths = category_paths if op.is_categorical else number_paths
         fields = [0] * _FIELDS
         fields[COLUMN] = column
         fields[WORD] = word

@@ -20,13 +20,14 @@ import numpy as np
 import numpy.typing as npt
 
 from models.contract import FeatureContract, Normalization
-from stream.campaign import Campaign, Transform
+from stream.campaign import Campaign
 from stream.columns import Bools, EventBatch, Float32s, Float64s, Int64s
 from stream.conditions import compile_conditions
 from stream.feature_expansion import ANY, Operator, expand
 from stream.feature_layout import Layout, build_tables, lay_out
+from stream.feature_ops import Transform
 from stream.kernel import VERSION, apply_events
-from stream.kernel_tables import DISTINCT, NEXT_OFFSET, SHARE, Events, Outputs, Tables
+from stream.kernel_tables import NEXT_OFFSET, Events, Outputs, Tables
 from stream.normalization import LOG1P, NONE, SIGNLOG, normalize
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
@@ -142,8 +143,8 @@ def compile_features(campaign: Campaign) -> FeaturePlan:
         for event in events
         if event != ANY
     )
-    number_paths = _unique(op.path for op in operators if not _is_categorical(op))
-    category_paths = _unique(op.path for op in operators if _is_categorical(op))
+    number_paths = _unique(op.path for op in operators if not op.is_categorical)
+    category_paths = _unique(op.path for op in operators if op.is_categorical)
     names = tuple(name for operator in operators for name in operator.names)
     transforms: tuple[Transform, ...] = tuple(
         transform for operator in operators for transform in operator.transforms
@@ -287,10 +288,6 @@ def _definition(operators: Iterable[Operator]) -> str:
         del fields["kind"]  # the kernel's number for it, not its meaning
         described.append({name: value for name, value in fields.items() if value})
     return msgspec.json.encode(described, order="deterministic").decode()
-
-
-def _is_categorical(operator: Operator) -> bool:
-    return operator.kind in {SHARE, DISTINCT}
 
 
 def _unique(values: Iterable[str | None]) -> tuple[str, ...]:

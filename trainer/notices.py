@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from stream.campaign import Campaign
 from stream.campaign_types import duration_ms
+from stream.feature_ops import OPERATORS
 from trainer.gaps import BEGINNING_MS, Missing
 from trainer.labels import JoinCounts
 
@@ -24,7 +25,7 @@ def memory(campaign: Campaign) -> str:
     for feature in campaign.features:
         spans += feature.half_lives
         spans += [] if feature.window is None else [feature.window]
-        spans += [feature.cap] if feature.op in ("recency", "tenure") else []
+        spans += [feature.cap] if "cap" in OPERATORS[feature.op].may else []
     return max(spans, key=duration_ms)
 
 
