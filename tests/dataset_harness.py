@@ -14,15 +14,7 @@ from stream.campaign import Campaign
 from stream.columns import RecordChunk
 from stream.features import compile_features
 from stream.normalization import NONE
-from tests.shop_history import (
-    DAY_MS,
-    START_MS,
-    Event,
-    chunk_of,
-    chunks,
-    decisions_about,
-    shards_of,
-)
+from tests.shop_history import DAY_MS, START_MS, Event, chunk_of, chunks, decisions_about, shards_of
 from trainer.dataset import Dataset, build
 from trainer.part import Part
 

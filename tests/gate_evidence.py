@@ -5,12 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stream.campaign_training import GateSpec
-from trainer.gate import (
-    Evidence,
-    Interval,
-    Verdict,
-    judge,
-)
+from trainer.gate import Evidence, Interval, Verdict, judge
 
 VERSION = "20261124T104512Z-0a1b2c3d"
 BETTER = Interval(0.02, 0.01, 0.03)

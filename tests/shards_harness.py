@@ -7,9 +7,7 @@ from typing import Any
 import msgspec
 
 from stream.campaign import Campaign, parse
-from tests.shop_history import (
-    CAMPAIGN,
-)
+from tests.shop_history import CAMPAIGN
 from trainer.replay import Timeline
 from trainer.shards import Shards
 from trainer.spill import Shard

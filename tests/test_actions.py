@@ -14,14 +14,7 @@ from hypothesis import strategies as st
 from stream.campaign import Campaign
 from stream.features import FeaturePlan
 from tests.shards_harness import all_timelines, learning_from_decisions
-from tests.shop_history import (
-    START_MS,
-    Event,
-    chunk_of,
-    chunks,
-    decisions_about,
-    shards_of,
-)
+from tests.shop_history import START_MS, Event, chunk_of, chunks, decisions_about, shards_of
 from trainer.actions import ACTION, Actions
 from trainer.errors import TrainingError
 from trainer.history import Bounds

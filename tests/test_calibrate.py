@@ -82,13 +82,6 @@ def test_an_order_that_is_upside_down_is_not_turned() -> None:
     found = calibrate_response(logit, (logit < 0).astype(np.float64), np.ones(200))
     assert found.scale < 0
     assert not found.applied
-    assert found.words.startswith("scores are left as they are: logit' = -")
-
-
-def test_a_calibration_is_told_in_words() -> None:
-    assert Calibration(2.0, -0.5, 0.4, 0.25).words == (
-        "scores were calibrated: logit' = 2 * logit -0.5, log loss 0.4000 before, 0.2500 after"
-    )
 
 
 @pytest.mark.parametrize("head", ["choice", "response"])

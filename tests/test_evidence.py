@@ -7,28 +7,12 @@ from typing import Any
 
 import msgspec
 
-from tests.gate_evidence import (
-    VERSION,
-    failed,
-    verdict,
-)
+from tests.gate_evidence import VERSION, failed, verdict
 from trainer.evaluation.baselines import BASE_RATE
-from trainer.evaluation.evaluation import (
-    CANDIDATE,
-    CHAMPION,
-    Estimate,
-    Evaluation,
-    Group,
-    Kind,
-)
+from trainer.evaluation.evaluation import CANDIDATE, CHAMPION, Estimate, Evaluation, Group, Kind
 from trainer.evaluation.judged import Head
 from trainer.evidence import evidence as evidence_of
-from trainer.gate import (
-    BASE_RATES,
-    Evidence,
-    Interval,
-    SliceDifference,
-)
+from trainer.gate import BASE_RATES, Evidence, Interval, SliceDifference
 
 
 def group(kind: Kind, name: str, rows: int, better: float) -> Group:

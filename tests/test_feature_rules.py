@@ -14,17 +14,7 @@ import pytest
 from models.contract import Normalization
 from stream import kernel
 from stream.features import apply, apply_raw
-from tests.features_harness import (
-    DAY,
-    HOUR,
-    NAMES,
-    PLAN,
-    START_MS,
-    TYPES,
-    Table,
-    batch_of,
-    event,
-)
+from tests.features_harness import DAY, HOUR, NAMES, PLAN, START_MS, TYPES, Table, batch_of, event
 
 
 def test_a_late_event_counts_as_if_it_had_come_in_time() -> None:

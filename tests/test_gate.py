@@ -7,23 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.gate_evidence import (
-    BETTER,
-    UNSURE,
-    VERSION,
-    WORSE,
-    evidence,
-    failed,
-    first,
-    verdict,
-)
-from trainer.gate import (
-    BASE_RATES,
-    Evidence,
-    Interval,
-    SliceDifference,
-    Verdict,
-)
+from tests.gate_evidence import BETTER, UNSURE, VERSION, WORSE, evidence, failed, first, verdict
+from trainer.gate import BASE_RATES, Evidence, Interval, SliceDifference, Verdict
 
 
 def test_a_better_model_replaces_the_champion_it_was_compared_with() -> None:

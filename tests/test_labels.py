@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -75,7 +73,6 @@ def test_treatments_are_counted_by_what_became_of_them() -> None:
     # day 90 is just over on day 100
     assert counts == JoinCounts(actions=5, unknown_strategy=1, no_decision_point=1, immature=1)
     assert counts.joined == 2
-    assert counts.rate == 0.4
 
 
 def test_decisions_are_counted_by_what_became_of_them() -> None:
@@ -176,7 +173,6 @@ def test_without_events_there_are_no_examples() -> None:
     examples, counts = decided(empty, actions((-1, "mail")), WINDOW_MS, END)
     assert len(examples) == 0
     assert counts == JoinCounts(actions=1, event_missing=1)
-    assert math.isnan(JoinCounts().rate)
     assert len(Examples.joined(examples, examples)) == 0
 
 

@@ -11,15 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from models.registry import Registry
-from tests.model_commands_harness import (
-    ROOT,
-    WORSE,
-    Run,
-    done,
-    publish,
-    refused,
-    verdict,
-)
+from tests.model_commands_harness import ROOT, WORSE, Run, done, publish, refused, verdict
 from trainer.commands.models import models
 from trainer.commands.promote import promote
 

@@ -14,15 +14,7 @@ from models.registry import Registry
 from stream.features import compile_features
 from tests.conftest import CreateTopics, KafkaCluster
 from tests.kafka_client import remove_before
-from tests.parity_harness import (
-    Record,
-    Shop,
-    Worker,
-    bundle,
-    causes,
-    history,
-    text,
-)
+from tests.parity_harness import Record, Shop, Worker, bundle, causes, history, text
 from trainer.errors import TrainingError
 from trainer.parity.command import parity as command
 from trainer.parity.errors import ParityError

@@ -14,10 +14,7 @@ from stream import record_kernels
 from stream.columns import Spans
 from stream.decisions_reader import vectors
 from stream.records import CorruptRecords
-from tests.parity_harness import (
-    Record,
-    chunk_of,
-)
+from tests.parity_harness import Record, chunk_of
 
 
 @given(st.lists(st.tuples(st.one_of(st.none(), st.binary(max_size=20)),

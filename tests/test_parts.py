@@ -13,13 +13,7 @@ from models.contract import Normalization
 from stream.campaign import Campaign
 from stream.features import FeaturePlan
 from tests.dataset_harness import WINDOW_DAYS, built, changed, decision_history, values_of
-from tests.shop_history import (
-    DAY_MS,
-    START_MS,
-    Event,
-    chunks,
-    shop,
-)
+from tests.shop_history import DAY_MS, START_MS, Event, chunks, shop
 from trainer.dataset import Period
 from trainer.errors import TrainingError
 from trainer.split import split

@@ -3,14 +3,7 @@
 from __future__ import annotations
 
 from models.registry import Registry
-from tests.model_commands_harness import (
-    WORSE,
-    Run,
-    done,
-    publish,
-    refused,
-    verdict,
-)
+from tests.model_commands_harness import WORSE, Run, done, publish, refused, verdict
 from trainer.commands.models import models
 from trainer.commands.promote import promote
 from trainer.commands.rollback import rollback

@@ -51,15 +51,6 @@ class Calibration:
         """Whether it is an improvement, and with that part of the weights."""
         return self.scale > 0 and self.log_loss_after < self.log_loss_before
 
-    @property
-    def words(self) -> str:
-        """What was done, for a report."""
-        done = "scores were calibrated" if self.applied else "scores are left as they are"
-        return (
-            f"{done}: logit' = {self.scale:.4g} * logit {self.bias:+.4g}, "
-            f"log loss {self.log_loss_before:.4f} before, {self.log_loss_after:.4f} after"
-        )
-
 
 def calibrate_response(logit: Float32s, outcome: Float64s, weight: Float64s) -> Calibration:
     """Of a response head.

@@ -17,9 +17,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 from aiokafka.structs import TopicPartition
 
-from stream.columns import RecordChunk
+from stream.columns import Bools, Int64s, RecordChunk
 from stream.worker.order import split
 from trainer.errors import TrainingError
 from trainer.gaps import HISTORY, RETENTION, SINCE, Gap, Older, edges
@@ -75,6 +76,12 @@ class Bounds:
     def of(self, topic: str) -> Mapping[int, tuple[int, int]] | None:
         """The bounds of the partitions of one topic, None when all of it is read."""
         return None if self.offsets is None else self.offsets.get(topic)
+
+    def inside(self, time_ms: Int64s) -> Bools:
+        """Which event times count: since <= time < until. Shape (n,), bool."""
+        since_ms = -np.inf if self.since_ms is None else self.since_ms
+        until_ms = np.inf if self.until_ms is None else self.until_ms
+        return np.asarray((time_ms >= since_ms) & (time_ms < until_ms))
 
     @property
     def explicit(self) -> bool:

@@ -18,7 +18,7 @@ Rules of this file
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -110,11 +110,6 @@ class JoinCounts:
         no_point = self.unknown_strategy + self.no_decision_point + self.event_missing
         return self.actions - no_point - self.immature - self.unread - self.cold
 
-    @property
-    def rate(self) -> float:
-        """Share of the actions that became examples, NaN without any."""
-        return self.joined / self.actions if self.actions else float("nan")
-
     def __add__(self, other: JoinCounts) -> JoinCounts:
         return JoinCounts(*(
             getattr(self, field.name) + getattr(other, field.name) for field in fields(self)
@@ -133,35 +128,35 @@ def treated(
         extent: How far the history goes.
     """
     point = _last_before(history, treatments.event)
-    unknown = treatments.strategy < 0
-    lost = ~unknown & (point < 0)
-    axis = _Axis(history, window_ms)
-    examples, counts = _examples(
-        axis, treatments, np.flatnonzero(~unknown & ~lost), point, window_ms, extent
-    )
-    return examples, counts + JoinCounts(
-        actions=len(treatments),
-        duplicates=treatments.duplicates,
-        unknown_strategy=int(unknown.sum()),
-        no_decision_point=int(lost.sum()),
-    )
+    examples, counts, lost = _joined(history, treatments, point, window_ms, extent)
+    return examples, replace(counts, no_decision_point=lost)
 
 
 def decided(
     history: History, decisions: Actions, window_ms: int, extent: Extent
 ) -> tuple[Examples, JoinCounts]:
     """One example for each decision that can be learned from; the arguments are as for `treated`."""
-    unknown = decisions.strategy < 0
-    missing = ~unknown & (decisions.event < 0)
-    axis = _Axis(history, window_ms)
-    examples, counts = _examples(
-        axis, decisions, np.flatnonzero(~unknown & ~missing), decisions.event, window_ms, extent
-    )
-    return examples, counts + JoinCounts(
-        actions=len(decisions),
-        duplicates=decisions.duplicates,
-        unknown_strategy=int(unknown.sum()),
-        event_missing=int(missing.sum()),
+    examples, counts, lost = _joined(history, decisions, decisions.event, window_ms, extent)
+    return examples, replace(counts, event_missing=lost)
+
+
+def _joined(
+    history: History, actions: Actions, point: Int64s, window_ms: int, extent: Extent
+) -> tuple[Examples, JoinCounts, int]:
+    """The examples of actions with their decision points, and how many have none."""
+    unknown = actions.strategy < 0
+    lost = ~unknown & (point < 0)
+    axis, which = _Axis(history, window_ms), np.flatnonzero(~unknown & ~lost)
+    examples, counts = _examples(axis, actions, which, point, window_ms, extent)
+    return (
+        examples,
+        replace(
+            counts,
+            actions=len(actions),
+            duplicates=actions.duplicates,
+            unknown_strategy=int(unknown.sum()),
+        ),
+        int(lost.sum()),
     )
 
 

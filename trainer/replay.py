@@ -103,11 +103,3 @@ def replay_blocks(
             keep = np.flatnonzero(place[part] >= 0)
             if len(keep):
                 yield place[part[keep]], out[keep]
-
-
-def replay(plan: FeaturePlan, timeline: Timeline, wanted: Int64s) -> Float64s:
-    """The same all at once. Shape (m, F), float64, in the order of `wanted`."""
-    out = np.empty((len(wanted), len(plan.names)))
-    for which, values in replay_blocks(plan, timeline, wanted):
-        out[which] = values
-    return out

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from stream.campaign import Campaign
-from stream.columns import Bools, EventBatch, Int64s, RecordChunk, Spans
+from stream.columns import EventBatch, Int64s, RecordChunk, Spans
 from stream.decisions_reader import DecisionReader
 from stream.events import NEVER_MS
 from stream.features import FeaturePlan
@@ -29,14 +29,7 @@ from stream.field_kernels import read_categories
 from stream.message_codecs import event_decoder
 from stream.scan import STRING
 from stream.table import CustomerTable
-from trainer.actions import (
-    ACTION,
-    Actions,
-    Records,
-    TreatmentReader,
-    decision_reader,
-    of_decisions,
-)
+from trainer.actions import ACTION, Actions, Records, TreatmentReader, decision_reader, of_decisions
 from trainer.gaps import SINCE, Extent, Gap, GapTracker, Missing, cold_ms, unread_ms
 from trainer.history import Bounds
 from trainer.replay import Timeline
@@ -187,7 +180,7 @@ class Shards:
         # Outcomes were waited for until records came in, not until the future that one may tell of.
         received_ms = np.where(batch.received_ms >= 0, batch.received_ms, batch.time_ms)
         reached_ms = np.minimum(batch.time_ms, received_ms)
-        inside = self._inside(batch.time_ms)
+        inside = self._bounds.inside(batch.time_ms)
         self._watch(chunk, batch, reached_ms)
         if self._treatments is not None:
             sent, records = self._treatments.read(chunk, batch, topic)
@@ -220,7 +213,7 @@ class Shards:
     def _add_decisions(self, chunk: RecordChunk, reader: DecisionReader) -> None:
         decided, rejects = reader.read(chunk)
         self.rejects.update({f"decision_{code}": count for code, count in rejects.items()})
-        inside = self._inside(decided.time_ms)
+        inside = self._bounds.inside(decided.time_ms)
         for partition in np.unique(decided.partition):
             mine = np.flatnonzero(inside & (decided.partition == partition))
             self._add_actions(
@@ -230,15 +223,6 @@ class Shards:
     def _add_actions(self, partition: int, customer: Spans, records: Records) -> None:
         for bucket, index in _by_bucket(customer):
             self._actions.add(Shard(partition, bucket), records[index])
-
-    def _inside(self, time_ms: Int64s) -> Bools:
-        since_ms, until_ms = self._bounds.since_ms, self._bounds.until_ms
-        inside = np.ones(len(time_ms), np.bool_)
-        if since_ms is not None:
-            inside &= time_ms >= since_ms
-        if until_ms is not None:
-            inside &= time_ms < until_ms
-        return inside
 
 
 def _event_dtype(plan: FeaturePlan) -> np.dtype[np.void]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -184,11 +185,11 @@ def train(
     watch.step("fitting")
     fitted = fit(config, campaign.training, learn, check, seed, watch.epochs)
     window = DataWindow(dataset.start_ms, _end_ms(learn, check) + 1)
-    fit_facts = Fit(created=created, window=window, seed=seed)
-    draft = Bundle.create(
-        contract=plan.contract, normalization=normalization, strategies=names, network=config,
-        weights=network.weights(fitted.model), golden=_golden(fitted, learn), fit=fit_facts,
+    bundle = partial(
+        Bundle.create, contract=plan.contract, normalization=normalization, strategies=names,
+        network=config, weights=network.weights(fitted.model), golden=_golden(fitted, learn),
     )  # fmt: skip
+    draft = bundle(fit=Fit(created, window, seed))
     watch.step("judging")
     evaluation, verdict = judge_candidate(campaign, plan, parts, draft, champion, seed)
     facts = facts_of_history(
@@ -205,7 +206,8 @@ def train(
         search=found,
     )
     metrics = {} if evaluation is None else evaluation.headline()
-    return Trained(_with_report(draft, fit_facts, report, metrics), report)
+    reports = {REPORT: report.encode(), HTML: report.html()}
+    return Trained(bundle(fit=Fit(created, window, seed, metrics, reports)), report)
 
 
 def _expect_both_outcomes(campaign: Campaign, learn: Part) -> None:
@@ -233,24 +235,3 @@ def _golden(fitted: Fitted, learn: Part) -> Golden:
     some = learn.take(np.arange(0, len(learn), step)[:_GOLDEN_ROWS])
     inputs = np.ascontiguousarray(np.concatenate([x for _, x in some.blocks()]))
     return Golden(inputs, scores(fitted.model, inputs))
-
-
-def _with_report(
-    draft: Bundle, fit_facts: Fit, report: Report, metrics: dict[str, float]
-) -> Bundle:
-    manifest = draft.manifest
-    return Bundle.create(
-        contract=manifest.contract,
-        normalization=draft.normalization,
-        strategies=manifest.strategies,
-        network=manifest.network,
-        weights=draft.weights,
-        golden=draft.golden,
-        fit=Fit(
-            created=fit_facts.created,
-            window=fit_facts.window,
-            seed=fit_facts.seed,
-            metrics=metrics,
-            reports={REPORT: report.encode(), HTML: report.html()},
-        ),
-    )

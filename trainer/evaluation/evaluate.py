@@ -21,14 +21,7 @@ from trainer.errors import TrainingError
 from trainer.evaluation import bootstrap
 from trainer.evaluation.curves import curves
 from trainer.evaluation.draws import Draws
-from trainer.evaluation.evaluation import (
-    CANDIDATE,
-    CHAMPION,
-    Curves,
-    Estimate,
-    Evaluation,
-    Group,
-)
+from trainer.evaluation.evaluation import CANDIDATE, CHAMPION, Curves, Estimate, Evaluation, Group
 from trainer.evaluation.grouping import Grouping, Member, group, questions
 from trainer.evaluation.judged import Judged, Scored, check_scores
 from trainer.evaluation.metrics import LOWER_IS_BETTER, METRICS, UNDIRECTED

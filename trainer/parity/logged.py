@@ -16,6 +16,7 @@ import numpy as np
 from stream.columns import Bools, Float32s, Int64s, RecordChunk, Spans
 from stream.decisions_reader import Decision, epoch_ms, parse, vectors
 from stream.table import CustomerTable
+from trainer.history import Bounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +42,7 @@ class Scope:
 
     def has_times(self, time_ms: Int64s) -> Bools:
         """Which event times are asked about. Shape (n,), bool."""
-        inside = np.ones(len(time_ms), np.bool_)
-        if self.since_ms is not None:
-            inside &= time_ms >= self.since_ms
-        if self.until_ms is not None:
-            inside &= time_ms < self.until_ms
-        return inside
+        return Bounds(self.since_ms, self.until_ms).inside(time_ms)
 
 
 @dataclass(frozen=True, slots=True)
