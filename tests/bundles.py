@@ -21,6 +21,7 @@ def bundle_of(
     contract: FeatureContract,
     strategies: tuple[str, ...],
     inputs: np.ndarray,
+    /,
     **parts: Any,
 ) -> Bundle:
     """The bundle of a Keras model, with the scores of `inputs` as its golden batch.
