@@ -74,7 +74,10 @@ def test_a_sign_of_zero_and_a_not_finite_number_are_differences(shop: Shop) -> N
     assert feature.largest is None or feature.largest > 1e30
 
 
-@pytest.mark.parametrize("headers", [[], [("features", b"\0" * 8)], [("feature", b"\0" * 52)]])
+@pytest.mark.parametrize(
+    "headers",
+    [[], [("features", b"\0" * 8)], [("features", b"\0" * 400)], [("feature", b"\0" * 52)]],
+)
 def test_a_missing_header_is_found(shop: Shop, headers: Any) -> None:
     shop.change(7, headers=[("content-type", b"application/json"), *headers])
     parity = shop.check()

@@ -14,7 +14,7 @@ from rich.console import Console
 from stream import campaign as campaign_file
 from stream.worker.command import CAMPAIGN, with_registry
 from trainer.commands.history import chosen, history_options
-from trainer.commands.opened import opened
+from trainer.commands.opened import REGISTRY, opened
 from trainer.commands.work import work_folder
 from trainer.output_file import PageFile, write_report
 from trainer.progress import watching
@@ -24,7 +24,7 @@ from trainer.progress import watching
 @CAMPAIGN
 @click.argument("version", default="champion")
 @history_options
-@click.option("--registry", envvar="OPPORTUNE_REGISTRY", help="Model registry, a path or URL.")
+@REGISTRY
 @click.option("--html", type=PageFile(), help="Write the report here, and beside it as JSON.")
 @click.option("--json", "as_json", is_flag=True, help="The evaluation as JSON on standard output.")
 def evaluate(

@@ -16,6 +16,10 @@ from stream.errors import OperatorError
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _CAMPAIGN = Path("opportune.toml")
+REGISTRY = click.option(
+    "--registry", envvar="OPPORTUNE_REGISTRY", help="Model registry, a path or URL."
+)
+"""--registry, for commands that read a campaign file anyway."""
 
 
 class ModelError(OperatorError):
@@ -29,9 +33,7 @@ def registry_options(command: _Command) -> _Command:
         type=click.Path(path_type=Path),
         help="Campaign file that names the registry.  [default: opportune.toml]",
     )(command)
-    return click.option(
-        "--registry", envvar="OPPORTUNE_REGISTRY", help="Model registry, a path or URL."
-    )(command)
+    return REGISTRY(command)
 
 
 @contextmanager

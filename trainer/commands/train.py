@@ -15,7 +15,7 @@ from stream import campaign as campaign_file
 from stream.campaign import Campaign
 from stream.worker.command import CAMPAIGN, with_registry
 from trainer.commands.history import HistoryOptions, chosen, history_options
-from trainer.commands.opened import ModelError, opened
+from trainer.commands.opened import REGISTRY, ModelError, opened
 from trainer.commands.work import work_folder
 from trainer.output_file import OutputFile, PageFile, write_report
 from trainer.progress import watching
@@ -33,7 +33,7 @@ SEED_MAX = (1 << 32) - 1
 @click.command()
 @CAMPAIGN
 @history_options
-@click.option("--registry", envvar="OPPORTUNE_REGISTRY", help="Model registry, a path or URL.")
+@REGISTRY
 @click.option("--search", is_flag=True, help="Search for structure, optimizer and loss first.")
 @click.option(
     "--trials",

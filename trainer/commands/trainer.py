@@ -20,6 +20,7 @@ from stream.campaign_types import duration_ms
 from stream.worker.command import BOOTSTRAP, CAMPAIGN
 from stream.worker.log import LogFormat, configure, log_event
 from trainer.child import Stop
+from trainer.commands.opened import REGISTRY
 from trainer.service import Plan, Service
 
 _ASK_S = 5.0
@@ -53,7 +54,7 @@ class Seconds(click.ParamType):
 @click.option("--archive", help="Train on an archive of the topics, a path or URL.")
 @click.option("--keep", type=click.IntRange(2), help="Newest versions to keep; others are removed.")
 @BOOTSTRAP
-@click.option("--registry", envvar="OPPORTUNE_REGISTRY", help="Model registry, a path or URL.")
+@REGISTRY
 @click.option(
     "--health-file",
     envvar="OPPORTUNE_HEALTH_FILE",

@@ -13,6 +13,7 @@ from stream import campaign as campaign_file
 from stream.campaign import Campaign
 from stream.worker.command import BOOTSTRAP, CAMPAIGN, with_registry
 from trainer.commands.history import EventTime
+from trainer.commands.opened import REGISTRY, opened
 from trainer.output_file import OutputFile
 from trainer.parity.logged import Scope
 from trainer.parity.report import Parity
@@ -31,7 +32,7 @@ EXIT_INCONCLUSIVE = 3
     metavar="FOLDER",
     help="Read the events from an archive, a path or URL, as far as it goes; decisions from Kafka.",
 )
-@click.option("--registry", envvar="OPPORTUNE_REGISTRY", help="Model registry, a path or URL.")
+@REGISTRY
 @click.option(
     "--since",
     "since_ms",
@@ -94,7 +95,6 @@ def _check(
     campaign: Campaign, bootstrap: str, archive: str | None, scope: Scope, show_customers: bool
 ) -> Parity:
     """Checks under a progress bar."""
-    from trainer.commands.opened import opened
     from trainer.parity.archived import ArchivedTopics
     from trainer.parity.check import check_parity
     from trainer.parity.source import Topics, open_topics
