@@ -184,7 +184,7 @@ def test_crosses_that_the_weights_do_not_hold_are_refused(folder: Path) -> None:
     crossed = {"network": "dcn", "cross_layers": 8, "cross_rank": 512}
     forge(folder, lambda manifest: manifest["network"].update(crossed))
     least = 4 * (FEATURES * 5 + 2 * 8 * FEATURES * 512 + (5 + FEATURES) * 3)
-    with pytest.raises(BundleError, match=f"expected {least} bytes for Network .*dcn"):
+    with pytest.raises(BundleError, match=f"expected {least} to [0-9]+ bytes for .*dcn"):
         Bundle.load(folder)
 
 
