@@ -180,6 +180,10 @@ class Campaign(Section, frozen=True):
     worker: WorkerSpec = WorkerSpec()
 
 
+_CHARS_MAX = 4 << 20
+"""Hundreds of times the largest campaign; what is longer is another file."""
+
+
 def load(path: str | Path) -> Campaign:
     """Reads and validates a campaign file.
 
@@ -188,7 +192,8 @@ def load(path: str | Path) -> Campaign:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open(encoding="utf-8") as file:
+            text = file.read(_CHARS_MAX + 1)
     except OSError as exc:
         raise CampaignError(f"{path}: expected a campaign file, {exc.strerror or exc}") from exc
     except UnicodeDecodeError as exc:
@@ -200,9 +205,13 @@ def load(path: str | Path) -> Campaign:
 
 def parse(text: str, where: str = "campaign") -> Campaign:
     """Validates the text of a campaign file; `where` names it in errors."""
+    if len(text) > _CHARS_MAX:
+        raise CampaignError(f"{where}: expected at most {_CHARS_MAX} characters, got more")
     try:
         raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as exc:
+    except RecursionError as exc:
+        raise CampaignError(f"{where}: expected TOML, got brackets nested without end") from exc
+    except ValueError as exc:  # its own error, and that of an integer of thousands of digits
         raise CampaignError(f"{where}: expected TOML, {exc}") from exc
     try:
         campaign = msgspec.convert(raw, Campaign, strict=True)

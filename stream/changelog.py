@@ -23,6 +23,7 @@ import msgspec
 import numba
 import numpy as np
 
+from models.errors import NO_JSON
 from stream.bytecopy import copy_bytes
 from stream.columns import Bools, Bytes, Int64s, RecordChunk, Spans
 from stream.errors import StateError
@@ -171,7 +172,7 @@ def _apply_marker(chunk: RecordChunk, i: int, progress: Progress) -> bool:
     """Takes a marker over; False when an earlier one covers more."""
     try:
         marker = msgspec.json.decode(chunk.value[i] or b"", type=Marker)
-    except msgspec.MsgspecError as exc:
+    except (msgspec.MsgspecError, *NO_JSON) as exc:
         raise _unreadable(chunk, i, f"a marker, {exc}") from exc
     if marker.version != MARKER_VERSION:
         raise _unreadable(chunk, i, f"marker version {MARKER_VERSION}, got {marker.version}")

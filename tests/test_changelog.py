@@ -137,6 +137,8 @@ def test_only_what_was_erased_after_the_marker_that_counts_is_missing_from_it() 
         (b"x", b"\x01" + bytes(8 * WORDS - 1), "expected a row of 41 bytes, got 40 bytes"),
         (b"x", b"\x02" + bytes(8 * WORDS), "expected row version 1"),
         (changelog.MARKER_KEY, b"{", "expected a marker"),
+        (changelog.MARKER_KEY, b'{"x":' + b"[" * 100_000, "expected a marker"),
+        (changelog.MARKER_KEY, b'{"x":"\xff"}', "expected a marker"),
         (changelog.MARKER_KEY, b'{"version":2,"covered":{}}', "expected marker version 1, got 2"),
     ],
 )

@@ -6,6 +6,7 @@ same. Lines of Faust, aiokafka and others pass through the same formatter as `ev
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sys
@@ -15,6 +16,7 @@ from typing import Any, Literal
 import msgspec
 
 from stream.errors import OperatorError
+from stream.visible import visible_json, visible_lines
 
 LogFormat = Literal["text", "json"]
 _logger = logging.getLogger("opportune")
@@ -54,9 +56,16 @@ class Formatter(logging.Formatter):
         if self._json:
             if trace:
                 fields["exception"] = trace
-            return msgspec.json.encode(fields, enc_hook=str).decode()
+            return visible_json(_json(fields))
         line = " ".join(f"{name}={_text(value)}" for name, value in fields.items())
-        return f"{line}\n{trace}" if trace else line
+        return f"{line}\n{visible_lines(trace)}" if trace else line
+
+
+def _json(fields: dict[str, Any]) -> str:
+    try:
+        return msgspec.json.encode(fields, enc_hook=str).decode()
+    except UnicodeEncodeError:  # the name of a file that is not UTF-8
+        return json.dumps(fields, default=str)
 
 
 def _text(value: Any) -> str:
@@ -64,7 +73,7 @@ def _text(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, dict):
         value = ",".join(f"{key}:{count}" for key, count in value.items())
-    text = str(value)
+    text = visible_lines(value)
     return text if _BARE.fullmatch(text) else msgspec.json.encode(text).decode()
 
 

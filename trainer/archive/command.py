@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import click
-from rich.console import Console
 
 from stream import campaign as campaign_file
+from stream.terminal import Terminal
+from stream.visible import visible
 from stream.worker.command import BOOTSTRAP, CAMPAIGN
 from stream.worker.log import LogFormat, configure, log_event
 from trainer.progress import progress
@@ -130,7 +131,7 @@ def _follow(archiver: Archiver) -> None:
 
 def _once(archiver: Archiver, root: str, log_format: str) -> None:
     """Shows progress and what an operator has to know, then the sum."""
-    with progress(Console(stderr=True)) as bars:
+    with progress(Terminal(stderr=True)) as bars:
         task = bars.add_task("Archiving", unit="records", total=None, note="")
 
         def on_records(done: int, total: int) -> None:
@@ -145,7 +146,7 @@ def _once(archiver: Archiver, root: str, log_format: str) -> None:
         summary = asyncio.run(_until_signal(archiver))
     click.echo(
         f"{summary.records:,} records in {summary.files:,} files, "
-        f"{summary.size_bytes / 1e6:,.1f} MB, are new in {root}"
+        f"{summary.size_bytes / 1e6:,.1f} MB, are new in {visible(root)}"
     )
     if not summary.complete:
         click.echo("Stopped before the end; started again, it goes on from here.", err=True)
@@ -190,7 +191,7 @@ def erase(
         assert before is not None, "one of them is named"
         erased = erase_before(there, named, before.date().isoformat())
     click.echo(
-        f"{erased.records:,} records deleted from {root}: {erased.rewritten:,} files written anew, "
+        f"{erased.records:,} records deleted from {visible(root)}: {erased.rewritten:,} files written anew, "
         f"{erased.removed:,} removed"
     )
 
@@ -222,7 +223,7 @@ def compact(root: str, topics: tuple[str, ...], before: datetime | None, target_
 
     there = Archive.open(root)
     day = (before or datetime.now(UTC)).date().isoformat()
-    with progress(Console(stderr=True)) as bars:
+    with progress(Terminal(stderr=True)) as bars:
         task = bars.add_task("Merging", unit="files", total=None, note="")
 
         def on_files(done: int, total: int) -> None:
@@ -230,9 +231,9 @@ def compact(root: str, topics: tuple[str, ...], before: datetime | None, target_
 
         done = merge(there, topics or there.topics(), day, target_mb * 1_000_000, on_files)
     if done.files_before == 0:
-        click.echo(f"Nothing to merge before {day} in {root}")
+        click.echo(f"Nothing to merge before {day} in {visible(root)}")
         return
     click.echo(
-        f"{done.files_before:,} files merged into {done.files_after:,} in {root}: "
+        f"{done.files_before:,} files merged into {done.files_after:,} in {visible(root)}: "
         f"{done.records:,} records before {day}"
     )

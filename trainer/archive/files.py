@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from models.errors import NO_JSON
 from trainer.archive.columns import SCHEMA
 from trainer.archive.layout import FACTS, FORMAT, Facts
 from trainer.errors import TrainingError
@@ -97,7 +98,7 @@ def _facts(file: pq.ParquetFile, expected: Facts, where: str) -> Facts:
         raise _foreign(where, "a file that opportune archive has written", "one of somebody else")
     try:
         facts = msgspec.json.decode(stated, type=Facts)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+    except NO_JSON as exc:
         raise _foreign(where, f"facts of format {FORMAT}", str(exc)) from exc
     named = msgspec.structs.replace(facts, rows=expected.rows, lost=expected.lost)
     for name in Facts.__struct_fields__:

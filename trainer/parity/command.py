@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 import msgspec
-from rich.console import Console
 
 from stream import campaign as campaign_file
 from stream.campaign import Campaign
+from stream.terminal import Terminal
 from stream.worker.command import BOOTSTRAP, CAMPAIGN, with_registry
 from trainer.commands.history import EventTime
 from trainer.output_file import OutputFile
@@ -80,7 +80,7 @@ def parity(
     loaded = with_registry(campaign_file.load(campaign), registry)
     scope = Scope(customers_share, since_ms, until_ms)
     found = _check(loaded, bootstrap or loaded.bootstrap, archive, scope, show_customers)
-    console = Console(highlight=False)
+    console = Terminal()
     print_parity(console, found)
     if json_file is not None:
         json_file.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
@@ -99,7 +99,7 @@ def _check(
     from trainer.parity.check import check_parity
     from trainer.parity.source import Topics, open_topics
 
-    with progress(Console(stderr=True)) as bars:
+    with progress(Terminal(stderr=True)) as bars:
         reading = bars.add_task("Replaying", unit="records", total=None, note="")
 
         def on_records(done: int, total: int) -> None:

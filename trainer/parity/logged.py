@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
+from models.errors import NO_JSON
 from stream import record_kernels
 from stream.columns import Bools, Bytes, Float32s, Int64s, RecordChunk, Spans
 from stream.decisions import FEATURES_HEADER
@@ -191,7 +192,7 @@ class LoggedReader:
         for i in records.tolist():
             try:
                 message = self._decode(data[start[i] : start[i] + max(size[i], 0)])
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except NO_JSON:
                 message = _Decision()
             if message.data is None or message.time is None:
                 self._unreadable.append(int(chunk.offset[i]))
