@@ -3,6 +3,8 @@
 Rules of this file
 1. Functions of arrays only: no Python object, no I/O; none of them needs the interpreter lock.
 2. Every read is bounded by the buffer: broken bytes give an error index, never a wild read.
+3. A foreign size is compared with what is left (`size > stop - at`), never added to a position first:
+   the sum may wrap.
 """
 
 from __future__ import annotations
@@ -10,10 +12,15 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from stream.borrow import borrow
 from stream.bytecopy import copy_bytes
 from stream.columns import Bytes, Int64s
+from stream.json_tokens import byte_at
 
 HEADER_BYTES = 61
+LENGTH_BYTES, MAGIC_AT = 12, 16  # a batch begins with base offset and length; then its leader epoch
+MAGIC_V2 = 2
+_RECORD_BYTES_MIN = 7  # length, attributes, two deltas, two sizes, number of headers
 CODEC_MASK = 0x07
 TRANSACTION_BIT = 0x10
 CONTROL_BIT = 0x20
@@ -22,9 +29,12 @@ CONTROL_BIT = 0x20
 START, STOP, BASE_OFFSET, MAGIC, CRC, ATTRIBUTES, LAST_DELTA, FIRST_MS, MAX_MS = range(9)
 PRODUCER_ID, COUNT = 9, 10
 _FIELDS = 11
+# What is wrong with the records of a batch
+BAD_COUNT, BAD_RECORD, BAD_OFFSET, BAD_TIME, BAD_END = range(1, 6)
 _APPEND_TIME_BIT = 0x08
 
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
+_inlined = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 
 
 @_jit
@@ -52,7 +62,7 @@ def read_headers(data: Bytes) -> Int64s:
     at = 0
     while at + HEADER_BYTES <= len(data):
         size = 12 + _big_endian_signed_32(data, at + 8)
-        if size < HEADER_BYTES or at + size > len(data):
+        if size < HEADER_BYTES or size > len(data) - at:
             break
         count += 1
         at += size
@@ -76,7 +86,7 @@ def read_headers(data: Bytes) -> Int64s:
 
 
 @_jit
-def _read_varint(data: Bytes, at: int, stop: int) -> tuple[int, int]:
+def _read_long_varint(data: Bytes, at: int, stop: int) -> tuple[int, int]:
     """Zigzag varint at `at`: (value, next position); next position -1 when it runs out."""
     value = np.uint64(0)
     shift = np.uint64(0)
@@ -91,71 +101,138 @@ def _read_varint(data: Bytes, at: int, stop: int) -> tuple[int, int]:
     return 0, -1
 
 
-@_jit
-def _read_record(data: Bytes, at: int, stop: int, out: Int64s) -> int:
-    """Reads one record into out (timestamp delta, offset delta, key, value spans).
+@_inlined
+def _read_varint(data: Bytes, at: int, stop: int) -> tuple[int, int]:
+    """As `_read_long_varint`; most are one byte or two, which are read in place."""
+    if at < stop:
+        low = byte_at(data, at)
+        if low < 0x80:
+            return (low >> 1) ^ -(low & 1), at + 1
+        if at + 1 < stop:
+            high = byte_at(data, at + 1)
+            if high < 0x80:
+                both = (low & 0x7F) | (high << 7)
+                return (both >> 1) ^ -(both & 1), at + 2
+    return _read_long_varint(data, at, stop)
+
+
+@_inlined
+def _read_record(data: Bytes, at: int, stop: int, out: Int64s, n: int) -> int:
+    """Reads one record into column n of out: offset delta, timestamp delta, key, value.
 
     Returns the position after it, -1 when it does not follow the format.
     """
     length, at = _read_varint(data, at, stop)
-    if at < 0 or length < 0 or at + length > stop:
+    if at < 0 or length < 1 or length > stop - at:
         return -1
     end = at + length
     at += 1  # attributes: unused in v2
-    out[0], at = _read_varint(data, at, end)
+    out[1, n], at = _read_varint(data, at, end)
     if at < 0:
         return -1
-    out[1], at = _read_varint(data, at, end)
+    out[0, n], at = _read_varint(data, at, end)
     for k in range(2, 6, 2):
         if at < 0:
             return -1
         size, at = _read_varint(data, at, end)
-        if at < 0 or size < -1 or at + max(size, 0) > end:
+        if at < 0 or size < -1 or size > end - at:
             return -1
-        out[k] = at
-        out[k + 1] = size
+        out[k, n] = at
+        out[k + 1, n] = size
         at += max(size, 0)
+    if at != end - 1 or byte_at(data, at) != 0:  # not just the byte that says "no headers"
+        return end if _headers_end(data, at, end) == end else -1
     return end
 
 
 @_jit
-def read_records(data: Bytes, table: Int64s, position: int) -> tuple[Int64s, int]:
-    """All records at or after `position` of the batches in `table`.
+def _headers_end(data: Bytes, at: int, stop: int) -> int:
+    """The position after the headers of a record, -1 when they do not follow the format."""
+    count, at = _read_varint(data, at, stop)
+    if at < 0 or count < 0 or count > (stop - at) // 2:  # two sizes each
+        return -1
+    for _ in range(count):
+        size, at = _read_varint(data, at, stop)
+        if at < 0 or size < 0 or size > stop - at:
+            return -1
+        size, at = _read_varint(data, at + size, stop)
+        if at < 0 or size < -1 or size > stop - at:
+            return -1
+        at += max(size, 0)
+    return int(at)
+
+
+@_jit
+def read_records(data: Bytes, table: Int64s, position: int) -> tuple[Int64s, int, int, int]:
+    """All records at or after `position` of the batches in `table`, up to the first broken batch.
 
     Args:
         data: Decompressed record bytes. Shape (bytes,).
-        table: Header rows with START and STOP around the records. Shape (batches, fields).
+        table: Header rows with START and STOP around the records; base offset plus last delta is
+            an int64. Shape (batches, fields).
         position: Records before this offset are left out.
 
     Returns:
         Rows offset, timestamp_ms, key start, key size, value start, value size: shape (6, n),
-        int64; and the index of the first broken record, -1 when there is none.
+        int64, of the batches before the first that is broken; the index of that batch, -1 when there
+        is none; the index of the record in it; and what is wrong, BAD_COUNT ... BAD_END.
     """
+    data, table = borrow(data), borrow(table)
     total = 0
-    for b in range(len(table)):
-        # A record takes 7 bytes at least: a count that cannot be true allocates nothing.
-        total += max(min(table[b, COUNT], (table[b, STOP] - table[b, START]) // 7 + 1), 0)
+    batches = 0
+    while batches < len(table) and _has_room(table, batches):
+        total += table[batches, COUNT]
+        batches += 1
     out = np.empty((6, total), np.int64)
-    field = np.empty(6, np.int64)
     n = 0
-    seen = 0
-    for b in range(len(table)):
-        at = table[b, START]
-        append_time = table[b, ATTRIBUTES] & _APPEND_TIME_BIT
-        for _ in range(table[b, COUNT]):
-            at = _read_record(data, at, table[b, STOP], field)
-            if at < 0:
-                return out[:, :n], seen
-            seen += 1
-            offset = table[b, BASE_OFFSET] + field[1]
-            if offset < position:
-                continue
-            out[0, n] = offset
-            out[1, n] = table[b, MAX_MS] if append_time else table[b, FIRST_MS] + field[0]
-            for k in range(2, 6):
-                out[k, n] = field[k]
-            n += 1
-    return out[:, :n], -1
+    for b in range(batches):
+        after, record, why = _read_batch(data, table, b, position, out, n)
+        if why != 0:
+            return out[:, :n], b, record, why
+        n = after
+    if batches < len(table):
+        return out[:, :n], batches, 0, BAD_COUNT
+    return out[:, :n], -1, 0, 0
+
+
+@_inlined
+def _read_batch(
+    data: Bytes, table: Int64s, b: int, position: int, out: Int64s, n: int
+) -> tuple[int, int, int]:
+    """Reads batch b into the columns of out from n on: (column after it, record, what is wrong)."""
+    at, stop = table[b, START], table[b, STOP]
+    base, last_delta = table[b, BASE_OFFSET], table[b, LAST_DELTA]
+    first_ms = table[b, FIRST_MS]
+    append_time = table[b, ATTRIBUTES] & _APPEND_TIME_BIT
+    previous = -1
+    for i in range(table[b, COUNT]):
+        at = _read_record(data, at, stop, out, n)
+        if at < 0:
+            return n, i, BAD_RECORD
+        delta = out[0, n]
+        if delta <= previous or delta > last_delta:
+            return n, i, BAD_OFFSET
+        previous = delta
+        if base + delta < position:
+            continue
+        out[0, n] = base + delta
+        if append_time:
+            out[1, n] = table[b, MAX_MS]
+        else:
+            later = out[1, n]
+            out[1, n] = first_ms + later
+            if (out[1, n] < first_ms) != (later < 0):  # wrapped
+                return n, i, BAD_TIME
+        n += 1
+    return n, table[b, COUNT], 0 if at == stop else BAD_END
+
+
+@_jit
+def _has_room(table: Int64s, b: int) -> bool:
+    """Whether the bytes of a batch can hold as many records as it says: else nothing is allocated."""
+    count = table[b, COUNT]
+    count_max = (table[b, STOP] - table[b, START]) // _RECORD_BYTES_MIN
+    return bool(count >= 0 and count <= count_max)
 
 
 @_jit
@@ -182,10 +259,10 @@ def find_header(
         count, at = _read_varint(data, value_start[i] + max(value_size[i], 0), stop)
         for _ in range(count):
             key_size, key = _read_varint(data, at, stop)
-            if key < 0 or key_size < 0 or key + key_size > stop:
+            if key < 0 or key_size < 0 or key_size > stop - key:
                 return i
             size, at = _read_varint(data, key + key_size, stop)
-            if at < 0 or size < -1 or at + max(size, 0) > stop:
+            if at < 0 or size < -1 or size > stop - at:
                 return i
             if out[1, i] < 0 and _is_at(data, key, key_size, name):
                 out[0, i], out[1, i] = at, size

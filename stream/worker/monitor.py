@@ -64,6 +64,7 @@ def stop_fields(app: OpportuneApp) -> dict[str, Any]:
         "events": _totals.records,
         "decisions": _totals.decisions,
         "invalid": _totals.invalid,
+        "skipped": app.skips.records,
         "uncommitted_chunks": app.processor.uncommitted,
     }
 
@@ -78,7 +79,8 @@ async def summaries(app: OpportuneApp) -> None:
         window, app.processor.window = app.processor.window, Window()
         _totals.add(window)
         fields = window.summary(time.monotonic() - began_s)
-        log_event("summary", **fields, **_state_fields(app))
+        skipped = app.skips.since_last()
+        log_event("summary", **fields, skipped=skipped, **_state_fields(app))
         touch(health_file)
 
 
