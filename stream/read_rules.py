@@ -113,7 +113,7 @@ def resumed(ranges: Ranges, offset: int) -> int:
     return next((until for start, until in ranges if start <= offset < until), offset)
 
 
-def within(ranges: Ranges, start: int, until: int) -> Iterator[tuple[int, int]]:
+def within(ranges: Iterable[tuple[int, int]], start: int, until: int) -> Iterator[tuple[int, int]]:
     """The parts of the ranges that are offsets of [start, until)."""
     for low, high in ranges:
         if low < until and high > start:
