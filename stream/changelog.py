@@ -17,6 +17,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import msgspec
 import numba
@@ -37,6 +38,9 @@ MARKER_KEY = b"\xffopportune-marker"
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
 
 
+Offset = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+
 class Marker(msgspec.Struct, frozen=True, kw_only=True):
     """What the changelog covers.
 
@@ -47,8 +51,8 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     version: int
-    covered: dict[str, int]
-    order: list[tuple[str, int]] = []
+    covered: dict[str, Offset]
+    order: list[tuple[str, Offset]] = []
 
 
 @dataclass(slots=True)
@@ -127,7 +131,7 @@ def apply_chunk(
 def _apply_marker(chunk: RecordChunk, i: int, progress: Progress) -> None:
     try:
         marker = msgspec.json.decode(chunk.value[i] or b"", type=Marker)
-    except msgspec.MsgspecError as exc:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
         raise _unreadable(chunk, i, f"a marker, {exc}") from exc
     if marker.version != MARKER_VERSION:
         raise _unreadable(chunk, i, f"marker version {MARKER_VERSION}, got {marker.version}")

@@ -32,6 +32,7 @@ _FIELDS = 11
 # What is wrong with the records of a batch
 BAD_COUNT, BAD_RECORD, BAD_OFFSET, BAD_TIME, BAD_END = range(1, 6)
 _APPEND_TIME_BIT = 0x08
+_INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
 _inlined = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
@@ -203,6 +204,9 @@ def _read_batch(
     at, stop = table[b, START], table[b, STOP]
     base, last_delta = table[b, BASE_OFFSET], table[b, LAST_DELTA]
     first_ms = table[b, FIRST_MS]
+    # Told before the sum: compiled code takes it that sums do not wrap.
+    later_min = _INT64_MIN - min(first_ms, 0)
+    later_max = _INT64_MAX - max(first_ms, 0)
     append_time = table[b, ATTRIBUTES] & _APPEND_TIME_BIT
     previous = -1
     for i in range(table[b, COUNT]):
@@ -219,10 +223,9 @@ def _read_batch(
         if append_time:
             out[1, n] = table[b, MAX_MS]
         else:
-            later = out[1, n]
-            out[1, n] = first_ms + later
-            if (out[1, n] < first_ms) != (later < 0):  # wrapped
+            if out[1, n] < later_min or out[1, n] > later_max:
                 return n, i, BAD_TIME
+            out[1, n] += first_ms
         n += 1
     return n, table[b, COUNT], 0 if at == stop else BAD_END
 

@@ -24,7 +24,7 @@ UNCLEAR = int(np.iinfo(np.int64).min)
 _SECONDS, _MILLIS, _MICROS, _NANOS = 10**11, 10**14, 10**17, 10**20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FLOOR = Context(prec=40, rounding=ROUND_FLOOR)
-_COLON, _T, _SPACE, _Z = b":T Z"
+_COLON, _T, _SPACE, _Z, _NINE = b":T Z9"
 
 _inlined = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 
@@ -63,11 +63,11 @@ def clear_epoch_ms(data: Bytes, at: int, stop: int) -> int:
     end = digits_end(data, at, stop)
     if end == at or end - at > 19 or (data[at] == ZERO and end > at + 1):
         return UNCLEAR
+    if end - at == 19 and data[at] == _NINE:  # the only 19 digits that may not be an int64
+        return UNCLEAR
     value = 0
     for k in range(at, end):
         value = value * 10 + (data[k] - ZERO)
-    if value < 0:  # 19 digits may wrap around, but not as far as zero
-        return UNCLEAR
     fraction_ms = 0
     if end < stop:
         fraction_ms = _fraction_ms(data, end, stop)

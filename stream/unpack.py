@@ -78,7 +78,7 @@ class Unpacker:
         """
         begin = self._used
         try:
-            if codec == 0:
+            if codec == 0 or len(body) == 0:  # compaction may leave a batch without records
                 end = self._copy(body)
             elif codec == SNAPPY:
                 end = self._snappy(body)

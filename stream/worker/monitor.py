@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stream.cli import EXIT_OPERATOR_ERROR
 from stream.errors import OperatorError
 from stream.worker.log import log_event
 from stream.worker.telemetry import Totals, Window
@@ -192,6 +193,6 @@ def end_after_crash(app: OpportuneApp) -> None:
         time.sleep(limit_s)
         log_event("hanging", level=50, reason="crashed, and does not stop", for_s=round(limit_s))
         faulthandler.dump_traceback(sys.stderr)
-        os._exit(EXIT_CRASHED)
+        os._exit(EXIT_OPERATOR_ERROR if app.stop_reason == "refused" else EXIT_CRASHED)
 
     threading.Thread(target=watch, name="end-after-crash", daemon=True).start()
