@@ -132,5 +132,5 @@ def expect_both_ends(source: Any, topic: str) -> None:
     assert offsets == [*range(10), *range(20, 30)]
     (gap,) = [chunk for chunk in chunks if isinstance(chunk, Gap) and chunk.why == SKIPPED]
     assert (gap.next_offset, gap.until) == (10, 20)
-    before = [one.offset.tolist() for one in chunks[: chunks.index(gap)] if len(one)]
-    assert sum(before, []) == [*range(10)]
+    (at,) = [i for i, chunk in enumerate(chunks) if chunk is gap]
+    assert [offset for chunk in chunks[:at] for offset in chunk.offset.tolist()] == [*range(10)]

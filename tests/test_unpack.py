@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import aiokafka.codec as stock
 import cramjam
@@ -85,10 +86,8 @@ def test_broken_bytes_are_damaged_and_nothing_else(codec: int, data: st.DataObje
         body += data.draw(st.binary(min_size=1, max_size=30))
     else:
         body = bytearray(data.draw(st.binary(max_size=60)))
-    try:
+    with suppress(Damaged):
         unpack(codec, bytes(body))
-    except Damaged as exc:
-        assert str(exc).startswith("expected ")
 
 
 @pytest.mark.parametrize("codec", CODECS)

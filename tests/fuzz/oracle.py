@@ -6,15 +6,14 @@ import struct
 from dataclasses import dataclass
 
 import aiokafka.codec as stock
+import cramjam
 import crc32c
 
 Row = tuple[int, int, bytes | None, bytes | None]
 """Offset, timestamp in milliseconds, key, value."""
 
-_DECODE = {
-    1: stock.gzip_decode, 2: stock.snappy_decode, 3: stock.lz4_decode, 4: stock.zstd_decode,
-}  # fmt: skip
-_NO_BLOCKS = stock.snappy_encode(b"")  # aiokafka itself does not read it back
+
+_XERIAL = stock.snappy_encode(b"")
 _HEADER = struct.Struct(">qiiBIHiqqqhii")
 _INT64 = range(-(2**63), 2**63)
 
@@ -56,27 +55,46 @@ class Cursor:
         return self.at == len(self.data)
 
 
+def _snappy(data: bytes) -> bytes:
+    """Blocks of their sizes: aiokafka takes a last one that is cut, and a stream of none for one."""
+    if not data.startswith(_XERIAL):
+        return bytes(stock.snappy_decode(data))
+    out, cursor = b"", Cursor(data, len(_XERIAL))
+    while not cursor.is_read:
+        block = cursor.take(int.from_bytes(cursor.take(4), "big", signed=True))
+        out += bytes(cramjam.snappy.decompress_raw(block))
+    return out
+
+
+_DECODE = {
+    1: stock.gzip_decode, 2: _snappy, 3: stock.lz4_decode, 4: stock.zstd_decode,
+}  # fmt: skip
+
+
 def read(data: bytes, position: int) -> tuple[list[Row], bool]:
     """The records of a response from an offset on, and whether a broken batch ends them."""
     rows: list[Row] = []
     at = end = 0
     try:
-        while len(data) - at >= 12:
-            size = 12 + int.from_bytes(data[at + 8 : at + 12], "big", signed=True)
-            if len(data) - at > 16 and data[at + 16] != 2:
-                raise Broken
-            if size < 61:
-                raise Broken
-            if size > len(data) - at:
-                if at == 0:
-                    raise Broken
-                break
+        while (size := _whole_batch(data, at)) > 0:
             batch, end = _batch(data[at : at + size], end, position)
             rows += [row for row in batch if row[0] >= position]
             at += size
     except Broken:
         return rows, True
     return rows, False
+
+
+def _whole_batch(data: bytes, at: int) -> int:
+    """Size of the batch at a position, 0 when there is none or only the beginning of one."""
+    left = len(data) - at
+    if left < 12:
+        return 0
+    size = 12 + int.from_bytes(data[at + 8 : at + 12], "big", signed=True)
+    is_other = left > 16 and data[at + 16] != 2
+    if is_other or size < 61 or (at == 0 and size > left):
+        raise Broken
+    return size if size <= left else 0
 
 
 def _batch(data: bytes, earliest: int, position: int) -> tuple[list[Row], int]:
@@ -92,8 +110,6 @@ def _batch(data: bytes, earliest: int, position: int) -> tuple[list[Row], int]:
         raise Broken
     if attributes & 0x20 or base + delta < position:  # a control batch, or read before
         return [], base + delta + 1
-    if attributes & 7 == 2 and body == _NO_BLOCKS:
-        body = b""
     if attributes & 7 and body:
         try:
             body = bytes(_DECODE[attributes & 7](body))
