@@ -166,4 +166,4 @@ def claimed_offsets(
     last = base + max(row[kernels.LAST_DELTA], 0)
     if following is not None and following[kernels.BASE_OFFSET] > base:
         last = min(last, following[kernels.BASE_OFFSET] - 1)
-    return base, min(last, OFFSET_MAX)
+    return base, max(min(last, OFFSET_MAX), base)

@@ -20,11 +20,12 @@ from stream.columns import Bytes
 from stream.json_tokens import MINUS, PLUS, POINT, ZERO, digits_end
 
 UNCLEAR = int(np.iinfo(np.int64).min)
+_INT64_MAX = int(np.iinfo(np.int64).max)
 
 _SECONDS, _MILLIS, _MICROS, _NANOS = 10**11, 10**14, 10**17, 10**20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FLOOR = Context(prec=40, rounding=ROUND_FLOOR)
-_COLON, _T, _SPACE, _Z, _NINE = b":T Z9"
+_COLON, _T, _SPACE, _Z = b":T Z"
 
 _inlined = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 
@@ -63,11 +64,12 @@ def clear_epoch_ms(data: Bytes, at: int, stop: int) -> int:
     end = digits_end(data, at, stop)
     if end == at or end - at > 19 or (data[at] == ZERO and end > at + 1):
         return UNCLEAR
-    if end - at == 19 and data[at] == _NINE:  # the only 19 digits that may not be an int64
-        return UNCLEAR
     value = 0
     for k in range(at, end):
-        value = value * 10 + (data[k] - ZERO)
+        digit = data[k] - ZERO
+        if value > _INT64_MAX // 10 or (value == _INT64_MAX // 10 and digit > _INT64_MAX % 10):
+            return UNCLEAR  # told before the product: compiled code takes it that it does not wrap
+        value = value * 10 + digit
     fraction_ms = 0
     if end < stop:
         fraction_ms = _fraction_ms(data, end, stop)

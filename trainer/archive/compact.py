@@ -121,7 +121,7 @@ def _merge(folder: TopicFolder, run: Sequence[Flush], compacted: Compacted) -> N
         parts[name.day, name.bucket].append(name)
     told = [_read(folder, flush.files[0])[1] for flush in run]
     lost = tuple(one for facts in told for one in facts.lost)
-    skipped = merged(one for facts in told for one in facts.skipped)
+    skipped = merged(one for facts in told for one in facts.skipped or ())
     for k, (day, bucket) in enumerate(sorted(parts), 1):
         table = pa.concat_tables([_read(folder, name)[0] for name in parts[day, bucket]])
         name = FileName(day, bucket, run[0].partition, run[0].first, run[-1].next, k, len(parts))
@@ -129,7 +129,7 @@ def _merge(folder: TopicFolder, run: Sequence[Flush], compacted: Compacted) -> N
             Facts.of(folder.topic, name, folder.buckets),
             rows=table.num_rows,
             lost=lost,
-            skipped=skipped,
+            skipped=skipped or msgspec.UNSET,
         )
         folder.write(name, encode(table.combine_chunks(), facts))
         compacted.records += table.num_rows

@@ -99,7 +99,8 @@ class Facts(msgspec.Struct, frozen=True):
         buckets: Number of buckets of the archive.
         rows: Number of records in the file.
         lost: Offsets [from, to) of the flush that retention removed before they were archived.
-        skipped: Offsets [from, to) of the flush that the campaign file leaves out (`topics.skip`).
+        skipped: Offsets [from, to) of the flush that the campaign file leaves out (`topics.skip`);
+            not there when there are none.
     """
 
     format: int
@@ -114,7 +115,7 @@ class Facts(msgspec.Struct, frozen=True):
     n: int
     rows: int = 0
     lost: tuple[tuple[int, int], ...] = ()
-    skipped: tuple[tuple[int, int], ...] = ()
+    skipped: tuple[tuple[int, int], ...] | msgspec.UnsetType = msgspec.UNSET
 
     @classmethod
     def of(cls, topic: str, name: FileName, buckets: int) -> Facts:

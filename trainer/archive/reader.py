@@ -255,7 +255,7 @@ def _gaps(topic: str, piece: _Piece, read: _Read, ranges: Ranges) -> list[Gap]:
     """What is missing in a piece, in the order of offsets."""
     lost = {one for _, facts in read for one in facts.lost}
     found = {(*part, LOST) for part in within(lost, piece.start, piece.end)}
-    skipped = merged([*ranges, *(one for _, facts in read for one in facts.skipped)])
+    skipped = merged([*ranges, *(one for _, facts in read for one in facts.skipped or ())])
     found |= {(*part, SKIPPED) for part in within(skipped, piece.start, piece.end)}
     first_day = min((facts.day for _, facts in read), default="")
     # Whoever erases days empties all files of the first ones; one customer's are seldom all.

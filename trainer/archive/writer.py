@@ -8,7 +8,7 @@ Rules of this file
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -114,7 +114,7 @@ def flush(pending: Pending, folder: TopicFolder, buckets: int) -> Flushed:
     ]
     folder.prepare(sorted({name.day for name in names}))
     skipped = tuple(within(pending.ranges, pending.first, pending.next))
-    write = _writing(folder, buckets, {"lost": tuple(pending.lost), "skipped": skipped})
+    write = _writing(folder, buckets, tuple(pending.lost), skipped or msgspec.UNSET)
     with ThreadPoolExecutor(_WRITERS) as pool:
         size_bytes = sum(pool.map(write, names[:-1], groups[:-1]))
     size_bytes += write(names[-1], groups[-1])
@@ -122,13 +122,16 @@ def flush(pending: Pending, folder: TopicFolder, buckets: int) -> Flushed:
 
 
 def _writing(
-    folder: TopicFolder, buckets: int, missing: Mapping[str, Ranges]
+    folder: TopicFolder, buckets: int, lost: Ranges, skipped: Ranges | msgspec.UnsetType
 ) -> Callable[[FileName, Group], int]:
     """A function that writes one file and gives its bytes."""
 
     def write(name: FileName, part: Group) -> int:
         facts = msgspec.structs.replace(
-            Facts.of(folder.topic, name, buckets), rows=part.table.num_rows, **missing
+            Facts.of(folder.topic, name, buckets),
+            rows=part.table.num_rows,
+            lost=lost,
+            skipped=skipped,
         )
         data = encode(part.table, facts)
         folder.write(name, data)
