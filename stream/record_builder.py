@@ -15,8 +15,9 @@ import aiokafka.codec
 import crc32c
 import numpy as np
 
-from stream import record_kernels as kernels
+from stream import record_write_kernels as kernels
 from stream.columns import Bytes, Float32s, Spans
+from stream.record_kernels import HEADER_BYTES
 
 Codec = Literal["none", "lz4", "zstd"]
 _CODEC_BITS = {"none": 0, "lz4": 3, "zstd": 4}
@@ -95,7 +96,7 @@ def build_batches(
     batches = []
     first = 0
     while first < len(key):
-        last = kernels.batch_end(sizes, first, batch_bytes_max - kernels.HEADER_BYTES)
+        last = kernels.batch_end(sizes, first, batch_bytes_max - HEADER_BYTES)
         body = np.empty(int(sizes[first:last].sum()), np.uint8)
         used = kernels.write_records(
             key.data, key.start, key.size, value.data, value.start, value.size,
@@ -119,7 +120,7 @@ def _frame(body: Bytes, records: int, timestamp_ms: int, codec: Codec) -> Record
     payload = body.tobytes() if codec == "none" else cast(bytes, _ENCODE[codec](body.tobytes()))
     head = (
         (0).to_bytes(8, "big")  # base offset: the broker assigns it
-        + (len(payload) + kernels.HEADER_BYTES - 12).to_bytes(4, "big")
+        + (len(payload) + HEADER_BYTES - 12).to_bytes(4, "big")
         + (-1).to_bytes(4, "big", signed=True)  # partition leader epoch: unknown
         + b"\x02"
         + bytes(4)

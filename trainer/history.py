@@ -30,8 +30,9 @@ from trainer.topics import Extent, Removed, TopicReader, broker_errors
 _STALLED_S = 60.0
 _NO_RULES = ReadRules()
 
+_Range = tuple[int, int]
 OnRecords = Callable[[int, int], None]
-"""Called with the number of offsets read so far and of those there are in all."""
+"""Called with the numbers of offsets read so far and in all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,10 +222,7 @@ class _Left:
     """
 
     def __init__(
-        self,
-        ranges: Mapping[TopicPartition, tuple[int, int]],
-        gaps: Sequence[Gap],
-        rules: ReadRules | None,
+        self, ranges: Mapping[TopicPartition, _Range], gaps: Sequence[Gap], rules: ReadRules | None
     ) -> None:
         self.gaps = gaps
         self.ranges = {tp: (start, end) for tp, (start, end) in ranges.items() if start < end}
@@ -272,12 +270,7 @@ def _bounded(
     }
 
 
-def expect_held(
-    topic: str,
-    partition: int,
-    wanted: tuple[int, int],
-    held: Mapping[int, tuple[int, int]],
-) -> tuple[int, int]:
+def expect_held(topic: str, partition: int, wanted: _Range, held: Mapping[int, _Range]) -> _Range:
     """The wanted offsets [start, end) of a partition, when they are within those that are held.
 
     Raises:
