@@ -28,6 +28,24 @@ from stream.campaign_types import Duration, FieldPath, KafkaAddress, Name, Secti
 from stream.errors import CampaignError
 from stream.validation import explain
 
+Offset = Annotated[int, Meta(ge=0, le=2**62)]
+
+
+class SkipSpec(Section, frozen=True):
+    """One `[[topics.skip]]` entry: offsets that nobody reads, since a batch of them cannot be read.
+
+    Attributes:
+        topic: One of the topics of the campaign.
+        partition: Partition of it.
+        first: First offset that is left out, `from` in the file.
+        last: Last offset that is left out, `to` in the file.
+    """
+
+    topic: TopicName
+    partition: Annotated[int, Meta(ge=0, le=2**31 - 1)]
+    first: Offset = field(name="from")
+    last: Offset = field(name="to")
+
 
 class Topics(Section, frozen=True):
     """Kafka topics, each another one: a worker that read what it writes would not come to an end.
@@ -38,6 +56,12 @@ class Topics(Section, frozen=True):
     events: Annotated[tuple[TopicName, ...], Meta(min_length=1, max_length=16)]
     decisions: TopicName = "decisions"
     dead_letter: TopicName = "dead-letters"
+    skip: Annotated[tuple[SkipSpec, ...], Meta(max_length=1000)] = ()
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """All topics."""
+        return (*self.events, self.decisions, self.dead_letter)
 
 
 class EventMapping(Section, frozen=True):
@@ -155,6 +179,7 @@ class WorkerSpec(Section, frozen=True):
     summary_interval_s: Annotated[float, Meta(ge=0.1, le=3600)] = 10.0
     stuck_after_s: Annotated[float, Meta(ge=5, le=86_400)] = 120.0
     fetch_bytes_max: Annotated[int, Meta(ge=1024, le=64 << 20)] = 4 << 20
+    unpacked_bytes_max: Annotated[int, Meta(ge=1 << 20, le=1 << 30)] | None = None  # by the fetch
     compression: Literal["none", "lz4", "zstd"] = "none"
     replication: Literal[-1, 1, 2, 3, 4, 5] = -1  # -1: default.replication.factor of the broker
     health_file: str = ""
@@ -217,7 +242,11 @@ def parse(text: str, where: str = "campaign") -> Campaign:
         campaign = msgspec.convert(raw, Campaign, strict=True)
     except msgspec.ValidationError as exc:
         raise CampaignError(f"{where}: {explain(Campaign, raw, str(exc))}") from exc
-    for contradiction in (_shared_topic(campaign), _repeated_strategy(campaign)):
+    for contradiction in (
+        _shared_topic(campaign),
+        _wrong_skip(campaign.topics),
+        _repeated_strategy(campaign),
+    ):
         if contradiction:
             raise CampaignError(f"{where}: {contradiction}")
     return campaign
@@ -234,6 +263,22 @@ def _shared_topic(campaign: Campaign) -> str:
             return f'at {path}: expected a topic of its own, got "{name}", as at {first[name]}'
         if re.fullmatch(rf"{re.escape(campaign.app)}-customers-[0-9a-f]{{12}}-changelog", name):
             return f'at {path}: expected another topic than the changelog of the app, got "{name}"'
+    return ""
+
+
+def _wrong_skip(topics: Topics) -> str:
+    """Which entry of the skip list names nothing, "" if none does."""
+    for i, skip in enumerate(topics.skip):
+        if skip.topic not in topics.named:
+            return (
+                f"at topics.skip[{i}].topic: expected one of the topics {', '.join(topics.named)}, "
+                f'got "{skip.topic}"'
+            )
+        if skip.last < skip.first:
+            return (
+                f"at topics.skip[{i}].to: expected an offset from {skip.first} on, where it begins, "
+                f"got {skip.last}"
+            )
     return ""
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 import numba
@@ -39,6 +39,9 @@ MARKER_KEY = b"\xffopportune-marker"
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
 
 
+Offset = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+
 class Marker(msgspec.Struct, frozen=True, kw_only=True):
     """What the changelog covers.
 
@@ -50,9 +53,9 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     version: int
-    covered: dict[str, int]
-    order: list[tuple[str, int]] = []
-    rows: int = 0
+    covered: dict[str, Offset]
+    order: list[tuple[str, Offset]] = []
+    rows: Offset = 0
 
 
 class Anchor(NamedTuple):

@@ -29,6 +29,7 @@ ERASED = "erased from the archive"
 OFFSETS = "left out by --offsets"
 SINCE = "left out by --since"
 HISTORY = "left out by training.history"
+SKIPPED = "left out by topics.skip"
 
 BEGINNING_MS, NEVER_MS = -(2**61), 2**61
 """Before and after all times; their sums with durations are still int64."""
@@ -214,7 +215,8 @@ def cold_ms(missing: Sequence[Missing], start_ms: int, warm_up_ms: int) -> Int64
     """Open intervals of event time in which features are not those of a whole history.
 
     An end that is not known to be one, such as that of an archive, does not count: a topic in which
-    little happens would have one long before the others.
+    little happens would have one long before the others. Nor does what the skip list leaves out: the
+    worker has not seen it either.
 
     Args:
         missing: Gaps of one partition in all of its topics.
@@ -227,7 +229,7 @@ def cold_ms(missing: Sequence[Missing], start_ms: int, warm_up_ms: int) -> Int64
     return _intervals([
         (one.after_ms, (start_ms if one.before_ms == NEVER_MS else one.before_ms) + warm_up_ms)
         for one in missing
-        if one.chosen or one.until is not None
+        if one.chosen or (one.until is not None and one.why != SKIPPED)
     ])  # fmt: skip
 
 

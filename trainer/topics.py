@@ -19,10 +19,12 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import TopicPartition
 
 from stream.columns import RecordChunk
+from stream.read_rules import ReadRules
 from stream.worker.aiokafka_seam import ChunkConsumer, Fetched
 from trainer.errors import TrainingError
 
 _POLL_MS = 500
+_NO_RULES = ReadRules()
 
 
 class Extent(NamedTuple):
@@ -64,12 +66,16 @@ class TopicReader:
     Args:
         bootstrap: Kafka address.
         stalled_s: Seconds of polls without records after which `poll` raises; None waits for ever.
+        rules: Bound of what is unpacked, and the skip list.
     """
 
-    def __init__(self, bootstrap: str, stalled_s: float | None = None) -> None:
+    def __init__(
+        self, bootstrap: str, stalled_s: float | None = None, rules: ReadRules = _NO_RULES
+    ) -> None:
         self._position: dict[TopicPartition, int] = {}
         self._bootstrap = bootstrap
         self._stalled_s = stalled_s
+        self._rules = rules
         self._quiet_s = 0.0
         self._consumer: ChunkConsumer | None = None
 
@@ -81,6 +87,7 @@ class TopicReader:
             enable_auto_commit=False,
             auto_offset_reset="none",
         )
+        consumer.rules = self._rules
         self._consumer = consumer
         await consumer.start()
 
@@ -171,6 +178,7 @@ class TopicReader:
             Removed: A partition does not hold its position: retention was faster, or the topic was
                 created anew.
             TrainingError: None came for `stalled_s`.
+            CorruptRecords: A batch cannot be read, and is not on the skip list.
         """
         began_s = time.monotonic()
         try:

@@ -21,10 +21,13 @@ from aiokafka.consumer import fetcher as stock
 from aiokafka.structs import TopicPartition
 
 from stream.columns import RecordChunk, Spans
-from stream.records import AbortedTransaction, RecordBatch, RecordReader
+from stream.read_rules import ReadRules, Skipped
+from stream.records import AbortedTransaction, CorruptRecords, RecordBatch, RecordReader
+from stream.worker.skip_log import log_skipped
 
 # Faust asks for 1500: a fetch without data holds up changes of what is fetched that long.
 _FETCH_WAIT_MS_MAX = 500
+_NO_RULES = ReadRules()
 
 
 def rebind(function: Callable[..., Any], **names: Any) -> Callable[..., Any]:
@@ -48,10 +51,8 @@ class FetchedBytes:
         self.data = bytes(data)
 
     def has_next(self) -> bool:
-        """Whether one whole batch is there: a fetch may end within its first."""
-        if len(self.data) < 12:
-            return False
-        return len(self.data) >= 12 + int.from_bytes(self.data[8:12], "big", signed=True)
+        """Whether anything is there: what it is, whole batches or not, the reader finds out."""
+        return len(self.data) > 0
 
     def size_in_bytes(self) -> int:
         """Bytes fetched."""
@@ -74,7 +75,8 @@ class Fetched(NamedTuple):
 class ChunkRecords:
     """Stands for aiokafka's PartitionRecords: iterates over chunks instead of records.
 
-    Every offset from the first one asked for belongs to one of them.
+    Every offset from the first one asked for belongs to one of them. A batch that cannot be read is
+    refused when it comes first: what was fetched before it is handed out, and it is fetched again.
     """
 
     def __init__(
@@ -88,14 +90,17 @@ class ChunkRecords:
         _value_deserializer: Any,
         _check_crcs: bool,
         isolation_level: int,
+        rules: ReadRules = _NO_RULES,
+        on_skip: Callable[[Skipped], None] = log_skipped,
     ) -> None:
         self._tp = tp
         aborted = None
         if isolation_level == stock.READ_COMMITTED:
             aborted = [AbortedTransaction(*txn) for txn in aborted_transactions or ()]
+        self._is_first = True
         self._reader = RecordReader(
-            tp.topic, tp.partition, records.data, fetch_offset, chunk_events_max, aborted
-        )
+            tp.topic, tp.partition, records.data, fetch_offset, chunk_events_max, aborted, rules, on_skip
+        )  # fmt: skip
 
     @property
     def next_fetch_offset(self) -> int:
@@ -107,7 +112,14 @@ class ChunkRecords:
 
     def __next__(self) -> Fetched:
         start = self._reader.next_offset
-        for chunk in self._reader:
+        try:
+            chunk = next(self._reader, None)
+        except CorruptRecords:
+            if self._is_first and self._reader.next_offset == start:
+                raise
+            chunk = None
+        self._is_first = False
+        if chunk is not None:
             return Fetched(start, chunk)
         if self._reader.next_offset == start:
             raise StopIteration
@@ -123,11 +135,13 @@ def _no_records(tp: TopicPartition, next_offset: int) -> RecordChunk:
 class ChunkFetcher(stock.Fetcher):  # type: ignore[misc]  # aiokafka has no type information
     """aiokafka's fetcher, keeping what it fetched as bytes."""
 
-    def __init__(self, *args: Any, chunk_events_max: int, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, chunk_records: Callable[..., ChunkRecords], **kwargs: Any
+    ) -> None:
         proc_fetch_request = rebind(
             stock.Fetcher._proc_fetch_request,
             MemoryRecords=FetchedBytes,
-            PartitionRecords=partial(ChunkRecords, chunk_events_max),
+            PartitionRecords=chunk_records,
         )
         self._proc_fetch_request = types.MethodType(proc_fetch_request, self)
         super().__init__(*args, **kwargs)
@@ -138,9 +152,16 @@ class ChunkConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no 
 
     It reads what is committed: an event of an aborted transaction never happened, and the producer
     most often sends it once more.
+
+    Attributes:
+        chunk_events_max: Most records in one chunk.
+        rules: Bound of what is unpacked, and the skip list.
+        on_skip: Told of what the skip list has left out, in the thread that fetches.
     """
 
     chunk_events_max = 4096
+    rules = ReadRules()
+    on_skip: Callable[[Skipped], None] = staticmethod(log_skipped)
 
     def __init__(self, *topics: str, **settings: Any) -> None:
         super().__init__(*topics, **settings | {"isolation_level": "read_committed"})
@@ -148,7 +169,10 @@ class ChunkConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no 
     async def start(self) -> None:
         """Connects, and joins the group."""
         self._fetch_max_wait_ms = _FETCH_WAIT_MS_MAX
-        fetcher = partial(ChunkFetcher, chunk_events_max=self.chunk_events_max)
+        chunk_records = partial(
+            ChunkRecords, self.chunk_events_max, rules=self.rules, on_skip=self.on_skip
+        )
+        fetcher = partial(ChunkFetcher, chunk_records=chunk_records)
         await rebind(AIOKafkaConsumer.start, Fetcher=fetcher)(self)
 
 

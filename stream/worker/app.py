@@ -27,6 +27,7 @@ from stream.errors import CampaignError, OperatorError
 from stream.features import compile_features
 from stream.pipeline import Deployment
 from stream.policy import NOTHING, Policy
+from stream.read_rules import ReadRules
 from stream.records import RecordBatch
 from stream.reload import ModelWatcher
 from stream.worker import monitor, store, transport
@@ -34,6 +35,7 @@ from stream.worker.changelog_reader import read_stretch
 from stream.worker.layout import ensure_topics
 from stream.worker.log import log_event
 from stream.worker.processor import Processor
+from stream.worker.skip_log import SkipCount, log_skip_list
 from stream.worker.snapshots import Snapshots
 
 TRANSPORTS.aliases[transport.SCHEME] = "stream.worker.transport:Transport"
@@ -56,6 +58,7 @@ class OpportuneApp(faust.App):
     watcher: ModelWatcher
     bootstrap: str
     snapshots: Snapshots | None
+    skips: SkipCount
     stop_reason: str = "asked"
 
     async def start(self) -> None:
@@ -85,6 +88,7 @@ class OpportuneApp(faust.App):
         changelog.partitions = partitions
         changelog.replicas = self.campaign.worker.replication  # Faust's setting knows no -1
         log_event("start", **monitor.start_fields(self, partitions))
+        log_skip_list(ReadRules.of(self.campaign))
         await self._wait_for_model()
 
     async def on_start(self) -> None:
@@ -260,6 +264,7 @@ def create_app(campaign: Campaign, bootstrap: str | None = None) -> OpportuneApp
         Table=store.Table,
     )
     app.campaign = campaign
+    app.skips = SkipCount()
     app.bootstrap = bootstrap
     table_name = f"customers-{plan.layout_digest}"
     changelog = f"{campaign.app}-{table_name}-changelog"

@@ -85,6 +85,7 @@ class EchoFilter(logging.Filter):
 
     _endings = ("crash", "refused")
     _crashed = "Crashed reason="
+    _announced = (_crashed, "Drain messages raised: ")
     _echoes = (_crashed, "We experienced a crash!", "RuntimeError('Event loop is closed')")
 
     def __init__(self) -> None:
@@ -99,7 +100,7 @@ class EchoFilter(logging.Filter):
         text = record.getMessage()
         if record.exc_info and isinstance(record.exc_info[1], OperatorError):
             # A crash is told by mode first, and by `OpportuneApp` right after.
-            return not self._told and self._crashed not in text
+            return not self._told and not any(echo in text for echo in self._announced)
         return not self._told or not any(echo in text for echo in self._echoes)
 
 

@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stream.cli import EXIT_OPERATOR_ERROR
 from stream.errors import OperatorError
 from stream.worker.log import log_event
 from stream.worker.telemetry import Totals, Window
@@ -64,6 +65,7 @@ def stop_fields(app: OpportuneApp) -> dict[str, Any]:
         "events": _totals.records,
         "decisions": _totals.decisions,
         "invalid": _totals.invalid,
+        "skipped": app.skips.records,
         "uncommitted_chunks": app.processor.uncommitted,
     }
 
@@ -78,7 +80,8 @@ async def summaries(app: OpportuneApp) -> None:
         window, app.processor.window = app.processor.window, Window()
         _totals.add(window)
         fields = window.summary(time.monotonic() - began_s)
-        log_event("summary", **fields, **_state_fields(app))
+        skipped = app.skips.since_last()
+        log_event("summary", **fields, skipped=skipped, **_state_fields(app))
         touch(health_file)
 
 
@@ -190,6 +193,6 @@ def end_after_crash(app: OpportuneApp) -> None:
         time.sleep(limit_s)
         log_event("hanging", level=50, reason="crashed, and does not stop", for_s=round(limit_s))
         faulthandler.dump_traceback(sys.stderr)
-        os._exit(EXIT_CRASHED)
+        os._exit(EXIT_OPERATOR_ERROR if app.stop_reason == "refused" else EXIT_CRASHED)
 
     threading.Thread(target=watch, name="end-after-crash", daemon=True).start()

@@ -22,6 +22,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerT, ProducerT
 from faust.types.tuples import ConsumerMessage, Message
 
+from stream.read_rules import ReadRules
 from stream.records import RecordBatch
 from stream.worker.aiokafka_seam import ChunkConsumer, Fetched, SealedBatch, rebind, stable_end
 from stream.worker.ledger import Ledger
@@ -48,7 +49,10 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             aiokafka=SimpleNamespace(AIOKafkaConsumer=ChunkConsumer),
         )
         consumer = create(self, transport)
-        consumer.chunk_events_max = cast(Any, self.app).campaign.worker.chunk_events_max
+        campaign = cast(Any, self.app).campaign
+        consumer.chunk_events_max = campaign.worker.chunk_events_max
+        consumer.rules = ReadRules.of(campaign)
+        consumer.on_skip = cast(Any, self.app).skips.add
         return consumer
 
     def set_paused(self, tps: set[TP], *, paused: bool) -> None:

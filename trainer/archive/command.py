@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from stream import campaign as campaign_file
+from stream.read_rules import ReadRules
 from stream.terminal import Terminal
 from stream.visible import visible
 from stream.worker.command import BOOTSTRAP, CAMPAIGN
 from stream.worker.log import LogFormat, configure, log_event
+from stream.worker.skip_log import log_skip_list
 from trainer.progress import progress
 
 if TYPE_CHECKING:
@@ -102,6 +104,7 @@ def archive(
     from trainer.archive.folder import Archive
 
     loaded = campaign_file.load(campaign)
+    rules = ReadRules.of(loaded)
     named = topics or (*loaded.topics.events, loaded.topics.decisions)
     there = Archive.open_or_create(root, buckets)
     archiver = Archiver(
@@ -110,9 +113,11 @@ def archive(
         tuple(dict.fromkeys(named)),
         Limits(flush_records, flush_s, memory_mb * 1_000_000),
         follow=follow,
+        rules=rules,
     )
     if follow:
         configure(cast(LogFormat, log_format))
+        log_skip_list(rules)
         _follow(archiver)
     else:
         _once(archiver, root, log_format)
@@ -143,6 +148,7 @@ def _once(archiver: Archiver, root: str, log_format: str) -> None:
         )  # within the bars, which go round its lines
         # Trouble with the broker is told by the error; aiokafka also tells what it then tries again.
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+        log_skip_list(archiver.rules)
         summary = asyncio.run(_until_signal(archiver))
     click.echo(
         f"{summary.records:,} records in {summary.files:,} files, "

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from models.errors import NO_JSON
+from stream.read_rules import within
 from trainer.archive.columns import SCHEMA
 from trainer.archive.layout import FACTS, FORMAT, Facts
 from trainer.errors import TrainingError
@@ -87,8 +88,10 @@ def cut(data: bytes, merged: Facts, part: Facts, where: str) -> bytes:
     first, next_ = part.first_offset, part.next_offset
     low, high = np.searchsorted(table["offset"].to_numpy(), (first, next_)).tolist()
     lost = tuple(one for one in facts.lost if first <= one[0] < next_)
+    skipped = tuple(within(facts.skipped or (), first, next_)) or msgspec.UNSET
     return encode(
-        table.slice(low, high - low), msgspec.structs.replace(part, rows=high - low, lost=lost)
+        table.slice(low, high - low),
+        msgspec.structs.replace(part, rows=high - low, lost=lost, skipped=skipped),
     )
 
 
@@ -100,7 +103,7 @@ def _facts(file: pq.ParquetFile, expected: Facts, where: str) -> Facts:
         facts = msgspec.json.decode(stated, type=Facts)
     except NO_JSON as exc:
         raise _foreign(where, f"facts of format {FORMAT}", str(exc)) from exc
-    named = msgspec.structs.replace(facts, rows=expected.rows, lost=expected.lost)
+    named = msgspec.structs.replace(facts, rows=expected.rows, lost=(), skipped=msgspec.UNSET)
     for name in Facts.__struct_fields__:
         wanted, got = getattr(expected, name), getattr(named, name)
         if got != wanted:

@@ -10,8 +10,10 @@ import msgspec
 
 from stream import campaign as campaign_file
 from stream.campaign import Campaign
+from stream.read_rules import ReadRules
 from stream.terminal import Terminal
 from stream.worker.command import BOOTSTRAP, CAMPAIGN, with_registry
+from stream.worker.skip_log import log_skip_list
 from trainer.commands.history import EventTime
 from trainer.output_file import OutputFile
 from trainer.parity.logged import Scope
@@ -106,10 +108,12 @@ def _check(
             bars.update(reading, completed=done, total=total)
 
         names = (campaign.topics.decisions, *campaign.topics.events)
-        with open_topics(bootstrap, names, on_records) as topics:
+        rules = ReadRules.of(campaign)
+        log_skip_list(rules)
+        with open_topics(bootstrap, names, on_records, rules) as topics:
             source: Topics | ArchivedTopics = topics
             if archive is not None:
-                source = ArchivedTopics(topics, archive, campaign.topics.events)
+                source = ArchivedTopics(topics, archive, campaign.topics.events, rules)
             with opened(campaign.model.registry, None) as registry:
                 return check_parity(
                     campaign, registry, source, scope, show_customers=show_customers

@@ -231,11 +231,12 @@ def _header(chunk: RecordChunk, records: Int64s) -> Spans:
     out = np.empty((2, len(records)), np.int64)
     bad = record_kernels.find_header(value.data, value.start, value.size, _HEADER, out)
     if bad >= 0:
+        offset = int(chunk.offset[records[bad]])
         raise CorruptRecords(
-            f"{chunk.topic}/{chunk.partition}: expected headers of format v2 at offset "
-            f"{chunk.offset[records[bad]]}, got something else. Operator action: check the "
-            "broker's disk and network"
-        )
+            f"{chunk.topic}/{chunk.partition}: expected headers of format v2 at offset {offset}, got "
+            "something else. Operator action: check the broker's disk and network",
+            chunk.topic, chunk.partition, offset, offset,
+        )  # fmt: skip
     return Spans(value.data, *out)
 
 
