@@ -29,6 +29,22 @@ from stream.errors import CampaignError
 from stream.validation import explain
 
 
+class AnewSpec(Section, frozen=True):
+    """One entry of `topics.anew`: an event topic that was created anew, or cut back, is accepted.
+
+    Attributes:
+        topic: One of `topics.events`.
+        epoch: For the how manieth time. It is in the ids of decisions about the topic's events, so the
+            entry stays as long as the topic is read.
+        id: Id of the topic that is accepted, as `kafka-topics.sh --describe` shows it; empty where
+            the broker tells none.
+    """
+
+    topic: TopicName
+    epoch: Annotated[int, Meta(ge=1, le=32_767)]
+    id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{0,32}\Z", description="a topic id")] = ""
+
+
 class Topics(Section, frozen=True):
     """Kafka topics, each another one: a worker that read what it writes would not come to an end.
 
@@ -38,6 +54,7 @@ class Topics(Section, frozen=True):
     events: Annotated[tuple[TopicName, ...], Meta(min_length=1, max_length=16)]
     decisions: TopicName = "decisions"
     dead_letter: TopicName = "dead-letters"
+    anew: tuple[AnewSpec, ...] = ()
 
 
 class EventMapping(Section, frozen=True):
@@ -208,7 +225,11 @@ def parse(text: str, where: str = "campaign") -> Campaign:
         campaign = msgspec.convert(raw, Campaign, strict=True)
     except msgspec.ValidationError as exc:
         raise CampaignError(f"{where}: {explain(Campaign, raw, str(exc))}") from exc
-    for contradiction in (_shared_topic(campaign), _repeated_strategy(campaign)):
+    for contradiction in (
+        _shared_topic(campaign),
+        _wrong_anew(campaign),
+        _repeated_strategy(campaign),
+    ):
         if contradiction:
             raise CampaignError(f"{where}: {contradiction}")
     return campaign
@@ -225,6 +246,17 @@ def _shared_topic(campaign: Campaign) -> str:
             return f'at {path}: expected a topic of its own, got "{name}", as at {first[name]}'
         if re.fullmatch(rf"{re.escape(campaign.app)}-customers-[0-9a-f]{{12}}-changelog", name):
             return f'at {path}: expected another topic than the changelog of the app, got "{name}"'
+    return ""
+
+
+def _wrong_anew(campaign: Campaign) -> str:
+    """What is wrong with the topics that are accepted anew, "" if nothing is."""
+    names = [spec.topic for spec in campaign.topics.anew]
+    for i, name in enumerate(names):
+        if name not in campaign.topics.events:
+            return f'at topics.anew[{i}].topic: expected one of topics.events, got "{name}"'
+        if name in names[:i]:
+            return f'at topics.anew[{i}].topic: expected each topic once, got "{name}" again'
     return ""
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import msgspec
 import numba
@@ -37,6 +38,20 @@ MARKER_KEY = b"\xffopportune-marker"
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
 
 
+class Source(msgspec.Struct, frozen=True):
+    """The log of an event topic that offsets belong to.
+
+    Attributes:
+        id: Topic id, None when the broker has told none.
+        leader_epoch: Of the record batch before the offset, -1 when it is not known.
+        epoch: How often the topic was begun anew, as the campaign file says (`topics.anew`).
+    """
+
+    id: str | None = None
+    leader_epoch: int = -1
+    epoch: int = 0
+
+
 class Marker(msgspec.Struct, frozen=True, kw_only=True):
     """What the changelog covers.
 
@@ -44,11 +59,13 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True):
         version: Version of this message.
         covered: Next offset of each event topic; everything before it is decided and written.
         order: Topic and end offset of the runs in which what comes next is taken (`worker.order`).
+        sources: Of each event topic the log that `covered` counts in.
     """
 
     version: int
     covered: dict[str, int]
     order: list[tuple[str, int]] = []
+    sources: dict[str, Source] = {}
 
 
 @dataclass(slots=True)
@@ -57,12 +74,21 @@ class Progress:
 
     covered: dict[str, int] = field(default_factory=dict)
     order: list[tuple[str, int]] = field(default_factory=list)
+    sources: dict[str, Source] = field(default_factory=dict)
 
     def update(self, marker: Marker) -> None:
-        """Takes over a marker, unless it is one that covers less."""
-        if all(marker.covered.get(topic, 0) >= end for topic, end in self.covered.items()):
+        """Takes over a marker, unless it is one that covers less.
+
+        Of a topic that was begun anew every offset comes after those from before.
+        """
+        if all(_reach(marker, topic) >= _reach(self, topic) for topic in self.covered):
             self.covered = dict(marker.covered)
             self.order = list(marker.order)
+            self.sources = dict(marker.sources)
+
+
+def _reach(told: Marker | Progress, topic: str) -> tuple[int, int]:
+    return told.sources.get(topic, Source()).epoch, told.covered.get(topic, 0)
 
 
 def encode_rows(table: CustomerTable, rows: Int64s) -> tuple[Spans, Spans]:
@@ -75,10 +101,14 @@ def encode_rows(table: CustomerTable, rows: Int64s) -> tuple[Spans, Spans]:
 
 
 def encode_marker(
-    covered: Mapping[str, int], order: Sequence[tuple[str, int]] = ()
+    covered: Mapping[str, int],
+    order: Sequence[tuple[str, int]] = (),
+    sources: Mapping[str, Source] = MappingProxyType({}),
 ) -> tuple[Spans, Spans]:
     """Key and value of the marker record."""
-    marker = Marker(version=MARKER_VERSION, covered=dict(covered), order=list(order))
+    marker = Marker(
+        version=MARKER_VERSION, covered=dict(covered), order=list(order), sources=dict(sources)
+    )
     value = msgspec.json.encode(marker)
     return Spans.of([MARKER_KEY]), Spans.of([value])
 

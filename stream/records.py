@@ -107,7 +107,7 @@ class RecordReader(Iterator[RecordChunk]):
         columns, bad = kernels.read_records(payload, table, self._position)
         if bad >= 0:
             raise CorruptRecords(f"{where}: record {bad} of the batch does not follow format v2")
-        yield from self._slices(payload, columns, end)
+        yield from self._slices(payload, columns, end, header)
         self.next_offset = max(self.next_offset, end)
 
     def _is_wanted(self, row: list[int], where: str) -> bool:
@@ -162,8 +162,11 @@ class RecordReader(Iterator[RecordChunk]):
             parts.append(body)
         return np.frombuffer(b"".join(parts), np.uint8), table
 
-    def _slices(self, payload: Bytes, columns: Int64s, end: int) -> Iterator[RecordChunk]:
+    def _slices(
+        self, payload: Bytes, columns: Int64s, end: int, header: Int64s
+    ) -> Iterator[RecordChunk]:
         n = columns.shape[1]
+        last = header[:, kernels.BASE_OFFSET] + header[:, kernels.LAST_DELTA]
         for low in range(0, n, self._step):
             high = min(low + self._step, n)
             offset, timestamp, key_start, key_size, value_start, value_size = columns[:, low:high]
@@ -175,6 +178,9 @@ class RecordReader(Iterator[RecordChunk]):
                 key=Spans(payload, key_start, key_size),
                 value=Spans(payload, value_start, value_size),
                 next_offset=end if high == n else int(columns[0, high]),
+                leader_epoch=int(
+                    header[np.searchsorted(last, offset[-1]), kernels.LEADER_EPOCH],
+                ),
             )
 
 

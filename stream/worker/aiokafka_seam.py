@@ -22,6 +22,7 @@ from aiokafka.structs import TopicPartition
 
 from stream.columns import RecordChunk, Spans
 from stream.records import AbortedTransaction, RecordBatch, RecordReader
+from stream.worker.log_guard import Compare, GuardedClient
 
 # Faust asks for 1500: a fetch without data holds up changes of what is fetched that long.
 _FETCH_WAIT_MS_MAX = 500
@@ -123,14 +124,17 @@ def _no_records(tp: TopicPartition, next_offset: int) -> RecordChunk:
 class ChunkFetcher(stock.Fetcher):  # type: ignore[misc]  # aiokafka has no type information
     """aiokafka's fetcher, keeping what it fetched as bytes."""
 
-    def __init__(self, *args: Any, chunk_events_max: int, **kwargs: Any) -> None:
+    def __init__(
+        self, client: Any, *args: Any, chunk_events_max: int, compare: Compare | None, **kwargs: Any
+    ) -> None:
         proc_fetch_request = rebind(
             stock.Fetcher._proc_fetch_request,
             MemoryRecords=FetchedBytes,
             PartitionRecords=partial(ChunkRecords, chunk_events_max),
         )
         self._proc_fetch_request = types.MethodType(proc_fetch_request, self)
-        super().__init__(*args, **kwargs)
+        client = client if compare is None else GuardedClient(client, compare)
+        super().__init__(client, *args, **kwargs)
 
 
 class ChunkConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no type information
@@ -138,9 +142,14 @@ class ChunkConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no 
 
     It reads what is committed: an event of an aborted transaction never happened, and the producer
     most often sends it once more.
+
+    Attributes:
+        chunk_events_max: Most records in one chunk.
+        compare: Asked whether a log is still the one that was read, see `log_guard`; None for no one.
     """
 
     chunk_events_max = 4096
+    compare: Compare | None = None
 
     def __init__(self, *topics: str, **settings: Any) -> None:
         super().__init__(*topics, **settings | {"isolation_level": "read_committed"})
@@ -148,7 +157,9 @@ class ChunkConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no 
     async def start(self) -> None:
         """Connects, and joins the group."""
         self._fetch_max_wait_ms = _FETCH_WAIT_MS_MAX
-        fetcher = partial(ChunkFetcher, chunk_events_max=self.chunk_events_max)
+        fetcher = partial(
+            ChunkFetcher, chunk_events_max=self.chunk_events_max, compare=self.compare
+        )
         await rebind(AIOKafkaConsumer.start, Fetcher=fetcher)(self)
 
 

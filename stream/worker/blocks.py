@@ -10,7 +10,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from stream.changelog import Progress
+from msgspec import structs
+
+from stream.changelog import Progress, Source
+from stream.columns import RecordChunk
 from stream.table import CustomerTable
 from stream.worker.order import Announcer, Replay, Run
 from stream.worker.rebuild import Rebuild
@@ -36,6 +39,8 @@ class Block:
         replay: Chunks held back until they come in the order of an earlier worker.
         rebuild: Which topics wait until the others have rebuilt the table.
         asked: Topics that the broker was asked about, whether retention has left anything.
+        sources: By event topic, the log that `position` counts in.
+        owes_marker: Whether the marker is to be written though no event has come.
     """
 
     table: CustomerTable
@@ -49,6 +54,8 @@ class Block:
     replay: Replay = field(default_factory=lambda: Replay([], {}))
     rebuild: Rebuild = field(default_factory=Rebuild)
     asked: set[str] = field(default_factory=set)
+    sources: dict[str, Source] = field(default_factory=dict)
+    owes_marker: bool = False
 
     def begin(self, committed: Mapping[str, int | None], ends: Mapping[str, int]) -> None:
         """Sets the positions to read from, after a restore or a rebalance.
@@ -64,6 +71,7 @@ class Block:
         covered = self.progress.covered
         self.position = {topic: covered.get(topic, 0) for topic in committed}
         self.expected = dict(self.position)
+        self.sources = dict(self.progress.sources)
         for topic, offset in committed.items():
             if offset and offset > self.position[topic]:
                 self.silent_until[topic] = offset
@@ -77,6 +85,14 @@ class Block:
         """Topics that `topic` may have to wait for, of which nothing has come or was asked yet."""
         topics = {*self.rebuild.behind(self.position), *self.replay.awaited} - self.asked - {topic}
         return [t for t in sorted(topics) if self.expected.get(t) == self.position.get(t, 0)]
+
+    def took(self, chunk: RecordChunk) -> None:
+        """A chunk is in the table now."""
+        source = self.sources.get(chunk.topic, Source())
+        if chunk.leader_epoch > source.leader_epoch:  # first: it may be looked at in between
+            source = structs.replace(source, leader_epoch=chunk.leader_epoch)
+            self.sources[chunk.topic] = source
+        self.position[chunk.topic] = chunk.next_offset
 
     def skip(self, topic: str, offset: int) -> None:
         """Nothing of a topic comes any more before an offset."""

@@ -33,7 +33,8 @@ class ChangelogEncoder:
         """The marker as of now: made when it is sent, or a later one would say less."""
         progress = block.progress
         progress.order = list(block.order.beyond(progress.covered))
-        return self._encode(*changelog.encode_marker(progress.covered, progress.order))
+        marker = changelog.encode_marker(progress.covered, progress.order, progress.sources)
+        return self._encode(*marker)
 
     def _encode(self, key: Spans, value: Spans) -> list[RecordBatch]:
         now_ms = time.time_ns() // 1_000_000

@@ -27,6 +27,7 @@ from stream.worker.blocks import Block, Blocks
 from stream.worker.changelog_encoder import ChangelogEncoder
 from stream.worker.intake import Intake
 from stream.worker.log import log_event
+from stream.worker.positions import Positions
 from stream.worker.publisher import Lane, Outgoing
 from stream.worker.shell import Shell
 from stream.worker.telemetry import Window
@@ -60,6 +61,7 @@ class Processor:
         window: What was counted since the last summary line.
         deployment: The model in force.
         uncommitted: Chunks that were given up since partitions began: they are read again.
+        positions: Whether the event topics are those that the state has seen.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Processor:
         self._changelog = ChangelogEncoder(changelog_topic, campaign.worker.compression)
         self._shell = shell
         self._intake = Intake(shell)
+        self.positions = Positions(campaign, self.blocks)
         self._work: dict[int, _Work] = {}
         self._lock = asyncio.Lock()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="compute")
@@ -88,11 +91,11 @@ class Processor:
     def begin(
         self, partition: int, committed: Mapping[str, int | None], ends: Mapping[str, int]
     ) -> Mapping[str, int]:
-        """Offset by event topic to read a partition from, after a restore: see `Block.begin`."""
+        """Offset by event topic to read from, after `positions.settle`: see `Block.begin`."""
         self.uncommitted = 0
         block = self.blocks.block(partition)
         block.begin(committed, ends)
-        if block.table.has_dirty:  # rows to be written again, whether or not events come
+        if block.table.has_dirty or block.owes_marker:  # whether or not events come
             self._work_of(partition)
         for topic, start in block.position.items():
             log_event(
@@ -148,7 +151,7 @@ class Processor:
             step = self._step(chunk, block, self.deployment)
         if self.blocks.get(chunk.partition) is not block:
             return  # abandoned while it was computed
-        block.position[chunk.topic] = chunk.next_offset
+        block.took(chunk)
         work = self._work_of(chunk.partition)
         if owner is not None:
             work.messages.append(owner)
@@ -210,14 +213,15 @@ class Processor:
     async def _checkpoint(self, partition: int, work: _Work) -> None:
         async with self._lock:
             block = self.blocks.block(partition)
-            if not work.messages and not block.table.has_dirty:
+            if not (work.messages or block.table.has_dirty or block.owes_marker):
                 return
             messages = list(work.messages)
-            covered = dict(block.position)
+            covered, sources = dict(block.position), dict(block.sources)
+            block.owes_marker = False
             rows, batches = await self._compute(self._changelog.rows, block)
 
         def marker() -> list[RecordBatch]:
-            block.progress.covered = covered
+            block.progress.covered, block.progress.sources = covered, sources
             return self._changelog.marker(block)
 
         await work.lane.settle()

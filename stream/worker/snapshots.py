@@ -24,6 +24,7 @@ import crc32c
 import msgspec
 import numpy as np
 
+from stream.changelog import Source
 from stream.columns import Spans
 from stream.errors import OperatorError
 from stream.table import CustomerTable
@@ -44,6 +45,7 @@ class _Header(msgspec.Struct, frozen=True, kw_only=True):
     offset: int
     covered: dict[str, int]
     order: list[tuple[str, int]]
+    sources: dict[str, Source] = {}
     rows: int
     words: int
     saved_s: float
@@ -121,7 +123,7 @@ class Snapshots:
         header = _Header(
             version=_VERSION, changelog=self._changelog, partition=partition,
             offset=block.changelog_offset, covered=block.progress.covered,
-            order=block.progress.order, rows=len(table), words=table.words, saved_s=time.time(),
+            order=block.progress.order, sources=block.progress.sources, rows=len(table), words=table.words, saved_s=time.time(),
         )  # fmt: skip
         pieces = (
             np.frombuffer(msgspec.json.encode(header) + b"\n", np.uint8),
@@ -167,6 +169,7 @@ class Snapshots:
         table.state[:] = np.frombuffer(body[:state_bytes], np.float64).reshape(-1, words)
         block = Block(table)
         block.progress.covered, block.progress.order = dict(header.covered), list(header.order)
+        block.progress.sources = dict(header.sources)
         block.read(header.offset)
         return block
 
