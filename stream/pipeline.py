@@ -16,6 +16,7 @@ import numpy as np
 from models.contract import Normalization
 from stream import dead_letter
 from stream.campaign import Campaign
+from stream.changelog import Source
 from stream.columns import EventBatch, Int64s, RecordChunk, Reject, Spans
 from stream.decisions import FEATURES_HEADER
 from stream.features import Applied, FeaturePlan, apply
@@ -27,9 +28,6 @@ from stream.table import CustomerTable
 
 KAFKA_BATCH_BYTES_MAX = 1_048_588
 """Largest record batch of a topic for which nobody has said anything else."""
-
-EPOCH_SHIFT = 48
-"""A row's word for a topic: how often it was begun anew, and its next offset in so many bits."""
 
 _BATCH_BYTES_MAX = 900_000
 # JSON may take six bytes for one, and the rest of a decision wants room, too.
@@ -92,7 +90,7 @@ class Pipeline:
         self.campaign = campaign
         self.plan = plan
         self.topics = {name: i for i, name in enumerate(campaign.topics.events)}
-        self._first_word = {spec.topic: spec.epoch << EPOCH_SHIFT for spec in campaign.topics.anew}
+        self._first_word = {s.topic: Source(epoch=s.epoch).word(0) for s in campaign.topics.anew}
         self._codecs = compile_codecs(campaign, plan)
         self._contract_digest = plan.contract.digest
 

@@ -8,7 +8,7 @@ file accepts the topic as it is now (`topics.anew`).
 Rules of this file
 1. A topic id that differs settles it. Where there is none, offsets and leader epochs speak.
 2. What was accepted counts from another epoch on: its offsets come after all that were there before, in
-   rows (`stream.pipeline.EPOCH_SHIFT`), in markers and in the ids of decisions.
+   rows (`Source.word`), in markers and in the ids of decisions.
 3. Of two doubts the events decide: rather decided again, under another id, than never.
 
 No Kafka, no clock.
@@ -21,10 +21,11 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from stream.campaign import AnewSpec, Campaign
-from stream.changelog import Source
+from stream.changelog import Progress, Source
 from stream.errors import PositionError
 from stream.worker.blocks import Block, Blocks
 from stream.worker.log import log_event
+from stream.worker.restore import NotRestored
 
 
 class Found(NamedTuple):
@@ -107,7 +108,8 @@ class Positions:
 
     def covered(self, topic: str, partition: int) -> Known:
         """What the state has of a topic before its partition begins."""
-        progress = self._blocks.block(partition).progress
+        block = self._blocks.get(partition)
+        progress = Progress() if block is None else block.progress
         return Known(progress.covered.get(topic, 0), progress.sources.get(topic, Source()))
 
     def taken(self, topic: str, partition: int) -> Known | None:
@@ -135,8 +137,11 @@ class Positions:
             What was accepted, by topic.
 
         Raises:
+            NotRestored: The restore is not through.
+            StateError: What was restored is not a whole table.
             PositionError: A topic is not the one that the state has seen, and was not accepted.
         """
+        block = self._restored(partition)
         accepted, wrong = dict[str, Fault](), list[str]()
         for topic, now in sorted(found.items()):
             known = self.covered(topic, partition)
@@ -149,10 +154,16 @@ class Positions:
                 wrong.append(self._missing(topic, known.source))
         if wrong:
             raise PositionError(". ".join(wrong))
-        block = self._blocks.block(partition)
         for topic, now in found.items():
             self._take_over(block, f"{topic}/{partition}", topic, now, accepted.get(topic))
         return accepted
+
+    def _restored(self, partition: int) -> Block:
+        block, where = self._blocks.get(partition), f"partition {partition}"
+        if block is None or block.restore is None:
+            raise NotRestored(f"{where}: expected a restore before it begins, got none")
+        block.restore.check(block.table, block.progress, where)
+        return block
 
     def check(self, tp: str, known: Known, offset: int, now: Found) -> PositionError | None:
         """What is wrong with a partition while it is read; None if nothing is.

@@ -27,6 +27,7 @@ from stream.worker.blocks import Block, Blocks
 from stream.worker.changelog_encoder import ChangelogEncoder
 from stream.worker.intake import Intake
 from stream.worker.log import log_event
+from stream.worker.others import Heard, heed
 from stream.worker.positions import Positions
 from stream.worker.publisher import Lane, Outgoing
 from stream.worker.shell import Shell
@@ -91,16 +92,21 @@ class Processor:
     def begin(
         self, partition: int, committed: Mapping[str, int | None], ends: Mapping[str, int]
     ) -> Mapping[str, int]:
-        """Offset by event topic to read from, after `positions.settle`: see `Block.begin`."""
+        """Offset by event topic to read a partition from, after `positions.settle`: see `Block.begin`.
+
+        Raises:
+            NotRestored: The restore is not through.
+            StateError: What was restored is not a whole table.
+        """
         self.uncommitted = 0
-        block = self.blocks.block(partition)
+        block = self.blocks.restored(partition, f"{self._changelog.topic}/{partition}")
         block.begin(committed, ends)
-        if block.table.has_dirty or block.owes_marker:  # whether or not events come
+        if block.has_unwritten:  # whether or not events come
             self._work_of(partition)
         for topic, start in block.position.items():
             log_event(
                 "begin", tp=f"{topic}/{partition}", offset=start, end=ends.get(topic),
-                committed=committed[topic], rows=block.table.rows,
+                committed=committed[topic], rows=len(block.table),
                 rebuild_until=block.silent_until.get(topic),
             )  # fmt: skip
         return block.position
@@ -187,10 +193,19 @@ class Processor:
 
         return Outgoing(announcement if announced else None, batches, acknowledged)
 
-    async def checkpoint(self) -> None:
-        """Makes the state of every partition durable as of now, and its chunks done."""
+    async def checkpoint(self, *, assure: bool = False) -> None:
+        """Makes the state of every partition durable as of now, and its chunks done.
+
+        Args:
+            assure: Writes a marker for partitions without work, too: where it comes to stand tells
+                whether others have written to the changelog.
+        """
         async with self._lock:  # a chunk that is being computed belongs to it
-            tasks = [self._start_checkpoint(partition) for partition in list(self._work)]
+            if assure:
+                for partition, block in self.blocks:
+                    if block.expected:
+                        self._work_of(partition)
+            tasks = [self._start_checkpoint(partition, assure) for partition in list(self._work)]
         if not tasks:
             return
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
@@ -198,46 +213,62 @@ class Processor:
             if not task.cancelled():  # by `drain`, at its deadline
                 task.result()
 
-    def _start_checkpoint(self, partition: int) -> asyncio.Task[None]:
+    def _start_checkpoint(self, partition: int, assure: bool) -> asyncio.Task[None]:
         work = self._work[partition]
         before = work.checkpoint
 
         async def run() -> None:
             if before is not None:
                 await before
-            await self._checkpoint(partition, work)
+            await self._checkpoint(partition, work, assure=assure)
 
         work.checkpoint = asyncio.create_task(run(), name=f"checkpoint-{partition}")
         return work.checkpoint
 
-    async def _checkpoint(self, partition: int, work: _Work) -> None:
+    async def _checkpoint(self, partition: int, work: _Work, *, assure: bool) -> None:
         async with self._lock:
-            block = self.blocks.block(partition)
-            if not (work.messages or block.table.has_dirty or block.owes_marker):
+            block = self.blocks.get(partition)
+            if block is None or not (work.messages or block.has_unwritten or assure):
                 return
             messages = list(work.messages)
-            covered, sources = dict(block.position), dict(block.sources)
+            covered, customers = dict(block.position), len(block.table)
+            erased, sources = set(block.erased), dict(block.sources)
             block.owes_marker = False
             rows, batches = await self._compute(self._changelog.rows, block)
 
         def marker() -> list[RecordBatch]:
-            block.progress.covered, block.progress.sources = covered, sources
+            block.progress.covered, block.progress.rows = covered, customers
+            block.progress.sources = sources
             return self._changelog.marker(block)
 
         await work.lane.settle()
         written = await work.lane.write(self._changelog.topic, batches, marker)
+        first = block.changelog_end + 1
         if not block.wrote(*written):
-            # A worker that does not know yet that it has lost the partition. Its rows have seen
-            # less, but compaction would keep them, since they are newer.
-            log_event(
-                "foreign_rows", level=logging.WARNING, partition=partition, rewrite=len(block.table)
-            )
-            block.table.mark_dirty(np.arange(block.table.rows))
+            await self._heed_others(partition, block, first, written.offset, erased)
         self.window.changelog_rows += rows
         self.window.changelog_bytes += sum(len(batch.buffer) for batch in batches)
         del work.messages[: len(messages)]
         for message in messages:
             self._shell.done(message)
+
+    async def _heed_others(
+        self, partition: int, block: Block, first: int, end: int, erased: set[bytes]
+    ) -> None:
+        """Answers what others wrote to the changelog between two offsets: see `others`."""
+        heard = Heard()
+        topics, words = self.plan.layout.topics, self.plan.offset_words
+        async for chunk in self._shell.read(self._changelog.topic, partition, first, end):
+            async with self._lock:
+                if self.blocks.get(partition) is not block:
+                    return
+                more = await self._compute(heed, block, chunk, topics, words, erased)
+            heard = Heard(heard.rows + more.rows, heard.tombstones + more.tombstones)
+        block.contains(end)
+        log_event(
+            "foreign_rows", level=logging.WARNING, partition=partition, offset=first, until=end,
+            rewrite=heard.rows, erased=heard.tombstones,
+        )  # fmt: skip
 
     async def drain(self, *, lost: bool = False) -> None:
         """Finishes what is in work, or abandons it when the deadline passes.
