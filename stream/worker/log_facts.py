@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 from aiokafka.errors import UnknownTopicOrPartitionError
 from aiokafka.structs import TopicPartition
 
 from stream.worker import leader_epochs, topic_ids
 from stream.worker.positions import Found, Known
+
+if TYPE_CHECKING:
+    from stream.worker.app import OpportuneApp
+
+_LOOKS, _LOOK_AGAIN_S = 20, 0.5
 
 
 async def look(consumer: Any, known: Mapping[TopicPartition, Known]) -> dict[TopicPartition, Found]:
@@ -38,3 +44,53 @@ async def look(consumer: Any, known: Mapping[TopicPartition, Known]) -> dict[Top
             branch = None
         found[tp] = Found(begins[tp], ends[tp], topic.id, branch)
     return found
+
+
+async def look_before(
+    app: OpportuneApp, thread: Any, tps: Sequence[TopicPartition]
+) -> Mapping[TopicPartition, Found]:
+    """Asks about event partitions before they begin; a broker may need a moment after a change.
+
+    Args:
+        app: The worker.
+        thread: Faust's thread of the consumer.
+        tps: The partitions.
+
+    Raises:
+        aiokafka.errors.KafkaError: The broker does not answer, or does not know the topics.
+    """
+    known = {tp: app.processor.positions.covered(*tp) for tp in tps}
+
+    async def ask() -> Mapping[TopicPartition, Found]:
+        return await look(thread._ensure_consumer(), known)
+
+    for _ in range(_LOOKS if known else 0):
+        try:
+            return cast("Mapping[TopicPartition, Found]", await thread.call_thread(ask))
+        except UnknownTopicOrPartitionError:
+            await asyncio.sleep(_LOOK_AGAIN_S)
+    return await thread.call_thread(ask) if known else {}
+
+
+async def compare_read(
+    app: OpportuneApp, consumer: Any, offsets: Mapping[TopicPartition, int]
+) -> None:
+    """Ends the worker when what is being read is not the log that was read before.
+
+    Args:
+        app: The worker.
+        consumer: aiokafka's consumer, in whose event loop this runs.
+        offsets: The offsets that are being read.
+
+    Raises:
+        aiokafka.errors.KafkaError: The broker does not answer, or does not know the topics.
+    """
+    positions, events = app.processor.positions, app.campaign.topics.events
+    taken = {tp: positions.taken(*tp) for tp in offsets if tp.topic in events}
+    known = {tp: seen for tp, seen in taken.items() if seen is not None}
+    found = await look(consumer, known) if known else {}
+    for tp, now in found.items():
+        error = positions.check(f"{tp.topic}/{tp.partition}", known[tp], offsets[tp], now)
+        if error is not None:
+            app.loop.call_soon_threadsafe(app.fail, error)
+            await asyncio.Event().wait()  # nothing of it is handed out while the worker ends

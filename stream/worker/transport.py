@@ -13,12 +13,12 @@ from there.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Container, Iterable, Iterator, Mapping
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, ClassVar, cast
 
-from aiokafka.errors import IllegalStateError, UnknownTopicOrPartitionError
+from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerT, ProducerT
 from faust.types.tuples import ConsumerMessage, Message
@@ -27,11 +27,10 @@ from stream.errors import PositionError
 from stream.records import RecordBatch
 from stream.worker.aiokafka_seam import ChunkConsumer, Fetched, SealedBatch, rebind, stable_end
 from stream.worker.ledger import Ledger
-from stream.worker.log_facts import look
-from stream.worker.positions import Found, Known
+from stream.worker.log_facts import compare_read, look_before
+from stream.worker.positions import Found
 
 SCHEME = "chunks"
-_LOOKS, _LOOK_AGAIN_S = 20, 0.5
 
 
 class _Exactly:
@@ -54,7 +53,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         )
         consumer = create(self, transport)
         consumer.chunk_events_max = cast(Any, self.app).campaign.worker.chunk_events_max
-        consumer.compare = self._compare
+        consumer.compare = partial(compare_read, cast(Any, self.app), consumer)
         return consumer
 
     def set_paused(self, tps: set[TP], *, paused: bool) -> None:
@@ -82,24 +81,6 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     def highwater(self, tp: TP) -> int | None:  # type: ignore[override]  # Faust says int, and asks
         """Offset up to which a partition can be read: a transaction that is open ends it."""
         return stable_end(self._ensure_consumer(), tp)
-
-    async def look(self, known: Mapping[TP, Known]) -> Mapping[TP, Found]:
-        """What the broker says of partitions of which this much was read."""
-        return cast(Mapping[TP, Found], await look(self._ensure_consumer(), known))
-
-    async def _compare(self, offsets: Mapping[TP, int]) -> None:
-        """Ends the worker when what is being read is not the log that was read before."""
-        positions = cast(Any, self.app).processor.positions
-        events = cast(Any, self.app).campaign.topics.events
-        taken = {tp: positions.taken(*tp) for tp in offsets if tp.topic in events}
-        known = {tp: of for tp, of in taken.items() if of is not None}
-        found = await self.look(known) if known else {}
-        for tp, now in found.items():
-            where = f"{tp.topic}/{tp.partition}"
-            error = positions.check(where, known[tp], offsets[tp], now)
-            if error is not None:
-                self.parent_loop.call_soon_threadsafe(cast(Any, self.app).fail, error)
-                await asyncio.Event().wait()  # nothing of it is handed out while the worker ends
 
     async def _fetch_records(
         self, consumer: Any, active_partitions: Any, *args: Any, **kwargs: Any
@@ -204,12 +185,12 @@ class Consumer(driver.Consumer):
         self._sought = set(tps)
         await super().perform_seek()
         processor = cast(Any, self.app).processor
-        found = await self._look(tps)
+        found = await look_before(cast(Any, self.app), self._thread, tps)
         for partition in sorted({tp.partition for tp in tps}):
             if self._flow_is_stopped():
                 return  # revoked meanwhile
             here = [tp for tp in tps if tp.partition == partition]
-            await self._settle(partition, {tp: found[tp] for tp in here})
+            await self._settle(partition, {tp.topic: found[tp] for tp in here})
             starts = processor.begin(
                 partition,
                 {tp.topic: self._committed_offset[tp] for tp in here},
@@ -219,29 +200,12 @@ class Consumer(driver.Consumer):
                 await self.seek(tp, starts[tp.topic])
                 self._commit_covered(tp, starts[tp.topic])
 
-    async def _look(self, tps: Sequence[TP]) -> Mapping[TP, Found]:
-        """What the broker says of the event partitions; it may need a moment after a change."""
-        if not tps:
-            return {}
-        positions = cast(Any, self.app).processor.positions
-        known = {tp: positions.covered(*tp) for tp in tps}
-        for left in reversed(range(_LOOKS)):
-            try:
-                thread = cast(ConsumerThread, self._thread)
-                return cast(Mapping[TP, Found], await thread.call_thread(thread.look, known))
-            except UnknownTopicOrPartitionError:
-                if not left:
-                    raise
-            await asyncio.sleep(_LOOK_AGAIN_S)
-        raise AssertionError("returned or raised")
-
-    async def _settle(self, partition: int, found: Mapping[TP, Found]) -> None:
+    async def _settle(self, partition: int, found: Mapping[str, Found]) -> None:
         """Refuses topics that are not those that the state has seen, or begins them anew."""
         app = cast(Any, self.app)
-        committed = {tp.topic: self._committed_offset[tp] for tp in found}
-        now = {tp.topic: found[tp] for tp in found}
+        committed = {topic: self._committed_offset[TP(topic, partition)] for topic in found}
         try:
-            accepted = app.processor.positions.settle(partition, committed, now)
+            accepted = app.processor.positions.settle(partition, committed, found)
         except PositionError as exc:
             app.fail(exc)  # not all of who calls this would
             raise
