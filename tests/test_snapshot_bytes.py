@@ -19,7 +19,7 @@ from stream.worker.snapshot_bytes import VERSION, Header, Unusable, decode, enco
 
 WORDS = 3
 HEADER: dict[str, Any] = {
-    "version": VERSION, "changelog": "c", "partition": 0, "offset": 7, "covered": {"t": 5},
+    "version": VERSION, "changelog": "c", "partition": 0, "offset": 7, "marker": "", "covered": {"t": 5},
     "order": [["t", 9]], "rows": 3, "words": WORDS, "saved_s": 1.5,
 }  # fmt: skip
 KEYS = (b"ann", "böb".encode(), b"c")
@@ -63,6 +63,17 @@ def test_what_was_written_is_read(ids: list[str]) -> None:
     found = table_of(got, body)
     assert list(found.keys()) == list(saved.keys())
     assert found.state.tobytes() == saved.state.tobytes()
+
+
+def test_who_was_erased_is_not_in_it() -> None:
+    saved = table(*KEYS)
+    saved.erase(np.array([1]))
+    header = msgspec.convert(HEADER | {"rows": 2}, Header)
+    written = b"".join(encode(header, saved))
+    assert KEYS[1] not in written
+    found = read(written)
+    assert list(found.keys()) == [KEYS[0], KEYS[2]]
+    assert found.state.tobytes() == saved.state[[0, 2]].tobytes()
 
 
 def test_what_is_forged_below_is_wrong_in_that_alone() -> None:

@@ -57,9 +57,9 @@ class Block:
     replay: Replay = field(default_factory=lambda: Replay([], {}))
     rebuild: Rebuild = field(default_factory=Rebuild)
     asked: set[str] = field(default_factory=set)
+    erased: set[bytes] = field(default_factory=set)
     sources: dict[str, Source] = field(default_factory=dict)
     owes_marker: bool = False
-    erased: set[bytes] = field(default_factory=set)
 
     def read(self, start: int, chunk: RecordChunk, offset_words: slice) -> int | None:
         """Applies a chunk of the changelog, while the block is being restored.
@@ -203,17 +203,16 @@ class Blocks:
             Why what was kept cannot be used; None when it is used, or when nothing was kept.
         """
         block = self._blocks.get(partition)
-        anchor = None if block is None else block.progress.anchor
-        if block is not None and anchor is not None and block.is_settled:
-            if first <= anchor.offset < end:
+        unused: str | None = None
+        if block is not None and block.table.rows:
+            anchor = block.progress.anchor
+            if anchor is None or not block.is_settled:
+                unused = "it is not what a marker says"
+            elif first <= anchor.offset < end:
                 block.restore = Restore.after(anchor, first, end)
                 return None
-            unused = (
-                f"it is as of offset {anchor.offset}, the changelog has offsets {first} to {end}"
-            )
-        else:
-            empty = block is None or block.table.rows == 0
-            unused = None if empty else "it is not what a marker says"
+            else:
+                unused = f"it is as of offset {anchor.offset}, and there are {first} to {end}"
         self.restore_all(partition, first, end)
         return unused
 

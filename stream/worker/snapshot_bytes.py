@@ -83,7 +83,7 @@ def encode(header: Header, table: CustomerTable) -> tuple[memoryview, ...]:
     text = keys.data[: int(keys.size.sum())]  # those of a table lie one behind the other
     if len(rows) < table.rows:  # with gaps where customers were erased
         state = state[rows]
-        text = np.frombuffer(b"".join(filter(None, keys)), np.uint8)
+        text = np.frombuffer(b"".join(table.keys()), np.uint8)
     pieces = (
         memoryview(msgspec.json.encode(header) + b"\n"),
         state.reshape(-1).view(np.uint8).data,
