@@ -33,7 +33,8 @@ from tests.processor_harness import (
     spans,
 )
 
-OLD, NEW = Source(id="old", leader_epoch=3), Source(id="new")
+OLD = Source(id="old", leader_epoch=3)
+NOW_MS = 1_770_000_000_000
 
 
 def accepting(*anew: AnewSpec) -> Any:
@@ -210,11 +211,11 @@ def test_rows_of_a_topic_that_began_anew_are_further_than_all_before() -> None:
     table = CustomerTable(PLAN.row_words)
     before, after = Pipeline(CAMPAIGN, PLAN), Pipeline(accepting(spec()), PLAN)
     high, low = message(7_000, ["ann"]).value, message(0, ["ann"]).value
-    step = before.step(high, table, deployment(), silent_until=0, now_ms=0)
+    step = before.step(high, table, deployment(), silent_until=0, now_ms=NOW_MS)
     old = changelog.encode_rows(table, np.array([0]))
-    assert before.step(low, table, deployment(), silent_until=0, now_ms=0).decided == 0
+    assert before.step(low, table, deployment(), silent_until=0, now_ms=NOW_MS).decided == 0
     for decided in (1, 0):  # counted, and then known
-        step = after.step(low, table, deployment(), silent_until=0, now_ms=0)
+        step = after.step(low, table, deployment(), silent_until=0, now_ms=NOW_MS)
         assert step.decided == decided
     new = changelog.encode_rows(table, np.array([0]))
     count = table.state[0].copy()
@@ -235,7 +236,9 @@ def test_a_topic_that_began_anew_has_other_decision_ids() -> None:
     for campaign in (CAMPAIGN, accepting(spec(epoch=2))):
         table = CustomerTable(PLAN.row_words)
         pipeline = Pipeline(campaign, PLAN)
-        (batch,) = pipeline.step(chunk, table, deployment(), silent_until=0, now_ms=0).decisions
+        (batch,) = pipeline.step(
+            chunk, table, deployment(), silent_until=0, now_ms=NOW_MS
+        ).decisions
         (sent,) = RecordReader("out", 0, bytes(batch.seal(-1, -1, -1)), 0, 10)
         ids.append(re.findall(rb'"(?:id|causationid)":"([^"]*)"', sent.value[0] or b""))
     assert ids == [[b"events-0-3-1", b"events-0-3"], [b"events~2-0-3-1", b"events~2-0-3"]]
