@@ -52,6 +52,12 @@ class Source(msgspec.Struct, frozen=True):
     leader_epoch: int = -1
     epoch: int = 0
 
+    def reached(self, leader_epoch: int) -> Source:
+        """The same log, read on to a batch of a leader epoch."""
+        if leader_epoch <= self.leader_epoch:
+            return self
+        return msgspec.structs.replace(self, leader_epoch=leader_epoch)
+
     def word(self, offset: int) -> int:
         """A next offset as rows have it: those of a later epoch come after all of an earlier one."""
         return (self.epoch << _OFFSET_BITS) + offset

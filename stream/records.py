@@ -166,7 +166,7 @@ class RecordReader(Iterator[RecordChunk]):
         self, payload: Bytes, columns: Int64s, end: int, header: Int64s
     ) -> Iterator[RecordChunk]:
         n = columns.shape[1]
-        last = header[:, kernels.BASE_OFFSET] + header[:, kernels.LAST_DELTA]
+        base, leader_epoch = header[:, kernels.BASE_OFFSET], header[:, kernels.LEADER_EPOCH]
         for low in range(0, n, self._step):
             high = min(low + self._step, n)
             offset, timestamp, key_start, key_size, value_start, value_size = columns[:, low:high]
@@ -178,9 +178,7 @@ class RecordReader(Iterator[RecordChunk]):
                 key=Spans(payload, key_start, key_size),
                 value=Spans(payload, value_start, value_size),
                 next_offset=end if high == n else int(columns[0, high]),
-                leader_epoch=int(
-                    header[np.searchsorted(last, offset[-1]), kernels.LEADER_EPOCH],
-                ),
+                leader_epoch=int(leader_epoch[np.searchsorted(base, offset[-1], "right") - 1]),
             )
 
 

@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from msgspec import structs
-
 from stream.changelog import Anchor, Progress, Source
 from stream.columns import RecordChunk
 from stream.table import CustomerTable
@@ -131,10 +129,8 @@ class Block:
 
     def took(self, chunk: RecordChunk) -> None:
         """A chunk is in the table now."""
-        source = self.sources.get(chunk.topic, Source())
-        if chunk.leader_epoch > source.leader_epoch:  # first: it may be looked at in between
-            source = structs.replace(source, leader_epoch=chunk.leader_epoch)
-            self.sources[chunk.topic] = source
+        source = self.sources.get(chunk.topic, Source())  # first: it may be looked at in between
+        self.sources[chunk.topic] = source.reached(chunk.leader_epoch)
         self.position[chunk.topic] = chunk.next_offset
 
     def skip(self, topic: str, offset: int) -> None:
