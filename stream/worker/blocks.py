@@ -33,7 +33,6 @@ class Block:
         silent_until: By event topic, the offset before which events only rebuild the table, since
             their decisions were published by an earlier layout of it.
         changelog_end: Offset of the newest changelog record that this worker has read or written.
-        marked: The newest marker that this worker has made.
         order: Runs in which chunks of several topics are taken.
         replay: Chunks held back until they come in the order of an earlier worker.
         rebuild: Which topics wait until the others have rebuilt the table.
@@ -50,7 +49,6 @@ class Block:
     expected: dict[str, int] = field(default_factory=dict)
     silent_until: dict[str, int] = field(default_factory=dict)
     changelog_end: int = -1
-    marked: bytes = b""
     order: Announcer = field(default_factory=Announcer)
     replay: Replay = field(default_factory=lambda: Replay([], {}))
     rebuild: Rebuild = field(default_factory=Rebuild)
@@ -140,25 +138,25 @@ class Block:
             self.replay.skip(topic, offset)
         self.expected[topic] = offset
 
-    def wrote(self, offset: int, records: int) -> bool:
+    def wrote(self, marker: Anchor, records: int) -> bool:
         """Notes that this worker wrote to the changelog.
 
         Args:
-            offset: Of the last record, the marker that was made last.
+            marker: The last record.
             records: How many, since it was noted last.
 
         Returns:
             False when others wrote there, too. What they know is not in the table.
         """
-        alone = offset == self.changelog_end + records
+        alone = marker.offset == self.changelog_end + records
         if alone:
-            self.contains(offset)
+            self.contains(marker)
         return alone
 
-    def contains(self, offset: int) -> None:
-        """Notes that the table knows all of the changelog up to its own marker at an offset."""
-        self.progress.anchor = Anchor(offset, self.marked)
-        self.changelog_end = offset
+    def contains(self, marker: Anchor) -> None:
+        """Notes that the table knows all of the changelog up to a marker of its own."""
+        self.progress.anchor = marker
+        self.changelog_end = marker.offset
 
     @property
     def is_settled(self) -> bool:

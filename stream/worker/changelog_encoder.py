@@ -32,12 +32,12 @@ class ChangelogEncoder:
             batches += self._encode(*changelog.encode_tombstones(erased))
         return len(rows) + len(erased), batches
 
-    def marker(self, block: Block) -> list[RecordBatch]:
-        """The marker as of now: made when it is sent, or a later one would say less."""
+    def marker(self, block: Block) -> tuple[bytes, list[RecordBatch]]:
+        """The marker as of now, its value and its record: made when it is sent, or a later one would say less."""
         progress = block.progress
         progress.order = list(block.order.beyond(progress.covered))
-        block.marked = changelog.encode_marker(progress)
-        return self._encode(Spans.of([changelog.MARKER_KEY]), Spans.of([block.marked]))
+        value = changelog.encode_marker(progress)
+        return value, self._encode(Spans.of([changelog.MARKER_KEY]), Spans.of([value]))
 
     def _encode(self, key: Spans, value: Spans) -> list[RecordBatch]:
         now_ms = time.time_ns() // 1_000_000
