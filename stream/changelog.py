@@ -54,8 +54,6 @@ class Source(msgspec.Struct, frozen=True):
 
     def reached(self, leader_epoch: int) -> Source:
         """The same log, read on to a batch of a leader epoch."""
-        if leader_epoch <= self.leader_epoch:
-            return self
         return msgspec.structs.replace(self, leader_epoch=leader_epoch)
 
     def word(self, offset: int) -> int:

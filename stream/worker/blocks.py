@@ -127,8 +127,9 @@ class Block:
 
     def took(self, chunk: RecordChunk) -> None:
         """A chunk is in the table now."""
-        source = self.sources.get(chunk.topic, Source())  # first: it may be looked at in between
-        self.sources[chunk.topic] = source.reached(chunk.leader_epoch)
+        source = self.sources.get(chunk.topic, Source())
+        if chunk.leader_epoch > source.leader_epoch:  # first: it may be looked at in between
+            self.sources[chunk.topic] = source.reached(chunk.leader_epoch)
         self.position[chunk.topic] = chunk.next_offset
 
     def skip(self, topic: str, offset: int) -> None:
