@@ -13,7 +13,9 @@ from there.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Container, Iterable, Iterator, Mapping
+import asyncio
+from collections.abc import Awaitable, Collection, Container, Iterable, Iterator, Mapping
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any, ClassVar, cast
 
@@ -23,10 +25,20 @@ from faust.types import TP, ConsumerT, ProducerT
 from faust.types.tuples import ConsumerMessage, Message
 
 from stream.records import RecordBatch
-from stream.worker.aiokafka_seam import ChunkConsumer, Fetched, SealedBatch, rebind, stable_end
+from stream.worker.aiokafka_seam import (
+    ChunkConsumer,
+    Fetched,
+    SealedBatch,
+    look_only,
+    rebind,
+    stable_end,
+)
 from stream.worker.ledger import Ledger
+from stream.worker.producer_seam import explain_timestamps
+from stream.worker.topic_ids import Topic, describe
 
 SCHEME = "chunks"
+_COMMIT_CRASHED_S = 1.0
 
 
 class _Exactly:
@@ -243,9 +255,12 @@ class Consumer(driver.Consumer):
         """Gives chunks in work until the deadline, commits what became done."""
         lost = not cast(ConsumerThread, self._thread).is_member()
         await cast(Any, self.app).processor.drain(lost=lost)
-        # A commit that was under way knew less; the second call commits the rest.
-        await self.commit()
-        await self.commit()
+        # The thread that commits may have crashed as well: the next start makes up for a commit.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_COMMIT_CRASHED_S if self.app.crashed else None):
+                # A commit that was under way knew less; the second call commits the rest.
+                await self.commit()
+                await self.commit()
 
 
 class Producer(driver.Producer):
@@ -253,6 +268,16 @@ class Producer(driver.Producer):
 
     def _settings_extra(self) -> Mapping[str, Any]:
         return {"acks": "all", "enable_idempotence": True}
+
+    def _new_producer(self, transactional_id: str | None = None) -> Any:
+        producer = super()._new_producer(transactional_id)
+        look_only(producer.client)
+        explain_timestamps(producer)
+        return producer
+
+    async def describe(self, topics: Collection[str]) -> dict[str, Topic | None]:
+        """What the broker says about topics, see `topic_ids.describe`."""
+        return await describe(self._ensure_producer().client, topics)
 
     async def send_encoded(self, topic: str, partition: int, batch: RecordBatch) -> Awaitable[Any]:
         """Queues one encoded batch; the future is done when the broker has acknowledged it."""
