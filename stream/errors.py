@@ -25,3 +25,7 @@ class PositionError(OperatorError):
 
 class StateError(OperatorError):
     """A changelog row or marker cannot be read: written by another version or damaged."""
+
+
+class ClockError(OperatorError):
+    """The clocks of the broker and of this machine differ by more than the topic allows."""

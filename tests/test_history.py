@@ -255,6 +255,35 @@ def test_a_reader_says_when_nothing_comes_or_a_position_is_gone(
 
 
 @pytest.mark.kafka
+def test_a_reader_gives_out_nothing_of_a_topic_that_was_created_anew_meanwhile(
+    kafka: KafkaCluster, topic: str, create_topics: CreateTopics
+) -> None:
+    tp = TopicPartition(topic, 0)
+
+    async def read() -> None:
+        reader = TopicReader(kafka.bootstrap, stalled_s=30.0)
+        await reader.open()
+        try:
+            await reader.extents([tp])
+            reader.assign({tp: 0})
+            while reader._position[tp] < 30:
+                await reader.poll()
+            admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
+            admin.delete_topics([topic], operation_timeout=20)[topic].result(timeout=30)
+            create_topics({topic: 2})
+            send(kafka.bootstrap, [(topic, 0, 0, START_MS, None, b"%d" % i) for i in range(99)])
+            with pytest.raises(TrainingError, match="deleted and created anew meanwhile"):
+                while True:
+                    assert await reader.poll() == []
+            with pytest.raises(TrainingError, match="deleted and created anew meanwhile"):
+                await reader.extents([tp])
+        finally:
+            await reader.close()
+
+    asyncio.run(read())
+
+
+@pytest.mark.kafka
 def test_a_fetch_that_does_not_go_on_is_read_again(kafka: KafkaCluster, topic: str) -> None:
     tp = TopicPartition(topic, 0)
 

@@ -50,11 +50,12 @@ def test_partitions_ids_and_what_is_missing(
 class OldBroker:
     """Answers as one does that knows no ids."""
 
-    def __init__(self, controller: int) -> None:
+    def __init__(self, controller: int, node: int | None = 1) -> None:
         self.controller = controller
+        self.node = node
 
-    def get_random_node(self) -> int:
-        return 1
+    def get_random_node(self) -> int | None:
+        return self.node
 
     async def send(self, _node: int, request: Any, *, group: object) -> MetadataResponse_v1:
         del group
@@ -73,6 +74,7 @@ def test_a_broker_without_ids_is_asked_about_all_topics() -> None:
 
 def test_a_broker_without_a_controller_knows_nothing_for_certain() -> None:
     assert asyncio.run(describe(OldBroker(-1), ["here", "missing"])) == {}
+    assert asyncio.run(describe(OldBroker(1, node=None), ["here", "missing"])) == {}
 
 
 def test_an_id_is_written_as_kafka_does() -> None:

@@ -10,6 +10,7 @@ tests/test_faust_contract.py fails when one of the names used here changes.
 
 from __future__ import annotations
 
+import asyncio
 import types
 from collections.abc import Callable
 from functools import partial
@@ -17,7 +18,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from aiokafka import AIOKafkaConsumer
+from aiokafka import client as stock_client
 from aiokafka.consumer import fetcher as stock
+from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.structs import TopicPartition
 
 from stream.columns import RecordChunk, Spans
@@ -26,6 +29,7 @@ from stream.worker.log_guard import Compare, GuardedClient
 
 # Faust asks for 1500: a fetch without data holds up changes of what is fetched that long.
 _FETCH_WAIT_MS_MAX = 500
+_MISSING_TOPIC_BACKOFF_S = 0.1
 
 
 def rebind(function: Callable[..., Any], **names: Any) -> Callable[..., Any]:
@@ -40,6 +44,23 @@ def rebind(function: Callable[..., Any], **names: Any) -> Callable[..., Any]:
     )
     clone.__kwdefaults__ = function.__kwdefaults__
     return clone
+
+
+def look_only(client: stock_client.AIOKafkaClient) -> None:
+    """Has a client ask for topics without creating them, and not without pause for one that is gone.
+
+    A topic that was deleted would be there again, empty, with the broker's own settings.
+    """
+    request = partial(MetadataRequest, allow_auto_topic_creation=False)
+    update = rebind(stock_client.AIOKafkaClient._metadata_update, MetadataRequest=request)
+
+    async def metadata_update(cluster: Any, topics: Any) -> bool:
+        updated: bool = await update(client, cluster, topics)
+        if not cluster.topics() >= set(topics or ()):
+            await asyncio.sleep(_MISSING_TOPIC_BACKOFF_S)
+        return updated
+
+    client._metadata_update = metadata_update
 
 
 class FetchedBytes:
@@ -153,6 +174,7 @@ class ChunkConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no 
 
     def __init__(self, *topics: str, **settings: Any) -> None:
         super().__init__(*topics, **settings | {"isolation_level": "read_committed"})
+        look_only(self._client)
 
     async def start(self) -> None:
         """Connects, and joins the group."""

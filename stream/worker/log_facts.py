@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from aiokafka.errors import UnknownTopicOrPartitionError
 from aiokafka.structs import TopicPartition
+from faust.types import TP
 
+from stream.errors import PositionError
 from stream.worker import leader_epochs, topic_ids
 from stream.worker.positions import Found, Known
 
@@ -70,6 +72,30 @@ async def look_before(
         except UnknownTopicOrPartitionError:
             await asyncio.sleep(_LOOK_AGAIN_S)
     return await thread.call_thread(ask) if known else {}
+
+
+async def settle(consumer: Any, partition: int, found: Mapping[str, Found]) -> None:
+    """Refuses topics that are not those that the state has seen, or begins them anew.
+
+    Args:
+        consumer: The worker's consumer, which knows what is committed.
+        partition: Which.
+        found: What is there, by event topic.
+
+    Raises:
+        PositionError: A topic is refused; the worker ends.
+    """
+    committed = {topic: consumer._committed_offset[TP(topic, partition)] for topic in found}
+    try:
+        accepted = consumer.app.processor.positions.settle(partition, committed, found)
+    except PositionError as exc:
+        consumer.app.fail(exc)  # not all of who calls this would
+        raise
+    for topic, fault in accepted.items():
+        tp = TP(topic, partition)
+        # Before the marker: a commit of the former topic must not look like one of this.
+        await consumer._thread.commit({tp: fault.committed})
+        consumer._committed_offset[tp] = fault.committed
 
 
 async def compare_read(

@@ -60,7 +60,10 @@ async def describe(client: AIOKafkaClient, names: Iterable[str]) -> dict[str, To
     wanted = sorted(set(names))
     # A connection of its own: the answer need not wait behind batches that are being sent.
     group = ConnectionGroup.COORDINATION
-    response = await client.send(client.get_random_node(), _TopicsRequest(wanted), group=group)
+    node = client.get_random_node()
+    if node is None:
+        return {}  # it has only begun to connect
+    response = await client.send(node, _TopicsRequest(wanted), group=group)
     answer = response.to_object()
     if not answer["brokers"] or answer["controller_id"] < 0:
         return {}  # a broker that knows no controller knows nothing for certain

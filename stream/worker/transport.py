@@ -13,7 +13,9 @@ from there.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Container, Iterable, Iterator, Mapping
+import asyncio
+from collections.abc import Awaitable, Collection, Container, Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from types import SimpleNamespace
 from typing import Any, ClassVar, cast
@@ -23,14 +25,22 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerT, ProducerT
 from faust.types.tuples import ConsumerMessage, Message
 
-from stream.errors import PositionError
 from stream.records import RecordBatch
-from stream.worker.aiokafka_seam import ChunkConsumer, Fetched, SealedBatch, rebind, stable_end
+from stream.worker.aiokafka_seam import (
+    ChunkConsumer,
+    Fetched,
+    SealedBatch,
+    look_only,
+    rebind,
+    stable_end,
+)
 from stream.worker.ledger import Ledger
-from stream.worker.log_facts import compare_read, look_before
-from stream.worker.positions import Found
+from stream.worker.log_facts import compare_read, look_before, settle
+from stream.worker.producer_seam import explain_timestamps
+from stream.worker.topic_ids import Topic, describe
 
 SCHEME = "chunks"
+_COMMIT_CRASHED_S = 1.0
 
 
 class _Exactly:
@@ -190,7 +200,7 @@ class Consumer(driver.Consumer):
             if self._flow_is_stopped():
                 return  # revoked meanwhile
             here = [tp for tp in tps if tp.partition == partition]
-            await self._settle(partition, {tp.topic: found[tp] for tp in here})
+            await settle(self, partition, {tp.topic: found[tp] for tp in here})
             starts = processor.begin(
                 partition,
                 {tp.topic: self._committed_offset[tp] for tp in here},
@@ -199,21 +209,6 @@ class Consumer(driver.Consumer):
             for tp in here:
                 await self.seek(tp, starts[tp.topic])
                 self._commit_covered(tp, starts[tp.topic])
-
-    async def _settle(self, partition: int, found: Mapping[str, Found]) -> None:
-        """Refuses topics that are not those that the state has seen, or begins them anew."""
-        app = cast(Any, self.app)
-        committed = {topic: self._committed_offset[TP(topic, partition)] for topic in found}
-        try:
-            accepted = app.processor.positions.settle(partition, committed, found)
-        except PositionError as exc:
-            app.fail(exc)  # not all of who calls this would
-            raise
-        for topic, fault in accepted.items():
-            tp = TP(topic, partition)
-            # Before the marker: a commit of the former topic must not look like one of this.
-            await self._thread.commit({tp: fault.committed})
-            self._committed_offset[tp] = fault.committed
 
     def _flow_is_stopped(self) -> bool:
         """Whether a rebalance goes on; it may have begun while something else was awaited."""
@@ -264,9 +259,12 @@ class Consumer(driver.Consumer):
         """Gives chunks in work until the deadline, commits what became done."""
         lost = not cast(ConsumerThread, self._thread).is_member()
         await cast(Any, self.app).processor.drain(lost=lost)
-        # A commit that was under way knew less; the second call commits the rest.
-        await self.commit()
-        await self.commit()
+        # The thread that commits may have crashed as well: the next start makes up for a commit.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_COMMIT_CRASHED_S if self.app.crashed else None):
+                # A commit that was under way knew less; the second call commits the rest.
+                await self.commit()
+                await self.commit()
 
 
 class Producer(driver.Producer):
@@ -274,6 +272,16 @@ class Producer(driver.Producer):
 
     def _settings_extra(self) -> Mapping[str, Any]:
         return {"acks": "all", "enable_idempotence": True}
+
+    def _new_producer(self, transactional_id: str | None = None) -> Any:
+        producer = super()._new_producer(transactional_id)
+        look_only(producer.client)
+        explain_timestamps(producer)
+        return producer
+
+    async def describe(self, topics: Collection[str]) -> dict[str, Topic | None]:
+        """What the broker says about topics, see `topic_ids.describe`."""
+        return await describe(self._ensure_producer().client, topics)
 
     async def send_encoded(self, topic: str, partition: int, batch: RecordBatch) -> Awaitable[Any]:
         """Queues one encoded batch; the future is done when the broker has acknowledged it."""
