@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -260,6 +261,10 @@ def test_a_reader_gives_out_nothing_of_a_topic_that_was_created_anew_meanwhile(
 ) -> None:
     tp = TopicPartition(topic, 0)
 
+    async def nothing_comes(reader: TopicReader) -> None:
+        while True:
+            assert await reader.poll() == []
+
     async def read() -> None:
         reader = TopicReader(kafka.bootstrap, stalled_s=30.0)
         await reader.open()
@@ -272,9 +277,9 @@ def test_a_reader_gives_out_nothing_of_a_topic_that_was_created_anew_meanwhile(
             admin.delete_topics([topic], operation_timeout=20)[topic].result(timeout=30)
             create_topics({topic: 2})
             send(kafka.bootstrap, [(topic, 0, 0, START_MS, None, b"%d" % i) for i in range(99)])
+            time.sleep(1.0)  # noqa: ASYNC251  # busy, and without a fetch that waits
             with pytest.raises(TrainingError, match="deleted and created anew meanwhile"):
-                while True:
-                    assert await reader.poll() == []
+                await nothing_comes(reader)
             with pytest.raises(TrainingError, match="deleted and created anew meanwhile"):
                 await reader.extents([tp])
         finally:

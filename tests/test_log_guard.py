@@ -13,6 +13,7 @@ from aiokafka.errors import UnknownTopicOrPartitionError as UnknownTopicError
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.structs import TopicPartition
 
+from stream.worker import log_guard
 from stream.worker.log_guard import GuardedClient
 
 FINE, GONE = 0, UnknownTopicError.errno
@@ -75,6 +76,13 @@ def test_what_was_not_answered_plainly_is_compared_once(
 
 def test_a_comparison_that_cannot_say_is_made_again() -> None:
     assert play([{0: GONE}, {0: FINE}, {0: FINE}, {0: FINE}], fails=1) == [{0: 100}, {0: 100}]
+
+
+def test_what_nobody_has_fetched_for_a_while_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 0.1, 1.0, 1.1, 2.2, 2.3, 2.4, 9.9])  # before and after each fetch
+    monkeypatch.setattr(log_guard, "monotonic", lambda: next(clock))
+    fine = {0: FINE, 1: FINE}
+    assert play([fine, fine, fine, fine]) == [{0: 100, 1: 101}]  # 1.1 s after the second
 
 
 def test_other_requests_pass() -> None:

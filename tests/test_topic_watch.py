@@ -60,7 +60,7 @@ def test_another_id_is_another_topic(watch: TopicWatch) -> None:
     watch.look(AS_EVER, begun=True)
     with pytest.raises(KafkaLayoutError, match="'out' was deleted and created again while"):
         watch.look({**AS_EVER, "out": Topic(4, "id-2")}, begun=True)
-    with pytest.raises(KafkaLayoutError, match="'mails' was deleted and created again.*accepted"):
+    with pytest.raises(KafkaLayoutError, match=r"'mails' was deleted and created again.*accepted"):
         watch.look({**AS_EVER, "mails": Topic(4, "id-2")}, begun=True)
 
 

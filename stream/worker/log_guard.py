@@ -2,21 +2,26 @@
 
 aiokafka goes on by name and offset: after a topic was deleted, created anew and filled beyond the
 position, its records come as if nothing had happened; when it holds less, the position is set to its
-beginning. Before either, the broker answers a fetch with an error, or the connection breaks. From then
-on a partition is in doubt, and its next plain answer waits until the log was compared.
+beginning. Before either, the broker answers a fetch that waits with an error, or the connection breaks.
+From then on a partition is in doubt, and its next plain answer waits until the log was compared. In
+doubt is also what nobody has fetched for a while: no fetch was there to be answered so.
 
-Only where this follows within the time between two fetches there is no such sign; the periodic
-look at the topic ids sees it later.
+Only a topic that is deleted, created and filled all within that while gives no sign; the periodic look
+at the topic ids sees it later.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from time import monotonic
 from typing import Any
 
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.structs import TopicPartition
+
+_TRUSTED_S = 1.0
+"""How long after an answer a log is taken for the same without a fetch that waits."""
 
 Compare = Callable[[Mapping[TopicPartition, int]], Awaitable[None]]
 """Compares partitions, given with the offsets that are being read, with what was read of them; returns
@@ -35,6 +40,7 @@ class GuardedClient:
         self._client = client
         self._compare = compare
         self._doubted: set[TopicPartition] = set()
+        self._answered_s: dict[TopicPartition, float] = {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
@@ -48,6 +54,8 @@ class GuardedClient:
             for topic, partitions in request.topics
             for partition, offset, _ in partitions
         }
+        trusted_s = monotonic() - _TRUSTED_S
+        self._doubted |= {tp for tp in offsets if self._answered_s.get(tp, trusted_s) < trusted_s}
         try:
             response = await self._client.send(node_id, request, **options)
         except KafkaError:
@@ -57,6 +65,7 @@ class GuardedClient:
         if asked:
             await self._compare({tp: offsets[tp] for tp in asked})
             self._doubted -= asked
+        self._answered_s |= dict.fromkeys(offsets, monotonic())
         return response
 
     def _in_doubt(self, response: Any) -> set[TopicPartition]:
