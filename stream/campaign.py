@@ -47,6 +47,22 @@ class SkipSpec(Section, frozen=True):
     last: Offset = field(name="to")
 
 
+class AnewSpec(Section, frozen=True):
+    """One entry of `topics.anew`: an event topic that was created anew, or cut back, is accepted.
+
+    Attributes:
+        topic: One of `topics.events`.
+        epoch: For the how manieth time. It is in the ids of decisions about the topic's events, so the
+            entry stays as long as the topic is read.
+        id: Id of the topic that is accepted, as `kafka-topics.sh --describe` shows it; empty where
+            the broker tells none.
+    """
+
+    topic: TopicName
+    epoch: Annotated[int, Meta(ge=1, le=32_767)]
+    id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{0,32}\Z", description="a topic id")] = ""
+
+
 class Topics(Section, frozen=True):
     """Kafka topics, each another one: a worker that read what it writes would not come to an end.
 
@@ -62,6 +78,8 @@ class Topics(Section, frozen=True):
     def named(self) -> tuple[str, ...]:
         """All topics."""
         return (*self.events, self.decisions, self.dead_letter)
+
+    anew: tuple[AnewSpec, ...] = ()
 
 
 class EventMapping(Section, frozen=True):
@@ -245,6 +263,7 @@ def parse(text: str, where: str = "campaign") -> Campaign:
     for contradiction in (
         _shared_topic(campaign),
         _wrong_skip(campaign.topics),
+        _wrong_anew(campaign),
         _repeated_strategy(campaign),
     ):
         if contradiction:
@@ -279,6 +298,17 @@ def _wrong_skip(topics: Topics) -> str:
                 f"at topics.skip[{i}].to: expected an offset from {skip.first} on, where it begins, "
                 f"got {skip.last}"
             )
+    return ""
+
+
+def _wrong_anew(campaign: Campaign) -> str:
+    """What is wrong with the topics that are accepted anew, "" if nothing is."""
+    names = [spec.topic for spec in campaign.topics.anew]
+    for i, name in enumerate(names):
+        if name not in campaign.topics.events:
+            return f'at topics.anew[{i}].topic: expected one of topics.events, got "{name}"'
+        if name in names[:i]:
+            return f'at topics.anew[{i}].topic: expected each topic once, got "{name}" again'
     return ""
 
 

@@ -33,6 +33,7 @@ assert sys.byteorder == "little", "the row layout is little-endian, and rows are
 
 ROW_VERSION = 1
 MARKER_VERSION = 1
+_OFFSET_BITS = 48
 # No customer id is equal to it: ids are UTF-8, where the byte 0xff does not occur.
 MARKER_KEY = b"\xffopportune-marker"
 
@@ -40,6 +41,28 @@ _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
 
 
 Offset = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+
+class Source(msgspec.Struct, frozen=True):
+    """The log of an event topic that offsets belong to.
+
+    Attributes:
+        id: Topic id, None when the broker has told none.
+        leader_epoch: Of the record batch before the offset, -1 when it is not known.
+        epoch: How often the topic was begun anew, as the campaign file says (`topics.anew`).
+    """
+
+    id: str | None = None
+    leader_epoch: int = -1
+    epoch: int = 0
+
+    def reached(self, leader_epoch: int) -> Source:
+        """The same log, read on to a batch of a leader epoch."""
+        return msgspec.structs.replace(self, leader_epoch=leader_epoch)
+
+    def word(self, offset: int) -> int:
+        """A next offset as rows have it: those of a later epoch come after all of an earlier one."""
+        return (self.epoch << _OFFSET_BITS) + offset
 
 
 class Marker(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,12 +73,14 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True):
         covered: Next offset of each event topic; everything before it is decided and written.
         order: Topic and end offset of the runs in which what comes next is taken (`worker.order`).
         rows: Customers that the table had then: whoever restores fewer lacks some.
+        sources: Of each event topic the log that `covered` counts in.
     """
 
     version: int
     covered: dict[str, Offset]
     order: list[tuple[str, Offset]] = []
     rows: Offset = 0
+    sources: dict[str, Source] = {}
 
 
 class Anchor(NamedTuple):
@@ -84,15 +109,24 @@ class Progress:
     rows: int = 0
     anchor: Anchor | None = None
     erased: set[bytes] = field(default_factory=set)
+    sources: dict[str, Source] = field(default_factory=dict)
 
     def update(self, marker: Marker) -> bool:
-        """Takes over a marker, unless it is one that covers less; tells which."""
-        if any(marker.covered.get(topic, 0) < end for topic, end in self.covered.items()):
+        """Takes over a marker, unless it is one that covers less; tells which.
+
+        Of a topic that was begun anew every offset comes after those from before.
+        """
+        if any(_reach(marker, topic) < _reach(self, topic) for topic in self.covered):
             return False
         self.covered = dict(marker.covered)
         self.order = list(marker.order)
         self.rows = marker.rows
+        self.sources = dict(marker.sources)
         return True
+
+
+def _reach(told: Marker | Progress, topic: str) -> tuple[int, int]:
+    return told.sources.get(topic, Source()).epoch, told.covered.get(topic, 0)
 
 
 def encode_rows(table: CustomerTable, rows: Int64s) -> tuple[Spans, Spans]:
@@ -117,6 +151,7 @@ def encode_marker(progress: Progress) -> bytes:
             covered=dict(progress.covered),
             order=list(progress.order),
             rows=progress.rows,
+            sources=dict(progress.sources),
         )
     )
 

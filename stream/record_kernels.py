@@ -26,8 +26,8 @@ CONTROL_BIT = 0x20
 
 # Columns of a header table
 START, STOP, BASE_OFFSET, MAGIC, CRC, ATTRIBUTES, LAST_DELTA, FIRST_MS, MAX_MS = range(9)
-PRODUCER_ID, COUNT = 9, 10
-_FIELDS = 11
+PRODUCER_ID, COUNT, LEADER_EPOCH = 9, 10, 11
+_FIELDS = 12
 # What is wrong with the records of a batch
 BAD_COUNT, BAD_RECORD, BAD_OFFSET, BAD_TIME, BAD_END = range(1, 6)
 _APPEND_TIME_BIT = 0x08
@@ -81,6 +81,7 @@ def read_headers(data: Bytes) -> Int64s:
         out[i, MAX_MS] = _big_endian(data, at + 35, 8)
         out[i, PRODUCER_ID] = _big_endian(data, at + 43, 8)
         out[i, COUNT] = _big_endian_signed_32(data, at + 57)
+        out[i, LEADER_EPOCH] = _big_endian_signed_32(data, at + 12)
         at += size
     return out
 

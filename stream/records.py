@@ -112,7 +112,7 @@ class RecordReader(Iterator[RecordChunk]):
             choice.cut(bad, row, record_fault(why, record, row[kernels.COUNT]))
         columns = choice.without_skipped(columns)
         choice.tell_skipped(self._on_skip)
-        yield from self._slices(payload, columns, choice.end)
+        yield from self._slices(payload, columns, choice.end, header)
         self.next_offset = max(self.next_offset, choice.end)
         if choice.fault is not None:
             raise choice.fault
@@ -160,9 +160,12 @@ class RecordReader(Iterator[RecordChunk]):
             row[kernels.START], row[kernels.STOP] = placed
         return unpacker.bytes(), table
 
-    def _slices(self, payload: Bytes, columns: Int64s, end: int) -> Iterator[RecordChunk]:
+    def _slices(
+        self, payload: Bytes, columns: Int64s, end: int, header: Int64s
+    ) -> Iterator[RecordChunk]:
         n = columns.shape[1]
         topic, partition, _ = self._place
+        base, leader_epoch = header[:, kernels.BASE_OFFSET], header[:, kernels.LEADER_EPOCH]
         for low in range(0, n, self._step):
             high = min(low + self._step, n)
             offset, timestamp, key_start, key_size, value_start, value_size = columns[:, low:high]
@@ -174,4 +177,5 @@ class RecordReader(Iterator[RecordChunk]):
                 key=Spans(payload, key_start, key_size),
                 value=Spans(payload, value_start, value_size),
                 next_offset=end if high == n else int(columns[0, high]),
+                leader_epoch=int(leader_epoch[np.searchsorted(base, offset[-1], "right") - 1]),
             )

@@ -45,9 +45,9 @@ class Gap(RecordChunk):
         until_ms: Event time before which events are left out, when that is how they were chosen.
     """
 
-    until: int | None
-    why: str
-    until_ms: int | None
+    until: int | None = None
+    why: str = ""
+    until_ms: int | None = None
 
     @classmethod
     def of(
@@ -61,7 +61,10 @@ class Gap(RecordChunk):
     ) -> Gap:
         """The offsets [start, until) are missing."""
         none, nothing = np.empty(0, np.int64), Spans.of(())
-        return cls(topic, partition, none, none, nothing, nothing, start, until, why, until_ms)
+        return cls(
+            topic, partition, none, none, nothing, nothing, start,
+            until=until, why=why, until_ms=until_ms,
+        )  # fmt: skip
 
 
 class Older(NamedTuple):

@@ -10,6 +10,7 @@ tests/test_faust_contract.py fails when one of the names used here changes.
 
 from __future__ import annotations
 
+import asyncio
 import types
 from collections.abc import Callable
 from functools import partial
@@ -17,16 +18,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from aiokafka import AIOKafkaConsumer
+from aiokafka import client as stock_client
 from aiokafka.consumer import fetcher as stock
+from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.structs import TopicPartition
 
 from stream.columns import RecordChunk, Spans
 from stream.read_rules import ReadRules, Skipped
 from stream.records import AbortedTransaction, CorruptRecords, RecordBatch, RecordReader
+from stream.worker.log_guard import Compare, GuardedClient
 from stream.worker.skip_log import log_skipped
 
 # Faust asks for 1500: a fetch without data holds up changes of what is fetched that long.
 _FETCH_WAIT_MS_MAX = 500
+_MISSING_TOPIC_BACKOFF_S = 0.1
 _NO_RULES = ReadRules()
 
 
@@ -42,6 +47,23 @@ def rebind(function: Callable[..., Any], **names: Any) -> Callable[..., Any]:
     )
     clone.__kwdefaults__ = function.__kwdefaults__
     return clone
+
+
+def look_only(client: stock_client.AIOKafkaClient) -> None:
+    """Has a client ask for topics without creating them, and not without pause for one that is gone.
+
+    A topic that was deleted would be there again, empty, with the broker's own settings.
+    """
+    request = partial(MetadataRequest, allow_auto_topic_creation=False)
+    update = rebind(stock_client.AIOKafkaClient._metadata_update, MetadataRequest=request)
+
+    async def metadata_update(cluster: Any, topics: Any) -> bool:
+        updated: bool = await update(client, cluster, topics)
+        if not cluster.topics() >= set(topics or ()):
+            await asyncio.sleep(_MISSING_TOPIC_BACKOFF_S)
+        return updated
+
+    client._metadata_update = metadata_update
 
 
 class FetchedBytes:
@@ -136,7 +158,12 @@ class ChunkFetcher(stock.Fetcher):  # type: ignore[misc]  # aiokafka has no type
     """aiokafka's fetcher, keeping what it fetched as bytes."""
 
     def __init__(
-        self, *args: Any, chunk_records: Callable[..., ChunkRecords], **kwargs: Any
+        self,
+        client: Any,
+        *args: Any,
+        chunk_records: Callable[..., ChunkRecords],
+        compare: Compare | None,
+        **kwargs: Any,
     ) -> None:
         proc_fetch_request = rebind(
             stock.Fetcher._proc_fetch_request,
@@ -144,7 +171,8 @@ class ChunkFetcher(stock.Fetcher):  # type: ignore[misc]  # aiokafka has no type
             PartitionRecords=chunk_records,
         )
         self._proc_fetch_request = types.MethodType(proc_fetch_request, self)
-        super().__init__(*args, **kwargs)
+        client = client if compare is None else GuardedClient(client, compare)
+        super().__init__(client, *args, **kwargs)
 
 
 class ChunkConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no type information
@@ -157,14 +185,17 @@ class ChunkConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no 
         chunk_events_max: Most records in one chunk.
         rules: Bound of what is unpacked, and the skip list.
         on_skip: Told of what the skip list has left out, in the thread that fetches.
+        compare: Asked whether a log is still the one that was read, see `log_guard`; None for no one.
     """
 
     chunk_events_max = 4096
     rules = ReadRules()
     on_skip: Callable[[Skipped], None] = staticmethod(log_skipped)
+    compare: Compare | None = None
 
     def __init__(self, *topics: str, **settings: Any) -> None:
         super().__init__(*topics, **settings | {"isolation_level": "read_committed"})
+        look_only(self._client)
 
     async def start(self) -> None:
         """Connects, and joins the group."""
@@ -172,7 +203,7 @@ class ChunkConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no 
         chunk_records = partial(
             ChunkRecords, self.chunk_events_max, rules=self.rules, on_skip=self.on_skip
         )
-        fetcher = partial(ChunkFetcher, chunk_records=chunk_records)
+        fetcher = partial(ChunkFetcher, chunk_records=chunk_records, compare=self.compare)
         await rebind(AIOKafkaConsumer.start, Fetcher=fetcher)(self)
 
 

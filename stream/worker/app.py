@@ -32,11 +32,13 @@ from stream.records import RecordBatch
 from stream.reload import ModelWatcher
 from stream.worker import monitor, store, transport
 from stream.worker.changelog_reader import read_stretch
+from stream.worker.deadline import SHUTDOWN_S, Deadline
 from stream.worker.layout import ensure_topics
 from stream.worker.log import log_event
 from stream.worker.processor import Processor
 from stream.worker.skip_log import SkipCount, log_skip_list
 from stream.worker.snapshots import Snapshots
+from stream.worker.topic_watch import TopicWatch, watch_topics
 
 TRANSPORTS.aliases[transport.SCHEME] = "stream.worker.transport:Transport"
 STORES.aliases[store.SCHEME] = "stream.worker.store:Store"
@@ -59,7 +61,10 @@ class OpportuneApp(faust.App):
     bootstrap: str
     snapshots: Snapshots | None
     skips: SkipCount
+    deadline: Deadline
+    watch: TopicWatch
     stop_reason: str = "asked"
+    _said_stop: bool = False
 
     async def start(self) -> None:
         """Starts the worker, or says why it cannot."""
@@ -71,7 +76,6 @@ class OpportuneApp(faust.App):
 
     async def on_first_start(self) -> None:
         """Checks the topics and waits for a model, before the consumer joins its group."""
-        monitor.end_after_crash(self)
         await self._prepare()
         # What lives now lives until the end: the collector need not look at it again, and chunks
         # are columns, of which it finds nothing to collect. Leaks still show, more rarely.
@@ -85,6 +89,7 @@ class OpportuneApp(faust.App):
         partitions, self.processor.pipeline.limits = await ensure_topics(
             self.bootstrap, self.campaign, changelog.get_topic_name()
         )
+        self.watch = TopicWatch(self.campaign.topics, changelog.get_topic_name(), partitions)
         changelog.partitions = partitions
         changelog.replicas = self.campaign.worker.replication  # Faust's setting knows no -1
         log_event("start", **monitor.start_fields(self, partitions))
@@ -99,6 +104,7 @@ class OpportuneApp(faust.App):
         self.add_future(self._watch_models(self.campaign.model.poll_interval_s))
         self.add_future(monitor.summaries(self))
         self.add_future(monitor.watchdog(self))
+        self.add_future(watch_topics(self, self.watch))
 
     async def on_stop(self) -> None:
         """Finishes what is in work, then stops."""
@@ -111,6 +117,12 @@ class OpportuneApp(faust.App):
             await self.processor.close()
             if self.snapshots is not None and self.stop_reason == "asked":
                 self.snapshots.save(dict(self.processor.blocks))
+            self.say_stop()
+
+    def say_stop(self) -> None:
+        """The last line, once."""
+        if not self._said_stop:
+            self._said_stop = True
             log_event("stop", **monitor.stop_fields(self))
 
     async def send_batch(self, topic: str, partition: int, batch: RecordBatch) -> Awaitable[Any]:
@@ -133,6 +145,7 @@ class OpportuneApp(faust.App):
         """Says once why the worker ends."""
         if self.stop_reason != "asked":
             return
+        self.deadline.begin()
         if isinstance(error, OperatorError):
             self.stop_reason = "refused"
             log_event("refused", level=logging.CRITICAL, reason=str(error))
@@ -266,6 +279,9 @@ def create_app(campaign: Campaign, bootstrap: str | None = None) -> OpportuneApp
     app.campaign = campaign
     app.skips = SkipCount()
     app.bootstrap = bootstrap
+    app.deadline = Deadline(
+        worker.revoke_deadline_s + SHUTDOWN_S, app.say_stop, lambda: app.stop_reason
+    )
     table_name = f"customers-{plan.layout_digest}"
     changelog = f"{campaign.app}-{table_name}-changelog"
     app.processor = Processor(campaign, plan, changelog, _Shell(app))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from stream.changelog import Anchor, Progress
+from stream.changelog import Anchor, Progress, Source
 from stream.columns import RecordChunk
 from stream.table import CustomerTable
 from stream.worker.order import Announcer, Replay, Run
@@ -38,6 +38,8 @@ class Block:
         rebuild: Which topics wait until the others have rebuilt the table.
         asked: Topics that the broker was asked about, whether retention has left anything.
         erased: Customers whose tombstones this worker has still to write.
+        sources: By event topic, the log that `position` counts in.
+        owes_marker: Whether the marker is to be written though no event has come.
     """
 
     table: CustomerTable
@@ -52,6 +54,8 @@ class Block:
     rebuild: Rebuild = field(default_factory=Rebuild)
     asked: set[str] = field(default_factory=set)
     erased: set[bytes] = field(default_factory=set)
+    sources: dict[str, Source] = field(default_factory=dict)
+    owes_marker: bool = False
 
     def read(self, start: int, chunk: RecordChunk, offset_words: slice) -> int | None:
         """Applies a chunk of the changelog, while the block is being restored.
@@ -106,6 +110,7 @@ class Block:
         covered = self.progress.covered
         self.position = {topic: covered.get(topic, 0) for topic in committed}
         self.expected = dict(self.position)
+        self.sources = dict(self.progress.sources)
         for topic, offset in committed.items():
             if offset and offset > self.position[topic]:
                 self.silent_until[topic] = offset
@@ -119,6 +124,13 @@ class Block:
         """Topics that `topic` may have to wait for, of which nothing has come or was asked yet."""
         topics = {*self.rebuild.behind(self.position), *self.replay.awaited} - self.asked - {topic}
         return [t for t in sorted(topics) if self.expected.get(t) == self.position.get(t, 0)]
+
+    def took(self, chunk: RecordChunk) -> None:
+        """A chunk is in the table now."""
+        source = self.sources.get(chunk.topic, Source())
+        if chunk.leader_epoch > source.leader_epoch:  # first: it may be looked at in between
+            self.sources[chunk.topic] = source.reached(chunk.leader_epoch)
+        self.position[chunk.topic] = chunk.next_offset
 
     def skip(self, topic: str, offset: int) -> None:
         """Nothing of a topic comes any more before an offset."""
@@ -155,8 +167,8 @@ class Block:
 
     @property
     def has_unwritten(self) -> bool:
-        """Whether the table says something that the changelog does not."""
-        return self.table.has_dirty or bool(self.erased)
+        """Whether the block says something that the changelog does not."""
+        return self.table.has_dirty or bool(self.erased) or self.owes_marker
 
     def take_erased(self) -> list[bytes]:
         """Customers whose tombstones are to be written; forgets them.

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
-from stream.changelog import Anchor
+from stream.changelog import Anchor, Source
 from stream.features import FeaturePlan
 from stream.records import RecordBatch
 from stream.worker.blocks import Block, Blocks
@@ -30,6 +30,7 @@ class Copied(NamedTuple):
     Attributes:
         messages: The chunks that are done by it.
         covered: Next offset by event topic.
+        sources: By event topic, the log that it counts in.
         customers: Customers in the table.
         erased: Customers whose tombstones are among the batches.
         rows: Changelog records in the batches.
@@ -38,6 +39,7 @@ class Copied(NamedTuple):
 
     messages: list[Any]
     covered: dict[str, int]
+    sources: dict[str, Source]
     customers: int
     erased: frozenset[bytes]
     rows: int
@@ -134,8 +136,9 @@ class Checkpoints:
                 return None
             messages, covered = list(work.messages), dict(block.position)
             customers, erased = len(block.table), frozenset(block.erased)
+            sources, block.owes_marker = dict(block.sources), False
             rows, batches = await self._compute(self._changelog.rows, block)
-        return Copied(messages, covered, customers, erased, rows, batches)
+        return Copied(messages, covered, sources, customers, erased, rows, batches)
 
     async def _write(self, block: Block, work: Work, copied: Copied) -> tuple[Anchor, int]:
         """The marker that is durable now, and how many records since the one before."""
@@ -143,7 +146,8 @@ class Checkpoints:
 
         def marker() -> list[RecordBatch]:
             nonlocal value
-            block.progress.covered, block.progress.rows = copied.covered, copied.customers
+            block.progress.covered, block.progress.sources = copied.covered, copied.sources
+            block.progress.rows = copied.customers
             value, batches = self._changelog.marker(block)
             return batches
 

@@ -146,13 +146,26 @@ def _say_if_small(topic: str, bytes_max: int | None, wanted: int) -> None:
 
 
 def _check(found: Mapping[str, int], topics: Topics, changelog: str) -> int:
-    """The number of partitions of all topics."""
     missing = [name for name in topics.events if name not in found]
     if missing:
         raise KafkaLayoutError(
             f"expected the event topics {list(topics.events)}, missing: {missing}. Operator action: "
             "create them with the producers' partition count, or correct topics.events"
         )
+    return check_partitions(found, topics, changelog)
+
+
+def check_partitions(found: Mapping[str, int], topics: Topics, changelog: str) -> int:
+    """The number of partitions of all topics.
+
+    Args:
+        found: Partition counts by topic, those of the event topics among them.
+        topics: Of the campaign.
+        changelog: Name of the changelog.
+
+    Raises:
+        KafkaLayoutError: They differ.
+    """
     counts = {name: found[name] for name in topics.events}
     partitions = next(iter(counts.values()))
     if len(set(counts.values())) > 1:

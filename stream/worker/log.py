@@ -17,6 +17,7 @@ import msgspec
 
 from stream.errors import OperatorError
 from stream.visible import visible_json, visible_lines
+from stream.worker.log_limit import LimitFilter
 
 LogFormat = Literal["text", "json"]
 _logger = logging.getLogger("opportune")
@@ -109,6 +110,7 @@ def configure(log_format: LogFormat, level: str = "info") -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Formatter(log_format))
     handler.addFilter(EchoFilter())
+    handler.addFilter(LimitFilter(handler.emit))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

@@ -26,6 +26,7 @@ from stream.worker.changelog_encoder import ChangelogEncoder
 from stream.worker.checkpoints import Checkpoints
 from stream.worker.intake import Intake
 from stream.worker.log import log_event
+from stream.worker.positions import Positions
 from stream.worker.publisher import Outgoing
 from stream.worker.shell import Shell
 from stream.worker.telemetry import Window
@@ -51,6 +52,7 @@ class Processor:
         window: What was counted since the last summary line.
         deployment: The model in force.
         uncommitted: Chunks that were given up since partitions began: they are read again.
+        positions: Whether the event topics are those that the state has seen.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Processor:
         self._changelog = ChangelogEncoder(changelog_topic, campaign.worker.compression)
         self._shell = shell
         self._intake = Intake(shell)
+        self.positions = Positions(campaign, self.blocks)
         self._works = Works(shell)
         self._lock = asyncio.Lock()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="compute")
@@ -83,7 +86,7 @@ class Processor:
     def begin(
         self, partition: int, committed: Mapping[str, int | None], ends: Mapping[str, int]
     ) -> Mapping[str, int]:
-        """Offset by event topic to read a partition from, after a restore: see `Block.begin`.
+        """Offset by event topic to read a partition from, after `positions.settle`: see `Block.begin`.
 
         Raises:
             NotRestored: The restore is not through.
@@ -92,7 +95,7 @@ class Processor:
         self.uncommitted = 0
         block = self.blocks.restored(partition, f"{self._changelog.topic}/{partition}")
         block.begin(committed, ends)
-        if block.has_unwritten:  # rows to be written again, whether or not events come
+        if block.has_unwritten:  # whether or not events come
             self._works.of(partition)
         for topic, start in block.position.items():
             log_event(
@@ -148,7 +151,7 @@ class Processor:
             step = self._step(chunk, block, self.deployment)
         if self.blocks.get(chunk.partition) is not block:
             return  # abandoned while it was computed
-        block.position[chunk.topic] = chunk.next_offset
+        block.took(chunk)
         work = self._works.of(chunk.partition)
         if owner is not None:
             work.messages.append(owner)

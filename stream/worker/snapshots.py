@@ -107,7 +107,8 @@ class Snapshots:
         header = Header(
             version=VERSION, changelog=self._changelog, partition=partition,
             offset=known.anchor.offset, marker=known.anchor.value, covered=known.covered,
-            order=known.order, rows=len(table), words=table.words, saved_s=time.time(),
+            order=known.order, sources=known.sources, rows=len(table), words=table.words,
+            saved_s=time.time(),
         )  # fmt: skip
         pieces = snapshot_bytes.encode(header, table)
         # A temporary file is readable by its owner alone, and stays so under its new name.
@@ -138,7 +139,7 @@ class Snapshots:
         block = Block(snapshot_bytes.table_of(header, body))
         block.progress = Progress(
             dict(header.covered), list(header.order), header.rows,
-            Anchor(header.offset, header.marker),
+            Anchor(header.offset, header.marker), sources=dict(header.sources),
         )  # fmt: skip
         return block
 

@@ -13,7 +13,10 @@ from there.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Container, Iterable, Iterator, Mapping
+import asyncio
+from collections.abc import Awaitable, Collection, Container, Iterable, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, ClassVar, cast
 
@@ -24,10 +27,21 @@ from faust.types.tuples import ConsumerMessage, Message
 
 from stream.read_rules import ReadRules
 from stream.records import RecordBatch
-from stream.worker.aiokafka_seam import ChunkConsumer, Fetched, SealedBatch, rebind, stable_end
+from stream.worker.aiokafka_seam import (
+    ChunkConsumer,
+    Fetched,
+    SealedBatch,
+    look_only,
+    rebind,
+    stable_end,
+)
 from stream.worker.ledger import Ledger
+from stream.worker.log_facts import compare_read, look_before, settle
+from stream.worker.producer_seam import explain_timestamps
+from stream.worker.topic_ids import Topic, describe
 
 SCHEME = "chunks"
+_COMMIT_CRASHED_S = 1.0
 
 
 class _Exactly:
@@ -53,6 +67,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         consumer.chunk_events_max = campaign.worker.chunk_events_max
         consumer.rules = ReadRules.of(campaign)
         consumer.on_skip = cast(Any, self.app).skips.add
+        consumer.compare = partial(compare_read, cast(Any, self.app), consumer)
         return consumer
 
     def set_paused(self, tps: set[TP], *, paused: bool) -> None:
@@ -184,15 +199,16 @@ class Consumer(driver.Consumer):
         self._sought = set(tps)
         await super().perform_seek()
         processor = cast(Any, self.app).processor
-        ends = await self.highwaters(*tps) if tps else {}
+        found = await look_before(cast(Any, self.app), self._thread, tps)
         for partition in sorted({tp.partition for tp in tps}):
             if self._flow_is_stopped():
                 return  # revoked meanwhile
             here = [tp for tp in tps if tp.partition == partition]
+            await settle(self, partition, {tp.topic: found[tp] for tp in here})
             starts = processor.begin(
                 partition,
                 {tp.topic: self._committed_offset[tp] for tp in here},
-                {tp.topic: ends[tp] or 0 for tp in here},
+                {tp.topic: found[tp].end for tp in here},
             )
             for tp in here:
                 await self.seek(tp, starts[tp.topic])
@@ -247,9 +263,12 @@ class Consumer(driver.Consumer):
         """Gives chunks in work until the deadline, commits what became done."""
         lost = not cast(ConsumerThread, self._thread).is_member()
         await cast(Any, self.app).processor.drain(lost=lost)
-        # A commit that was under way knew less; the second call commits the rest.
-        await self.commit()
-        await self.commit()
+        # The thread that commits may have crashed as well: the next start makes up for a commit.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_COMMIT_CRASHED_S if self.app.crashed else None):
+                # A commit that was under way knew less; the second call commits the rest.
+                await self.commit()
+                await self.commit()
 
 
 class Producer(driver.Producer):
@@ -257,6 +276,16 @@ class Producer(driver.Producer):
 
     def _settings_extra(self) -> Mapping[str, Any]:
         return {"acks": "all", "enable_idempotence": True}
+
+    def _new_producer(self, transactional_id: str | None = None) -> Any:
+        producer = super()._new_producer(transactional_id)
+        look_only(producer.client)
+        explain_timestamps(producer)
+        return producer
+
+    async def describe(self, topics: Collection[str]) -> dict[str, Topic | None]:
+        """What the broker says about topics, see `topic_ids.describe`."""
+        return await describe(self._ensure_producer().client, topics)
 
     async def send_encoded(self, topic: str, partition: int, batch: RecordBatch) -> Awaitable[Any]:
         """Queues one encoded batch; the future is done when the broker has acknowledged it."""
