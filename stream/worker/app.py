@@ -261,8 +261,8 @@ def create_app(campaign: Campaign, bootstrap: str | None = None) -> OpportuneApp
     )
     app.campaign = campaign
     app.bootstrap = bootstrap
-    limit_s = worker.revoke_deadline_s + SHUTDOWN_S
-    app.deadline = Deadline(limit_s, app.say_stop, lambda: app.stop_reason)
+    stop_s = worker.revoke_deadline_s + SHUTDOWN_S
+    app.deadline = Deadline(stop_s, app.say_stop, lambda: app.stop_reason)
     table_name = f"customers-{plan.layout_digest}"
     changelog = f"{campaign.app}-{table_name}-changelog"
     app.processor = Processor(campaign, plan, changelog, _Shell(app))
