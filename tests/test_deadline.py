@@ -43,8 +43,10 @@ def process(
     ) as started:  # fmt: skip
         assert started.stdout
         assert started.stdout.readline() == "ready\n"
-        yield started
-        started.kill()
+        try:
+            yield started
+        finally:
+            started.kill()
 
 
 @pytest.mark.parametrize(("second", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

@@ -1,8 +1,8 @@
 """The Faust app of a campaign: where the processor plugs into Faust.
 
 Faust brings the command line, group membership, assignment, recovery and shutdown. The app adds a
-transport and a store by URL scheme, one agent over all event topics, and four background tasks:
-checkpoints, the model watcher, the summary line and the watchdog.
+transport and a store by URL scheme, one agent over all event topics, and background tasks:
+checkpoints, the model watcher, the summary line, the watchdog and the watch over the topics.
 """
 
 from __future__ import annotations
@@ -122,8 +122,8 @@ class OpportuneApp(faust.App):
     def say_stop(self) -> None:
         """The last line, once."""
         if not self._said_stop:
-            self._said_stop = True
             log_event("stop", **monitor.stop_fields(self))
+        self._said_stop = True
 
     async def send_batch(self, topic: str, partition: int, batch: RecordBatch) -> Awaitable[Any]:
         """Queues an encoded batch."""
@@ -279,9 +279,8 @@ def create_app(campaign: Campaign, bootstrap: str | None = None) -> OpportuneApp
     app.campaign = campaign
     app.skips = SkipCount()
     app.bootstrap = bootstrap
-    app.deadline = Deadline(
-        worker.revoke_deadline_s + SHUTDOWN_S, app.say_stop, lambda: app.stop_reason
-    )
+    stop_s = worker.revoke_deadline_s + SHUTDOWN_S
+    app.deadline = Deadline(stop_s, app.say_stop, lambda: app.stop_reason)
     table_name = f"customers-{plan.layout_digest}"
     changelog = f"{campaign.app}-{table_name}-changelog"
     app.processor = Processor(campaign, plan, changelog, _Shell(app))
