@@ -9,7 +9,6 @@ Rules of this file
 
 from __future__ import annotations
 
-import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,6 +16,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, field
 
+from stream.campaign_topics import Topics, shared_topic, wrong_anew, wrong_skip
 from stream.campaign_training import (
     EvaluationSpec,
     GateSpec,
@@ -24,62 +24,9 @@ from stream.campaign_training import (
     SearchSpec,
     TrainingSpec,
 )
-from stream.campaign_types import Duration, FieldPath, KafkaAddress, Name, Section, TopicName
+from stream.campaign_types import Duration, FieldPath, KafkaAddress, Name, Section
 from stream.errors import CampaignError
 from stream.validation import explain
-
-Offset = Annotated[int, Meta(ge=0, le=2**62)]
-
-
-class SkipSpec(Section, frozen=True):
-    """One `[[topics.skip]]` entry: offsets that nobody reads, since a batch of them cannot be read.
-
-    Attributes:
-        topic: One of the topics of the campaign.
-        partition: Partition of it.
-        first: First offset that is left out, `from` in the file.
-        last: Last offset that is left out, `to` in the file.
-    """
-
-    topic: TopicName
-    partition: Annotated[int, Meta(ge=0, le=2**31 - 1)]
-    first: Offset = field(name="from")
-    last: Offset = field(name="to")
-
-
-class AnewSpec(Section, frozen=True):
-    """One entry of `topics.anew`: an event topic that was created anew, or cut back, is accepted.
-
-    Attributes:
-        topic: One of `topics.events`.
-        epoch: For the how manieth time. It is in the ids of decisions about the topic's events, so the
-            entry stays as long as the topic is read.
-        id: Id of the topic that is accepted, as `kafka-topics.sh --describe` shows it; empty where
-            the broker tells none.
-    """
-
-    topic: TopicName
-    epoch: Annotated[int, Meta(ge=1, le=32_767)]
-    id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{0,32}\Z", description="a topic id")] = ""
-
-
-class Topics(Section, frozen=True):
-    """Kafka topics, each another one: a worker that read what it writes would not come to an end.
-
-    All event topics have the same number of partitions, keyed by customer.
-    """
-
-    events: Annotated[tuple[TopicName, ...], Meta(min_length=1, max_length=16)]
-    decisions: TopicName = "decisions"
-    dead_letter: TopicName = "dead-letters"
-    skip: Annotated[tuple[SkipSpec, ...], Meta(max_length=1000)] = ()
-
-    @property
-    def named(self) -> tuple[str, ...]:
-        """All topics."""
-        return (*self.events, self.decisions, self.dead_letter)
-
-    anew: tuple[AnewSpec, ...] = ()
 
 
 class EventMapping(Section, frozen=True):
@@ -261,55 +208,14 @@ def parse(text: str, where: str = "campaign") -> Campaign:
     except msgspec.ValidationError as exc:
         raise CampaignError(f"{where}: {explain(Campaign, raw, str(exc))}") from exc
     for contradiction in (
-        _shared_topic(campaign),
-        _wrong_skip(campaign.topics),
-        _wrong_anew(campaign),
+        shared_topic(campaign.topics, campaign.app),
+        wrong_skip(campaign.topics),
+        wrong_anew(campaign.topics),
         _repeated_strategy(campaign),
     ):
         if contradiction:
             raise CampaignError(f"{where}: {contradiction}")
     return campaign
-
-
-def _shared_topic(campaign: Campaign) -> str:
-    """What is wrong with the names of the topics, "" if nothing is."""
-    topics = campaign.topics
-    named = [(f"topics.events[{i}]", name) for i, name in enumerate(topics.events)]
-    named += [("topics.decisions", topics.decisions), ("topics.dead_letter", topics.dead_letter)]
-    first: dict[str, str] = {}
-    for path, name in named:
-        if path != first.setdefault(name, path):
-            return f'at {path}: expected a topic of its own, got "{name}", as at {first[name]}'
-        if re.fullmatch(rf"{re.escape(campaign.app)}-customers-[0-9a-f]{{12}}-changelog", name):
-            return f'at {path}: expected another topic than the changelog of the app, got "{name}"'
-    return ""
-
-
-def _wrong_skip(topics: Topics) -> str:
-    """Which entry of the skip list names nothing, "" if none does."""
-    for i, skip in enumerate(topics.skip):
-        if skip.topic not in topics.named:
-            return (
-                f"at topics.skip[{i}].topic: expected one of the topics {', '.join(topics.named)}, "
-                f'got "{skip.topic}"'
-            )
-        if skip.last < skip.first:
-            return (
-                f"at topics.skip[{i}].to: expected an offset from {skip.first} on, where it begins, "
-                f"got {skip.last}"
-            )
-    return ""
-
-
-def _wrong_anew(campaign: Campaign) -> str:
-    """What is wrong with the topics that are accepted anew, "" if nothing is."""
-    names = [spec.topic for spec in campaign.topics.anew]
-    for i, name in enumerate(names):
-        if name not in campaign.topics.events:
-            return f'at topics.anew[{i}].topic: expected one of topics.events, got "{name}"'
-        if name in names[:i]:
-            return f'at topics.anew[{i}].topic: expected each topic once, got "{name}" again'
-    return ""
 
 
 def _repeated_strategy(campaign: Campaign) -> str:

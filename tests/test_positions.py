@@ -10,7 +10,8 @@ import pytest
 from msgspec.structs import replace
 
 from stream import changelog
-from stream.campaign import AnewSpec, parse
+from stream.campaign import parse
+from stream.campaign_topics import AnewSpec
 from stream.changelog import Marker, Progress, Source
 from stream.columns import RecordChunk, Spans
 from stream.errors import CampaignError, PositionError

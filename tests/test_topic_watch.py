@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stream.campaign import Topics
+from stream.campaign_topics import Topics
 from stream.errors import KafkaLayoutError
 from stream.worker.topic_ids import Topic
 from stream.worker.topic_watch import TopicWatch

@@ -11,18 +11,16 @@ import asyncio
 import gc
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any, cast
 
 import faust
 from faust.stores import STORES
 from faust.transport.drivers import TRANSPORTS
-from faust.types import TP
 
 from models.registry import Registry
 from stream.campaign import Campaign
-from stream.columns import RecordChunk
 from stream.errors import CampaignError, OperatorError
 from stream.features import compile_features
 from stream.pipeline import Deployment
@@ -31,8 +29,8 @@ from stream.read_rules import ReadRules
 from stream.records import RecordBatch
 from stream.reload import ModelWatcher
 from stream.worker import monitor, store, transport
-from stream.worker.changelog_reader import read_stretch
 from stream.worker.deadline import SHUTDOWN_S, Deadline
+from stream.worker.faust_shell import FaustShell
 from stream.worker.layout import ensure_topics
 from stream.worker.log import log_event
 from stream.worker.processor import Processor
@@ -202,40 +200,6 @@ class OpportuneApp(faust.App):
             self.fail(exc)
 
 
-class _Shell:
-    """The processor's view of the app."""
-
-    def __init__(self, app: OpportuneApp) -> None:
-        self._app = app
-
-    @property
-    def generation(self) -> int:
-        return int(self._app.consumer_generation_id)
-
-    async def send(self, topic: str, partition: int, batch: RecordBatch) -> Awaitable[Any]:
-        return await self._app.send_batch(topic, partition, batch)
-
-    def taken(self, message: Any) -> None:
-        cast(transport.Consumer, self._app.consumer).taken(message)
-
-    def done(self, message: Any) -> None:
-        self._app.consumer.ack(message)
-
-    async def rewind(self, topic: str, partition: int, offset: int) -> int:
-        consumer = cast(transport.Consumer, self._app.consumer)
-        return await consumer.rewind(TP(topic, partition), offset)
-
-    def read(self, topic: str, partition: int, first: int, end: int) -> AsyncIterator[RecordChunk]:
-        return read_stretch(self._app.bootstrap, topic, partition, first, end)
-
-    async def earliest(self, topic: str, partition: int) -> int:
-        tp = TP(topic, partition)
-        return int((await self._app.consumer.earliest_offsets(tp))[tp])
-
-    def fail(self, error: BaseException) -> None:
-        self._app.fail(error)
-
-
 def _registry(campaign: Campaign) -> Registry:
     try:
         return Registry(campaign.model.registry)
@@ -283,7 +247,7 @@ def create_app(campaign: Campaign, bootstrap: str | None = None) -> OpportuneApp
     app.deadline = Deadline(stop_s, app.say_stop, lambda: app.stop_reason)
     table_name = f"customers-{plan.layout_digest}"
     changelog = f"{campaign.app}-{table_name}-changelog"
-    app.processor = Processor(campaign, plan, changelog, _Shell(app))
+    app.processor = Processor(campaign, plan, changelog, FaustShell(app))
     app.snapshots = Snapshots(Path(worker.snapshots), changelog) if worker.snapshots else None
     app.watcher = ModelWatcher(
         _registry(campaign),

@@ -18,7 +18,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
-from stream.campaign import Campaign, Topics
+from stream.campaign import Campaign
+from stream.campaign_topics import Topics
 from stream.errors import KafkaLayoutError
 from stream.pipeline import KAFKA_BATCH_BYTES_MAX, BatchLimits
 from stream.worker.log import log_event

@@ -20,7 +20,8 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from stream.campaign import AnewSpec, Campaign
+from stream.campaign import Campaign
+from stream.campaign_topics import AnewSpec
 from stream.changelog import Progress, Source
 from stream.errors import PositionError
 from stream.worker.blocks import Block, Blocks

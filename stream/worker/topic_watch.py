@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, cast
 from aiokafka.errors import KafkaError
 from faust.exceptions import NotReady
 
-from stream.campaign import Topics
+from stream.campaign_topics import Topics
 from stream.errors import KafkaLayoutError
 from stream.worker.layout import check_partitions
 from stream.worker.topic_ids import Topic

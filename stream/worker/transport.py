@@ -14,10 +14,8 @@ from there.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Collection, Container, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
-from functools import partial
-from types import SimpleNamespace
 from typing import Any, ClassVar, cast
 
 from aiokafka.errors import IllegalStateError
@@ -25,85 +23,20 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerT, ProducerT
 from faust.types.tuples import ConsumerMessage, Message
 
-from stream.read_rules import ReadRules
 from stream.records import RecordBatch
 from stream.worker.aiokafka_seam import (
-    ChunkConsumer,
     Fetched,
     SealedBatch,
     look_only,
-    rebind,
-    stable_end,
 )
+from stream.worker.consumer_thread import ConsumerThread
 from stream.worker.ledger import Ledger
-from stream.worker.log_facts import compare_read, look_before, settle
+from stream.worker.log_facts import look_before, settle
 from stream.worker.producer_seam import explain_timestamps
 from stream.worker.topic_ids import Topic, describe
 
 SCHEME = "chunks"
 _COMMIT_CRASHED_S = 1.0
-
-
-class _Exactly:
-    """A changing set of partitions that stays true when it is empty: for aiokafka none means all."""
-
-    def __init__(self, tps: Container[TP]) -> None:
-        self._tps = tps
-
-    def __contains__(self, tp: TP) -> bool:
-        return tp in self._tps
-
-
-class ConsumerThread(driver.AIOKafkaConsumerThread):
-    """Runs aiokafka's consumer in its own thread and event loop."""
-
-    def _create_worker_consumer(self, transport: driver.Transport) -> Any:
-        create = rebind(
-            driver.AIOKafkaConsumerThread._create_worker_consumer,
-            aiokafka=SimpleNamespace(AIOKafkaConsumer=ChunkConsumer),
-        )
-        consumer = create(self, transport)
-        campaign = cast(Any, self.app).campaign
-        consumer.chunk_events_max = campaign.worker.chunk_events_max
-        consumer.rules = ReadRules.of(campaign)
-        consumer.on_skip = cast(Any, self.app).skips.add
-        consumer.compare = partial(compare_read, cast(Any, self.app), consumer)
-        return consumer
-
-    def set_paused(self, tps: set[TP], *, paused: bool) -> None:
-        """Pauses or resumes partitions in aiokafka itself, from the thread that owns it.
-
-        Faust only leaves paused partitions out of what it asks for. aiokafka would go on fetching
-        them: the changelog, which this worker writes itself, would be sent back to it, and while a
-        fetch waits for the next checkpoint no event can be fetched from that broker.
-        """
-
-        def apply() -> None:
-            consumer = self._ensure_consumer()
-            change = consumer.pause if paused else consumer.resume
-            change(*(tp for tp in consumer.assignment() if TP(*tp) in tps))
-
-        self.thread_loop.call_soon_threadsafe(apply)
-
-    def is_member(self) -> bool:
-        """Whether the group still counts on this worker, as far as it knows."""
-        consumer = self._consumer
-        return (
-            consumer is None or consumer._coordinator.generation == self.app.consumer_generation_id
-        )
-
-    def highwater(self, tp: TP) -> int | None:  # type: ignore[override]  # Faust says int, and asks
-        """Offset up to which a partition can be read: a transaction that is open ends it."""
-        return stable_end(self._ensure_consumer(), tp)
-
-    async def _fetch_records(
-        self, consumer: Any, active_partitions: Any, *args: Any, **kwargs: Any
-    ) -> Any:
-        active = cast(Any, _Exactly(active_partitions))
-        return await super()._fetch_records(consumer, active, *args, **kwargs)
-
-    def verify_event_path(self, now: float, tp: TP) -> None:
-        """Replaced by the worker's own watchdog: the stock one compares unlike clocks."""
 
 
 class Consumer(driver.Consumer):
@@ -113,6 +46,7 @@ class Consumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         self.ledger = Ledger()
         self._sought: set[TP] = set()
+        self._is_given_up = False
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -190,8 +124,8 @@ class Consumer(driver.Consumer):
 
     async def perform_seek(self) -> None:
         """Begins every event partition where its state ends; what was handed out is read again."""
-        if not self.flow_active:
-            return  # between two generations, while chunks in work are finished: the next one seeks
+        if self._is_between_generations():
+            return  # while chunks in work are finished, or after that: the next generation seeks
         self.ledger.forget()
         tps = [tp for tp in self.assignment() if self.app.topics.acks_enabled_for(tp.topic)]
         # Faust has resumed them already, and still clears the queues before it resumes the flow.
@@ -201,10 +135,12 @@ class Consumer(driver.Consumer):
         processor = cast(Any, self.app).processor
         found = await look_before(cast(Any, self.app), self._thread, tps)
         for partition in sorted({tp.partition for tp in tps}):
-            if self._flow_is_stopped():
-                return  # revoked meanwhile
+            if self._is_between_generations():
+                return
             here = [tp for tp in tps if tp.partition == partition]
             await settle(self, partition, {tp.topic: found[tp] for tp in here})
+            if self._is_between_generations():
+                return  # revoked meanwhile
             starts = processor.begin(
                 partition,
                 {tp.topic: self._committed_offset[tp] for tp in here},
@@ -214,9 +150,12 @@ class Consumer(driver.Consumer):
                 await self.seek(tp, starts[tp.topic])
                 self._commit_covered(tp, starts[tp.topic])
 
-    def _flow_is_stopped(self) -> bool:
-        """Whether a rebalance goes on; it may have begun while something else was awaited."""
-        return not self.flow_active
+    def _is_between_generations(self) -> bool:
+        """Whether partitions were given up and not assigned again, maybe while something was awaited.
+
+        A recovery that Faust began for the last generation goes on, and resumes the flow by itself.
+        """
+        return self._is_given_up or not self.flow_active
 
     def _commit_covered(self, tp: TP, start: int) -> None:
         """Lets the next commit make up for one of an earlier worker that did not get through.
@@ -254,10 +193,15 @@ class Consumer(driver.Consumer):
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Finishes or abandons what is in work, commits, and only then forgets."""
-        self._sought = set()
+        self._sought, self._is_given_up = set(), True
         await super().on_partitions_revoked(revoked)
         for tp in revoked:
             self.ledger.forget(tp)
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """A generation begins: its partitions may be sought."""
+        self._is_given_up = False
+        await super().on_partitions_assigned(assigned, generation_id)
 
     async def wait_empty(self) -> None:
         """Gives chunks in work until the deadline, commits what became done."""
