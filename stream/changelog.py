@@ -74,6 +74,7 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True):
         order: Topic and end offset of the runs in which what comes next is taken (`worker.order`).
         rows: Customers that the table had then: whoever restores fewer lacks some.
         sources: Of each event topic the log that `covered` counts in.
+        generation: Of the consumer group, when its writer began the partition.
     """
 
     version: int
@@ -81,6 +82,7 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True):
     order: list[tuple[str, Offset]] = []
     rows: Offset = 0
     sources: dict[str, Source] = {}
+    generation: Offset = 0
 
 
 class Anchor(NamedTuple):
@@ -110,16 +112,20 @@ class Progress:
     anchor: Anchor | None = None
     erased: set[bytes] = field(default_factory=set)
     sources: dict[str, Source] = field(default_factory=dict)
+    generation: int = 0
 
     def update(self, marker: Marker) -> bool:
         """Takes over a marker, unless it is one that covers less; tells which.
 
-        Of a topic that was begun anew every offset comes after those from before.
+        Of a topic that was begun anew every offset comes after those from before. The order is that
+        of the newest generation, also where it covers less: a marker of an earlier one may come late,
+        and what it covers is true, but the order in which the owner takes what follows is the owner's.
         """
+        if marker.generation >= self.generation:
+            self.generation, self.order = marker.generation, list(marker.order)
         if any(_reach(marker, topic) < _reach(self, topic) for topic in self.covered):
             return False
         self.covered = dict(marker.covered)
-        self.order = list(marker.order)
         self.rows = marker.rows
         self.sources = dict(marker.sources)
         return True
@@ -152,6 +158,7 @@ def encode_marker(progress: Progress) -> bytes:
             order=list(progress.order),
             rows=progress.rows,
             sources=dict(progress.sources),
+            generation=progress.generation,
         )
     )
 

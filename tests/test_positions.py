@@ -323,5 +323,5 @@ def test_golden_bytes_of_a_marker_with_its_sources() -> None:
     progress.sources = {"events": Source("Zkq3JOjEQN27lSU7z7IaGw", 4, 1)}
     assert changelog.encode_marker(progress) == (
         b'{"version":1,"covered":{"events":42},"order":[["events",50]],"rows":3,'
-        b'"sources":{"events":{"id":"Zkq3JOjEQN27lSU7z7IaGw","leader_epoch":4,"epoch":1}}}'
+        b'"sources":{"events":{"id":"Zkq3JOjEQN27lSU7z7IaGw","leader_epoch":4,"epoch":1}},"generation":0}'
     )

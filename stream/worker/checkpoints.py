@@ -114,7 +114,7 @@ class Checkpoints:
 
     async def _make(self, partition: int, work: Work, assure: bool) -> None:
         block = self._blocks.get(partition)
-        if block is None:
+        if block is None or block.restore is not None:
             return
         copied = await self._copy(block, work, assure)
         if copied is None:

@@ -94,6 +94,8 @@ class Processor:
         """
         self.uncommitted = 0
         block = self.blocks.restored(partition, f"{self._changelog.topic}/{partition}")
+        # A group that was forgotten begins to count again.
+        block.progress.generation = max(block.progress.generation, self._shell.generation)
         block.begin(committed, ends)
         if block.has_unwritten:  # whether or not events come
             self._works.of(partition)
