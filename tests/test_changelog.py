@@ -59,8 +59,10 @@ def test_golden_bytes_of_a_row_and_of_the_marker() -> None:
     progress = changelog.Progress({"events": 42}, [("events", 50)], 7)
     assert (changelog.MARKER_KEY, changelog.encode_marker(progress)) == (
         b"\xffopportune-marker",
-        b'{"version":1,"covered":{"events":42},"order":[["events",50]],"rows":7,"sources":{},'
-        b'"generation":0}',
+        (
+            b'{"version":1,"covered":{"events":42},"order":[["events",50]],"rows":7,"sources":{},'
+            b'"generation":0}'
+        ),
     )
 
 
