@@ -65,6 +65,11 @@ class Source(msgspec.Struct, frozen=True):
         return (self.epoch << _OFFSET_BITS) + offset
 
 
+def offset_of(word: int) -> int:
+    """The next offset in a row's word for a topic: see `Source.word`."""
+    return word & (1 << _OFFSET_BITS) - 1
+
+
 class Marker(msgspec.Struct, frozen=True, kw_only=True):
     """What the changelog covers.
 

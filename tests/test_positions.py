@@ -219,6 +219,7 @@ def test_rows_of_a_topic_that_began_anew_are_further_than_all_before() -> None:
         step = after.step(low, table, deployment(), silent_until=0, now_ms=NOW_MS)
         assert step.decided == decided
     new = changelog.encode_rows(table, np.array([0]))
+    assert PLAN.describe(table.state[0])["next_offset"] == {"events": 1}
     count = table.state[0].copy()
     for log in ((old, new), (new, old)):  # in whichever order they are read
         restored = CustomerTable(PLAN.row_words)
