@@ -129,7 +129,6 @@ def test_rows_that_a_stranger_wrote_over_are_written_again_without_any_event() -
         table = block_of(processor).table
         table.mark_dirty(table.rows_for(spans([b"bob"])))
         await processor.drain()
-        begin(processor, {"events": 2}, {"events": 2}, shell.changelog())
         table.mark_dirty(table.rows_for(spans([b"ann"])))
         begin(processor, {"events": 2}, {"events": 2}, shell.changelog())
         await processor.checkpoint()

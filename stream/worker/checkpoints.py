@@ -16,6 +16,7 @@ from stream.features import FeaturePlan
 from stream.records import RecordBatch
 from stream.worker.blocks import Block, Blocks
 from stream.worker.changelog_encoder import ChangelogEncoder
+from stream.worker.lifecycle import State
 from stream.worker.log import log_event
 from stream.worker.others import Heard, heed
 from stream.worker.shell import Shell
@@ -90,7 +91,7 @@ class Checkpoints:
         async with self._lock:  # a chunk that is being computed belongs to it
             if assure:
                 for partition, block in self._blocks:
-                    if block.expected:
+                    if block.state is State.ACTIVE:
                         self._works.of(partition)
             tasks = [self._start(partition, assure) for partition in self._works]
         if not tasks:
@@ -114,7 +115,7 @@ class Checkpoints:
 
     async def _make(self, partition: int, work: Work, assure: bool) -> None:
         block = self._blocks.get(partition)
-        if block is None or block.restore is not None:
+        if block is None or block.state not in (State.ACTIVE, State.DRAINING):
             return
         copied = await self._copy(block, work, assure)
         if copied is None:

@@ -25,6 +25,7 @@ from stream.worker.blocks import Block, Blocks
 from stream.worker.changelog_encoder import ChangelogEncoder
 from stream.worker.checkpoints import Checkpoints
 from stream.worker.intake import Intake
+from stream.worker.lifecycle import State
 from stream.worker.log import log_event
 from stream.worker.positions import Positions
 from stream.worker.publisher import Outgoing
@@ -89,14 +90,15 @@ class Processor:
         """Offset by event topic to read a partition from, after `positions.settle`: see `Block.begin`.
 
         Raises:
-            NotRestored: The restore is not through.
+            IllegalMove: There was no restore.
+            NotRestored: It is not through.
             StateError: What was restored is not a whole table.
         """
         self.uncommitted = 0
-        block = self.blocks.restored(partition, f"{self._changelog.topic}/{partition}")
+        where = f"{self._changelog.topic}/{partition}"
+        block = self.blocks.begin(partition, where, committed, ends)
         # A group that was forgotten begins to count again.
         block.progress.generation = max(block.progress.generation, self._shell.generation)
-        block.begin(committed, ends)
         if block.has_unwritten:  # whether or not events come
             self._works.of(partition)
         for topic, start in block.position.items():
@@ -120,10 +122,14 @@ class Processor:
         """
         async with self._lock:
             block = self.blocks.get(message.value.partition)
-            if block is None or message.generation_id != self._shell.generation:
+            if block is None or block.state is not State.ACTIVE:
+                return
+            if message.generation_id != self._shell.generation:
                 return  # its partition is read again from where it was covered
             admitted = await self._intake.admit(block, message)
-            if admitted is not None:
+            if (
+                admitted is not None and block.state is State.ACTIVE
+            ):  # the broker was asked meanwhile
                 await self._offer(block, *admitted)
             await self._intake.release(block, message.value.partition)
 
@@ -206,9 +212,7 @@ class Processor:
         Args:
             lost: The partitions belong to others already: everything is abandoned.
         """
-        held = [str(partition) for partition, block in self.blocks if block.expected]
-        for _, block in self.blocks:
-            block.expected.clear()
+        held = [str(partition) for partition in self.blocks.drain()]
         chunks = self.pending()
         began_s = time.perf_counter()
         evt = "drained"
@@ -217,6 +221,7 @@ class Processor:
             for partition, _ in self.blocks:
                 self.blocks.drop(partition)
             evt = "abandoned"
+        self.blocks.keep()
         took_ms = round((time.perf_counter() - began_s) * 1e3)
         if held:
             log_event(

@@ -26,6 +26,7 @@ from stream.changelog import Anchor, Progress
 from stream.errors import OperatorError
 from stream.worker import snapshot_bytes
 from stream.worker.blocks import Block
+from stream.worker.lifecycle import State
 from stream.worker.log import log_event
 from stream.worker.private_file import expect_private_folder, read_private
 from stream.worker.snapshot_bytes import VERSION, Header, Unusable
@@ -150,7 +151,7 @@ class Snapshots:
 def _is_durable(block: Block) -> bool:
     """Whether the changelog says all that the table says."""
     return (
-        block.restore is None
+        block.state is State.KEPT
         and block.progress.anchor is not None
         and block.position == block.progress.covered
         and not block.has_unwritten
