@@ -46,7 +46,8 @@ class Consumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         self.ledger = Ledger()
         self._sought: set[TP] = set()
-        self._is_given_up = False
+        self._given_up = 0  # how often partitions were
+        self._seeks_at: int | None = None  # at which count of it they may be sought
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -124,22 +125,25 @@ class Consumer(driver.Consumer):
 
     async def perform_seek(self) -> None:
         """Begins every event partition where its state ends; what was handed out is read again."""
-        if self._is_between_generations():
-            return  # while chunks in work are finished, or after that: the next generation seeks
+        generation = self._given_up
+        if self._is_over(generation):
+            return  # chunks in work are being finished, or were: the next generation seeks
         self.ledger.forget()
         tps = [tp for tp in self.assignment() if self.app.topics.acks_enabled_for(tp.topic)]
         # Faust has resumed them already, and still clears the queues before it resumes the flow.
         self.pause_partitions(tps)
         self._sought = set(tps)
+        for tp in tps:  # Faust notes commits that were refused, too
+            self._committed_offset.pop(tp, None)
         await super().perform_seek()
         processor = cast(Any, self.app).processor
         found = await look_before(cast(Any, self.app), self._thread, tps)
         for partition in sorted({tp.partition for tp in tps}):
-            if self._is_between_generations():
+            if self._is_over(generation):
                 return
             here = [tp for tp in tps if tp.partition == partition]
             await settle(self, partition, {tp.topic: found[tp] for tp in here})
-            if self._is_between_generations():
+            if self._is_over(generation):
                 return  # revoked meanwhile
             starts = processor.begin(
                 partition,
@@ -150,12 +154,12 @@ class Consumer(driver.Consumer):
                 await self.seek(tp, starts[tp.topic])
                 self._commit_covered(tp, starts[tp.topic])
 
-    def _is_between_generations(self) -> bool:
-        """Whether partitions were given up and not assigned again, maybe while something was awaited.
+    def _is_over(self, generation: int) -> bool:
+        """Whether partitions were given up since, maybe while something was awaited.
 
-        A recovery that Faust began for the last generation goes on, and resumes the flow by itself.
+        A recovery that Faust began for that generation goes on, and resumes the flow by itself.
         """
-        return self._is_given_up or not self.flow_active
+        return self._seeks_at != generation or not self.flow_active
 
     def _commit_covered(self, tp: TP, start: int) -> None:
         """Lets the next commit make up for one of an earlier worker that did not get through.
@@ -193,14 +197,15 @@ class Consumer(driver.Consumer):
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Finishes or abandons what is in work, commits, and only then forgets."""
-        self._sought, self._is_given_up = set(), True
+        self._sought, self._seeks_at = set(), None
+        self._given_up += 1
         await super().on_partitions_revoked(revoked)
         for tp in revoked:
             self.ledger.forget(tp)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """A generation begins: its partitions may be sought."""
-        self._is_given_up = False
+        self._seeks_at = self._given_up
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def wait_empty(self) -> None:
