@@ -20,6 +20,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta, Struct, field
 
+from models.errors import NO_JSON
 from stream import record_kernels
 from stream.campaign import Campaign
 from stream.columns import Bools, Float32s, Float64s, Int64s, RecordChunk, Spans, UInt64s
@@ -93,7 +94,7 @@ def parse(value: bytes | memoryview) -> Decision | None:
     """One decision in the CloudEvents form, None for anything else."""
     try:
         return _parse(value)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except NO_JSON:
         return None
 
 
@@ -101,7 +102,7 @@ def parse_flat(value: bytes | memoryview) -> FlatDecision | None:
     """One decision in the flat form, None for anything else."""
     try:
         return _parse_flat(value)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except NO_JSON:
         return None
 
 
@@ -129,11 +130,12 @@ def vectors(chunk: RecordChunk, records: Int64s, features: int) -> tuple[Bools, 
     start, size = out = np.empty((2, len(records)), np.int64)
     bad = record_kernels.find_header(value.data, value.start, value.size, _HEADER, out)
     if bad >= 0:
+        offset = int(chunk.offset[records[bad]])
         raise CorruptRecords(
-            f"{chunk.topic}/{chunk.partition}: expected headers of format v2 at offset "
-            f"{chunk.offset[records[bad]]}, got something else. Operator action: check the "
-            "broker's disk and network"
-        )
+            f"{chunk.topic}/{chunk.partition}: expected headers of format v2 at offset {offset}, got "
+            "something else. Operator action: check the broker's disk and network",
+            chunk.topic, chunk.partition, offset, offset,
+        )  # fmt: skip
     has_vector = size == 4 * features
     if not has_vector.any():
         return has_vector, np.empty((0, features), np.float32)

@@ -19,6 +19,7 @@ from rich.progress import (
 from rich.text import Text
 
 from stream.campaign import Campaign
+from stream.terminal import Terminal
 
 if TYPE_CHECKING:
     from trainer.search.found import Tried
@@ -49,7 +50,7 @@ def progress(console: Console) -> Progress:
 @contextmanager
 def counting(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
     """One bar on standard error while the block runs, which is told what is done and the total."""
-    with progress(Console(stderr=True)) as bars:
+    with progress(Terminal(stderr=True)) as bars:
         task = bars.add_task(what, unit=unit, total=None, note="")
         yield lambda done, total: bars.update(task, completed=done, total=total)
 
