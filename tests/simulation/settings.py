@@ -61,7 +61,7 @@ class Settings:
     commit_s: float
     heartbeat_s: float = 0.3
     session_s: float = 1.0
-    rebalance_timeout_s: float = 1.5
+    rebalance_timeout_s: float = 8.0
 
 
 def draw(random: Random) -> Settings:
@@ -83,7 +83,7 @@ def draw(random: Random) -> Settings:
         inline_events_max=some((0, 4, 256)),
         fetch_drops=some((0.0, 0.0, 0.05, 0.2)),
         fetch_repeats=some((0.0, 0.0, 0.05, 0.2)),
-        send_s=some((0.001, 0.02, 0.1)),
+        send_s=some((0.001, 0.01, 0.05)),
         call_s=some((0.001, 0.01, 0.05)),
         compute_s=some((0.0, 0.001, 0.05)),
         snapshots=random.random() < 0.2,
