@@ -15,8 +15,9 @@ Rules of this file
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import msgspec
 import numba
@@ -44,25 +45,50 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True):
         version: Version of this message.
         covered: Next offset of each event topic; everything before it is decided and written.
         order: Topic and end offset of the runs in which what comes next is taken (`worker.order`).
+        rows: Customers that the table had then: whoever restores fewer lacks some.
     """
 
     version: int
     covered: dict[str, int]
     order: list[tuple[str, int]] = []
+    rows: int = 0
+
+
+class Anchor(NamedTuple):
+    """A marker as it stands in the changelog.
+
+    Attributes:
+        offset: Where.
+        value: Its bytes.
+    """
+
+    offset: int
+    value: bytes
 
 
 @dataclass(slots=True)
 class Progress:
-    """What the markers read so far say: see `Marker`."""
+    """What the markers read so far say: see `Marker`.
+
+    Attributes:
+        anchor: The newest marker read.
+        erased: Customers whose tombstones came after the marker that counts the rows.
+    """
 
     covered: dict[str, int] = field(default_factory=dict)
     order: list[tuple[str, int]] = field(default_factory=list)
+    rows: int = 0
+    anchor: Anchor | None = None
+    erased: set[bytes] = field(default_factory=set)
 
-    def update(self, marker: Marker) -> None:
-        """Takes over a marker, unless it is one that covers less."""
-        if all(marker.covered.get(topic, 0) >= end for topic, end in self.covered.items()):
-            self.covered = dict(marker.covered)
-            self.order = list(marker.order)
+    def update(self, marker: Marker) -> bool:
+        """Takes over a marker, unless it is one that covers less; tells which."""
+        if any(marker.covered.get(topic, 0) < end for topic, end in self.covered.items()):
+            return False
+        self.covered = dict(marker.covered)
+        self.order = list(marker.order)
+        self.rows = marker.rows
+        return True
 
 
 def encode_rows(table: CustomerTable, rows: Int64s) -> tuple[Spans, Spans]:
@@ -74,13 +100,21 @@ def encode_rows(table: CustomerTable, rows: Int64s) -> tuple[Spans, Spans]:
     return table.key_spans(rows), Spans(values, start, np.full(len(rows), size, np.int64))
 
 
-def encode_marker(
-    covered: Mapping[str, int], order: Sequence[tuple[str, int]] = ()
-) -> tuple[Spans, Spans]:
-    """Key and value of the marker record."""
-    marker = Marker(version=MARKER_VERSION, covered=dict(covered), order=list(order))
-    value = msgspec.json.encode(marker)
-    return Spans.of([MARKER_KEY]), Spans.of([value])
+def encode_tombstones(customers: Sequence[bytes]) -> tuple[Spans, Spans]:
+    """Keys and values of the changelog records that erase customers."""
+    return Spans.of(customers), Spans.of([None] * len(customers))
+
+
+def encode_marker(progress: Progress) -> bytes:
+    """Value of the marker record; its key is `MARKER_KEY`."""
+    return msgspec.json.encode(
+        Marker(
+            version=MARKER_VERSION,
+            covered=dict(progress.covered),
+            order=list(progress.order),
+            rows=progress.rows,
+        )
+    )
 
 
 def apply_chunk(
@@ -101,8 +135,10 @@ def apply_chunk(
         StateError: A record is no row and no marker of this layout.
     """
     markers = _find_markers(chunk)
+    counted = -1
     for i in markers.tolist():
-        _apply_marker(chunk, i, progress)
+        if _apply_marker(chunk, i, progress):
+            counted = i
     is_row = np.ones(len(chunk), np.bool_)
     is_row[markers] = False
     value_size = chunk.value.size
@@ -121,17 +157,26 @@ def apply_chunk(
     if broken >= 0:
         raise _unreadable(chunk, int(picked[broken]), f"row version {ROW_VERSION}")
     table.mark_dirty(rows[behind])
+    if counted >= 0:
+        progress.erased.clear()
+    for at in np.flatnonzero(value_size[picked] < 0).tolist():
+        if picked[at] > counted:
+            progress.erased.add(chunk.key[int(picked[at])] or b"")
+        if not (rows[at + 1 :] == rows[at]).any():
+            table.erase(rows[at : at + 1])
     return len(picked)
 
 
-def _apply_marker(chunk: RecordChunk, i: int, progress: Progress) -> None:
+def _apply_marker(chunk: RecordChunk, i: int, progress: Progress) -> bool:
+    """Takes a marker over; False when an earlier one covers more."""
     try:
         marker = msgspec.json.decode(chunk.value[i] or b"", type=Marker)
     except msgspec.MsgspecError as exc:
         raise _unreadable(chunk, i, f"a marker, {exc}") from exc
     if marker.version != MARKER_VERSION:
         raise _unreadable(chunk, i, f"marker version {MARKER_VERSION}, got {marker.version}")
-    progress.update(marker)
+    progress.anchor = Anchor(int(chunk.offset[i]), chunk.value[i] or b"")
+    return progress.update(marker)
 
 
 def _unreadable(chunk: RecordChunk, i: int, expected: str) -> StateError:

@@ -1,7 +1,8 @@
 """The customers of one partition: a key index and one matrix of state words.
 
 Rules of this file
-1. A row never moves and is never reused while the table lives; row numbers rise with first sight.
+1. A row never moves and is never reused while the table lives; row numbers rise with first sight. The
+   row of an erased customer stays empty; one who comes back gets another.
 2. Rows and keys grow by a quarter, in place where the allocator can: what is allocated stays within
    1.3 times what is used.
 3. The table knows bytes and words. What a word means is the business of `stream.features`.
@@ -20,6 +21,7 @@ from stream.columns import Bytes, Float64s, Int32s, Int64s, Spans, UInt64s
 _ROWS_MIN = 256
 _KEY_BYTES_GUESS = 16
 _GROWTH = 1.25
+_NO_KEY = 0xFF  # a byte that no id has: ids are UTF-8
 _SLOTS_PER_ROW = 1.5  # open addressing stays short below two thirds full
 
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -32,12 +34,13 @@ class CustomerTable:
         words: 8-byte words of state per customer.
 
     Attributes:
-        rows: Number of customers.
+        rows: Number of rows, those of erased customers included; `len` counts customers.
     """
 
     def __init__(self, words: int) -> None:
         self.words = words
         self.rows = 0
+        self._erased: set[int] = set()
         self._state = np.zeros((_ROWS_MIN, words), np.float64)
         self._dirty = np.zeros(_ROWS_MIN, np.bool_)
         self._hash = np.zeros(_ROWS_MIN, np.uint64)
@@ -46,11 +49,17 @@ class CustomerTable:
         self._slots = np.zeros(int(_ROWS_MIN * _SLOTS_PER_ROW) + 1, np.int32)
 
     def __len__(self) -> int:
-        return self.rows
+        return self.rows - len(self._erased)
+
+    @property
+    def live(self) -> Int64s:
+        """The rows of customers that are not erased, rising. Shape (customers,), int64."""
+        rows = np.arange(self.rows)
+        return np.delete(rows, sorted(self._erased)) if self._erased else rows
 
     @property
     def state(self) -> Float64s:
-        """The state of every customer. Shape (rows, words). Valid until the next `rows_for`."""
+        """The state of every row. Shape (rows, words). Valid until the next `rows_for`."""
         return self._state[: self.rows]
 
     @property
@@ -87,12 +96,21 @@ class CustomerTable:
 
     def keys(self) -> Iterator[bytes]:
         """All keys, in the order of their rows."""
-        return (self.key(row) for row in range(self.rows))
+        return (self.key(row) for row in self.live.tolist())
 
     def key_spans(self, rows: Int64s) -> Spans:
         """The keys of some rows, as views into the table."""
         start = self._key_end[rows]
         return Spans(self._keys, start, self._key_end[rows + 1] - start)
+
+    def erase(self, rows: Int64s) -> None:
+        """Forgets customers: their keys and what was known of them."""
+        # The slots go on leading past them: an index has no holes.
+        for row in rows.tolist():
+            self._keys[self._key_end[row] : self._key_end[row + 1]] = _NO_KEY
+            self._erased.add(row)
+        self._state[rows] = 0.0
+        self._dirty[rows] = False
 
     def mark_dirty(self, rows: Int64s) -> None:
         """Remembers rows whose state has changed since the last `take_dirty`."""

@@ -30,7 +30,11 @@ def warm_up(pipeline: Pipeline, deployment: Deployment) -> None:
         step = pipeline.step(chunk, table, deployment, silent_until=0, now_ms=_NOW_MS)
         assert len(step.rejects) == 1, step.rejects
     rows = np.arange(table.rows, dtype=np.int64)
-    for key, value in (changelog.encode_rows(table, rows), changelog.encode_marker({"t": 1})):
+    marker = changelog.encode_marker(changelog.Progress({"t": 1}))
+    for key, value in (
+        changelog.encode_rows(table, rows),
+        (Spans.of([changelog.MARKER_KEY]), Spans.of([marker])),
+    ):
         chunk = _chunk("changelog", key, value)
         restored = CustomerTable(pipeline.plan.row_words)
         changelog.apply_chunk(chunk, restored, pipeline.plan.offset_words, changelog.Progress())

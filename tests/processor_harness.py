@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -25,6 +25,8 @@ from stream.pipeline import Deployment
 from stream.policy import Policy
 from stream.records import RecordBatch, RecordReader, build_batches
 from stream.scores import Scorer
+from stream.worker.blocks import Block
+from stream.worker.order import split
 from stream.worker.processor import Processor
 
 _TEXT = """
@@ -120,6 +122,20 @@ class Shell:
             if log.key[i] == changelog.MARKER_KEY
         ]
 
+    async def read(
+        self, topic: str, partition: int, first: int, end: int
+    ) -> AsyncIterator[RecordChunk]:
+        assert topic == "log"
+        if (log := self.changelog()).next_offset > first:
+            yield split(split(log, end)[0], first)[1]
+
+    def foreign(self, *records: tuple[bytes, bytes | None]) -> None:
+        """Somebody else writes to the changelog."""
+        key, value = zip(*records, strict=True)
+        (batch,) = build_batches(Spans.of(list(key)), Spans.of(list(value)), 0)
+        self.sent.append(("log", batch, asyncio.get_running_loop().create_future()))
+        self.acknowledge(len(self.sent) - 1)
+
     def changelog(self) -> RecordChunk:
         data, at = b"", 0
         for topic, batch, _ in self.sent:
@@ -151,6 +167,34 @@ def message(first: int, customers: list[str], generation: int = 1, topic: str = 
     return SimpleNamespace(value=chunk, offset=first, generation_id=generation)
 
 
+def restore(processor: Processor, log: RecordChunk | None = None) -> None:
+    """Restores partition 0 from what there is of its changelog."""
+    end = 0 if log is None else log.next_offset
+    processor.blocks.restore(0, 0, end)
+    block = processor.blocks.get(0)
+    assert block is not None
+    if log is not None:
+        assert block.read(0, log, processor.plan.offset_words) is None
+
+
+def begin(
+    processor: Processor,
+    committed: Mapping[str, int | None],
+    ends: Mapping[str, int],
+    log: RecordChunk | None = None,
+) -> Mapping[str, int]:
+    """Restores partition 0, and begins it."""
+    restore(processor, log)
+    return processor.begin(0, committed, ends)
+
+
+def block_of(processor: Processor) -> Block:
+    """The state of partition 0."""
+    block = processor.blocks.get(0)
+    assert block is not None
+    return block
+
+
 def run(
     scenario: Callable[[Shell, Processor], Awaitable[None]], campaign: Campaign = CAMPAIGN
 ) -> Shell:
@@ -161,7 +205,7 @@ def run(
         processor = Processor(campaign, compile_features(campaign), "log", shell)
         await processor.deploy(deployment())
         topics = campaign.topics.events
-        processor.begin(0, dict.fromkeys(topics), dict.fromkeys(topics, 0))
+        begin(processor, dict.fromkeys(topics), dict.fromkeys(topics, 0))
         try:
             await scenario(shell, processor)
         finally:

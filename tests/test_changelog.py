@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -28,11 +30,18 @@ def records_of(keys: Spans, values: Spans) -> list[tuple[bytes, bytes | None]]:
     return [(keys[i] or b"", values[i]) for i in range(len(keys))]
 
 
-def filled(rows: dict[bytes, list[int]]) -> CustomerTable:
-    table = CustomerTable(WORDS)
+def filled(rows: dict[bytes, list[int]], words: int = WORDS) -> CustomerTable:
+    table = CustomerTable(words)
     numbers = table.rows_for(Spans.of(list(rows)))
     table.state.view(np.int64)[numbers] = list(rows.values())
     return table
+
+
+def marker(
+    covered: dict[str, int], order: Sequence[tuple[str, int]] = (), rows: int = 0
+) -> tuple[bytes, bytes]:
+    progress = changelog.Progress(covered, list(order), rows)
+    return changelog.MARKER_KEY, changelog.encode_marker(progress)
 
 
 def test_golden_bytes_of_a_row_and_of_the_marker() -> None:
@@ -44,11 +53,21 @@ def test_golden_bytes_of_a_row_and_of_the_marker() -> None:
         "0100000000000000" "feffffffffffffff" "0300000000000000"
         "0000000000000000" "0000000000010000"
     )  # fmt: skip
-    key, value = changelog.encode_marker({"events": 42}, [("events", 50)])
-    assert (key[0], value[0]) == (
+    progress = changelog.Progress({"events": 42}, [("events", 50)], 7)
+    assert (changelog.MARKER_KEY, changelog.encode_marker(progress)) == (
         b"\xffopportune-marker",
-        b'{"version":1,"covered":{"events":42},"order":[["events",50]]}',
+        b'{"version":1,"covered":{"events":42},"order":[["events",50]],"rows":7}',
     )
+
+
+def test_a_marker_that_counts_no_rows_can_still_be_read() -> None:
+    progress = changelog.Progress()
+    old = b'{"version":1,"covered":{"events":42},"order":[["events",50]]}'
+    changelog.apply_chunk(
+        chunk([(changelog.MARKER_KEY, old)]), CustomerTable(WORDS), OFFSETS, progress
+    )
+    anchor = changelog.Anchor(0, old)
+    assert progress == changelog.Progress({"events": 42}, [("events", 50)], 0, anchor)
 
 
 @given(st.dictionaries(st.binary(min_size=1, max_size=8), st.lists(st.integers(0, 9), min_size=5,
@@ -57,7 +76,7 @@ def test_golden_bytes_of_a_row_and_of_the_marker() -> None:
 def test_rows_come_back_as_they_were(rows: dict[bytes, list[int]]) -> None:
     table = filled(rows)
     sent = records_of(*changelog.encode_rows(table, np.arange(table.rows)))
-    sent += records_of(*changelog.encode_marker({"a": 7, "b": 9}))
+    sent.append(marker({"a": 7, "b": 9}))
     restored, progress = CustomerTable(WORDS), changelog.Progress()
     assert changelog.apply_chunk(chunk(sent), restored, OFFSETS, progress) == len(rows)
     assert restored.state.tobytes() == table.state.tobytes()
@@ -78,15 +97,38 @@ def test_the_row_that_has_seen_more_wins_in_either_order() -> None:
 def test_an_older_marker_does_not_turn_back_a_newer_one() -> None:
     progress = changelog.Progress()
     for covered, order in (({"a": 10}, [("a", 20)]), ({"a": 4}, [("a", 30)])):
-        sent = records_of(*changelog.encode_marker(covered, order))
+        sent = [marker(covered, order)]
         changelog.apply_chunk(chunk(sent), CustomerTable(WORDS), OFFSETS, progress)
-    assert progress == changelog.Progress({"a": 10}, [("a", 20)])
+    assert (progress.covered, progress.order) == ({"a": 10}, [("a", 20)])
 
 
 def test_a_tombstone_erases_the_customer() -> None:
     table = filled({b"x": [1, 1, 1, 1, 1]})
-    changelog.apply_chunk(chunk([(b"x", None)]), table, OFFSETS, changelog.Progress())
+    progress = changelog.Progress()
+    changelog.apply_chunk(chunk([(b"x", None)]), table, OFFSETS, progress)
     assert not table.state.any()
+    assert (len(table), table.find(b"x"), list(table.keys())) == (0, -1, [])
+    assert progress.erased == {b"x"}
+
+
+def test_who_comes_back_after_a_tombstone_begins_with_nothing_else() -> None:
+    row = records_of(*changelog.encode_rows(filled({b"x": [5, 5, 3, 8, 5]}), np.array([0])))
+    late = records_of(*changelog.encode_rows(filled({b"x": [6, 6, 4, 8, 6]}), np.array([0])))
+    for pieces in ([[*late, (b"x", None), *row]], [late, [(b"x", None)], row]):
+        table = CustomerTable(WORDS)
+        for sent in pieces:
+            changelog.apply_chunk(chunk(sent), table, OFFSETS, changelog.Progress())
+        (found,) = table.live.tolist()
+        assert (table.key(found), table.find(b"x"), len(table)) == (b"x", found, 1)
+        assert table.state.view(np.int64)[found].tolist() == [5, 5, 3, 8, 5]
+        assert not table.has_dirty
+
+
+def test_only_what_was_erased_after_the_marker_that_counts_is_missing_from_it() -> None:
+    progress, table = changelog.Progress(), filled({b"x": [1] * 5, b"y": [1] * 5, b"z": [1] * 5})
+    sent = [(b"x", None), marker({"a": 9}, rows=2), (b"y", None), marker({"a": 4}, rows=7)]
+    changelog.apply_chunk(chunk(sent), table, OFFSETS, progress)
+    assert (progress.erased, progress.rows, len(table)) == ({b"y"}, 2, 1)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from aiokafka import TopicPartition
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream import changelog
 from stream.columns import Spans
 from stream.records import build_batches
 from stream.worker.aiokafka_seam import ChunkRecords, FetchedBytes
@@ -21,8 +20,10 @@ from tests.processor_harness import (
     CAMPAIGN,
     PLAN,
     Shell,
+    begin,
     deployment,
     message,
+    restore,
     run,
     settle,
 )
@@ -62,7 +63,7 @@ def test_nothing_is_taken_before_its_partition_begins() -> None:
         processor = Processor(CAMPAIGN, PLAN, "log", shell)
         await processor.deploy(deployment())
         await processor.process(message(0, ["ann"]))
-        processor.blocks.block(0)  # restored, and not yet sought
+        restore(processor)  # and not yet sought
         await processor.process(message(0, ["ann"]))
         await processor.checkpoint()
         await processor.close()
@@ -94,7 +95,7 @@ def test_what_aged_out_before_the_first_start_is_no_loss(
     caplog: pytest.LogCaptureFixture, committed: int | None, removed: int, lost: int | None
 ) -> None:
     async def scenario(shell: Shell, processor: Processor) -> None:
-        processor.begin(0, {"events": committed}, {"events": 20})
+        begin(processor, {"events": committed}, {"events": 20})
         shell.removed["events"] = removed
         await processor.process(message(7, ["ann"]))
         await processor.process(message(7, ["ann", "bob", "ann", "bob"]))
@@ -232,15 +233,14 @@ def test_nothing_is_taken_once_the_partition_was_given_up() -> None:
 
 def test_a_rebuild_that_was_interrupted_goes_on_in_silence() -> None:
     async def scenario(shell: Shell, processor: Processor) -> None:
-        processor.begin(0, {"events": 4}, {"events": 5})
+        begin(processor, {"events": 4}, {"events": 5})
         await processor.process(message(0, ["ann", "bob"]))
         await processor.drain()
         assert not processor.is_decided("events", 0, 2)
         other = Processor(CAMPAIGN, PLAN, "log", shell)
         await other.deploy(deployment())
-        block = other.blocks.block(0)
-        changelog.apply_chunk(shell.changelog(), block.table, PLAN.offset_words, block.progress)
-        assert other.begin(0, {"events": 4}, {"events": 5}) == {"events": 2}
+        log = shell.changelog()
+        assert begin(other, {"events": 4}, {"events": 5}, log) == {"events": 2}
         await other.process(message(2, ["ann", "bob", "ann"]))
         await other.drain()
         assert other.is_decided("events", 0, 5)

@@ -23,6 +23,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(900)]
 
 StartWorker = Callable[..., Worker]
 
+SESSION_S = 6.0  # of the scene's campaign
 # Imports take most of a start: the next worker has done them before its turn comes.
 IMPORTED = """
 import os, sys
@@ -208,6 +209,26 @@ def test_a_worker_that_was_thought_dead_comes_back(
             first.wait_until("has some", lambda: first.partitions() == scene.partitions // 2)
         assert second.stop() == 0, second.tail()
         finish(scene, first, load, seed)
+
+
+def test_a_worker_that_restored_is_paused_for_longer_than_its_session(
+    make_scene: MakeScene, start_worker: StartWorker, seed: int
+) -> None:
+    """Its partitions come straight back, and Faust takes them for ones that never went."""
+    scene, rng = make_scene(), random.Random(seed)
+    worker = start_worker(scene, "member").ready()
+    with Load(scene.bootstrap, scene.topics, scene.partitions, 2_000, seed) as load:
+        time.sleep(rng.uniform(1, 3))
+        assert worker.stop() == 0, worker.tail()
+        worker = start_worker(scene, "member").ready()
+        for _ in range(2):
+            time.sleep(rng.uniform(1, 3))
+            worker.pause()
+            time.sleep(SESSION_S + rng.uniform(1, 3))
+            worker.resume()
+            worker.wait_until("begins again", lambda w=worker: w.lines("begin"))
+        time.sleep(rng.uniform(1, 3))
+        finish(scene, worker, load, seed)
 
 
 def test_a_worker_that_makes_nothing_durable_ends_itself(

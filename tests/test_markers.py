@@ -14,7 +14,7 @@ from stream.features import compile_features
 from stream.table import CustomerTable
 from stream.worker.order import Run, split
 from stream.worker.processor import Processor
-from tests.processor_harness import TWO_TOPICS, Shell, message, run, spans
+from tests.processor_harness import TWO_TOPICS, Shell, begin, block_of, message, run, spans
 
 
 def interleave(seed: int) -> tuple[Shell, list[tuple[str, int]]]:
@@ -44,8 +44,9 @@ def interleave(seed: int) -> tuple[Shell, list[tuple[str, int]]]:
         await finish(shell, processor, acknowledged)
         await asyncio.gather(*checkpoints)
         # What it announced by itself is not taken for the writing of others.
-        block = processor.blocks.block(0)
-        assert block.changelog_offset == block.changelog_end == len(shell.changelog()) - 1
+        block = block_of(processor)
+        assert block.progress.anchor is not None
+        assert block.progress.anchor.offset == block.changelog_end == len(shell.changelog()) - 1
 
     return run(scenario, TWO_TOPICS), taken
 
@@ -78,7 +79,9 @@ def test_after_any_record_of_the_changelog_a_worker_can_go_on(seed: int) -> None
         # A marker says everything that those before it said: none of them is needed any more.
         if log.key[end - 1] == changelog.MARKER_KEY:
             said = msgspec.json.decode(log.value[end - 1] or b"", type=changelog.Marker)
-            assert progress == changelog.Progress(said.covered, said.order)
+            anchor = changelog.Anchor(end - 1, log.value[end - 1] or b"")
+            assert progress == changelog.Progress(said.covered, said.order, said.rows, anchor)
+            assert len(table) >= said.rows
 
     # No decision leaves before its place in the order is durable.
     durable, decisions = 0, iter(taken)
@@ -98,35 +101,14 @@ def test_a_partition_that_stays_goes_on_in_the_order_that_was_announced() -> Non
         await processor.process(message(0, ["ann"], topic="mails"))
         await processor.process(message(0, ["ann"], topic="events"))
         await processor.drain()
-        block = processor.blocks.block(0)
-        processor.begin(0, dict.fromkeys(block.position), {"events": 9, "mails": 9})
+        block = block_of(processor)
+        ends = {"events": 9, "mails": 9}
+        begin(processor, dict.fromkeys(block.position), ends, shell.changelog())
         last = shell.markers()[-1]
         assert [Run(*run) for run in last.order] == block.order.beyond(last.covered)
         assert [run.topic for run in block.order.beyond(last.covered)] == ["events"]
 
     run(scenario, TWO_TOPICS)
-
-
-def test_rows_are_written_again_when_others_wrote_rows_too() -> None:
-    """They have seen less, but as the newer ones they would be all that compaction leaves."""
-
-    async def scenario(shell: Shell, processor: Processor) -> None:
-        await processor.process(message(0, ["ann", "bob"]))
-        await processor.checkpoint()
-        block = processor.blocks.block(0)
-        assert block.changelog_offset == block.changelog_end == 2
-        shell.offset["log"] += 5
-        await processor.process(message(2, ["ann"]))
-        await processor.checkpoint()
-        assert (block.changelog_offset, block.changelog_end) == (2, 9)  # restored from before those
-        await processor.process(message(3, ["ann"]))
-        await processor.checkpoint()
-        assert (block.changelog_offset, block.changelog_end) == (2, 12)
-        await processor.process(message(4, ["ann"]))
-        await processor.checkpoint()
-
-    records = [batch.records for topic, batch, _ in run(scenario).sent if topic == "log"]
-    assert records == [2, 1, 1, 1, 2, 1, 1, 1]
 
 
 def test_partitions_that_others_own_already_are_left_as_they_are() -> None:
@@ -142,12 +124,12 @@ def test_rows_that_a_stranger_wrote_over_are_written_again_without_any_event() -
     async def scenario(shell: Shell, processor: Processor) -> None:
         await processor.process(message(0, ["ann", "bob"]))
         await processor.checkpoint()
-        table = processor.blocks.block(0).table
+        table = block_of(processor).table
         table.mark_dirty(table.rows_for(spans([b"bob"])))
         await processor.drain()
-        processor.begin(0, {"events": 2}, {"events": 2})
+        begin(processor, {"events": 2}, {"events": 2}, shell.changelog())
         table.mark_dirty(table.rows_for(spans([b"ann"])))
-        processor.begin(0, {"events": 2}, {"events": 2})
+        begin(processor, {"events": 2}, {"events": 2}, shell.changelog())
         await processor.checkpoint()
         await processor.checkpoint()
 

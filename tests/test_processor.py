@@ -8,17 +8,10 @@ import numpy as np
 import pytest
 
 from stream import changelog
+from stream.table import CustomerTable
 from stream.worker.blocks import CustomerView
 from stream.worker.processor import Processor
-from tests.processor_harness import (
-    CAMPAIGN,
-    PLAN,
-    Shell,
-    deployment,
-    message,
-    run,
-    settle,
-)
+from tests.processor_harness import CAMPAIGN, PLAN, Shell, begin, deployment, message, run, settle
 
 
 def test_decisions_then_rows_and_marker_then_done() -> None:
@@ -46,9 +39,8 @@ def test_decisions_then_rows_and_marker_then_done() -> None:
     chunk = shell.changelog()
     assert chunk.key[len(chunk) - 1] == changelog.MARKER_KEY
     progress = changelog.Progress()
-    processor = Processor(CAMPAIGN, PLAN, "log", shell)
-    changelog.apply_chunk(chunk, processor.blocks.block(0).table, PLAN.offset_words, progress)
-    assert progress.covered == {"events": 3}
+    changelog.apply_chunk(chunk, CustomerTable(PLAN.row_words), PLAN.offset_words, progress)
+    assert (progress.covered, progress.rows) == ({"events": 3}, 2)
 
 
 def test_work_goes_on_while_a_checkpoint_is_under_way_and_is_not_in_it() -> None:
@@ -69,7 +61,7 @@ def test_work_goes_on_while_a_checkpoint_is_under_way_and_is_not_in_it() -> None
 
     shell = run(scenario)
     rows = changelog.Progress()
-    table = Processor(CAMPAIGN, PLAN, "log", shell).blocks.block(0).table
+    table = CustomerTable(PLAN.row_words)
     changelog.apply_chunk(shell.changelog(), table, PLAN.offset_words, rows)
     next_offset = table.state.view(np.int64)[0, PLAN.offset_words]
     assert next_offset.tolist() == [1]  # the row as of the first chunk, though two more were added
@@ -99,7 +91,7 @@ def test_drain_finishes_what_is_in_work() -> None:
         await processor.process(message(1, ["ann"]))  # of the drained generation: not taken
         assert shell.happened.count("send out") == 1
         shell.generation = 2
-        processor.begin(0, {"events": 1}, {"events": 2})
+        begin(processor, {"events": 1}, {"events": 2}, shell.changelog())
         await processor.process(message(1, ["ann"], generation=2))
         await processor.drain()
         assert shell.happened[-1] == "done 2"
@@ -137,10 +129,9 @@ def test_a_replay_decides_only_what_was_not_covered() -> None:
         # Another worker restores the partition, and is handed the events from the start.
         other = Processor(CAMPAIGN, PLAN, "log", shell)
         await other.deploy(deployment())
-        block = other.blocks.block(0)
-        changelog.apply_chunk(shell.changelog(), block.table, PLAN.offset_words, block.progress)
         shell.generation = 2
-        assert other.begin(0, {"events": None}, {"events": 3}) == {"events": 2}
+        log = shell.changelog()
+        assert begin(other, {"events": None}, {"events": 3}, log) == {"events": 2}
         await other.process(message(0, ["ann", "bob", "ann"], generation=2))
         await settle()
         decisions = [batch.records for topic, batch, _ in shell.sent if topic == "out"]
@@ -153,7 +144,7 @@ def test_a_replay_decides_only_what_was_not_covered() -> None:
 
 def test_a_new_layout_rebuilds_silently_up_to_the_commit() -> None:
     async def scenario(shell: Shell, processor: Processor) -> None:
-        assert processor.begin(0, {"events": 2}, {"events": 3}) == {"events": 0}
+        assert begin(processor, {"events": 2}, {"events": 3}) == {"events": 0}
         await processor.process(message(0, ["ann", "bob", "ann"]))
         await processor.drain()
         decisions = [batch.records for topic, batch, _ in shell.sent if topic == "out"]
@@ -191,7 +182,7 @@ def test_chunks_that_were_given_up_are_counted(checkpointing: bool) -> None:
         await processor.drain()
         await processor.close()
         assert processor.uncommitted == 2
-        processor.begin(0, {"events": None}, {"events": 2})
+        begin(processor, {"events": None}, {"events": 2})
         assert processor.uncommitted == 0
         if checkpointing:
             await waiting

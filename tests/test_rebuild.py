@@ -10,13 +10,21 @@ from collections.abc import Mapping
 import msgspec
 import pytest
 
-from stream import changelog
 from stream.features import compile_features
 from stream.records import RecordReader
 from stream.worker.order import RUN_RECORDS, Run
 from stream.worker.processor import Processor
 from stream.worker.rebuild import Rebuild
-from tests.processor_harness import TWO_TOPICS, Shell, deployment, message, run
+from tests.processor_harness import (
+    TWO_TOPICS,
+    Shell,
+    begin,
+    block_of,
+    deployment,
+    message,
+    restore,
+    run,
+)
 
 PLAN = compile_features(TWO_TOPICS)
 
@@ -57,17 +65,14 @@ async def restored(
     """Another worker, with what the changelog says, and where it begins to read."""
     processor = Processor(TWO_TOPICS, PLAN, "log", shell)
     await processor.deploy(deployment())
-    if any(topic == "log" for topic, _, _ in shell.sent):
-        block, log = processor.blocks.block(0), shell.changelog()
-        changelog.apply_chunk(log, block.table, PLAN.offset_words, block.progress)
-        block.read(len(log) - 1)
-    return processor, processor.begin(0, committed, ends)
+    log = shell.changelog() if any(topic == "log" for topic, _, _ in shell.sent) else None
+    return processor, begin(processor, committed, ends, log)
 
 
 @pytest.mark.parametrize("mails_committed", [1, None])
 def test_a_topic_that_is_through_waits_for_the_others(mails_committed: int | None) -> None:
     async def scenario(shell: Shell, processor: Processor) -> None:
-        processor.begin(0, {"events": 3, "mails": mails_committed}, {"events": 5, "mails": 2})
+        begin(processor, {"events": 3, "mails": mails_committed}, {"events": 5, "mails": 2})
         await processor.process(message(0, ["ann", "bob"], topic="mails"))
         await processor.process(message(2, ["ann"], topic="mails"))
         await processor.process(message(0, ["ann"]))
@@ -87,7 +92,7 @@ def test_a_topic_that_is_through_waits_for_the_others(mails_committed: int | Non
 @pytest.mark.parametrize("removed", [7, 9])
 def test_a_topic_of_which_nothing_is_left_is_not_waited_for(removed: int) -> None:
     async def scenario(shell: Shell, processor: Processor) -> None:
-        processor.begin(0, {"events": 3, "mails": 7}, {"events": 6, "mails": 9})
+        begin(processor, {"events": 3, "mails": 7}, {"events": 6, "mails": 9})
         shell.removed["mails"] = removed
         await processor.process(message(0, ["ann"] * 6))
         assert shell.asked == ["mails"]
@@ -99,7 +104,7 @@ def test_a_topic_of_which_nothing_is_left_is_not_waited_for(removed: int) -> Non
 
 def test_a_topic_that_was_created_anew_is_not_waited_for() -> None:
     async def scenario(shell: Shell, processor: Processor) -> None:
-        processor.begin(0, {"events": 3, "mails": 70}, {"events": 6, "mails": 0})
+        begin(processor, {"events": 3, "mails": 70}, {"events": 6, "mails": 0})
         await processor.process(message(0, ["ann"] * 6))
         await processor.checkpoint()
 
@@ -108,7 +113,8 @@ def test_a_topic_that_was_created_anew_is_not_waited_for() -> None:
 
 def test_an_announced_run_of_which_nothing_is_left_is_not_waited_for() -> None:
     async def scenario(shell: Shell, processor: Processor) -> None:
-        processor.blocks.block(0).progress.order = [("mails", 5), ("events", 2)]
+        restore(processor)
+        block_of(processor).progress.order = [("mails", 5), ("events", 2)]
         processor.begin(0, {"events": None, "mails": None}, {"events": 6, "mails": 5})
         shell.removed["mails"] = 5
         await processor.process(message(0, ["ann"] * 6))

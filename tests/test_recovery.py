@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
+import pytest
 from faust.types import TP
 
 from stream import changelog
@@ -15,6 +16,7 @@ from stream.columns import RecordChunk, Spans
 from stream.records import RecordReader, build_batches
 from stream.table import CustomerTable
 from stream.worker.app import create_app
+from stream.worker.restore import NotRestored
 from stream.worker.store import Recovery
 from tests.processor_harness import CAMPAIGN, PLAN
 
@@ -32,10 +34,26 @@ class Rig:
         self.recovery = cast(Recovery, self.app.tables.recovery)
         self.recovery.active_tps = {self.tp}
         self.recovery.tp_to_table[self.tp] = table
-        self.recovery.active_offsets[self.tp] = -1
-        self.recovery.active_highwaters[self.tp] = ROWS - 1
+        self.end = ROWS
         self.rewound: list[int] = []
-        self.app._consumer = cast(Any, SimpleNamespace(rewind=self.rewind))
+        self.sought: list[int] = []
+        self.app._consumer = cast(Any, self)
+
+    async def begin(self) -> None:
+        """Begins a restore, as Faust does in every rebalance that leaves the partition here."""
+        offsets = self.recovery.active_offsets
+        consumer = cast(Any, self)
+        await self.recovery._build_offsets(consumer, {self.tp}, offsets, "active")
+        await self.recovery._seek_offsets(consumer, {self.tp}, offsets, "active")
+
+    async def earliest_offsets(self, *tps: TP) -> dict[TP, int]:
+        return dict.fromkeys(tps, 0)
+
+    async def highwaters(self, *tps: TP) -> dict[TP, int]:
+        return dict.fromkeys(tps, self.end)
+
+    async def seek_wait(self, offsets: dict[TP, int]) -> None:
+        self.sought += offsets.values()
 
     async def rewind(self, tp: TP, offset: int) -> int:
         assert tp == self.tp
@@ -69,6 +87,7 @@ def rows(tp: TP, first: int, end: int) -> RecordChunk:
 def play(scenario: Callable[[Rig], Awaitable[None]]) -> Rig:
     async def main() -> Rig:
         rig = Rig()
+        await rig.begin()
         await scenario(rig)
         await rig.app.processor.close()
         return rig
@@ -104,8 +123,7 @@ def test_an_old_chunk_does_not_turn_the_restore_back() -> None:
         await rig.read(0, ROWS)
         await rig.read(2, 5)
         assert not rig.recovery.need_recovery()
-        block = rig.app.processor.blocks.block(0)
-        assert block.changelog_offset == ROWS - 1
+        assert rig.recovery.active_offsets[rig.tp] == ROWS - 1
 
     play(scenario)
 
@@ -122,6 +140,45 @@ def test_what_was_dropped_at_the_end_is_read_again() -> None:
         await rig.recovery._read_again()
 
     assert play(scenario).rewound == [4]
+
+
+def test_a_partition_that_comes_straight_back_after_it_was_lost_is_read_from_the_beginning() -> (
+    None
+):
+    """Faust takes it for one that never went, and remembers how far it was read."""
+
+    async def scenario(rig: Rig) -> None:
+        await rig.read(0, ROWS)
+        rig.app.processor.begin(0, {"events": None}, {"events": 0})
+        await rig.app.processor.drain(lost=True)
+        await rig.begin()
+        assert rig.sought == [0, 0]
+        assert rig.recovery.need_recovery()
+        await rig.read(6, ROWS)  # fetched before it was sought
+        assert (rig.restored, rig.rewound) == (0, [0])
+        await rig.read(0, ROWS)
+
+    assert play(scenario).restored == ROWS
+
+
+def test_a_chunk_that_comes_after_the_restore_changes_nothing() -> None:
+    async def scenario(rig: Rig) -> None:
+        await rig.read(0, ROWS)
+        rig.app.processor.begin(0, {"events": None}, {"events": 0})
+        await rig.read(ROWS, ROWS + 5)
+
+    assert play(scenario).restored == ROWS
+
+
+def test_a_partition_that_begins_before_its_restore_is_through_is_a_crash() -> None:
+    async def scenario(rig: Rig) -> None:
+        await rig.read(0, 4)
+        with pytest.raises(NotRestored, match=r"restore up to offset 10 .* got one up to 4"):
+            rig.app.processor.begin(0, {"events": None}, {"events": 0})
+        with pytest.raises(NotRestored, match="got none"):
+            rig.app.processor.begin(1, {"events": None}, {"events": 0})
+
+    play(scenario)
 
 
 def test_a_partition_that_went_is_not_restored() -> None:

@@ -56,3 +56,33 @@ def test_key_spans_are_the_keys() -> None:
     table.rows_for(Spans.of([b"ann", b"", b"bob"]))
     found = table.key_spans(np.array([2, 0, 1]))
     assert [found[i] for i in range(3)] == [b"bob", b"ann", b""]
+
+
+_IDS = st.text(min_size=1, max_size=3, alphabet="ab\x00é")
+
+
+@given(st.lists(st.tuples(st.booleans(), _IDS), max_size=60), st.integers(0, 600))
+@settings(deadline=None)
+def test_who_is_erased_is_gone_until_they_come_back(
+    steps: list[tuple[bool, str]], others: int
+) -> None:
+    table, oracle = CustomerTable(2), dict[bytes, float]()
+    for number, (erase, name) in enumerate(steps, 1):
+        key = name.encode()
+        if erase:
+            row = table.find(key)
+            assert (row >= 0) == (key in oracle)
+            if oracle.pop(key, None) is not None:
+                table.mark_dirty(np.array([row]))
+                table.erase(np.array([row]))
+                assert not table.has_dirty
+                assert key not in table._keys.tobytes() or any(key in other for other in oracle)
+        else:
+            (row,) = table.rows_for(Spans.of([key])).tolist()
+            assert table.state[row].tolist() == [oracle.get(key, 0.0)] * 2
+            table.state[row] = oracle[key] = number
+    table.rows_for(Spans.of([b"c%d" % i for i in range(others)]))  # the index is built anew
+    oracle |= {b"c%d" % i: 0.0 for i in range(others)}
+    assert {table.key(row): table.state[row, 0] for row in table.live.tolist()} == oracle
+    assert (len(table), set(table.keys())) == (len(oracle), set(oracle))
+    assert all(table.key(table.find(key)) == key for key in oracle)

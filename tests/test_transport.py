@@ -19,7 +19,7 @@ from stream.columns import RecordChunk, Spans
 from stream.worker.aiokafka_seam import Fetched, stable_end
 from stream.worker.app import create_app
 from stream.worker.transport import Consumer, _Exactly
-from tests.processor_harness import CAMPAIGN
+from tests.processor_harness import CAMPAIGN, begin
 
 EVENTS = TP("events", 0)
 
@@ -190,7 +190,7 @@ def test_a_seek_back_while_the_flow_is_stopped_forgets_nothing() -> None:
 
 def test_a_rebuild_commits_nothing_before_what_was_committed() -> None:
     async def scenario(consumer: Recorded) -> None:
-        cast(Any, consumer.app).processor.begin(0, {"events": 30}, {"events": 40})
+        begin(cast(Any, consumer.app).processor, {"events": 30}, {"events": 40})
         for start in (0, 20, 30):
             chunk = fetch(consumer, start, start + 10)
             consumer.taken(chunk)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import Awaitable
+import time
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,6 +22,7 @@ from faust.types import TP
 
 from models.registry import Registry
 from stream.campaign import Campaign
+from stream.columns import RecordChunk
 from stream.errors import CampaignError, OperatorError
 from stream.features import compile_features
 from stream.pipeline import Deployment
@@ -28,6 +30,7 @@ from stream.policy import NOTHING, Policy
 from stream.records import RecordBatch
 from stream.reload import ModelWatcher
 from stream.worker import monitor, store, transport
+from stream.worker.changelog_reader import read_stretch
 from stream.worker.layout import ensure_topics
 from stream.worker.log import log_event
 from stream.worker.processor import Processor
@@ -36,6 +39,9 @@ from stream.worker.snapshots import Snapshots
 TRANSPORTS.aliases[transport.SCHEME] = "stream.worker.transport:Transport"
 STORES.aliases[store.SCHEME] = "stream.worker.store:Store"
 
+# How long what others wrote to the changelog of a quiet partition may go unseen: far less than
+# `min.compaction.lag.ms`, after which the row that it overwrites could be gone.
+_ASSURE_INTERVAL_S = 30.0
 _MODEL_WAIT_LINE_S = 10.0
 _CHUNKS_PER_POLL = 32
 # Few: what waits at the broker comes in larger chunks, what waits in the queue stays in small ones.
@@ -163,9 +169,13 @@ class OpportuneApp(faust.App):
             await self._guard(self.deploy_new_model())
 
     async def _checkpoints(self, interval_s: float) -> None:
+        assured_s = time.monotonic()
         while not self.should_stop:
             await self.sleep(interval_s)
-            await self._guard(self.processor.checkpoint())
+            assure = time.monotonic() - assured_s >= _ASSURE_INTERVAL_S
+            if assure:
+                assured_s = time.monotonic()
+            await self._guard(self.processor.checkpoint(assure=assure))
 
     async def _guard(self, work: Awaitable[Any]) -> None:
         """A background task that breaks is the worker's end, not a line in the log."""
@@ -197,6 +207,9 @@ class _Shell:
     async def rewind(self, topic: str, partition: int, offset: int) -> int:
         consumer = cast(transport.Consumer, self._app.consumer)
         return await consumer.rewind(TP(topic, partition), offset)
+
+    def read(self, topic: str, partition: int, first: int, end: int) -> AsyncIterator[RecordChunk]:
+        return read_stretch(self._app.bootstrap, topic, partition, first, end)
 
     async def earliest(self, topic: str, partition: int) -> int:
         tp = TP(topic, partition)

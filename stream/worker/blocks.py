@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from stream.changelog import Progress
+from stream.changelog import Anchor, Progress
+from stream.columns import RecordChunk
 from stream.table import CustomerTable
 from stream.worker.order import Announcer, Replay, Run
 from stream.worker.rebuild import Rebuild
+from stream.worker.restore import NotRestored, Restore
 
 
 @dataclass(slots=True)
@@ -24,31 +26,71 @@ class Block:
         table: The customers.
         progress: What the changelog's marker says: everything before `progress.covered` is decided
             and written.
+        restore: The restore under way. None for a block that is whole.
         position: Next offset by event topic: everything before is in the table.
         expected: Next offset by event topic that is to come: `position`, and what is held back.
             Empty while nothing may come: before `begin`, and once the partition is given up.
         silent_until: By event topic, the offset before which events only rebuild the table, since
             their decisions were published by an earlier layout of it.
-        changelog_offset: Offset of the newest changelog record up to which the table contains all,
-            -1 for none: from there it is restored.
         changelog_end: Offset of the newest changelog record that this worker has read or written.
         order: Runs in which chunks of several topics are taken.
         replay: Chunks held back until they come in the order of an earlier worker.
         rebuild: Which topics wait until the others have rebuilt the table.
         asked: Topics that the broker was asked about, whether retention has left anything.
+        erased: Customers whose tombstones this worker has still to write.
     """
 
     table: CustomerTable
     progress: Progress = field(default_factory=Progress)
+    restore: Restore | None = None
     position: dict[str, int] = field(default_factory=dict)
     expected: dict[str, int] = field(default_factory=dict)
     silent_until: dict[str, int] = field(default_factory=dict)
-    changelog_offset: int = -1
     changelog_end: int = -1
     order: Announcer = field(default_factory=Announcer)
     replay: Replay = field(default_factory=lambda: Replay([], {}))
     rebuild: Rebuild = field(default_factory=Rebuild)
     asked: set[str] = field(default_factory=set)
+    erased: set[bytes] = field(default_factory=set)
+
+    def read(self, start: int, chunk: RecordChunk, offset_words: slice) -> int | None:
+        """Applies a chunk of the changelog, while the block is being restored.
+
+        Args:
+            start: Offset that was asked for when the chunk was fetched.
+            chunk: Records of the changelog.
+            offset_words: The words of a row that hold the next offset of each event topic.
+
+        Returns:
+            Offset to read from instead of going on, None to go on.
+
+        Raises:
+            Unproven: The block was kept, and is not what the changelog says.
+            StateError: A record cannot be read.
+        """
+        assert self.restore is not None, "only a block that is being restored is read into"
+        missing = self.restore.missing(start)
+        if missing is None:
+            self.restore.read(chunk, self.table, self.progress, offset_words)
+        return missing
+
+    def become_whole(self, changelog: str) -> None:
+        """Ends the restore.
+
+        Args:
+            changelog: The changelog partition, for messages.
+
+        Raises:
+            NotRestored: There was none, or it is not through.
+            StateError: What came is not a whole table.
+        """
+        if self.restore is None:
+            raise NotRestored(
+                f"{changelog}: expected a restore before its partition begins, got none"
+            )
+        self.restore.check(self.table, self.progress, changelog)
+        self.changelog_end = self.restore.end - 1
+        self.restore = None
 
     def begin(self, committed: Mapping[str, int | None], ends: Mapping[str, int]) -> None:
         """Sets the positions to read from, after a restore or a rebalance.
@@ -85,25 +127,44 @@ class Block:
             self.replay.skip(topic, offset)
         self.expected[topic] = offset
 
-    def read(self, offset: int) -> None:
-        """Notes that the table contains the changelog up to an offset."""
-        self.changelog_offset = self.changelog_end = max(self.changelog_end, offset)
-
-    def wrote(self, offset: int, records: int) -> bool:
+    def wrote(self, marker: Anchor, records: int) -> bool:
         """Notes that this worker wrote to the changelog.
 
         Args:
-            offset: Of the last record.
+            marker: The last record.
             records: How many, since it was noted last.
 
         Returns:
             False when others wrote there, too. What they know is not in the table.
         """
-        alone = offset == self.changelog_end + records
-        if alone and self.changelog_offset == self.changelog_end:
-            self.changelog_offset = offset
-        self.changelog_end = offset
+        alone = marker.offset == self.changelog_end + records
+        if alone:
+            self.contains(marker)
         return alone
+
+    def contains(self, marker: Anchor) -> None:
+        """Notes that the table knows all of the changelog up to a marker of its own."""
+        self.progress.anchor = marker
+        self.changelog_end = marker.offset
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the changelog covers every event that is in the table."""
+        covered = self.progress.covered
+        return all(covered.get(topic, 0) == offset for topic, offset in self.position.items())
+
+    @property
+    def has_unwritten(self) -> bool:
+        """Whether the table says something that the changelog does not."""
+        return self.table.has_dirty or bool(self.erased)
+
+    def take_erased(self) -> list[bytes]:
+        """Customers whose tombstones are to be written; forgets them.
+
+        One who has come back meanwhile has a row again, which takes the place of the tombstone.
+        """
+        erased, self.erased = self.erased, set()
+        return sorted(key for key in erased if self.table.find(key) < 0)
 
 
 class Blocks:
@@ -113,11 +174,56 @@ class Blocks:
         self._words = words
         self._blocks: dict[int, Block] = {}
 
-    def block(self, partition: int) -> Block:
-        """The block of a partition, new and empty when there is none."""
-        if partition not in self._blocks:
-            self._blocks[partition] = Block(CustomerTable(self._words))
-        return self._blocks[partition]
+    def restore(self, partition: int, first: int, end: int) -> str | None:
+        """Begins the restore of a partition: its block goes on where it was kept, or empty.
+
+        Args:
+            partition: Which.
+            first: First offset of its changelog that is left.
+            end: Offset after the last record of it.
+
+        Returns:
+            Why what was kept cannot be used; None when it is used, or when nothing was kept.
+        """
+        block = self._blocks.get(partition)
+        unused: str | None = None
+        if block is not None and block.table.rows:
+            anchor = block.progress.anchor
+            if anchor is None or not block.is_settled:
+                unused = "it is not what a marker says"
+            elif first <= anchor.offset < end:
+                block.restore = Restore.after(anchor, first, end)
+                return None
+            else:
+                unused = f"it is as of offset {anchor.offset}, and there are {first} to {end}"
+        self.restore_all(partition, first, end)
+        return unused
+
+    def restored(self, partition: int, changelog: str) -> Block:
+        """The block of a partition whose restore is through: it is whole from now on.
+
+        Args:
+            partition: Which.
+            changelog: Its changelog partition, for messages.
+
+        Raises:
+            NotRestored: The restore is not through.
+            StateError: What was restored is not a whole table.
+        """
+        block = self._blocks.get(partition)
+        if block is None:
+            raise NotRestored(
+                f"{changelog}: expected a restore before its partition begins, got none"
+            )
+        block.become_whole(changelog)
+        return block
+
+    def restore_all(self, partition: int, first: int, end: int) -> Block:
+        """Begins the restore of a partition with an empty block: see `restore`."""
+        block = Block(CustomerTable(self._words))
+        block.restore = Restore(first, first, end)
+        self._blocks[partition] = block
+        return block
 
     def put(self, partition: int, block: Block) -> None:
         """Takes over a block that was kept elsewhere."""
@@ -139,7 +245,7 @@ class Blocks:
     @property
     def rows(self) -> int:
         """Customers in all blocks."""
-        return sum(block.table.rows for block in self._blocks.values())
+        return sum(len(block.table) for block in self._blocks.values())
 
     @property
     def nbytes(self) -> int:

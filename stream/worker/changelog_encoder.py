@@ -24,16 +24,20 @@ class ChangelogEncoder:
 
     def rows(self, block: Block) -> tuple[int, list[RecordBatch]]:
         """The rows that changed since the last call: how many, and copies as of now."""
-        rows = block.table.take_dirty()
-        if not len(rows):
-            return 0, []
-        return len(rows), self._encode(*changelog.encode_rows(block.table, rows))
+        rows, erased = block.table.take_dirty(), block.take_erased()
+        batches = []
+        if len(rows):
+            batches += self._encode(*changelog.encode_rows(block.table, rows))
+        if erased:
+            batches += self._encode(*changelog.encode_tombstones(erased))
+        return len(rows) + len(erased), batches
 
-    def marker(self, block: Block) -> list[RecordBatch]:
-        """The marker as of now: made when it is sent, or a later one would say less."""
+    def marker(self, block: Block) -> tuple[bytes, list[RecordBatch]]:
+        """The marker as of now, its value and its record: made when it is sent, or a later one would say less."""
         progress = block.progress
         progress.order = list(block.order.beyond(progress.covered))
-        return self._encode(*changelog.encode_marker(progress.covered, progress.order))
+        value = changelog.encode_marker(progress)
+        return value, self._encode(Spans.of([changelog.MARKER_KEY]), Spans.of([value]))
 
     def _encode(self, key: Spans, value: Spans) -> list[RecordBatch]:
         now_ms = time.time_ns() // 1_000_000

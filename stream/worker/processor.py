@@ -8,11 +8,9 @@ that the event loop goes on fetching and sending. Results leave through one lane
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,23 +23,16 @@ from stream.records import RecordBatch
 from stream.warmup import warm_up
 from stream.worker.blocks import Block, Blocks
 from stream.worker.changelog_encoder import ChangelogEncoder
+from stream.worker.checkpoints import Checkpoints
 from stream.worker.intake import Intake
 from stream.worker.log import log_event
-from stream.worker.publisher import Lane, Outgoing
+from stream.worker.publisher import Outgoing
 from stream.worker.shell import Shell
 from stream.worker.telemetry import Window
+from stream.worker.work import Works
 
 # A small chunk takes less time than handing it to another thread and waiting for the interpreter lock.
 _INLINE_EVENTS_MAX = 256
-
-
-@dataclass(slots=True)
-class _Work:
-    """A partition in work: its way out, and the chunks since the last checkpoint."""
-
-    lane: Lane
-    messages: list[Any]
-    checkpoint: asyncio.Task[None] | None = None
 
 
 class Processor:
@@ -75,9 +66,13 @@ class Processor:
         self._changelog = ChangelogEncoder(changelog_topic, campaign.worker.compression)
         self._shell = shell
         self._intake = Intake(shell)
-        self._work: dict[int, _Work] = {}
+        self._works = Works(shell)
         self._lock = asyncio.Lock()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="compute")
+        self._checkpoints = Checkpoints(
+            self.blocks, self._works, self._changelog, plan, shell, self._lock, self._compute,
+            self._wrote,
+        )  # fmt: skip
 
     async def deploy(self, deployment: Deployment) -> None:
         """Puts a model in force, from the next chunk on."""
@@ -88,16 +83,21 @@ class Processor:
     def begin(
         self, partition: int, committed: Mapping[str, int | None], ends: Mapping[str, int]
     ) -> Mapping[str, int]:
-        """Offset by event topic to read a partition from, after a restore: see `Block.begin`."""
+        """Offset by event topic to read a partition from, after a restore: see `Block.begin`.
+
+        Raises:
+            NotRestored: The restore is not through.
+            StateError: What was restored is not a whole table.
+        """
         self.uncommitted = 0
-        block = self.blocks.block(partition)
+        block = self.blocks.restored(partition, f"{self._changelog.topic}/{partition}")
         block.begin(committed, ends)
-        if block.table.has_dirty:  # rows to be written again, whether or not events come
-            self._work_of(partition)
+        if block.has_unwritten:  # rows to be written again, whether or not events come
+            self._works.of(partition)
         for topic, start in block.position.items():
             log_event(
                 "begin", tp=f"{topic}/{partition}", offset=start, end=ends.get(topic),
-                committed=committed[topic], rows=block.table.rows,
+                committed=committed[topic], rows=len(block.table),
                 rebuild_until=block.silent_until.get(topic),
             )  # fmt: skip
         return block.position
@@ -149,7 +149,7 @@ class Processor:
         if self.blocks.get(chunk.partition) is not block:
             return  # abandoned while it was computed
         block.position[chunk.topic] = chunk.next_offset
-        work = self._work_of(chunk.partition)
+        work = self._works.of(chunk.partition)
         if owner is not None:
             work.messages.append(owner)
         names = self.deployment.policy.strategies
@@ -180,60 +180,18 @@ class Processor:
 
         def announcement() -> list[tuple[str, RecordBatch]]:
             assert announced is not None
-            return [(self._changelog.topic, batch) for batch in self._changelog.marker(announced)]
+            _, batches = self._changelog.marker(announced)
+            return [(self._changelog.topic, batch) for batch in batches]
 
         return Outgoing(announcement if announced else None, batches, acknowledged)
 
-    async def checkpoint(self) -> None:
-        """Makes the state of every partition durable as of now, and its chunks done."""
-        async with self._lock:  # a chunk that is being computed belongs to it
-            tasks = [self._start_checkpoint(partition) for partition in list(self._work)]
-        if not tasks:
-            return
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-        for task in done:
-            if not task.cancelled():  # by `drain`, at its deadline
-                task.result()
+    async def checkpoint(self, *, assure: bool = False) -> None:
+        """Makes what was taken so far durable: see `Checkpoints.make`."""
+        await self._checkpoints.make(assure=assure)
 
-    def _start_checkpoint(self, partition: int) -> asyncio.Task[None]:
-        work = self._work[partition]
-        before = work.checkpoint
-
-        async def run() -> None:
-            if before is not None:
-                await before
-            await self._checkpoint(partition, work)
-
-        work.checkpoint = asyncio.create_task(run(), name=f"checkpoint-{partition}")
-        return work.checkpoint
-
-    async def _checkpoint(self, partition: int, work: _Work) -> None:
-        async with self._lock:
-            block = self.blocks.block(partition)
-            if not work.messages and not block.table.has_dirty:
-                return
-            messages = list(work.messages)
-            covered = dict(block.position)
-            rows, batches = await self._compute(self._changelog.rows, block)
-
-        def marker() -> list[RecordBatch]:
-            block.progress.covered = covered
-            return self._changelog.marker(block)
-
-        await work.lane.settle()
-        written = await work.lane.write(self._changelog.topic, batches, marker)
-        if not block.wrote(*written):
-            # A worker that does not know yet that it has lost the partition. Its rows have seen
-            # less, but compaction would keep them, since they are newer.
-            log_event(
-                "foreign_rows", level=logging.WARNING, partition=partition, rewrite=len(block.table)
-            )
-            block.table.mark_dirty(np.arange(block.table.rows))
+    def _wrote(self, rows: int, size: int) -> None:
         self.window.changelog_rows += rows
-        self.window.changelog_bytes += sum(len(batch.buffer) for batch in batches)
-        del work.messages[: len(messages)]
-        for message in messages:
-            self._shell.done(message)
+        self.window.changelog_bytes += size
 
     async def drain(self, *, lost: bool = False) -> None:
         """Finishes what is in work, or abandons it when the deadline passes.
@@ -260,7 +218,7 @@ class Processor:
                 evt, partitions=",".join(held), chunks=chunks, took_ms=took_ms,
                 generation=self._shell.generation,
             )  # fmt: skip
-        await self._close_lanes()
+        self.uncommitted += await self._works.close()
 
     async def _finish(self) -> bool:
         """Whether everything became durable before the deadline."""
@@ -271,29 +229,14 @@ class Processor:
             return False
         return True
 
-    async def _close_lanes(self) -> None:
-        self.uncommitted += self.pending()
-        closing, self._work = self._work, {}  # a checkpoint that begins now finds none of them
-        for work in closing.values():
-            if work.checkpoint is not None:
-                work.checkpoint.cancel()
-        for work in closing.values():
-            await work.lane.close()
-
     async def close(self) -> None:
         """Stops the lanes and the thread."""
-        await self._close_lanes()
+        self.uncommitted += await self._works.close()
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     def pending(self) -> int:
         """Chunks computed and not yet durable."""
-        return sum(len(work.messages) for work in self._work.values())
-
-    def _work_of(self, partition: int) -> _Work:
-        if partition not in self._work:
-            lane = Lane(partition, self._shell.send, self._shell.fail)
-            self._work[partition] = _Work(lane, [])
-        return self._work[partition]
+        return self._works.pending()
 
     async def _compute(self, function: Callable[..., Any], *arguments: Any) -> Any:
         loop = asyncio.get_running_loop()

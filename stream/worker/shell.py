@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
 from typing import Any, Protocol
 
+from stream.columns import RecordChunk
 from stream.records import RecordBatch
 
 
@@ -25,6 +26,9 @@ class Shell(Protocol):
 
     async def earliest(self, topic: str, partition: int) -> int:
         """First offset of a partition that retention has left."""
+
+    def read(self, topic: str, partition: int, first: int, end: int) -> AsyncIterator[RecordChunk]:
+        """Records of a partition from one offset to before another, beside what is consumed."""
 
     @property
     def generation(self) -> int:

@@ -7,8 +7,10 @@ rebalance. The changelog stays the truth: without a snapshot all of it is read.
 Rules of this file
 1. A snapshot is used once, and removed before its rows are.
 2. It is not used when it is older than tombstones may be: a customer who was erased stays erased.
-3. A snapshot that cannot be used costs a warning and the time to read the changelog, nothing else.
-4. It holds customer ids: nobody but the owner may read it.
+3. It holds the marker that stands at its offset: the restore goes on there only if it still does.
+4. A snapshot that cannot be used costs a warning and the time to read the changelog, nothing else.
+5. It holds customer ids: nobody but the owner may read it. It decides what a worker believes: one
+   that others could have written is not used.
 """
 
 from __future__ import annotations
@@ -17,40 +19,20 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
-import crc32c
-import msgspec
-import numpy as np
-
-from stream.columns import Spans
+from stream.changelog import Anchor, Progress
 from stream.errors import OperatorError
-from stream.table import CustomerTable
+from stream.worker import snapshot_bytes
 from stream.worker.blocks import Block
 from stream.worker.log import log_event
+from stream.worker.private_file import expect_private_folder, read_private
+from stream.worker.snapshot_bytes import VERSION, Header, Unusable
 
-_VERSION = 1
-_CRC_BYTES = 4
 _AGE_MAX_S = 12 * 3600  # half of delete.retention.ms, how long compaction keeps a tombstone
-
-
-class _Header(msgspec.Struct, frozen=True, kw_only=True):
-    """First line of the file; state, sizes of the keys, keys and the checksum of all follow."""
-
-    version: int
-    changelog: str
-    partition: int
-    offset: int
-    covered: dict[str, int]
-    order: list[tuple[str, int]]
-    rows: int
-    words: int
-    saved_s: float
-
-
-class Unusable(ValueError):
-    """A snapshot that is damaged, too old, or of something else."""
+# The file and the table that is made of it are in memory together.
+_BYTES_MAX = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
 
 class Snapshots:
@@ -80,6 +62,7 @@ class Snapshots:
         began_s = time.perf_counter()
         saved = {p: block for p, block in blocks.items() if _is_durable(block)}
         try:
+            expect_private_folder(self._folder)
             size = sum(self._write(partition, block) for partition, block in saved.items())
         except OSError as exc:
             log_event("snapshot_failed", level=logging.WARNING, reason=str(exc))
@@ -89,54 +72,49 @@ class Snapshots:
             mb=round(size / 1e6, 3), took_ms=round((time.perf_counter() - began_s) * 1e3),
         )  # fmt: skip
 
-    def take(self, partition: int, words: int) -> Block | None:
+    def take(self, partition: int, words: int, topics: Collection[str]) -> Block | None:
         """The partition as it was saved, None when there is no snapshot that can be used.
 
         Args:
             partition: Which.
             words: 8-byte words of a row.
+            topics: Event topics.
         """
         path = self._path(partition)
         began_s = time.perf_counter()
         try:
-            data = path.read_bytes()
-            path.unlink()
-            block = self._read(data, partition, words)
+            try:
+                data = read_private(path, _BYTES_MAX)
+            finally:
+                path.unlink()
+            block = self._read(data, partition, words, topics)
         except FileNotFoundError:
             return None
-        except (OSError, Unusable, msgspec.MsgspecError) as exc:
+        except (OSError, Unusable) as exc:
             reason = f"{path}: {exc}; the changelog is read instead"
             log_event("snapshot_unused", level=logging.WARNING, partition=partition, reason=reason)
             return None
         log_event(
             "snapshot_used", partition=partition, rows=len(block.table),
-            changelog_offset=block.changelog_offset,
+            changelog_offset=None if block.progress.anchor is None else block.progress.anchor.offset,
             took_ms=round((time.perf_counter() - began_s) * 1e3),
         )  # fmt: skip
         return block
 
     def _write(self, partition: int, block: Block) -> int:
-        table = block.table
-        keys = table.key_spans(np.arange(len(table)))
-        header = _Header(
-            version=_VERSION, changelog=self._changelog, partition=partition,
-            offset=block.changelog_offset, covered=block.progress.covered,
-            order=block.progress.order, rows=len(table), words=table.words, saved_s=time.time(),
+        table, known = block.table, block.progress
+        assert known.anchor is not None, "what is durable has a marker"
+        header = Header(
+            version=VERSION, changelog=self._changelog, partition=partition,
+            offset=known.anchor.offset, marker=known.anchor.value, covered=known.covered,
+            order=known.order, rows=len(table), words=table.words, saved_s=time.time(),
         )  # fmt: skip
-        pieces = (
-            np.frombuffer(msgspec.json.encode(header) + b"\n", np.uint8),
-            table.state.reshape(-1).view(np.uint8),
-            keys.size.view(np.uint8),
-            keys.data[: int(keys.size.sum())],  # those of a table lie one behind the other
-        )
-        crc = 0
+        pieces = snapshot_bytes.encode(header, table)
         # A temporary file is readable by its owner alone, and stays so under its new name.
         with tempfile.NamedTemporaryFile(dir=self._folder, prefix=".new-", delete=False) as file:
             try:
                 for piece in pieces:
-                    crc = crc32c.crc32c(piece.data, crc)
-                    file.write(piece.data)
-                file.write(crc.to_bytes(_CRC_BYTES, "little"))
+                    file.write(piece)
                 file.flush()
                 os.fsync(file.fileno())
                 Path(file.name).replace(self._path(partition))
@@ -145,29 +123,23 @@ class Snapshots:
                 raise
         return sum(piece.nbytes for piece in pieces)
 
-    def _read(self, data: bytes, partition: int, words: int) -> Block:
-        whole = memoryview(data)[:-_CRC_BYTES]
-        if crc32c.crc32c(whole).to_bytes(_CRC_BYTES, "little") != data[-_CRC_BYTES:]:
-            raise Unusable("expected what was written, got another checksum")
-        head = data[: data.find(b"\n")]
-        header = msgspec.json.decode(head, type=_Header)
-        expected = (_VERSION, self._changelog, partition, words)
+    def _read(self, data: bytes, partition: int, words: int, topics: Collection[str]) -> Block:
+        header, body = snapshot_bytes.decode(data)
+        expected = (VERSION, self._changelog, partition, words)
         got = (header.version, header.changelog, header.partition, header.words)
         if got != expected:
             raise Unusable(f"expected {expected}, got {got}")
+        others = {*header.covered, *(topic for topic, _ in header.order)} - set(topics)
+        if others:
+            raise Unusable(f"expected event topics {sorted(topics)}, got also {sorted(others)}")
         age_s = time.time() - header.saved_s
         if not 0 <= age_s <= _AGE_MAX_S:
             raise Unusable(f"expected an age of at most {_AGE_MAX_S} s, got {age_s:.0f} s")
-        body = whole[len(head) + 1 :]
-        state_bytes, size_bytes = 8 * header.rows * words, 8 * header.rows
-        size = np.frombuffer(body[state_bytes : state_bytes + size_bytes], np.int64).copy()
-        keys = np.frombuffer(body[state_bytes + size_bytes :], np.uint8)
-        table = CustomerTable(words)
-        table.rows_for(Spans(keys, np.cumsum(size) - size, size))
-        table.state[:] = np.frombuffer(body[:state_bytes], np.float64).reshape(-1, words)
-        block = Block(table)
-        block.progress.covered, block.progress.order = dict(header.covered), list(header.order)
-        block.read(header.offset)
+        block = Block(snapshot_bytes.table_of(header, body))
+        block.progress = Progress(
+            dict(header.covered), list(header.order), header.rows,
+            Anchor(header.offset, header.marker),
+        )  # fmt: skip
         return block
 
     def _path(self, partition: int) -> Path:
@@ -177,7 +149,8 @@ class Snapshots:
 def _is_durable(block: Block) -> bool:
     """Whether the changelog says all that the table says."""
     return (
-        block.changelog_offset >= 0
+        block.restore is None
+        and block.progress.anchor is not None
         and block.position == block.progress.covered
-        and not block.table.has_dirty
+        and not block.has_unwritten
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Any, cast
 
@@ -21,10 +21,10 @@ from faust.types import TP, AppT, ConsumerT, EventT, TopicT
 from faust.types.tuples import Message
 from mode import Service
 
-from stream import changelog
 from stream.columns import RecordChunk
 from stream.worker.blocks import Blocks, CustomerView
 from stream.worker.log import log_event
+from stream.worker.restore import Restore, Unproven
 from stream.worker.snapshots import Snapshots
 
 SCHEME = "columns"
@@ -58,34 +58,62 @@ class Store(StockStore[Any, Any]):
         self.data = cast(Any, CustomerView(self.blocks, self.plan.describe))
 
     def persisted_offset(self, tp: TP) -> int | None:
-        """Newest changelog record that is in the block; Faust restores from there."""
-        block = self.blocks.get(tp.partition)
-        if block is None and self.snapshots is not None:
-            block = self.snapshots.take(tp.partition, self.plan.row_words)
-            if block is not None:
-                self.blocks.put(tp.partition, block)
-        return None if block is None or block.changelog_offset < 0 else block.changelog_offset
-
-    def forget(self, tp: TP) -> None:
-        """Throws the block of a changelog partition away: it is not what the topic says."""
-        self.blocks.drop(tp.partition)
+        """None: where a restore begins is asked of the blocks, at its beginning (`restore`)."""
 
     def set_persisted_offset(self, tp: TP, offset: int) -> None:
         """Blocks know their offset themselves."""
 
-    def apply_changelog_batch(
-        self,
-        batch: Iterable[EventT[Any]],
-        to_key: Callable[[Any], Any],
-        to_value: Callable[[Any], Any],
-    ) -> None:
-        """Applies changelog chunks to the blocks."""
-        del to_key, to_value
-        for event in batch:
-            chunk = cast(RecordChunk, event.message.value)
-            block = self.blocks.block(chunk.partition)
-            changelog.apply_chunk(chunk, block.table, self.plan.offset_words, block.progress)
-            block.read(chunk.next_offset - 1)
+    def restore(self, tp: TP, first: int, end: int) -> int:
+        """Begins to restore a partition of the changelog; gives the offset to read from.
+
+        Args:
+            tp: The partition.
+            first: First offset that is left of it.
+            end: Offset after the last record.
+        """
+        partition = tp.partition
+        if self.snapshots is not None and self.blocks.get(partition) is None:
+            plan = self.plan
+            block = self.snapshots.take(partition, plan.row_words, plan.layout.topics)
+            if block is not None:
+                self.blocks.put(partition, block)
+        unused = self.blocks.restore(partition, first, end)
+        if unused is not None:
+            _say_unused(tp, unused)
+        return self._restoring(partition).next_offset
+
+    def read(self, tp: TP, start: int, chunk: RecordChunk) -> int | None:
+        """Applies a chunk of the changelog; gives the offset to read from if not the next one.
+
+        Args:
+            tp: The partition.
+            start: Offset that was asked for when the chunk was fetched.
+            chunk: Its records.
+        """
+        block = self.blocks.get(tp.partition)
+        if block is None or block.restore is None:
+            return None  # given up meanwhile, or fetched before the restore was through
+        try:
+            return block.read(start, chunk, self.plan.offset_words)
+        except Unproven as exc:
+            _say_unused(tp, str(exc))
+            first, end = block.restore.first, block.restore.end
+            self.blocks.restore_all(tp.partition, first, end)
+            return first
+
+    def next_offset(self, tp: TP) -> int | None:
+        """Offset that the restore of a partition comes to next, None without one."""
+        block = self.blocks.get(tp.partition)
+        return None if block is None or block.restore is None else block.restore.next_offset
+
+    def _restoring(self, partition: int) -> Restore:
+        block = self.blocks.get(partition)
+        assert block is not None
+        assert block.restore is not None
+        return block.restore
+
+    def apply_changelog_batch(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing: `Recovery` leaves nothing in Faust's buffers."""
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
         """Drops the blocks of partitions that belong to other workers now."""
@@ -119,8 +147,20 @@ class Table(faust.Table[Any, Any]):
         )
 
 
+def _say_unused(tp: TP, reason: str) -> None:
+    log_event(
+        "state_unused", level=logging.WARNING, partition=tp.partition,
+        reason=f"of what was kept {reason}; all of {tp.topic} is read instead",
+    )  # fmt: skip
+
+
 class Recovery(StockRecovery):
-    """Restores by chunks, stops at the end offset, and never swallows an error."""
+    """Restores by chunks, stops at the end offset, and never swallows an error.
+
+    Faust counts how far it has read a changelog, and goes on from there when a partition comes back.
+    It does not know that its block was dropped: so at the beginning of each restore the blocks are
+    asked, and Faust's counters are set to what they say.
+    """
 
     async def _build_offsets(
         self,
@@ -129,20 +169,27 @@ class Recovery(StockRecovery):
         destination: Counter[TP],
         title: str,
     ) -> None:
-        """Where to restore from: what goes beyond the end of its topic is of an earlier topic."""
-        for tp in tps & self.active_tps:
-            offset: int | None = destination[tp]
-            if offset is not None and offset > self.active_highwaters[tp]:
-                log_event(
-                    "snapshot_unused",
-                    level=logging.WARNING,
-                    partition=tp.partition,
-                    reason=f"it is of offset {offset} of {tp.topic}, which ends at "
-                    f"{self.active_highwaters[tp]}: the topic was created anew",
-                )
-                cast(Any, self.tp_to_table[tp]).data.forget(tp)
-                cast("dict[TP, int | None]", destination)[tp] = None
-        await super()._build_offsets(consumer, tps, destination, title)
+        """Begins the restores. Faust's offsets are those of the last record read."""
+        del title
+        mine = tps & self.active_tps
+        if not mine:
+            return
+        first = await consumer.earliest_offsets(*mine)
+        ends = await consumer.highwaters(*mine)
+        for tp in mine:
+            begin, end = first[tp] or 0, ends[tp] or 0
+            destination[tp] = self._store(tp).restore(tp, begin, end) - 1
+            self.active_highwaters[tp] = end - 1
+
+    async def _seek_offsets(
+        self, consumer: ConsumerT, tps: set[TP], offsets: Counter[TP], title: str
+    ) -> None:
+        """Goes to the first record to be read; Faust would read the one before once more."""
+        del title
+        await consumer.seek_wait({tp: offsets[tp] + 1 for tp in tps})
+
+    def _store(self, tp: TP) -> Store:
+        return cast(Store, cast(Any, self.tp_to_table[tp]).data)
 
     @Service.task
     async def _slurp_changelogs(self) -> None:
@@ -170,19 +217,15 @@ class Recovery(StockRecovery):
     async def _apply(self, event: EventT[Any]) -> None:
         """Applies a chunk that continues what was read; else the changelog is read from there."""
         tp = event.message.tp
-        if tp in self.active_tps:
-            offsets = self.active_offsets
-        elif tp in self.standby_tps:
-            offsets = self.standby_offsets
-        else:
+        if tp not in self.active_tps:
             return  # fetched before the last rebalance: no longer ours
-        before = cast("dict[TP, int | None]", offsets)[tp]
-        if before is not None and event.message.offset > before + 1:
-            await cast(Any, self.app.consumer).rewind(tp, before + 1)
-            return
-        self.tp_to_table[tp].apply_changelog_batch([event])
-        last = cast(RecordChunk, event.message.value).next_offset - 1
-        offsets[tp] = last if before is None else max(before, last)
+        store = self._store(tp)
+        again = store.read(tp, event.message.offset, cast(RecordChunk, event.message.value))
+        next_offset = store.next_offset(tp)
+        if next_offset is not None:
+            self.active_offsets[tp] = next_offset - 1
+        if again is not None:
+            await cast(Any, self.app.consumer).rewind(tp, again)
 
     async def _read_again(self) -> None:
         """Nothing comes though something is missing: what Faust has dropped does not come again."""

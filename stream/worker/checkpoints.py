@@ -1,0 +1,169 @@
+"""Makes the state of partitions durable: their rows and a marker, then their chunks are done.
+
+The rows are copied between two chunks; what is computed while they are on their way belongs to the next
+checkpoint. In which order all of it leaves is the business of `publisher`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+from stream.changelog import Anchor
+from stream.features import FeaturePlan
+from stream.records import RecordBatch
+from stream.worker.blocks import Block, Blocks
+from stream.worker.changelog_encoder import ChangelogEncoder
+from stream.worker.log import log_event
+from stream.worker.others import Heard, heed
+from stream.worker.shell import Shell
+from stream.worker.work import Work, Works
+
+Compute = Callable[..., Awaitable[Any]]
+
+
+class Copied(NamedTuple):
+    """What a checkpoint makes durable, as of one moment between two chunks.
+
+    Attributes:
+        messages: The chunks that are done by it.
+        covered: Next offset by event topic.
+        customers: Customers in the table.
+        erased: Customers whose tombstones are among the batches.
+        rows: Changelog records in the batches.
+        batches: The rows and the tombstones.
+    """
+
+    messages: list[Any]
+    covered: dict[str, int]
+    customers: int
+    erased: frozenset[bytes]
+    rows: int
+    batches: list[RecordBatch]
+
+
+class Checkpoints:
+    """Makes checkpoints, one after the other in each partition.
+
+    Args:
+        blocks: State by partition.
+        works: What is in work.
+        changelog: Encodes rows and markers.
+        plan: The compiled features.
+        shell: The app.
+        lock: Held while a chunk is computed.
+        compute: Runs a function beside the event loop.
+        on_written: Called with the records and bytes of each checkpoint.
+    """
+
+    def __init__(
+        self,
+        blocks: Blocks,
+        works: Works,
+        changelog: ChangelogEncoder,
+        plan: FeaturePlan,
+        shell: Shell,
+        lock: asyncio.Lock,
+        compute: Compute,
+        on_written: Callable[[int, int], None],
+    ) -> None:
+        self._blocks = blocks
+        self._works = works
+        self._changelog = changelog
+        self._plan = plan
+        self._shell = shell
+        self._lock = lock
+        self._compute = compute
+        self._on_written = on_written
+
+    async def make(self, *, assure: bool = False) -> None:
+        """Makes the state of every partition durable as of now, and its chunks done.
+
+        Args:
+            assure: Writes a marker for partitions without work, too: where it comes to stand tells
+                whether others have written to the changelog.
+        """
+        async with self._lock:  # a chunk that is being computed belongs to it
+            if assure:
+                for partition, block in self._blocks:
+                    if block.expected:
+                        self._works.of(partition)
+            tasks = [self._start(partition, assure) for partition in self._works]
+        if not tasks:
+            return
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for task in done:
+            if not task.cancelled():  # by `Works.close`, at the deadline of a revocation
+                task.result()
+
+    def _start(self, partition: int, assure: bool) -> asyncio.Task[None]:
+        work = self._works.of(partition)
+        before = work.checkpoint
+
+        async def run() -> None:
+            if before is not None:
+                await before
+            await self._make(partition, work, assure)
+
+        work.checkpoint = asyncio.create_task(run(), name=f"checkpoint-{partition}")
+        return work.checkpoint
+
+    async def _make(self, partition: int, work: Work, assure: bool) -> None:
+        block = self._blocks.get(partition)
+        if block is None:
+            return
+        copied = await self._copy(block, work, assure)
+        if copied is None:
+            return
+        await work.lane.settle()
+        first = block.changelog_end + 1
+        marker, records = await self._write(block, work, copied)
+        if not block.wrote(marker, records):
+            await self._heed_others(partition, block, first, marker, copied.erased)
+        self._on_written(copied.rows, sum(len(batch.buffer) for batch in copied.batches))
+        del work.messages[: len(copied.messages)]
+        for message in copied.messages:
+            self._shell.done(message)
+
+    async def _copy(self, block: Block, work: Work, assure: bool) -> Copied | None:
+        """What there is to write; None for nothing."""
+        async with self._lock:
+            if not (work.messages or block.has_unwritten or assure):
+                return None
+            messages, covered = list(work.messages), dict(block.position)
+            customers, erased = len(block.table), frozenset(block.erased)
+            rows, batches = await self._compute(self._changelog.rows, block)
+        return Copied(messages, covered, customers, erased, rows, batches)
+
+    async def _write(self, block: Block, work: Work, copied: Copied) -> tuple[Anchor, int]:
+        """The marker that is durable now, and how many records since the one before."""
+        value = b""
+
+        def marker() -> list[RecordBatch]:
+            nonlocal value
+            block.progress.covered, block.progress.rows = copied.covered, copied.customers
+            value, batches = self._changelog.marker(block)
+            return batches
+
+        offset, records = await work.lane.write(self._changelog.topic, copied.batches, marker)
+        return Anchor(offset, value), records
+
+    async def _heed_others(
+        self, partition: int, block: Block, first: int, marker: Anchor, erased: frozenset[bytes]
+    ) -> None:
+        """Answers what others wrote to the changelog before a marker: see `others`."""
+        heard = Heard()
+        topics, words = self._plan.layout.topics, self._plan.offset_words
+        async for chunk in self._shell.read(self._changelog.topic, partition, first, marker.offset):
+            async with self._lock:
+                if self._blocks.get(partition) is not block:
+                    return
+                more = await self._compute(heed, block, chunk, topics, words, erased)
+            heard = Heard(heard.rows + more.rows, heard.tombstones + more.tombstones)
+        block.contains(marker)
+        log_event(
+            "foreign_rows", level=logging.WARNING, partition=partition, offset=first, until=marker.offset,
+            rewrite=heard.rows, erased=heard.tombstones,
+        )  # fmt: skip
