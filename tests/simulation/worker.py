@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
 from contextvars import copy_context
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
@@ -21,8 +21,10 @@ from mode.utils.logging import CompositeLogger
 from mode.utils.queues import FlowControlEvent
 from yarl import URL
 
-from stream.records import RecordBatch
+from stream.columns import RecordChunk
+from stream.records import RecordBatch, RecordReader
 from stream.worker import store
+from stream.worker.order import split
 from stream.worker.processor import Processor
 from stream.worker.snapshots import Snapshots
 from tests.simulation.campaigns import Setup
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 _CHUNKS_QUEUED_MAX = 4
+_EVENTS_MAX = 1 << 20
 
 
 class _Any:
@@ -71,7 +74,11 @@ class _Topics:
         await self._app.flow_control.acquire()
         changelog = message.topic == self._app.setup.changelog
         queue = self._app.tables.changelog_queue if changelog else self._app.queue
-        await queue.put(SimpleNamespace(message=message))
+        event = SimpleNamespace(message=message)
+        if queue.full():  # Faust clears queues while it waits for room, and does not mind
+            await asyncio.wait([asyncio.ensure_future(queue.put(event))])
+        else:
+            queue.put_nowait(event)
 
 
 class _Table:
@@ -191,6 +198,16 @@ class App:
     async def earliest(self, topic: str, partition: int) -> int:
         tp = TP(topic, partition)
         return int((await self.consumer.earliest_offsets(tp))[tp])
+
+    async def read(
+        self, topic: str, partition: int, first: int, end: int
+    ) -> AsyncIterator[RecordChunk]:
+        while first < end:
+            await asyncio.sleep(self.world.random.uniform(0.0, self.world.settings.call_s))
+            data = self.world.broker.log(topic, partition).read(first, 3)
+            for chunk in RecordReader(topic, partition, data, first, _EVENTS_MAX):
+                first = chunk.next_offset
+                yield split(chunk, end)[0]
 
     def fail(self, error: BaseException) -> None:
         """A worker never crashes of what is played here."""
