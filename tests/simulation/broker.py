@@ -131,7 +131,12 @@ class Group:
 
     def _tell(self, member: Member) -> None:
         delay_s = self._random.uniform(0.0, self._settings.heartbeat_s)
-        self._loop.outside(delay_s, lambda: member.reachable and member.told_to_rejoin())
+
+        def answer() -> None:
+            if member.reachable and self.awaits(member):
+                member.told_to_rejoin()
+
+        self._loop.outside(delay_s, answer)
 
     def leave(self, member: Member) -> None:
         """Takes a member out: it left, or its session ended."""
@@ -147,6 +152,10 @@ class Group:
     def knows(self, member: Member, generation: int) -> bool:
         """Whether a member is one of this generation."""
         return member in self._members and generation == self.generation
+
+    def awaits(self, member: Member) -> bool:
+        """Whether the next generation waits for a member."""
+        return self._rebalancing and member in self._members and member.name not in self._waiting
 
     def lose(self, member: Member) -> None:
         """A member is not heard of any more; its session ends unless it comes back."""

@@ -55,11 +55,11 @@ class Client:
         self._rejoin.set()
         while True:
             await self._rejoin.wait()
-            self._rejoin.clear()
             self.app.on_rebalance_start()
             await self.consumer.on_partitions_revoked(set(self._position))
             await self._call()
             topics = (*self.world.settings.topics, self.app.setup.changelog)
+            self._rejoin.clear()
             joined = await self.world.broker.group.join(self, topics)
             await self._call()
             self.generation = joined.generation
@@ -83,6 +83,8 @@ class Client:
             if self.generation != _LOST:
                 self.world.tell(self.name, f"is no member of generation {self.generation} any more")
             self.generation = _LOST
+            self._rejoin.set()
+        elif self.reachable and group.awaits(self):
             self._rejoin.set()
 
     def is_member(self) -> bool:
@@ -139,6 +141,12 @@ class Client:
     def highwater(self, tp: TP) -> int:
         """Offset after the last record."""
         return self.world.broker.log(*tp).end
+
+    def verify_recovery_event_path(self, now: float, tp: TP) -> None:
+        """Faust tells when nothing comes."""
+
+    def close(self) -> None:
+        """Faust closes it when partitions change while it stops."""
 
     async def getmany(self, active: Iterable[TP], timeout: float) -> Mapping[TP, list[Fetched]]:
         """Chunks of partitions that are not paused; waits until there are some."""

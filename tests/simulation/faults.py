@@ -27,7 +27,7 @@ class Faults:
         self._world = world
         self._random = world.random
         self._later: list[asyncio.Task[None]] = []
-        self._changed = False
+        self._changed = self._changing = False
 
     async def strike(self) -> None:
         """Faults one after the other; what they set off goes on beside them."""
@@ -65,7 +65,7 @@ class Faults:
         async def later() -> None:
             await asyncio.sleep(delay_s)
             if what == "start":
-                if len(self._world.workers) < _WORKERS_MAX:
+                if len(self._world.workers) < _WORKERS_MAX and not self._changing:
                     self._world.start_worker()
             elif app is not None and app.process.alive:
                 self._reconnect(app)
@@ -145,7 +145,7 @@ class Faults:
         world = self._world
         if self._changed:
             return
-        self._changed = True
+        self._changed = self._changing = True
         for app in list(world.workers):
             if app.stopping:
                 continue
@@ -157,6 +157,7 @@ class Faults:
         while world.workers:  # others that were stopping already
             await asyncio.sleep(0.05)
         await asyncio.sleep(world.settings.send_s)  # what was on its way has landed
+        self._changing = False
         world.begin_era("b")
         for _ in range(self._random.randint(1, 2)):
             world.start_worker()

@@ -176,6 +176,8 @@ class App:
         )
         self.client = cast(Client, cast(Any, self.consumer)._thread)
         self._fetcher = Fetcher(cast(Any, self))
+        for service in (self.tables.recovery, self.consumer, self._fetcher):
+            cast(Any, service).crash = self.crash  # Faust hands it on to the app
 
     # The processor's shell
 
@@ -211,7 +213,8 @@ class App:
 
     def fail(self, error: BaseException) -> None:
         """A worker never crashes of what is played here."""
-        self.world.crashed(self.name, error)
+        if self.process.alive:
+            self.world.crashed(self.name, error)
 
     async def crash(self, error: BaseException) -> None:
         self.fail(error)
@@ -258,6 +261,7 @@ class App:
 
     async def stop(self) -> None:
         """Ends as after SIGTERM: finishes what is in work, saves, leaves the group."""
+        self.should_stop = True
         await self._stop_consumer()
         await self._producer_flush(self.log)
         await self.processor.close()
