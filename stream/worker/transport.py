@@ -94,6 +94,8 @@ class Consumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         self.ledger = Ledger()
         self._sought: set[TP] = set()
+        self._revoked = False
+        self._round = 0
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -171,18 +173,21 @@ class Consumer(driver.Consumer):
 
     async def perform_seek(self) -> None:
         """Begins every event partition where its state ends; what was handed out is read again."""
-        if not self.flow_active:
+        if self._revoked or not self.flow_active:
             return  # between two generations, while chunks in work are finished: the next one seeks
+        round_ = self._round
         self.ledger.forget()
         tps = [tp for tp in self.assignment() if self.app.topics.acks_enabled_for(tp.topic)]
         # Faust has resumed them already, and still clears the queues before it resumes the flow.
         self.pause_partitions(tps)
         self._sought = set(tps)
+        for tp in tps:  # Faust notes commits that were refused, too
+            self._committed_offset.pop(tp, None)
         await super().perform_seek()
         processor = cast(Any, self.app).processor
         ends = await self.highwaters(*tps) if tps else {}
         for partition in sorted({tp.partition for tp in tps}):
-            if self._flow_is_stopped():
+            if self._is_over(round_):
                 return  # revoked meanwhile
             here = [tp for tp in tps if tp.partition == partition]
             starts = processor.begin(
@@ -194,9 +199,9 @@ class Consumer(driver.Consumer):
                 await self.seek(tp, starts[tp.topic])
                 self._commit_covered(tp, starts[tp.topic])
 
-    def _flow_is_stopped(self) -> bool:
-        """Whether a rebalance goes on; it may have begun while something else was awaited."""
-        return not self.flow_active
+    def _is_over(self, round_: int) -> bool:
+        """Whether a rebalance has begun since; it may have while something else was awaited."""
+        return self._round != round_ or not self.flow_active
 
     def _commit_covered(self, tp: TP, start: int) -> None:
         """Lets the next commit make up for one of an earlier worker that did not get through.
@@ -235,9 +240,18 @@ class Consumer(driver.Consumer):
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Finishes or abandons what is in work, commits, and only then forgets."""
         self._sought = set()
+        # Faust's recovery does not hear of it before the next assignment: what it had under way for
+        # the last generation goes on, lets chunks flow and seeks.
+        self._revoked = True
+        self._round += 1
         await super().on_partitions_revoked(revoked)
         for tp in revoked:
             self.ledger.forget(tp)
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """From now on partitions may begin."""
+        self._revoked = False
+        await super().on_partitions_assigned(assigned, generation_id)
 
     async def wait_empty(self) -> None:
         """Gives chunks in work until the deadline, commits what became done."""

@@ -13,6 +13,10 @@ FAULTS = (
     "kill", "stop", "freeze", "cut_off", "rebalance", "join", "slow_broker", "retention", "layout",
 )  # fmt: skip
 
+# A worker that does not know that it has lost its partitions goes on deciding. Of several topics it
+# may take another one next than its successor: what both decide is then not the same, by design.
+_ZOMBIES = ("freeze", "cut_off")
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -67,9 +71,14 @@ class Settings:
 def draw(random: Random) -> Settings:
     """The settings of a seed."""
     some = random.choice
-    on = [fault for fault in FAULTS if random.random() < 0.4]
+    topics = ("events",) if random.random() < 0.6 else ("events", "mails")
+    on = [
+        fault
+        for fault in FAULTS
+        if random.random() < 0.4 and not (len(topics) > 1 and fault in _ZOMBIES)
+    ]
     return Settings(
-        topics=("events",) if random.random() < 0.6 else ("events", "mails"),
+        topics=topics,
         partitions=some((1, 1, 2, 2, 3)),
         customers=random.randint(3, 8),
         events=random.randint(40, 150),
