@@ -82,11 +82,15 @@ class Progress:
     erased: set[bytes] = field(default_factory=set)
 
     def update(self, marker: Marker) -> bool:
-        """Takes over a marker, unless it is one that covers less; tells which."""
+        """Takes over a marker, unless it is one that covers less; tells which.
+
+        Its order counts in any case: the last one that an earlier owner had under way may cover more,
+        and says nothing of the runs that its successor has announced meanwhile.
+        """
+        self.order = list(marker.order)
         if any(marker.covered.get(topic, 0) < end for topic, end in self.covered.items()):
             return False
         self.covered = dict(marker.covered)
-        self.order = list(marker.order)
         self.rows = marker.rows
         return True
 

@@ -27,6 +27,8 @@ def main() -> int:
     if arguments.mutation:
         MUTATIONS[arguments.mutation]()
     if arguments.seed is not None:
+        logging.getLogger("opportune").setLevel(logging.INFO)
+        logging.getLogger("opportune").propagate = False
         outcome = play(arguments.seed, traced=arguments.trace)
         print("\n".join(outcome.trace))
         print(f"seed {outcome.seed}: {outcome.violation or 'nothing is violated'}")
@@ -40,7 +42,9 @@ def main() -> int:
     for outcome in outcomes:
         if outcome.violation is not None:
             failures += 1
-            print(f"seed {outcome.seed}: {outcome.violation}\n  {_command(outcome.seed, arguments)}")
+            print(
+                f"seed {outcome.seed}: {outcome.violation}\n  {_command(outcome.seed, arguments)}"
+            )
             if failures == arguments.failures:
                 break
     print(f"{failures} of {len(seeds)} seeds violate something")
@@ -71,7 +75,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help="play this one alone")
     parser.add_argument("--trace", action="store_true", help="and print what happens in it")
     parser.add_argument(
-        "--break", dest="mutation", choices=sorted(MUTATIONS), help="build this fault into the worker"
+        "--break",
+        dest="mutation",
+        choices=sorted(MUTATIONS),
+        help="build this fault into the worker",
     )
     return parser.parse_args()
 

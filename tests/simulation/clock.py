@@ -32,7 +32,6 @@ class Process:
         self.parked: list[asyncio.Handle] = []
         self.tasks: dict[asyncio.Task[Any], None] = {}
 
-
     def park(self, callback: Callable[..., Any], *args: Any) -> None:
         """Calls something when it goes on."""
         loop = asyncio.get_running_loop()

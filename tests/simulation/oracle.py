@@ -33,6 +33,7 @@ _NOW_MS = 1_770_000_000_000
 _WALL_CLOCK = re.compile(rb'"decided_at":\d+')
 _EVENTS_MAX = 1 << 20
 
+
 class Told(NamedTuple):
     """A record that a worker has published about an event.
 
@@ -127,9 +128,7 @@ class _Partition:
                     headers = tuple(record.headers)
                     value = _WALL_CLOCK.sub(b'"decided_at":0', record.value or b"")
                     about = _about(topic, value, dict(headers))
-                    yield Told(
-                        about, stored.base + at, stored.writer, (record.key, value, headers)
-                    )
+                    yield Told(about, stored.base + at, stored.writer, (record.key, value, headers))
 
     def _same(self, all_told: list[Told]) -> Iterator[str]:
         first: dict[Event, Told] = {}
@@ -225,7 +224,6 @@ class _Partition:
                 words = [_words(rows.get(key)) for rows in (newest, right)]
                 yield f"2: {self._name}: row {key.decode()} is {words[0]}, right is {words[1]}"
                 return
-
 
     def _restored(self) -> dict[bytes, bytes]:
         """The rows as a restore finds them: of two, the one that has seen less is left out."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
-from typing import Any, NamedTuple
+import re
+from typing import NamedTuple
 
 from stream.worker import processor
-from tests.simulation.clock import Stuck, VirtualLoop
+from tests.simulation.clock import PROCESS, Stuck, VirtualLoop
 from tests.simulation.world import Broken, World
 
-_TRACED = 120
+_TIMES = re.compile(r" (took_ms|elapsed_s|records_s|eta_s)=\S+")
+_worker_log = logging.getLogger("opportune")
 
 
 class Outcome(NamedTuple):
@@ -28,13 +29,30 @@ class Outcome(NamedTuple):
     trace: list[str]
 
 
+class _Log(logging.Handler):
+    """The worker's own lines, as part of the trace."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self._world = world
+
+    def emit(self, record: logging.LogRecord) -> None:
+        process = PROCESS.get()
+        text = _TIMES.sub("", record.getMessage())
+        self._world.tell(process.name if process else "", f"  {text}")
+
+
 def play(seed: int, *, traced: bool = False) -> Outcome:
     """Plays the history of a seed and judges it."""
     loop = VirtualLoop()
     asyncio.set_event_loop(loop)
     loop.set_exception_handler(lambda *_: None)
     world = World(seed, loop, traced=traced)
-    inline, processor._INLINE_EVENTS_MAX = processor._INLINE_EVENTS_MAX, world.settings.inline_events_max
+    inline = processor._INLINE_EVENTS_MAX
+    processor._INLINE_EVENTS_MAX = world.settings.inline_events_max
+    log = _Log(world)
+    if traced:
+        _worker_log.addHandler(log)
     violation = None
     try:
         loop.run_until_complete(world.play())
@@ -44,6 +62,7 @@ def play(seed: int, *, traced: bool = False) -> Outcome:
         violation = "stuck: nothing happens any more"
     finally:
         processor._INLINE_EVENTS_MAX = inline
+        _worker_log.removeHandler(log)
         world.close()
         _end(loop)
     return Outcome(seed, violation, world.trace or [])

@@ -203,8 +203,10 @@ class World:
             if self.loop.time() > until_s:
                 committed = self.broker.group.committed
                 ends = {tp: self.broker.log(*tp).end for tp in self.era.born}
-                self.violated(f"stuck: the workers {what} after {limit_s} s: committed "
-                              f"{_told(committed)} of {_told(ends)}")
+                self.violated(
+                    f"stuck: the workers {what} after {limit_s} s: committed "
+                    f"{_told(committed)} of {_told(ends)}"
+                )
                 await asyncio.Event().wait()
             await asyncio.sleep(0.2)
 
