@@ -148,7 +148,11 @@ class Client:
     def close(self) -> None:
         """Faust closes it when partitions change while it stops."""
 
-    async def getmany(self, active: Iterable[TP], timeout: float) -> Mapping[TP, list[Fetched]]:
+    async def getmany(
+        self,
+        active: Iterable[TP],
+        timeout: float,  # noqa: ASYNC109  # Faust's name
+    ) -> Mapping[TP, list[Fetched]]:
         """Chunks of partitions that are not paused; waits until there are some."""
         loop = self.world.loop
         until_s = loop.time() + timeout

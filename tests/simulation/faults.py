@@ -154,7 +154,7 @@ class Faults:
                 await world.stop(app)
             else:
                 world.kill(app)
-        while world.workers:  # others that were stopping already
+        while world.workers:  # noqa: ASYNC110  # others that were stopping already
             await asyncio.sleep(0.05)
         await asyncio.sleep(world.settings.send_s)  # what was on its way has landed
         self._changing = False

@@ -51,26 +51,25 @@ class Told(NamedTuple):
 
 
 def covered(world: World, of: Setup, partition: int) -> dict[str, int]:
-    """What the newest marker of a layout covers."""
-    for stored in reversed(world.broker.log(of.changelog, partition).batches):
-        for _, record in _records(stored.data):
-            if record.key == changelog.MARKER_KEY:
-                return dict(msgspec.json.decode(record.value, type=changelog.Marker).covered)
-    return {}
+    """What the markers of a layout cover, late ones of earlier owners left out."""
+    most: dict[str, int] = {}
+    for stored in world.broker.log(of.changelog, partition).batches:
+        if stored.end == stored.base + 1:  # a marker is written alone
+            for _, record in _records(stored.data):
+                if record.key == changelog.MARKER_KEY:
+                    marker = msgspec.json.decode(record.value, type=changelog.Marker)
+                    for topic, end in marker.covered.items():
+                        most[topic] = max(most.get(topic, 0), end)
+    return most
 
 
 def commit_ahead(world: World, of: Setup, tp: TP, offset: int) -> str | None:
     """What of a committed offset is not durable, if anything is (4)."""
     if offset > world.broker.log(*tp).end:
-        return f"commits {tp.topic}/{tp.partition} {offset}, beyond its end"
-    best = 0
-    for stored in world.broker.log(of.changelog, tp.partition).batches:
-        for _, record in _records(stored.data):
-            if record.key == changelog.MARKER_KEY:
-                marker = msgspec.json.decode(record.value, type=changelog.Marker)
-                best = max(best, marker.covered.get(tp.topic, 0))
-    if offset > best:
-        return f"4: commits {tp.topic}/{tp.partition} {offset}, the changelog covers {best}"
+        return f"4: commits {tp.topic}/{tp.partition} {offset}, beyond its end"
+    known = covered(world, of, tp.partition).get(tp.topic, 0)
+    if offset > known:
+        return f"4: commits {tp.topic}/{tp.partition} {offset}, the changelog covers {known}"
     return None
 
 
