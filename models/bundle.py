@@ -22,7 +22,7 @@ import msgspec
 
 from models.arrays import entries, pack, unpack
 from models.contract import FeatureContract, Float32s, Normalization
-from models.errors import BundleError
+from models.errors import NO_JSON, BundleError
 from models.manifest import (
     GOLDEN,
     MANIFEST,
@@ -206,7 +206,7 @@ def read_manifest(folder: Store) -> Manifest:
 def _decoded(data: bytes, where: str) -> Manifest:
     try:
         return msgspec.json.decode(data, type=Manifest)
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+    except NO_JSON as exc:
         raise BundleError(f"{where}: {exc}") from exc
 
 

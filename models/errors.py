@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
+
+NO_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding the JSON of others raises; the last one where it is nested without end."""
+
 
 class BundleError(Exception):
     """A bundle is refused: damaged, changed, or made for something else.

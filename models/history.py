@@ -23,7 +23,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from models.errors import RegistryError
+from models.errors import NO_JSON, RegistryError
 from models.store import Store
 
 _NAME = re.compile(r"([0-9]{6,})\.json")
@@ -68,7 +68,7 @@ class Tail:
         """What it says; None when there is none, or when it cannot be read."""
         try:
             return msgspec.json.decode(self.data, type=Move) if self.number else None
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except NO_JSON:
             return None  # a damaged audit trail must not keep anybody from a rollback
 
     def before(self, champion: str | None) -> str | None:
@@ -127,9 +127,14 @@ class History:
         parent = ""
         for number in self._numbers():
             data, where = self._read(number), f"{self._folder.root}/{_name(number)}"
+            if len(data) > _ENTRY_BYTES_MAX:
+                raise RegistryError(
+                    f"{where}: expected {_ENTRY_BYTES_MAX} bytes at most, got more; the history "
+                    "was changed"
+                )
             try:
                 move = msgspec.json.decode(data, type=Move)
-            except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+            except NO_JSON as exc:
                 raise RegistryError(f"{where}: {exc}; the history was changed") from exc
             if (move.number, number, move.parent) != (number, len(moves) + 1, parent):
                 raise RegistryError(

@@ -24,13 +24,22 @@ from models.contract import FeatureContract, Normalization
 MANIFEST = "manifest.json"
 WEIGHTS = "weights.f32"
 GOLDEN = "golden.f32"
-MANIFEST_BYTES_MAX = 16 << 20
+MANIFEST_BYTES_MAX = 8 << 20
+"""Four times what 10,000 features need; decoded it may take twenty times the memory."""
 FILE_BYTES_MAX = 1 << 28
+"""Of the weights: 67 million, more than any network that scores in milliseconds."""
+OTHER_BYTES_MAX = 16 << 20
+"""Of the golden batch and of each report: 200 rows of 10,000 features and strategies; a page."""
+BUNDLE_BYTES_MAX = FILE_BYTES_MAX + 4 * OTHER_BYTES_MAX
+"""A worker that looks at a bundle holds all of it in memory."""
 VERSION_PATTERN = r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}"
 
 FileName = Annotated[str, Meta(pattern=r"^(weights\.f32|golden\.f32|report\.[a-z]{1,8})$")]
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 Size = Annotated[int, Meta(ge=1, le=10_000)]
+Int64 = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+EpochMs = Annotated[int, Meta(ge=-62_135_596_800_000, le=253_402_300_799_999)]
+"""Years 1 to 9999, which are those that a date can have."""
 
 
 _USES: dict[str, frozenset[str]] = {
@@ -102,12 +111,21 @@ class NetworkConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
             + (sizes[-1] + crossed) * self.outputs
         )
 
+    @property
+    def numbers_max(self) -> int:
+        """The largest number of weights: a bias for each unit, and the base of a response head."""
+        if self.network == "custom":
+            return FILE_BYTES_MAX // 4
+        last = (self.inputs, *self.hidden)[-1] + (self.inputs if self.cross_layers else 0)
+        biases = sum(self.hidden) + self.cross_layers * self.inputs + self.outputs
+        return self.numbers_min + biases + (last + 1) * (self.head == "response")
+
 
 class ArrayEntry(Struct, frozen=True, forbid_unknown_fields=True):
     """One float32 array in a file: its name and shape."""
 
     name: Annotated[str, Meta(min_length=1, max_length=200)]
-    shape: tuple[Size, ...]
+    shape: Annotated[tuple[Size, ...], Meta(max_length=8)]
 
 
 class FileEntry(Struct, frozen=True, forbid_unknown_fields=True):
@@ -146,8 +164,8 @@ class NormalizationEntry(Struct, frozen=True, forbid_unknown_fields=True):
 class DataWindow(Struct, frozen=True, forbid_unknown_fields=True):
     """Event times that a model was fitted on: start <= t < end, epoch milliseconds."""
 
-    start_ms: int
-    end_ms: int
+    start_ms: EpochMs
+    end_ms: EpochMs
 
 
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -179,7 +197,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     network: NetworkConfig
     window: DataWindow
     metrics: dict[str, float]
-    seed: int
+    seed: Int64
     libraries: dict[str, str]
     files: Annotated[dict[FileName, FileEntry], Meta(max_length=16)]
 
@@ -193,13 +211,28 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         _expect("metrics that are not finite", [], _not_finite(self.metrics))
         _expect("missing files", [], sorted({WEIGHTS, GOLDEN} - set(self.files)))
         self._expect_weights_of_the_network()
+        self._expect_sizes()
 
     def _expect_weights_of_the_network(self) -> None:
         """A few words must not make a reader build a network of gigabytes."""
-        least, got = 4 * self.network.numbers_min, self.files[WEIGHTS].bytes
-        if got < least:
+        network, got = self.network, self.files[WEIGHTS].bytes
+        least, most = 4 * network.numbers_min, 4 * network.numbers_max
+        if not least <= got <= most:
             raise ValueError(
-                f"size of {WEIGHTS}: expected {least} bytes at least for {self.network}, got {got}"
+                f"size of {WEIGHTS}: expected {least} to {most} bytes for {network}, got {got}"
+            )
+
+    def _expect_sizes(self) -> None:
+        """Nor must they make a reader hold gigabytes: files can be large and take no room on a disk."""
+        for name, entry in self.files.items():
+            if name != WEIGHTS and entry.bytes > OTHER_BYTES_MAX:
+                raise ValueError(
+                    f"size of {name}: expected {OTHER_BYTES_MAX} bytes at most, got {entry.bytes}"
+                )
+        got = sum(entry.bytes for entry in self.files.values())
+        if got > BUNDLE_BYTES_MAX:
+            raise ValueError(
+                f"size of all files: expected {BUNDLE_BYTES_MAX} bytes at most, got {got}"
             )
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -70,6 +71,8 @@ class Store:
             OSError: The store cannot be reached or refuses.
         """
         path = f"{self.root}/{name}"
+        if self.local:
+            return _read_file(path, bytes_max + 1)
         with self._reaching(path):
             return cast("bytes", self.fs.cat_file(path, start=0, end=bytes_max + 1))
 
@@ -171,6 +174,16 @@ class Store:
             if self.local:
                 raise
             raise OSError(f"{path}: {type(exc).__name__}: {exc}") from exc
+
+
+def _read_file(path: str, bytes_max: int) -> bytes:
+    """The first bytes of a file; of a FIFO, which would have a reader wait, an error."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(f"{path}: expected a regular file, got {stat.filemode(found.st_mode)}")
+        return file.read(min(bytes_max, found.st_size))  # allocates what it is asked for
 
 
 def _not_opened(url: str, exc: Exception) -> str:

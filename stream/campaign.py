@@ -9,7 +9,6 @@ Rules of this file
 
 from __future__ import annotations
 
-import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,6 +16,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, field
 
+from stream.campaign_topics import Topics, shared_topic, wrong_anew, wrong_skip
 from stream.campaign_training import (
     EvaluationSpec,
     GateSpec,
@@ -24,20 +24,9 @@ from stream.campaign_training import (
     SearchSpec,
     TrainingSpec,
 )
-from stream.campaign_types import Duration, FieldPath, KafkaAddress, Name, Section, TopicName
+from stream.campaign_types import Duration, FieldPath, KafkaAddress, Name, Section
 from stream.errors import CampaignError
 from stream.validation import explain
-
-
-class Topics(Section, frozen=True):
-    """Kafka topics, each another one: a worker that read what it writes would not come to an end.
-
-    All event topics have the same number of partitions, keyed by customer.
-    """
-
-    events: Annotated[tuple[TopicName, ...], Meta(min_length=1, max_length=16)]
-    decisions: TopicName = "decisions"
-    dead_letter: TopicName = "dead-letters"
 
 
 class EventMapping(Section, frozen=True):
@@ -155,6 +144,7 @@ class WorkerSpec(Section, frozen=True):
     summary_interval_s: Annotated[float, Meta(ge=0.1, le=3600)] = 10.0
     stuck_after_s: Annotated[float, Meta(ge=5, le=86_400)] = 120.0
     fetch_bytes_max: Annotated[int, Meta(ge=1024, le=64 << 20)] = 4 << 20
+    unpacked_bytes_max: Annotated[int, Meta(ge=1 << 20, le=1 << 30)] | None = None  # by the fetch
     compression: Literal["none", "lz4", "zstd"] = "none"
     replication: Literal[-1, 1, 2, 3, 4, 5] = -1  # -1: default.replication.factor of the broker
     health_file: str = ""
@@ -180,6 +170,10 @@ class Campaign(Section, frozen=True):
     worker: WorkerSpec = WorkerSpec()
 
 
+_CHARS_MAX = 4 << 20
+"""Hundreds of times the largest campaign; what is longer is another file."""
+
+
 def load(path: str | Path) -> Campaign:
     """Reads and validates a campaign file.
 
@@ -188,7 +182,8 @@ def load(path: str | Path) -> Campaign:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open(encoding="utf-8") as file:
+            text = file.read(_CHARS_MAX + 1)
     except OSError as exc:
         raise CampaignError(f"{path}: expected a campaign file, {exc.strerror or exc}") from exc
     except UnicodeDecodeError as exc:
@@ -200,32 +195,27 @@ def load(path: str | Path) -> Campaign:
 
 def parse(text: str, where: str = "campaign") -> Campaign:
     """Validates the text of a campaign file; `where` names it in errors."""
+    if len(text) > _CHARS_MAX:
+        raise CampaignError(f"{where}: expected at most {_CHARS_MAX} characters, got more")
     try:
         raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as exc:
+    except RecursionError as exc:
+        raise CampaignError(f"{where}: expected TOML, got brackets nested without end") from exc
+    except ValueError as exc:  # its own error, and that of an integer of thousands of digits
         raise CampaignError(f"{where}: expected TOML, {exc}") from exc
     try:
         campaign = msgspec.convert(raw, Campaign, strict=True)
     except msgspec.ValidationError as exc:
         raise CampaignError(f"{where}: {explain(Campaign, raw, str(exc))}") from exc
-    for contradiction in (_shared_topic(campaign), _repeated_strategy(campaign)):
+    for contradiction in (
+        shared_topic(campaign.topics, campaign.app),
+        wrong_skip(campaign.topics),
+        wrong_anew(campaign.topics),
+        _repeated_strategy(campaign),
+    ):
         if contradiction:
             raise CampaignError(f"{where}: {contradiction}")
     return campaign
-
-
-def _shared_topic(campaign: Campaign) -> str:
-    """What is wrong with the names of the topics, "" if nothing is."""
-    topics = campaign.topics
-    named = [(f"topics.events[{i}]", name) for i, name in enumerate(topics.events)]
-    named += [("topics.decisions", topics.decisions), ("topics.dead_letter", topics.dead_letter)]
-    first: dict[str, str] = {}
-    for path, name in named:
-        if path != first.setdefault(name, path):
-            return f'at {path}: expected a topic of its own, got "{name}", as at {first[name]}'
-        if re.fullmatch(rf"{re.escape(campaign.app)}-customers-[0-9a-f]{{12}}-changelog", name):
-            return f'at {path}: expected another topic than the changelog of the app, got "{name}"'
-    return ""
 
 
 def _repeated_strategy(campaign: Campaign) -> str:

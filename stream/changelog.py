@@ -17,12 +17,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 import numba
 import numpy as np
 
+from models.errors import NO_JSON
 from stream.bytecopy import copy_bytes
 from stream.columns import Bools, Bytes, Int64s, RecordChunk, Spans
 from stream.errors import StateError
@@ -32,10 +33,41 @@ assert sys.byteorder == "little", "the row layout is little-endian, and rows are
 
 ROW_VERSION = 1
 MARKER_VERSION = 1
+_OFFSET_BITS = 48
 # No customer id is equal to it: ids are UTF-8, where the byte 0xff does not occur.
 MARKER_KEY = b"\xffopportune-marker"
 
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
+
+
+Offset = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+
+class Source(msgspec.Struct, frozen=True):
+    """The log of an event topic that offsets belong to.
+
+    Attributes:
+        id: Topic id, None when the broker has told none.
+        leader_epoch: Of the record batch before the offset, -1 when it is not known.
+        epoch: How often the topic was begun anew, as the campaign file says (`topics.anew`).
+    """
+
+    id: str | None = None
+    leader_epoch: int = -1
+    epoch: int = 0
+
+    def reached(self, leader_epoch: int) -> Source:
+        """The same log, read on to a batch of a leader epoch."""
+        return msgspec.structs.replace(self, leader_epoch=leader_epoch)
+
+    def word(self, offset: int) -> int:
+        """A next offset as rows have it: those of a later epoch come after all of an earlier one."""
+        return (self.epoch << _OFFSET_BITS) + offset
+
+
+def offset_of(word: int) -> int:
+    """The next offset in a row's word for a topic: see `Source.word`."""
+    return word & (1 << _OFFSET_BITS) - 1
 
 
 class Marker(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,12 +78,16 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True):
         covered: Next offset of each event topic; everything before it is decided and written.
         order: Topic and end offset of the runs in which what comes next is taken (`worker.order`).
         rows: Customers that the table had then: whoever restores fewer lacks some.
+        sources: Of each event topic the log that `covered` counts in.
+        generation: Of the consumer group, when its writer began the partition.
     """
 
     version: int
-    covered: dict[str, int]
-    order: list[tuple[str, int]] = []
-    rows: int = 0
+    covered: dict[str, Offset]
+    order: list[tuple[str, Offset]] = []
+    rows: Offset = 0
+    sources: dict[str, Source] = {}
+    generation: Offset = 0
 
 
 class Anchor(NamedTuple):
@@ -80,19 +116,28 @@ class Progress:
     rows: int = 0
     anchor: Anchor | None = None
     erased: set[bytes] = field(default_factory=set)
+    sources: dict[str, Source] = field(default_factory=dict)
+    generation: int = 0
 
     def update(self, marker: Marker) -> bool:
         """Takes over a marker, unless it is one that covers less; tells which.
 
-        Its order counts in any case: the last one that an earlier owner had under way may cover more,
-        and says nothing of the runs that its successor has announced meanwhile.
+        Of a topic that was begun anew every offset comes after those from before. The order is that
+        of the newest generation, also where it covers less: a marker of an earlier one may come late,
+        and what it covers is true, but the order in which the owner takes what follows is the owner's.
         """
-        self.order = list(marker.order)
-        if any(marker.covered.get(topic, 0) < end for topic, end in self.covered.items()):
+        if marker.generation >= self.generation:
+            self.generation, self.order = marker.generation, list(marker.order)
+        if any(_reach(marker, topic) < _reach(self, topic) for topic in self.covered):
             return False
         self.covered = dict(marker.covered)
         self.rows = marker.rows
+        self.sources = dict(marker.sources)
         return True
+
+
+def _reach(told: Marker | Progress, topic: str) -> tuple[int, int]:
+    return told.sources.get(topic, Source()).epoch, told.covered.get(topic, 0)
 
 
 def encode_rows(table: CustomerTable, rows: Int64s) -> tuple[Spans, Spans]:
@@ -117,6 +162,8 @@ def encode_marker(progress: Progress) -> bytes:
             covered=dict(progress.covered),
             order=list(progress.order),
             rows=progress.rows,
+            sources=dict(progress.sources),
+            generation=progress.generation,
         )
     )
 
@@ -175,7 +222,7 @@ def _apply_marker(chunk: RecordChunk, i: int, progress: Progress) -> bool:
     """Takes a marker over; False when an earlier one covers more."""
     try:
         marker = msgspec.json.decode(chunk.value[i] or b"", type=Marker)
-    except msgspec.MsgspecError as exc:
+    except (msgspec.MsgspecError, *NO_JSON) as exc:
         raise _unreadable(chunk, i, f"a marker, {exc}") from exc
     if marker.version != MARKER_VERSION:
         raise _unreadable(chunk, i, f"marker version {MARKER_VERSION}, got {marker.version}")

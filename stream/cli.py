@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from stream.errors import OperatorError
+from stream.visible import visible_lines
 
 GROUP = "opportune.commands"
 EXIT_OPERATOR_ERROR = 2
@@ -38,7 +39,7 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except OperatorError as exc:
-            click.echo(f"opportune: {exc}", err=True)
+            click.echo(f"opportune: {visible_lines(exc)}", err=True)
             sys.exit(EXIT_OPERATOR_ERROR)
 
 

@@ -73,6 +73,7 @@ class RecordChunk:
         value: Record values; null is a tombstone.
         next_offset: Offset to read next: beyond the last record, and beyond control records and
             records that compaction removed.
+        leader_epoch: Of the record batch that the last record was in; -1 when nobody has said.
     """
 
     topic: str
@@ -82,6 +83,7 @@ class RecordChunk:
     key: Spans
     value: Spans
     next_offset: int
+    leader_epoch: int = -1
 
     def __len__(self) -> int:
         return len(self.offset)

@@ -4,8 +4,8 @@ The two forms are written down below as they are published; docs/decisions.md ex
 who read the topic, docs/decision.schema.json and docs/flat-decision.schema.json define them.
 
 Rules of this file
-1. The id comes from source topic, partition, offset and policy version alone: a decision that is
-   published again after a fault has the id it had before.
+1. The id comes from source topic, partition, offset and policy version alone, and from how often the
+   topic was begun anew: a decision that is published again after a fault has the id it had before.
 2. Of what one model decides about one event, nothing but the wall clock may differ when it is
    published again: `time`, or `decided_at`.
 3. A decision expires some time after its event, not after it was made: about an old event, after an
@@ -102,7 +102,7 @@ class DecisionEncoder:
         form = campaign.decisions.format
         self.headers = [("content-type", CONTENT_TYPES[form].encode())]
         self._expires_after_ms = duration_ms(campaign.decisions.expires_after)
-        event: _Parts = (topic, "-", Slot("partition"), "-", Slot("offset"))
+        event: _Parts = (_log_name(campaign, topic), "-", Slot("partition"), "-", Slot("offset"))
         decision_id: _Parts = (*event, "-", campaign.policy.version)
         self._flat = form == "flat"
         self._template = Template.of(
@@ -171,6 +171,12 @@ class DecisionEncoder:
         page.decimals("action_probability", decisions.action_probability)
         page.times("event_time", event_ms)
         page.times("expires", np.minimum(event_ms + self._expires_after_ms, _LATEST_MS))
+
+
+def _log_name(campaign: Campaign, topic: str) -> str:
+    """A topic in ids: one that was begun anew counts its offsets again, and no id may come twice."""
+    epochs = [spec.epoch for spec in campaign.topics.anew if spec.topic == topic]
+    return f"{topic}~{epochs[0]}" if epochs else topic  # no topic has a tilde in its name
 
 
 def _time(epoch_ms: int) -> bytes:

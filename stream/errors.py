@@ -19,5 +19,13 @@ class KafkaLayoutError(OperatorError):
     """Topics do not fit together: partition counts, cleanup policy, a missing topic."""
 
 
+class PositionError(OperatorError):
+    """An event topic is not the one whose offsets the state counts: created anew, or cut back."""
+
+
 class StateError(OperatorError):
     """A changelog row or marker cannot be read: written by another version or damaged."""
+
+
+class ClockError(OperatorError):
+    """The clocks of the broker and of this machine differ by more than the topic allows."""

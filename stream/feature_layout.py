@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from stream.changelog import offset_of
 from stream.columns import Float64s, Int64s
 from stream.errors import CampaignError
 from stream.feature_expansion import ANY, Operator
@@ -90,7 +91,10 @@ class Layout:
             "first_ms": int(ints[FIRST_MS]),
             "consent": _CONSENTS[ints[CONSENT]],
             "consent_ms": int(ints[CONSENT_MS]),
-            "next_offset": dict(zip(self.topics, ints[NEXT_OFFSET:].tolist(), strict=False)),
+            "next_offset": {
+                topic: offset_of(word)
+                for topic, word in zip(self.topics, ints[NEXT_OFFSET:].tolist(), strict=False)
+            },
             "state": {
                 operator.names[0]: _describe_operator(operator, words[word : word + operator.words])
                 for operator, word in zip(self.operators, self.word, strict=True)

@@ -16,6 +16,7 @@ import numpy as np
 from models.contract import Normalization
 from stream import dead_letter
 from stream.campaign import Campaign
+from stream.changelog import Source
 from stream.columns import EventBatch, Int64s, RecordChunk, Reject, Spans
 from stream.decisions import FEATURES_HEADER
 from stream.features import Applied, FeaturePlan, apply
@@ -89,6 +90,7 @@ class Pipeline:
         self.campaign = campaign
         self.plan = plan
         self.topics = {name: i for i, name in enumerate(campaign.topics.events)}
+        self._first_word = {s.topic: Source(epoch=s.epoch).word(0) for s in campaign.topics.anew}
         self._codecs = compile_codecs(campaign, plan)
         self._contract_digest = plan.contract.digest
 
@@ -117,8 +119,8 @@ class Pipeline:
             return Step(dead_letters=letters, rejects=loud)
         rows = table.rows_for(batch.customer)
         applied = apply(
-            self.plan, table.state, rows, batch, self.topics[chunk.topic],
-            deployment.scorer.normalization,
+            self.plan, table.state, rows, self._counted(batch, chunk.topic),
+            self.topics[chunk.topic], deployment.scorer.normalization,
         )  # fmt: skip
         table.mark_dirty(rows[applied.applied])
         wanted = applied.applied & self.plan.decides[batch.type_code]
@@ -144,8 +146,13 @@ class Pipeline:
         """Applies a chunk to a table without deciding: what a replay of history does."""
         batch, _ = self._codecs.decoder.decode(chunk, now_ms)
         rows = table.rows_for(batch.customer)
-        topic = self.topics[chunk.topic]
-        return apply(self.plan, table.state, rows, batch, topic, normalization)
+        topic, counted = self.topics[chunk.topic], self._counted(batch, chunk.topic)
+        return apply(self.plan, table.state, rows, counted, topic, normalization)
+
+    def _counted(self, batch: EventBatch, topic: str) -> EventBatch:
+        """Events with offsets as rows count them: those of a topic begun anew after all before."""
+        first = self._first_word.get(topic, 0)
+        return replace(batch, offset=batch.offset + first) if first else batch
 
     def _decide(self, deployment: Deployment, applied: Applied, index: Int64s) -> DecisionBatch:
         scores = deployment.scorer.score(applied.features[index])

@@ -1,8 +1,10 @@
-"""The numba loops over Kafka record batches, format v2.
+"""The numba loops that read Kafka record batches, format v2.
 
 Rules of this file
 1. Functions of arrays only: no Python object, no I/O; none of them needs the interpreter lock.
 2. Every read is bounded by the buffer: broken bytes give an error index, never a wild read.
+3. A foreign size is compared with what is left (`size > stop - at`), never added to a position first:
+   the sum may wrap.
 """
 
 from __future__ import annotations
@@ -10,21 +12,29 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from stream.bytecopy import copy_bytes
+from stream.borrow import borrow
 from stream.columns import Bytes, Int64s
+from stream.json_tokens import byte_at
 
 HEADER_BYTES = 61
+LENGTH_BYTES, MAGIC_AT = 12, 16  # a batch begins with base offset and length; then its leader epoch
+MAGIC_V2 = 2
+_RECORD_BYTES_MIN = 7  # length, attributes, two deltas, two sizes, number of headers
 CODEC_MASK = 0x07
 TRANSACTION_BIT = 0x10
 CONTROL_BIT = 0x20
 
 # Columns of a header table
 START, STOP, BASE_OFFSET, MAGIC, CRC, ATTRIBUTES, LAST_DELTA, FIRST_MS, MAX_MS = range(9)
-PRODUCER_ID, COUNT = 9, 10
-_FIELDS = 11
+PRODUCER_ID, COUNT, LEADER_EPOCH = 9, 10, 11
+_FIELDS = 12
+# What is wrong with the records of a batch
+BAD_COUNT, BAD_RECORD, BAD_OFFSET, BAD_TIME, BAD_END = range(1, 6)
 _APPEND_TIME_BIT = 0x08
+_INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
+_inlined = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 
 
 @_jit
@@ -52,7 +62,7 @@ def read_headers(data: Bytes) -> Int64s:
     at = 0
     while at + HEADER_BYTES <= len(data):
         size = 12 + _big_endian_signed_32(data, at + 8)
-        if size < HEADER_BYTES or at + size > len(data):
+        if size < HEADER_BYTES or size > len(data) - at:
             break
         count += 1
         at += size
@@ -71,12 +81,13 @@ def read_headers(data: Bytes) -> Int64s:
         out[i, MAX_MS] = _big_endian(data, at + 35, 8)
         out[i, PRODUCER_ID] = _big_endian(data, at + 43, 8)
         out[i, COUNT] = _big_endian_signed_32(data, at + 57)
+        out[i, LEADER_EPOCH] = _big_endian_signed_32(data, at + 12)
         at += size
     return out
 
 
 @_jit
-def _read_varint(data: Bytes, at: int, stop: int) -> tuple[int, int]:
+def _read_long_varint(data: Bytes, at: int, stop: int) -> tuple[int, int]:
     """Zigzag varint at `at`: (value, next position); next position -1 when it runs out."""
     value = np.uint64(0)
     shift = np.uint64(0)
@@ -91,71 +102,140 @@ def _read_varint(data: Bytes, at: int, stop: int) -> tuple[int, int]:
     return 0, -1
 
 
-@_jit
-def _read_record(data: Bytes, at: int, stop: int, out: Int64s) -> int:
-    """Reads one record into out (timestamp delta, offset delta, key, value spans).
+@_inlined
+def _read_varint(data: Bytes, at: int, stop: int) -> tuple[int, int]:
+    """As `_read_long_varint`; most are one byte or two, which are read in place."""
+    if at < stop:
+        low = byte_at(data, at)
+        if low < 0x80:
+            return (low >> 1) ^ -(low & 1), at + 1
+        if at + 1 < stop:
+            high = byte_at(data, at + 1)
+            if high < 0x80:
+                both = (low & 0x7F) | (high << 7)
+                return (both >> 1) ^ -(both & 1), at + 2
+    return _read_long_varint(data, at, stop)
+
+
+@_inlined
+def _read_record(data: Bytes, at: int, stop: int, out: Int64s, n: int) -> int:
+    """Reads one record into column n of out: offset delta, timestamp delta, key, value.
 
     Returns the position after it, -1 when it does not follow the format.
     """
     length, at = _read_varint(data, at, stop)
-    if at < 0 or length < 0 or at + length > stop:
+    if at < 0 or length < 1 or length > stop - at:
         return -1
     end = at + length
     at += 1  # attributes: unused in v2
-    out[0], at = _read_varint(data, at, end)
+    out[1, n], at = _read_varint(data, at, end)
     if at < 0:
         return -1
-    out[1], at = _read_varint(data, at, end)
+    out[0, n], at = _read_varint(data, at, end)
     for k in range(2, 6, 2):
         if at < 0:
             return -1
         size, at = _read_varint(data, at, end)
-        if at < 0 or size < -1 or at + max(size, 0) > end:
+        if at < 0 or size < -1 or size > end - at:
             return -1
-        out[k] = at
-        out[k + 1] = size
+        out[k, n] = at
+        out[k + 1, n] = size
         at += max(size, 0)
+    if at != end - 1 or byte_at(data, at) != 0:  # not just the byte that says "no headers"
+        return end if _headers_end(data, at, end) == end else -1
     return end
 
 
 @_jit
-def read_records(data: Bytes, table: Int64s, position: int) -> tuple[Int64s, int]:
-    """All records at or after `position` of the batches in `table`.
+def _headers_end(data: Bytes, at: int, stop: int) -> int:
+    """The position after the headers of a record, -1 when they do not follow the format."""
+    count, at = _read_varint(data, at, stop)
+    if at < 0 or count < 0 or count > (stop - at) // 2:  # two sizes each
+        return -1
+    for _ in range(count):
+        size, at = _read_varint(data, at, stop)
+        if at < 0 or size < 0 or size > stop - at:
+            return -1
+        size, at = _read_varint(data, at + size, stop)
+        if at < 0 or size < -1 or size > stop - at:
+            return -1
+        at += max(size, 0)
+    return int(at)
+
+
+@_jit
+def read_records(data: Bytes, table: Int64s, position: int) -> tuple[Int64s, int, int, int]:
+    """All records at or after `position` of the batches in `table`, up to the first broken batch.
 
     Args:
         data: Decompressed record bytes. Shape (bytes,).
-        table: Header rows with START and STOP around the records. Shape (batches, fields).
+        table: Header rows with START and STOP around the records; base offset plus last delta is
+            an int64. Shape (batches, fields).
         position: Records before this offset are left out.
 
     Returns:
         Rows offset, timestamp_ms, key start, key size, value start, value size: shape (6, n),
-        int64; and the index of the first broken record, -1 when there is none.
+        int64, of the batches before the first that is broken; the index of that batch, -1 when there
+        is none; the index of the record in it; and what is wrong, BAD_COUNT ... BAD_END.
     """
+    data, table = borrow(data), borrow(table)
     total = 0
-    for b in range(len(table)):
-        # A record takes 7 bytes at least: a count that cannot be true allocates nothing.
-        total += max(min(table[b, COUNT], (table[b, STOP] - table[b, START]) // 7 + 1), 0)
+    batches = 0
+    while batches < len(table) and _has_room(table, batches):
+        total += table[batches, COUNT]
+        batches += 1
     out = np.empty((6, total), np.int64)
-    field = np.empty(6, np.int64)
     n = 0
-    seen = 0
-    for b in range(len(table)):
-        at = table[b, START]
-        append_time = table[b, ATTRIBUTES] & _APPEND_TIME_BIT
-        for _ in range(table[b, COUNT]):
-            at = _read_record(data, at, table[b, STOP], field)
-            if at < 0:
-                return out[:, :n], seen
-            seen += 1
-            offset = table[b, BASE_OFFSET] + field[1]
-            if offset < position:
-                continue
-            out[0, n] = offset
-            out[1, n] = table[b, MAX_MS] if append_time else table[b, FIRST_MS] + field[0]
-            for k in range(2, 6):
-                out[k, n] = field[k]
-            n += 1
-    return out[:, :n], -1
+    for b in range(batches):
+        after, record, why = _read_batch(data, table, b, position, out, n)
+        if why != 0:
+            return out[:, :n], b, record, why
+        n = after
+    if batches < len(table):
+        return out[:, :n], batches, 0, BAD_COUNT
+    return out[:, :n], -1, 0, 0
+
+
+@_inlined
+def _read_batch(
+    data: Bytes, table: Int64s, b: int, position: int, out: Int64s, n: int
+) -> tuple[int, int, int]:
+    """Reads batch b into the columns of out from n on: (column after it, record, what is wrong)."""
+    at, stop = table[b, START], table[b, STOP]
+    base, last_delta = table[b, BASE_OFFSET], table[b, LAST_DELTA]
+    first_ms = table[b, FIRST_MS]
+    # Told before the sum: compiled code takes it that sums do not wrap.
+    later_min = _INT64_MIN - min(first_ms, 0)
+    later_max = _INT64_MAX - max(first_ms, 0)
+    append_time = table[b, ATTRIBUTES] & _APPEND_TIME_BIT
+    previous = -1
+    for i in range(table[b, COUNT]):
+        at = _read_record(data, at, stop, out, n)
+        if at < 0:
+            return n, i, BAD_RECORD
+        delta = out[0, n]
+        if delta <= previous or delta > last_delta:
+            return n, i, BAD_OFFSET
+        previous = delta
+        if base + delta < position:
+            continue
+        out[0, n] = base + delta
+        if append_time:
+            out[1, n] = table[b, MAX_MS]
+        else:
+            if out[1, n] < later_min or out[1, n] > later_max:
+                return n, i, BAD_TIME
+            out[1, n] += first_ms
+        n += 1
+    return n, table[b, COUNT], 0 if at == stop else BAD_END
+
+
+@_jit
+def _has_room(table: Int64s, b: int) -> bool:
+    """Whether the bytes of a batch can hold as many records as it says: else nothing is allocated."""
+    count = table[b, COUNT]
+    count_max = (table[b, STOP] - table[b, START]) // _RECORD_BYTES_MIN
+    return bool(count >= 0 and count <= count_max)
 
 
 @_jit
@@ -182,10 +262,10 @@ def find_header(
         count, at = _read_varint(data, value_start[i] + max(value_size[i], 0), stop)
         for _ in range(count):
             key_size, key = _read_varint(data, at, stop)
-            if key < 0 or key_size < 0 or key + key_size > stop:
+            if key < 0 or key_size < 0 or key_size > stop - key:
                 return i
             size, at = _read_varint(data, key + key_size, stop)
-            if at < 0 or size < -1 or at + max(size, 0) > stop:
+            if at < 0 or size < -1 or size > stop - at:
                 return i
             if out[1, i] < 0 and _is_at(data, key, key_size, name):
                 out[0, i], out[1, i] = at, size
@@ -203,93 +283,3 @@ def _is_at(data: Bytes, at: int, size: int, name: Bytes) -> bool:
         if data[at + i] != name[i]:
             return False
     return True
-
-
-@_jit
-def _varint_size(value: int) -> int:
-    rest = np.uint64((value << 1) ^ (value >> 63))
-    size = 1
-    while rest > np.uint64(0x7F):
-        rest >>= np.uint64(7)
-        size += 1
-    return size
-
-
-@_jit
-def _write_varint(out: Bytes, at: int, value: int) -> int:
-    rest = np.uint64((value << 1) ^ (value >> 63))
-    while rest > np.uint64(0x7F):
-        out[at] = np.uint8((rest & np.uint64(0x7F)) | np.uint64(0x80))
-        at += 1
-        rest >>= np.uint64(7)
-    out[at] = np.uint8(rest)
-    return at + 1
-
-
-@_jit
-def _body_size(offset_delta: int, key_size: int, value_size: int, headers_size: int) -> int:
-    return (
-        2  # attributes, timestamp delta 0
-        + _varint_size(offset_delta)
-        + _varint_size(key_size)
-        + max(key_size, 0)
-        + _varint_size(value_size)
-        + max(value_size, 0)
-        + headers_size
-    )
-
-
-@_jit
-def record_sizes(key_size: Int64s, value_size: Int64s, own_size: Int64s, fixed: int) -> Int64s:
-    """Upper bound of each record's bytes, whatever its place in a batch. Shape (n,), int64."""
-    n = len(key_size)
-    out = np.empty(n, np.int64)
-    for i in range(n):
-        body = _body_size(n, key_size[i], value_size[i], fixed + own_size[i])
-        out[i] = _varint_size(body) + body
-    return out
-
-
-@_jit
-def batch_end(sizes: Int64s, first: int, bytes_max: int) -> int:
-    """End of the batch that begins at `first`: as many records as fit, one at least."""
-    total = sizes[first]
-    last = first + 1
-    while last < len(sizes) and total + sizes[last] <= bytes_max:
-        total += sizes[last]
-        last += 1
-    return last
-
-
-@_jit
-def write_records(
-    key: Bytes, key_start: Int64s, key_size: Int64s,
-    value: Bytes, value_start: Int64s, value_size: Int64s,
-    own: Bytes, own_start: Int64s, own_size: Int64s,
-    fixed: Bytes, first: int, last: int, out: Bytes,
-) -> int:  # fmt: skip
-    """Writes records first to last (exclusive) of one batch; returns the bytes used.
-
-    Args:
-        key, key_start, key_size: Spans of the keys.
-        value, value_start, value_size: Spans of the values.
-        own, own_start, own_size: Spans of the encoded headers that each record has for itself.
-        fixed: Header count and the headers that all records share, encoded.
-        first: First record.
-        last: End of the records.
-        out: Receives the records; as large as their `record_sizes`.
-    """
-    at = 0
-    for i in range(first, last):
-        body = _body_size(i - first, key_size[i], value_size[i], len(fixed) + own_size[i])
-        at = _write_varint(out, at, body)
-        out[at] = 0
-        out[at + 1] = 0
-        at = _write_varint(out, at + 2, i - first)
-        at = _write_varint(out, at, key_size[i])
-        at = copy_bytes(key, key_start[i], key_size[i], out, at)
-        at = _write_varint(out, at, value_size[i])
-        at = copy_bytes(value, value_start[i], value_size[i], out, at)
-        at = copy_bytes(fixed, 0, len(fixed), out, at)
-        at = copy_bytes(own, own_start[i], own_size[i], out, at)
-    return at

@@ -21,6 +21,7 @@ from models.registry import Registry
 from stream.scores import TILE_ROWS, Scorer, score_ms
 
 logger = logging.getLogger("opportune.model")
+_REASON_CHARS_MAX = 2_000
 
 
 class ModelWatcher:
@@ -76,7 +77,8 @@ class ModelWatcher:
             scorer = self._verified(version)
         except BundleError as exc:
             self._seen = version
-            _log(logging.ERROR, "model_refused", version=version, reason=str(exc))
+            reason = str(exc)[:_REASON_CHARS_MAX]  # a manifest may quote megabytes
+            _log(logging.ERROR, "model_refused", version=version, reason=reason)
             return None
         self._seen = version
         load_s = round(time.perf_counter() - started_s, 3)

@@ -6,6 +6,8 @@ Rules of this file
 2. Rows and keys grow by a quarter, in place where the allocator can: what is allocated stays within
    1.3 times what is used.
 3. The table knows bytes and words. What a word means is the business of `stream.features`.
+4. The index is keyed, for who sends events chooses the ids. The key decides how long a look-up takes
+   and nothing else.
 """
 
 from __future__ import annotations
@@ -17,12 +19,14 @@ import numpy as np
 
 from stream.bytecopy import copy_bytes
 from stream.columns import Bytes, Float64s, Int32s, Int64s, Spans, UInt64s
+from stream.keyed_hash import PROCESS_KEY, HashKey, keyed_hash
 
 _ROWS_MIN = 256
 _KEY_BYTES_GUESS = 16
 _GROWTH = 1.25
 _NO_KEY = 0xFF  # a byte that no id has: ids are UTF-8
-_SLOTS_PER_ROW = 1.5  # open addressing stays short below two thirds full
+# Two thirds full at most: linear probing then takes a handful of steps, for keys that nobody can aim.
+_SLOTS_PER_ROW = 1.5
 
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
 
@@ -32,13 +36,15 @@ class CustomerTable:
 
     Args:
         words: 8-byte words of state per customer.
+        key: Of the index.
 
     Attributes:
         rows: Number of rows, those of erased customers included; `len` counts customers.
     """
 
-    def __init__(self, words: int) -> None:
+    def __init__(self, words: int, key: HashKey = PROCESS_KEY) -> None:
         self.words = words
+        self._key = key
         self.rows = 0
         self._erased: set[int] = set()
         self._state = np.zeros((_ROWS_MIN, words), np.float64)
@@ -79,7 +85,7 @@ class CustomerTable:
         while done < len(keys):
             self.rows, done = _find_or_add(
                 keys.data, keys.start, keys.size,
-                self._slots, self._hash, self._key_end, self._keys, self.rows, done, out,
+                self._slots, self._hash, self._key_end, self._keys, self._key, self.rows, done, out,
             )  # fmt: skip
             if done < len(keys):
                 self._grow(int(keys.size[done]))
@@ -88,7 +94,8 @@ class CustomerTable:
     def find(self, key: bytes) -> int:
         """Row of one key, -1 when it is not there."""
         data = np.frombuffer(key or b"\0", np.uint8)
-        return int(_find(data, 0, len(key), self._slots, self._hash, self._key_end, self._keys)[0])
+        index = (self._slots, self._hash, self._key_end, self._keys, self._key)
+        return int(_find(data, 0, len(key), *index)[0])
 
     def key(self, row: int) -> bytes:
         """The key of a row."""
@@ -145,18 +152,6 @@ class CustomerTable:
 
 
 @_jit
-def _hash_key(data: Bytes, start: int, size: int) -> np.uint64:
-    """FNV-1a over the bytes, then the finalizer of MurmurHash3 so that all bits count."""
-    value = np.uint64(0xCBF29CE484222325)
-    for i in range(size):
-        value = (value ^ np.uint64(data[start + i])) * np.uint64(0x100000001B3)
-    value ^= value >> np.uint64(33)
-    value *= np.uint64(0xFF51AFD7ED558CCD)
-    value ^= value >> np.uint64(33)
-    return value
-
-
-@_jit
 def _slot_of(value: np.uint64, slots: int) -> int:
     """Maps the upper 32 bits onto the slots without a division (Lemire 2019, fastrange)."""
     return int(np.int64(((value >> np.uint64(32)) * np.uint64(slots)) >> np.uint64(32)))
@@ -173,10 +168,10 @@ def _same(a: Bytes, a_start: int, b: Bytes, b_start: int, size: int) -> bool:
 @_jit
 def _find(
     data: Bytes, start: int, size: int,
-    slots: Int32s, hashes: UInt64s, key_end: Int64s, keys: Bytes,
+    slots: Int32s, hashes: UInt64s, key_end: Int64s, keys: Bytes, hash_key: HashKey,
 ) -> tuple[int, int, np.uint64]:  # fmt: skip
     """Row of a key (-1: absent), the slot where it is or would go, and its hash."""
-    value = _hash_key(data, start, size)
+    value = keyed_hash(data, start, size, hash_key)
     slot = _slot_of(value, len(slots))
     while slots[slot] != 0:
         row = int(slots[slot]) - 1
@@ -195,13 +190,13 @@ def _find(
 @_jit
 def _find_or_add(
     data: Bytes, start: Int64s, size: Int64s,
-    slots: Int32s, hashes: UInt64s, key_end: Int64s, keys: Bytes,
+    slots: Int32s, hashes: UInt64s, key_end: Int64s, keys: Bytes, hash_key: HashKey,
     rows: int, first: int, out: Int64s,
 ) -> tuple[int, int]:  # fmt: skip
     """Fills out from `first` on; returns the number of rows and where it stopped for want of room."""
     for i in range(first, len(start)):
         length = max(size[i], 0)
-        row, slot, value = _find(data, start[i], length, slots, hashes, key_end, keys)
+        row, slot, value = _find(data, start[i], length, slots, hashes, key_end, keys, hash_key)
         if row < 0:
             if rows == len(hashes) or key_end[rows] + length > len(keys):
                 return rows, i

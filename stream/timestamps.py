@@ -20,6 +20,7 @@ from stream.columns import Bytes
 from stream.json_tokens import MINUS, PLUS, POINT, ZERO, digits_end
 
 UNCLEAR = int(np.iinfo(np.int64).min)
+_INT64_MAX = int(np.iinfo(np.int64).max)
 
 _SECONDS, _MILLIS, _MICROS, _NANOS = 10**11, 10**14, 10**17, 10**20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -65,9 +66,10 @@ def clear_epoch_ms(data: Bytes, at: int, stop: int) -> int:
         return UNCLEAR
     value = 0
     for k in range(at, end):
-        value = value * 10 + (data[k] - ZERO)
-    if value < 0:  # 19 digits may wrap around, but not as far as zero
-        return UNCLEAR
+        digit = data[k] - ZERO
+        if value > _INT64_MAX // 10 or (value == _INT64_MAX // 10 and digit > _INT64_MAX % 10):
+            return UNCLEAR  # told before the product: compiled code takes it that it does not wrap
+        value = value * 10 + digit
     fraction_ms = 0
     if end < stop:
         fraction_ms = _fraction_ms(data, end, stop)

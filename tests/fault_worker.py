@@ -55,7 +55,7 @@ class Worker:
         environment = {"CONSUMER_GROUP_INSTANCE_ID": member} if member else {}
         if faust:
             program = ["-m", "faust", "-A", "stream.app", "worker"]
-            arguments = ["--without-web"]  # its port may be taken
+            arguments = []
             environment |= {
                 "OPPORTUNE_CAMPAIGN": str(scene.file), "OPPORTUNE_BOOTSTRAP": scene.bootstrap,
                 "OPPORTUNE_REGISTRY": str(scene.folder / "registry"), "OPPORTUNE_LOG_FORMAT": "json",

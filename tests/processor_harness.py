@@ -26,6 +26,7 @@ from stream.policy import Policy
 from stream.records import RecordBatch, RecordReader, build_batches
 from stream.scores import Scorer
 from stream.worker.blocks import Block
+from stream.worker.lifecycle import State
 from stream.worker.order import split
 from stream.worker.processor import Processor
 
@@ -168,7 +169,9 @@ def message(first: int, customers: list[str], generation: int = 1, topic: str = 
 
 
 def restore(processor: Processor, log: RecordChunk | None = None) -> None:
-    """Restores partition 0 from what there is of its changelog."""
+    """Restores partition 0 from what there is of its changelog; what is active is thrown away."""
+    if processor.blocks.state(0) is State.ACTIVE:
+        processor.blocks.drop(0)
     end = 0 if log is None else log.next_offset
     processor.blocks.restore(0, 0, end)
     block = processor.blocks.get(0)

@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from stream import dead_letter
-from stream.campaign import DecisionSpec, EventMapping, Topics
+from stream.campaign import DecisionSpec, EventMapping
+from stream.campaign_topics import Topics
 from stream.decisions import CONTENT_TYPES, FEATURES_HEADER
 
 DOCS = Path(__file__).parent.parent / "docs"

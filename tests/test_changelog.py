@@ -38,9 +38,12 @@ def filled(rows: dict[bytes, list[int]], words: int = WORDS) -> CustomerTable:
 
 
 def marker(
-    covered: dict[str, int], order: Sequence[tuple[str, int]] = (), rows: int = 0
+    covered: dict[str, int],
+    order: Sequence[tuple[str, int]] = (),
+    rows: int = 0,
+    generation: int = 0,
 ) -> tuple[bytes, bytes]:
-    progress = changelog.Progress(covered, list(order), rows)
+    progress = changelog.Progress(covered, list(order), rows, generation=generation)
     return changelog.MARKER_KEY, changelog.encode_marker(progress)
 
 
@@ -56,7 +59,10 @@ def test_golden_bytes_of_a_row_and_of_the_marker() -> None:
     progress = changelog.Progress({"events": 42}, [("events", 50)], 7)
     assert (changelog.MARKER_KEY, changelog.encode_marker(progress)) == (
         b"\xffopportune-marker",
-        b'{"version":1,"covered":{"events":42},"order":[["events",50]],"rows":7}',
+        (
+            b'{"version":1,"covered":{"events":42},"order":[["events",50]],"rows":7,"sources":{},'
+            b'"generation":0}'
+        ),
     )
 
 
@@ -96,10 +102,20 @@ def test_the_row_that_has_seen_more_wins_in_either_order() -> None:
 
 def test_an_older_marker_does_not_turn_back_a_newer_one() -> None:
     progress = changelog.Progress()
-    for covered, order in (({"a": 10}, [("a", 20)]), ({"a": 4}, [("a", 30)])):
-        sent = [marker(covered, order)]
+    sent = [marker({"a": 10}, [("a", 20)], 3), marker({"a": 4}, [("a", 15)], 2)]
+    changelog.apply_chunk(chunk(sent), CustomerTable(WORDS), OFFSETS, progress)
+    assert (progress.covered, progress.rows) == ({"a": 10}, 3)
+
+
+def test_a_late_marker_of_an_earlier_generation_does_not_hide_the_order_of_the_owner() -> None:
+    owner, late = [("a", 4), ("b", 2), ("a", 9)], [("a", 4), ("b", 7)]
+    for sent in (
+        [marker({}, owner, generation=3), marker({"a": 4}, late, generation=2)],
+        [marker({"a": 4}, late, generation=2), marker({}, owner, generation=3)],
+    ):
+        progress = changelog.Progress()
         changelog.apply_chunk(chunk(sent), CustomerTable(WORDS), OFFSETS, progress)
-    assert (progress.covered, progress.order) == ({"a": 10}, [("a", 20)])
+        assert (progress.covered, progress.order) == ({"a": 4}, owner)
 
 
 def test_a_tombstone_erases_the_customer() -> None:
@@ -137,6 +153,8 @@ def test_only_what_was_erased_after_the_marker_that_counts_is_missing_from_it() 
         (b"x", b"\x01" + bytes(8 * WORDS - 1), "expected a row of 41 bytes, got 40 bytes"),
         (b"x", b"\x02" + bytes(8 * WORDS), "expected row version 1"),
         (changelog.MARKER_KEY, b"{", "expected a marker"),
+        (changelog.MARKER_KEY, b'{"x":' + b"[" * 100_000, "expected a marker"),
+        (changelog.MARKER_KEY, b'{"x":"\xff"}', "expected a marker"),
         (changelog.MARKER_KEY, b'{"version":2,"covered":{}}', "expected marker version 1, got 2"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 
 import msgspec
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from stream.campaign_training import EvaluationSpec
+from stream.visible import visible
 from tests.evaluation_page import FACTS, NAMES, START_MS, Tree, evaluation, nodes
 from trainer.evaluation import wording
 from trainer.evaluation.evaluate import evaluate
@@ -89,6 +91,14 @@ def test_it_reads_well_in_dark_and_on_paper(page: str) -> None:
     assert "@media screen and (prefers-color-scheme: dark)" in style, "paper stays white"
     declared = set(re.findall(r"(--[a-z0-9-]+):", style))
     assert set(re.findall(r"var\((--[a-z0-9-]+)\)", page)) <= declared
+
+
+@pytest.mark.parametrize("name", ["\x1b[2J", "\x9b31m", "\u202egnp", "a\x00b\r", "日本", "$x^{$"])
+def test_no_text_acts_on_a_terminal_or_breaks_a_chart(judged: Evaluation, name: str) -> None:
+    facts = msgspec.structs.replace(FACTS, campaign=name, importance={name: 0.7, "b": 0.3})
+    page = render_html(judged, facts).decode()
+    assert page.count(html.escape(visible(name))) >= 2  # in the text and in the chart
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", page)
 
 
 def test_texts_are_escaped(page: str) -> None:

@@ -217,7 +217,8 @@ def test_a_worker_that_restored_is_paused_for_longer_than_its_session(
     """Its partitions come straight back, and Faust takes them for ones that never went."""
     scene, rng = make_scene(), random.Random(seed)
     worker = start_worker(scene, "member").ready()
-    with Load(scene.bootstrap, scene.topics, scene.partitions, 2_000, seed) as load:
+    many = 20_000  # more than come again within a pause: a part of the table would lack some
+    with Load(scene.bootstrap, scene.topics, scene.partitions, 1_000, seed, customers=many) as load:
         time.sleep(rng.uniform(1, 3))
         assert worker.stop() == 0, worker.tail()
         worker = start_worker(scene, "member").ready()

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import types
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 from faust.cli.faust import cli
 
+from stream.worker import faust_command
+from stream.worker.app import OpportuneApp
 from tests.conftest import MakeScene
 from tests.fault_load import Events, send
 from tests.fault_verifier import Verifier
@@ -62,9 +66,42 @@ def test_a_worker_that_is_refused_ends_with_2_and_no_traceback() -> None:
         "OPPORTUNE_BOOTSTRAP": "127.0.0.1:9",
     }
     ended = subprocess.run(
-        [sys.executable, "-m", "faust", "-A", "stream.app", "worker", "--without-web"],
+        [sys.executable, "-m", "faust", "-A", "stream.app", "worker"],
         cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert ended.returncode == 2, ended.stderr
     assert "evt=refused" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "opens"),
+    [
+        ([], False),
+        (["--loglevel", "info"], False),
+        (["--with-web"], True),
+        (["--web-port", "7070"], True),
+        (["-b", "0.0.0.0"], True),
+        (["--without-web"], False),
+        (["--without-web", "-p", "7070"], False),
+    ],
+)
+def test_a_port_is_opened_only_when_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], *, opens: bool
+) -> None:
+    started: list[OpportuneApp] = []
+
+    def execute(worker: Any) -> None:
+        started.append(worker.app)
+
+    monkeypatch.setenv("OPPORTUNE_CAMPAIGN", str(ROOT / "examples/segment/opportune.toml"))
+    monkeypatch.setattr(faust_command._Worker, "execute_from_commandline", execute)
+    module = types.ModuleType("fresh_app")  # Faust's settings are for one command line
+    monkeypatch.setattr(module, "app", faust_command.app_of_environment(), raising=False)
+    monkeypatch.setitem(sys.modules, "fresh_app", module)
+    result = CliRunner().invoke(cli, ["-A", "fresh_app", "worker", *arguments])
+    print(result.output, result.exception)
+    (app,) = started
+    assert app.conf.web_enabled is opens
+    # And then it says that it lives, and nothing else.
+    assert app.web.blueprints._enabled == [("", "faust.web.apps.production_index:blueprint")]

@@ -13,16 +13,20 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
-from aiokafka.producer import message_accumulator
+from aiokafka.producer import message_accumulator, sender
 from faust.app.base import App
+from faust.cli.worker import worker
 from faust.stores.base import Store
 from faust.tables.base import Collection
 from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
 from faust.transport.consumer import Consumer, ThreadDelegateConsumer
 from faust.transport.drivers import aiokafka as driver
+from faust.web.base import Web
+from mode import Worker
 from mode.services import ServiceTask
 from mode.utils.queues import FlowControlEvent
 
@@ -37,6 +41,16 @@ CONTRACT: dict[tuple[Any, str], str] = {
     (GroupCoordinator, "reset_generation"): "537aa37c531b",
     (GroupCoordinator, "_on_join_prepare"): "4d9524afc0ee",
     (AIOKafkaProducer, "send_batch"): "bf42b0f0c5c0",
+    (AIOKafkaClient, "_metadata_update"): "06dc51ed3e0d",
+    (AIOKafkaClient, "send"): "246b277687d7",
+    (sender.Sender, "_send_produce_req"): "aea01ae4b6c7",
+    (sender.SendProduceReqHandler, "create_request"): "807639a95205",
+    (sender.SendProduceReqHandler, "handle_response"): "850323cc8f77",
+    (message_accumulator.MessageBatch, "failure"): "719b2122c318",
+    (Worker, "install_signal_handlers"): "5cb3d584d58f",
+    (Worker, "_schedule_shutdown"): "1a6a5dfc88c2",
+    (worker, "_init_worker_options"): "24f65ab580a4",
+    (Web, "_enabled_blueprints"): "0a5b53f233d4",
     (message_accumulator.MessageBatch, "__init__"): "6fd2fe1c2df1",
     (message_accumulator.MessageBatch, "set_producer_state"): "3ae8627bb3db",
     (message_accumulator.MessageBatch, "get_data_buffer"): "81c4aaef84b0",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -248,6 +249,39 @@ def test_a_reader_says_when_nothing_comes_or_a_position_is_gone(
             assert (gone.value.tp, gone.value.wanted) == (TopicPartition(topic, 0), 31)
             reader.seek(TopicPartition(topic, 0), 29)
             assert offsets(await reader.poll(), 0) == [29]
+        finally:
+            await reader.close()
+
+    asyncio.run(read())
+
+
+@pytest.mark.kafka
+def test_a_reader_gives_out_nothing_of_a_topic_that_was_created_anew_meanwhile(
+    kafka: KafkaCluster, topic: str, create_topics: CreateTopics
+) -> None:
+    tp = TopicPartition(topic, 0)
+
+    async def nothing_comes(reader: TopicReader) -> None:
+        while True:
+            assert await reader.poll() == []
+
+    async def read() -> None:
+        reader = TopicReader(kafka.bootstrap, stalled_s=30.0)
+        await reader.open()
+        try:
+            await reader.extents([tp])
+            reader.assign({tp: 0})
+            while reader._position[tp] < 30:
+                await reader.poll()
+            admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
+            admin.delete_topics([topic], operation_timeout=20)[topic].result(timeout=30)
+            create_topics({topic: 2})
+            send(kafka.bootstrap, [(topic, 0, 0, START_MS, None, b"%d" % i) for i in range(99)])
+            time.sleep(1.0)  # noqa: ASYNC251  # busy, and without a fetch that waits
+            with pytest.raises(TrainingError, match="deleted and created anew meanwhile"):
+                await nothing_comes(reader)
+            with pytest.raises(TrainingError, match="deleted and created anew meanwhile"):
+                await reader.extents([tp])
         finally:
             await reader.close()
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from stream.campaign import Campaign, Topics, WorkerSpec, parse
+from stream.campaign import Campaign, WorkerSpec, parse
+from stream.campaign_topics import Topics
 from stream.errors import CampaignError, KafkaLayoutError
 from stream.pipeline import BatchLimits
 from stream.worker.layout import Layout, ensure_topics

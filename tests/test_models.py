@@ -151,7 +151,7 @@ def replaced(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         ("strategies", ["mail", "mail", "push"], "number of different strategies"),
         ("network/outputs", 4, "number of strategies: expected 4, got 3"),
         ("network/inputs", 8, "features in the contract: expected 8, got 7"),
-        ("network/hidden", [4096] * 16, "bytes at least for"),
+        ("network/hidden", [4096] * 16, "bytes for Network"),
         ("network/builder", "os.system", "matching regex"),
         ("network/builder", "os:system", r"expected \['hidden'\] for network mlp"),
         ("network/dropout", 1.5, "Expected `float` < 1.0"),
@@ -184,7 +184,7 @@ def test_crosses_that_the_weights_do_not_hold_are_refused(folder: Path) -> None:
     crossed = {"network": "dcn", "cross_layers": 8, "cross_rank": 512}
     forge(folder, lambda manifest: manifest["network"].update(crossed))
     least = 4 * (FEATURES * 5 + 2 * 8 * FEATURES * 512 + (5 + FEATURES) * 3)
-    with pytest.raises(BundleError, match=f"expected {least} bytes at least for .*dcn"):
+    with pytest.raises(BundleError, match=f"expected {least} to [0-9]+ bytes for .*dcn"):
         Bundle.load(folder)
 
 
@@ -210,7 +210,7 @@ def test_numbers_that_are_not_finite_are_refused(folder: Path) -> None:
 
 
 def test_arrays_that_do_not_add_up_to_the_file_are_refused(folder: Path) -> None:
-    reweighed(folder, "weights.f32", (folder / "weights.f32").read_bytes() + bytes(4))
+    reweighed(folder, "weights.f32", (folder / "weights.f32").read_bytes()[:-4])
     with pytest.raises(BundleError, match="bytes of arrays"):
         Bundle.load(folder)
 

@@ -9,7 +9,7 @@ import pytest
 
 from stream import changelog
 from stream.table import CustomerTable
-from stream.worker.blocks import CustomerView
+from stream.worker.customer_view import CustomerView
 from stream.worker.processor import Processor
 from tests.processor_harness import CAMPAIGN, PLAN, Shell, begin, deployment, message, run, settle
 

@@ -16,6 +16,7 @@ from stream.columns import RecordChunk, Spans
 from stream.records import RecordReader, build_batches
 from stream.table import CustomerTable
 from stream.worker.app import create_app
+from stream.worker.lifecycle import IllegalMove
 from stream.worker.restore import NotRestored
 from stream.worker.store import Recovery
 from tests.processor_harness import CAMPAIGN, PLAN
@@ -175,7 +176,7 @@ def test_a_partition_that_begins_before_its_restore_is_through_is_a_crash() -> N
         await rig.read(0, 4)
         with pytest.raises(NotRestored, match=r"restore up to offset 10 .* got one up to 4"):
             rig.app.processor.begin(0, {"events": None}, {"events": 0})
-        with pytest.raises(NotRestored, match="got none"):
+        with pytest.raises(IllegalMove, match="to begin, got one absent"):
             rig.app.processor.begin(1, {"events": None}, {"events": 0})
 
     play(scenario)

@@ -12,6 +12,7 @@ from stream.errors import StateError
 from stream.records import RecordReader, build_batches
 from stream.table import CustomerTable
 from stream.worker.blocks import Block, Blocks
+from stream.worker.lifecycle import IllegalMove
 from stream.worker.order import split
 from stream.worker.restore import NotRestored, Unproven
 
@@ -51,7 +52,15 @@ def restored(blocks: Blocks, chunk: RecordChunk, first: int = 0) -> Block:
     block = blocks.get(0)
     assert block is not None
     assert block.read(first, chunk, OFFSETS) is None
-    return blocks.restored(0, "log/0")
+    return whole(blocks)
+
+
+def whole(blocks: Blocks) -> Block:
+    """The block of partition 0, kept after it had begun and was given up again."""
+    block = blocks.begin(0, "log/0", {"events": None}, {"events": 0})
+    blocks.drain()
+    blocks.keep()
+    return block
 
 
 def test_a_partition_that_is_not_here_is_read_from_the_first_record() -> None:
@@ -64,12 +73,12 @@ def test_a_partition_that_is_not_here_is_read_from_the_first_record() -> None:
         assert len(block.table) == 0
     assert block.read(0, split(WHOLE, 3)[0], OFFSETS) is None
     with pytest.raises(NotRestored, match=r"up to offset 5 .* got one up to 3"):
-        blocks.restored(0, "log/0")
+        whole(blocks)
     assert block.read(0, WHOLE, OFFSETS) is None  # what was read before does not count twice
-    assert blocks.restored(0, "log/0") is block
+    assert whole(blocks) is block
     assert (len(block.table), block.progress.covered) == (2, {"events": 3})
-    with pytest.raises(NotRestored, match="got none"):
-        blocks.restored(0, "log/0")
+    with pytest.raises(IllegalMove, match="that is restoring to begin, got one kept"):
+        whole(blocks)
 
 
 def test_what_was_dropped_is_read_from_the_first_record_again() -> None:
@@ -93,7 +102,7 @@ def test_what_was_kept_goes_on_at_its_marker() -> None:
     assert block.restore is not None
     assert block.restore.next_offset == 4
     assert block.read(4, more, OFFSETS) is None
-    assert len(blocks.restored(0, "log/0").table) == 3
+    assert len(whole(blocks).table) == 3
 
 
 @pytest.mark.parametrize(
@@ -125,7 +134,6 @@ def test_what_was_kept_is_not_used_when_the_changelog_does_not_reach_it(
 def test_what_is_ahead_of_its_marker_is_not_kept() -> None:
     blocks = Blocks(WORDS)
     kept = restored(blocks, WHOLE)
-    kept.begin({"events": 3}, {"events": 9})
     kept.position["events"] = 4
     assert "not what a marker says" in (blocks.restore(0, 0, 5) or "")
     assert blocks.get(0) is not kept
@@ -156,4 +164,4 @@ def test_rows_without_a_marker_are_whole_only_from_the_very_beginning() -> None:
 def test_a_changelog_that_holds_nothing_is_whole() -> None:
     blocks = Blocks(WORDS)
     blocks.restore(0, 0, 0)
-    assert len(blocks.restored(0, "log/0").table) == 0
+    assert len(whole(blocks).table) == 0

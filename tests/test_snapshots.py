@@ -18,7 +18,7 @@ from stream.errors import OperatorError
 from stream.table import CustomerTable
 from stream.worker import snapshots
 from stream.worker.blocks import Block
-from stream.worker.restore import Restore
+from stream.worker.lifecycle import State
 from stream.worker.snapshots import Snapshots
 
 WORDS = 3
@@ -89,7 +89,7 @@ def _unwritten(block: Block) -> None:
 
 
 def _half(block: Block) -> None:
-    block.restore = Restore(0, 0, 9)
+    block.state = State.RESTORING
 
 
 @pytest.mark.parametrize("change", [_ahead, _dirty, _unwritten, _half])

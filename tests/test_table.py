@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.columns import Spans
+from stream.keyed_hash import hash_key
+from stream.scalars import category_hash
 from stream.table import CustomerTable
 
 
@@ -86,3 +91,70 @@ def test_who_is_erased_is_gone_until_they_come_back(
     assert {table.key(row): table.state[row, 0] for row in table.live.tolist()} == oracle
     assert (len(table), set(table.keys())) == (len(oracle), set(oracle))
     assert all(table.key(table.find(key)) == key for key in oracle)
+
+
+def steps(table: CustomerTable) -> int:
+    """The most slots that a look-up of a key in the table passes."""
+    slots, hashes = table._slots, table._hash
+    slot = np.flatnonzero(slots)
+    upper = hashes[slots[slot] - 1] >> np.uint64(32)
+    home = ((upper * np.uint64(len(slots))) >> np.uint64(32)).astype(np.int64)
+    return int(((slot - home) % len(slots)).max())
+
+
+def aimed_at_one_place(count: int) -> list[bytes]:
+    """Ids whose upper hash bits are alike under FNV-1a with a finalizer, which anybody can compute."""
+    mask = (1 << 64) - 1
+    found = []
+    for number in range(1 << 30):
+        text = b"u%d" % number
+        value = category_hash(text)
+        value = (value ^ value >> 33) * 0xFF51AFD7ED558CCD & mask
+        if value >> 57 == 0:
+            found.append(text)
+            if len(found) == count:
+                break
+    return found
+
+
+def test_ids_that_meet_under_a_hash_without_a_key_do_not_meet_in_the_table() -> None:
+    ids = aimed_at_one_place(2_000)
+    table = CustomerTable(1)
+    table.rows_for(Spans.of(ids))
+    assert steps(table) < 150  # 2,000 ids one behind the other would be passed by the last
+
+
+def test_no_two_keys_bring_the_same_ids_together() -> None:
+    """What collides under one key is spread by another."""
+    one, other = (hash_key(bytes([i]) * 16) for i in (1, 2))
+    many = [b"customer-%06d" % i for i in range(100_000)]
+    table = CustomerTable(1, one)
+    table.rows_for(Spans.of(many))
+    aimed = np.flatnonzero(table._hash[: len(many)] >> np.uint64(58) == 0)
+    for key, meet in ((one, True), (other, False)):
+        small = CustomerTable(1, key)
+        small.rows_for(Spans.of([many[i] for i in aimed.tolist()]))
+        assert (steps(small) > 500) == meet
+
+
+@given(
+    keys=st.lists(st.binary(max_size=20), max_size=60),
+    secrets=st.tuples(*[st.binary(min_size=16, max_size=16)] * 2),
+)
+@settings(deadline=None)
+def test_nothing_that_comes_out_depends_on_the_key(
+    keys: list[bytes], secrets: tuple[bytes, bytes]
+) -> None:
+    one, other = (CustomerTable(2, hash_key(secret)) for secret in secrets)
+    assert one.rows_for(Spans.of(keys)).tolist() == other.rows_for(Spans.of(keys)).tolist()
+    assert list(one.keys()) == list(other.keys())
+    assert [one.find(key) for key in keys] == [other.find(key) for key in keys]
+
+
+def test_every_process_has_a_key_of_its_own() -> None:
+    code = "from stream.keyed_hash import PROCESS_KEY; print(PROCESS_KEY)"
+    told = {
+        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout
+        for _ in range(2)
+    }
+    assert len(told) == 2

@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient
 from msgspec.structs import replace
 
 from stream.broker import EmbeddedKafka
-from stream.campaign import Topics
+from stream.campaign_topics import Topics
 from stream.errors import KafkaLayoutError
 from stream.worker import layout
 from tests.conftest import FAST_START, CreateTopics, MakeScene

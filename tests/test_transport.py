@@ -18,7 +18,8 @@ from mode import Service
 from stream.columns import RecordChunk, Spans
 from stream.worker.aiokafka_seam import Fetched, stable_end
 from stream.worker.app import create_app
-from stream.worker.transport import Consumer, _Exactly
+from stream.worker.consumer_thread import Exactly
+from stream.worker.transport import Consumer
 from tests.processor_harness import CAMPAIGN, begin
 
 EVENTS = TP("events", 0)
@@ -202,7 +203,7 @@ def test_a_rebuild_commits_nothing_before_what_was_committed() -> None:
 
 def test_no_active_partition_means_none_and_not_all() -> None:
     tps: set[TP] = set()
-    active = _Exactly(tps)
+    active = Exactly(tps)
     assert active
     assert EVENTS not in active
     tps.add(EVENTS)  # aiokafka may hold it while Faust changes it

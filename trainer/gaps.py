@@ -29,6 +29,7 @@ ERASED = "erased from the archive"
 OFFSETS = "left out by --offsets"
 SINCE = "left out by --since"
 HISTORY = "left out by training.history"
+SKIPPED = "left out by topics.skip"
 
 BEGINNING_MS, NEVER_MS = -(2**61), 2**61
 """Before and after all times; their sums with durations are still int64."""
@@ -44,9 +45,9 @@ class Gap(RecordChunk):
         until_ms: Event time before which events are left out, when that is how they were chosen.
     """
 
-    until: int | None
-    why: str
-    until_ms: int | None
+    until: int | None = None
+    why: str = ""
+    until_ms: int | None = None
 
     @classmethod
     def of(
@@ -60,7 +61,10 @@ class Gap(RecordChunk):
     ) -> Gap:
         """The offsets [start, until) are missing."""
         none, nothing = np.empty(0, np.int64), Spans.of(())
-        return cls(topic, partition, none, none, nothing, nothing, start, until, why, until_ms)
+        return cls(
+            topic, partition, none, none, nothing, nothing, start,
+            until=until, why=why, until_ms=until_ms,
+        )  # fmt: skip
 
 
 class Older(NamedTuple):
@@ -214,7 +218,8 @@ def cold_ms(missing: Sequence[Missing], start_ms: int, warm_up_ms: int) -> Int64
     """Open intervals of event time in which features are not those of a whole history.
 
     An end that is not known to be one, such as that of an archive, does not count: a topic in which
-    little happens would have one long before the others.
+    little happens would have one long before the others. Nor does what the skip list leaves out: the
+    worker has not seen it either.
 
     Args:
         missing: Gaps of one partition in all of its topics.
@@ -227,7 +232,7 @@ def cold_ms(missing: Sequence[Missing], start_ms: int, warm_up_ms: int) -> Int64
     return _intervals([
         (one.after_ms, (start_ms if one.before_ms == NEVER_MS else one.before_ms) + warm_up_ms)
         for one in missing
-        if one.chosen or one.until is not None
+        if one.chosen or (one.until is not None and one.why != SKIPPED)
     ])  # fmt: skip
 
 

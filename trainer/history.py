@@ -20,15 +20,19 @@ from typing import Protocol
 from aiokafka.structs import TopicPartition
 
 from stream.columns import RecordChunk
+from stream.read_rules import ReadRules, within
 from stream.worker.order import split
 from trainer.errors import TrainingError
 from trainer.gaps import HISTORY, RETENTION, SINCE, Gap, Older, edges
+from trainer.skipped import with_gaps
 from trainer.topics import Extent, Removed, TopicReader, broker_errors
 
 _STALLED_S = 60.0
+_NO_RULES = ReadRules()
 
+_Range = tuple[int, int]
 OnRecords = Callable[[int, int], None]
-"""Called with the number of offsets read so far and of those there are in all."""
+"""Called with the numbers of offsets read so far and in all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +136,7 @@ class KafkaSource:
         history_ms: `training.history`: how far before the newest record reading begins when the
             bounds do not say where; None for all.
         tells_gaps: Whether chunks of the type `Gap` say what is missing; else there are records alone.
+        rules: Bound of what is unpacked, and the skip list.
     """
 
     bootstrap: str
@@ -139,6 +144,7 @@ class KafkaSource:
     ahead_max_ms: int = 0
     history_ms: int | None = None
     tells_gaps: bool = False
+    rules: ReadRules = _NO_RULES
 
     def chunks(
         self, topics: Sequence[str], on_records: OnRecords | None = None
@@ -148,7 +154,7 @@ class KafkaSource:
         with asyncio.Runner() as runner, broker_errors(self.bootstrap):
             # Not `runner.run`: it puts what the last call returned into words, all arrays of its chunks.
             run = runner.get_loop().run_until_complete
-            reader = TopicReader(self.bootstrap, _STALLED_S)
+            reader = TopicReader(self.bootstrap, _STALLED_S, self.rules)
             try:
                 run(reader.open())
                 left = run(self._begin(reader, topics))
@@ -193,7 +199,7 @@ class KafkaSource:
                 RETENTION,
             )
         ]
-        left = _Left(ranges, gaps)
+        left = _Left(ranges, gaps, self.rules if self.tells_gaps else None)
         reader.assign({tp: start for tp, (start, _) in left.ranges.items()})
         return left
 
@@ -216,10 +222,14 @@ class _Left:
     """
 
     def __init__(
-        self, ranges: Mapping[TopicPartition, tuple[int, int]], gaps: Sequence[Gap]
+        self, ranges: Mapping[TopicPartition, _Range], gaps: Sequence[Gap], rules: ReadRules | None
     ) -> None:
         self.gaps = gaps
         self.ranges = {tp: (start, end) for tp, (start, end) in ranges.items() if start < end}
+        self._skipped = {
+            tp: tuple(within(rules.ranges(*tp), *wanted)) if rules else ()
+            for tp, wanted in self.ranges.items()
+        }
         self.total = self.remaining
 
     @property
@@ -229,13 +239,14 @@ class _Left:
 
     async def take(self, reader: TopicReader) -> list[RecordChunk]:
         """The chunks that have come, cut off at the end of their partition."""
-        chunks = []
+        chunks: list[RecordChunk] = []
         for chunk in await reader.poll():
             tp = TopicPartition(chunk.topic, chunk.partition)
             if tp not in self.ranges:
                 continue  # its end was in a chunk before this one
-            end = self.ranges[tp][1]
-            chunks.append(split(chunk, end)[0] if chunk.next_offset > end else chunk)
+            start, end = self.ranges[tp]
+            cut = split(chunk, end)[0] if chunk.next_offset > end else chunk
+            chunks += with_gaps(cut, start, self._skipped[tp])
             # Beyond the last record: compaction and transactions leave offsets without one.
             self.ranges[tp] = (chunks[-1].next_offset, end)
             if chunks[-1].next_offset == end:
@@ -259,12 +270,7 @@ def _bounded(
     }
 
 
-def expect_held(
-    topic: str,
-    partition: int,
-    wanted: tuple[int, int],
-    held: Mapping[int, tuple[int, int]],
-) -> tuple[int, int]:
+def expect_held(topic: str, partition: int, wanted: _Range, held: Mapping[int, _Range]) -> _Range:
     """The wanted offsets [start, end) of a partition, when they are within those that are held.
 
     Raises:

@@ -7,7 +7,7 @@ import numpy as np
 from msgspec import Struct
 
 from models.bundle import Bundle
-from models.errors import BundleError
+from models.errors import NO_JSON, BundleError
 from stream.columns import Float64s
 from trainer.evaluation.evaluation import CANDIDATE
 from trainer.report import REPORT
@@ -42,7 +42,7 @@ def learned(bundle: Bundle) -> Learned:
         return Learned()
     try:
         return msgspec.json.decode(data, type=_Report).evaluation or Learned()
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+    except NO_JSON as exc:
         raise BundleError(f"{bundle.manifest.version}/{REPORT}: {exc}") from exc
 
 

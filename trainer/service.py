@@ -22,6 +22,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from models.errors import NO_JSON
 from stream.cli import EXIT_OPERATOR_ERROR
 from stream.errors import OperatorError
 from stream.worker.log import log_event
@@ -193,5 +194,5 @@ def _trained(ended: Ended) -> Trained | str:
     line = ended.output.strip().rpartition("\n")[2]
     try:
         return msgspec.json.decode(line, type=Trained)
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+    except NO_JSON as exc:
         return f"expected one line of JSON with version and promoted, got {line[:200]!r}: {exc}"

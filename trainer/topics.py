@@ -3,26 +3,31 @@
 Rules of this file
 1. Every offset is given out once and in order: a fetch that does not go on where the last one ended
    is read again.
-2. Nothing is skipped in silence: a position that the topic does not hold is `Removed`.
+2. Nothing is skipped in silence: a position that the topic does not hold is `Removed`, and a topic that
+   is created anew while it is read is refused.
 3. No topic is created by asking for it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError, UnknownTopicOrPartitionError
 from aiokafka.structs import TopicPartition
 
 from stream.columns import RecordChunk
+from stream.read_rules import ReadRules
 from stream.worker.aiokafka_seam import ChunkConsumer, Fetched
+from stream.worker.topic_ids import describe
 from trainer.errors import TrainingError
 
 _POLL_MS = 500
+_NO_RULES = ReadRules()
 
 
 class Extent(NamedTuple):
@@ -64,14 +69,20 @@ class TopicReader:
     Args:
         bootstrap: Kafka address.
         stalled_s: Seconds of polls without records after which `poll` raises; None waits for ever.
+        rules: Bound of what is unpacked, and the skip list.
     """
 
-    def __init__(self, bootstrap: str, stalled_s: float | None = None) -> None:
+    def __init__(
+        self, bootstrap: str, stalled_s: float | None = None, rules: ReadRules = _NO_RULES
+    ) -> None:
         self._position: dict[TopicPartition, int] = {}
         self._bootstrap = bootstrap
         self._stalled_s = stalled_s
+        self._rules = rules
         self._quiet_s = 0.0
         self._consumer: ChunkConsumer | None = None
+        self._ids: dict[str, str] = {}
+        self._another: dict[str, str] = {}
 
     async def open(self) -> None:
         """Connects."""
@@ -81,6 +92,8 @@ class TopicReader:
             enable_auto_commit=False,
             auto_offset_reset="none",
         )
+        consumer.rules = self._rules
+        consumer.compare = self._compare
         self._consumer = consumer
         await consumer.start()
 
@@ -116,8 +129,14 @@ class TopicReader:
         ]
 
     async def extents(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Extent]:
-        """What each partition holds."""
+        """What each partition holds.
+
+        Raises:
+            TrainingError: A topic was created anew since the reader was asked first.
+        """
         consumer = self._connected()
+        await self._look({tp.topic for tp in partitions})
+        self._expect_the_same_topics()
         begins = await consumer.beginning_offsets(partitions)
         ends = await consumer.end_offsets(partitions)
         return {tp: Extent(begins[tp], ends[tp]) for tp in partitions}
@@ -170,7 +189,8 @@ class TopicReader:
         Raises:
             Removed: A partition does not hold its position: retention was faster, or the topic was
                 created anew.
-            TrainingError: None came for `stalled_s`.
+            TrainingError: None came for `stalled_s`, or a topic was created anew meanwhile.
+            CorruptRecords: A batch cannot be read, and is not on the skip list.
         """
         began_s = time.monotonic()
         try:
@@ -178,6 +198,7 @@ class TopicReader:
         except OffsetOutOfRangeError as exc:
             ((tp, wanted),) = exc.args[0].items()
             raise Removed(tp, wanted) from exc
+        self._expect_the_same_topics()
         # Only polls count: what the caller does in between may take as long as it likes.
         self._quiet_s = 0.0 if fetched else self._quiet_s + time.monotonic() - began_s
         if self._stalled_s is not None and self._quiet_s > self._stalled_s:
@@ -187,6 +208,28 @@ class TopicReader:
                 f"{self._stalled_s:g} s. Look at the log of the broker"
             )
         return [chunk for tp, parts in fetched.items() for chunk in self._following(tp, parts)]
+
+    async def _compare(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Gives out nothing more of a topic that was created anew."""
+        await self._look({tp.topic for tp in offsets})
+        if self._another:
+            await asyncio.Event().wait()  # until it is closed: `poll` raises
+
+    async def _look(self, topics: Collection[str]) -> None:
+        """Learns the ids of topics, and which have got another."""
+        for name, topic in (await describe(self._connected()._client, topics)).items():
+            if topic is None:
+                raise UnknownTopicOrPartitionError(name)
+            if topic.id is not None and self._ids.setdefault(name, topic.id) != topic.id:
+                self._another[name] = topic.id
+
+    def _expect_the_same_topics(self) -> None:
+        if self._another:
+            raise TrainingError(
+                f"expected the topics with the ids {self._ids}, as when reading began, got "
+                f"{self._another}: they were deleted and created anew meanwhile. Start again; archive "
+                "them to another folder"
+            )
 
     def _following(self, tp: TopicPartition, parts: Sequence[Fetched]) -> Iterator[RecordChunk]:
         """The chunks that go on where the last one of the partition ended."""

@@ -17,6 +17,7 @@ from stream.broker.errors import BrokerError
 from stream.broker.kafka import EmbeddedKafka
 from stream.broker.lock import KAFKA_VERSION
 from stream.broker.topics import create_topics
+from stream.visible import visible, visible_lines
 
 
 class TopicType(click.ParamType):
@@ -80,7 +81,7 @@ def broker(
             kept = "until it stops" if data_dir is None else "for the next start"
             click.echo(
                 f"Apache Kafka {KAFKA_VERSION} is ready; Ctrl-C stops it. "
-                f"Its data stays in {kafka.data_dir} {kept}.",
+                f"Its data stays in {visible(kafka.data_dir)} {kept}.",
                 err=True,
             )
             try:
@@ -88,4 +89,4 @@ def broker(
             except KeyboardInterrupt:
                 click.echo("Stopping Kafka.", err=True)
     except BrokerError as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(visible_lines(error)) from error

@@ -20,7 +20,6 @@ from pathlib import Path
 from jgo.config import GlobalSettings
 from jgo.constants import MAVEN_CENTRAL_URL
 from jgo.maven import Artifact, MavenContext, PythonResolver
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -32,6 +31,7 @@ from rich.progress import (
 
 from stream.broker.errors import BrokerError
 from stream.broker.lock import KAFKA_VERSION, LockedJar, sha256_of
+from stream.terminal import Terminal
 
 _CONNECTIONS = 8
 _TIMEOUT_S = 20
@@ -116,10 +116,9 @@ def _forget(artifact: Artifact) -> None:
 @contextmanager
 def _progress(total_bytes: int, folder: Path) -> Iterator[Callable[[int], None]]:
     """Shows bytes, speed and time left; yields what to call with each number of bytes."""
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     console.print(
         f"First start: fetching Apache Kafka {KAFKA_VERSION} into {folder}",
-        markup=False,
         soft_wrap=True,
     )
     columns = (

@@ -10,6 +10,7 @@ tests/test_faust_contract.py fails when one of the names used here changes.
 
 from __future__ import annotations
 
+import asyncio
 import types
 from collections.abc import Callable
 from functools import partial
@@ -17,14 +18,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from aiokafka import AIOKafkaConsumer
+from aiokafka import client as stock_client
 from aiokafka.consumer import fetcher as stock
+from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.structs import TopicPartition
 
 from stream.columns import RecordChunk, Spans
-from stream.records import AbortedTransaction, RecordBatch, RecordReader
+from stream.read_rules import ReadRules, Skipped
+from stream.records import AbortedTransaction, CorruptRecords, RecordBatch, RecordReader
+from stream.worker.log_guard import Compare, GuardedClient
+from stream.worker.skip_log import log_skipped
 
 # Faust asks for 1500: a fetch without data holds up changes of what is fetched that long.
 _FETCH_WAIT_MS_MAX = 500
+_MISSING_TOPIC_BACKOFF_S = 0.1
+_NO_RULES = ReadRules()
 
 
 def rebind(function: Callable[..., Any], **names: Any) -> Callable[..., Any]:
@@ -41,6 +49,23 @@ def rebind(function: Callable[..., Any], **names: Any) -> Callable[..., Any]:
     return clone
 
 
+def look_only(client: stock_client.AIOKafkaClient) -> None:
+    """Has a client ask for topics without creating them, and not without pause for one that is gone.
+
+    A topic that was deleted would be there again, empty, with the broker's own settings.
+    """
+    request = partial(MetadataRequest, allow_auto_topic_creation=False)
+    update = rebind(stock_client.AIOKafkaClient._metadata_update, MetadataRequest=request)
+
+    async def metadata_update(cluster: Any, topics: Any) -> bool:
+        updated: bool = await update(client, cluster, topics)
+        if not cluster.topics() >= set(topics or ()):
+            await asyncio.sleep(_MISSING_TOPIC_BACKOFF_S)
+        return updated
+
+    client._metadata_update = metadata_update
+
+
 class FetchedBytes:
     """Stands for aiokafka's MemoryRecords: the record batches of a partition, not looked into."""
 
@@ -48,10 +73,8 @@ class FetchedBytes:
         self.data = bytes(data)
 
     def has_next(self) -> bool:
-        """Whether one whole batch is there: a fetch may end within its first."""
-        if len(self.data) < 12:
-            return False
-        return len(self.data) >= 12 + int.from_bytes(self.data[8:12], "big", signed=True)
+        """Whether anything is there: what it is, whole batches or not, the reader finds out."""
+        return len(self.data) > 0
 
     def size_in_bytes(self) -> int:
         """Bytes fetched."""
@@ -74,7 +97,8 @@ class Fetched(NamedTuple):
 class ChunkRecords:
     """Stands for aiokafka's PartitionRecords: iterates over chunks instead of records.
 
-    Every offset from the first one asked for belongs to one of them.
+    Every offset from the first one asked for belongs to one of them. A batch that cannot be read is
+    refused when it comes first: what was fetched before it is handed out, and it is fetched again.
     """
 
     def __init__(
@@ -88,14 +112,17 @@ class ChunkRecords:
         _value_deserializer: Any,
         _check_crcs: bool,
         isolation_level: int,
+        rules: ReadRules = _NO_RULES,
+        on_skip: Callable[[Skipped], None] = log_skipped,
     ) -> None:
         self._tp = tp
         aborted = None
         if isolation_level == stock.READ_COMMITTED:
             aborted = [AbortedTransaction(*txn) for txn in aborted_transactions or ()]
+        self._is_first = True
         self._reader = RecordReader(
-            tp.topic, tp.partition, records.data, fetch_offset, chunk_events_max, aborted
-        )
+            tp.topic, tp.partition, records.data, fetch_offset, chunk_events_max, aborted, rules, on_skip
+        )  # fmt: skip
 
     @property
     def next_fetch_offset(self) -> int:
@@ -107,7 +134,14 @@ class ChunkRecords:
 
     def __next__(self) -> Fetched:
         start = self._reader.next_offset
-        for chunk in self._reader:
+        try:
+            chunk = next(self._reader, None)
+        except CorruptRecords:
+            if self._is_first and self._reader.next_offset == start:
+                raise
+            chunk = None
+        self._is_first = False
+        if chunk is not None:
             return Fetched(start, chunk)
         if self._reader.next_offset == start:
             raise StopIteration
@@ -123,14 +157,22 @@ def _no_records(tp: TopicPartition, next_offset: int) -> RecordChunk:
 class ChunkFetcher(stock.Fetcher):  # type: ignore[misc]  # aiokafka has no type information
     """aiokafka's fetcher, keeping what it fetched as bytes."""
 
-    def __init__(self, *args: Any, chunk_events_max: int, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        client: Any,
+        *args: Any,
+        chunk_records: Callable[..., ChunkRecords],
+        compare: Compare | None,
+        **kwargs: Any,
+    ) -> None:
         proc_fetch_request = rebind(
             stock.Fetcher._proc_fetch_request,
             MemoryRecords=FetchedBytes,
-            PartitionRecords=partial(ChunkRecords, chunk_events_max),
+            PartitionRecords=chunk_records,
         )
         self._proc_fetch_request = types.MethodType(proc_fetch_request, self)
-        super().__init__(*args, **kwargs)
+        client = client if compare is None else GuardedClient(client, compare)
+        super().__init__(client, *args, **kwargs)
 
 
 class ChunkConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no type information
@@ -138,17 +180,30 @@ class ChunkConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no 
 
     It reads what is committed: an event of an aborted transaction never happened, and the producer
     most often sends it once more.
+
+    Attributes:
+        chunk_events_max: Most records in one chunk.
+        rules: Bound of what is unpacked, and the skip list.
+        on_skip: Told of what the skip list has left out, in the thread that fetches.
+        compare: Asked whether a log is still the one that was read, see `log_guard`; None for no one.
     """
 
     chunk_events_max = 4096
+    rules = ReadRules()
+    on_skip: Callable[[Skipped], None] = staticmethod(log_skipped)
+    compare: Compare | None = None
 
     def __init__(self, *topics: str, **settings: Any) -> None:
         super().__init__(*topics, **settings | {"isolation_level": "read_committed"})
+        look_only(self._client)
 
     async def start(self) -> None:
         """Connects, and joins the group."""
         self._fetch_max_wait_ms = _FETCH_WAIT_MS_MAX
-        fetcher = partial(ChunkFetcher, chunk_events_max=self.chunk_events_max)
+        chunk_records = partial(
+            ChunkRecords, self.chunk_events_max, rules=self.rules, on_skip=self.on_skip
+        )
+        fetcher = partial(ChunkFetcher, chunk_records=chunk_records, compare=self.compare)
         await rebind(AIOKafkaConsumer.start, Fetcher=fetcher)(self)
 
 

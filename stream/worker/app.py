@@ -1,8 +1,8 @@
 """The Faust app of a campaign: where the processor plugs into Faust.
 
 Faust brings the command line, group membership, assignment, recovery and shutdown. The app adds a
-transport and a store by URL scheme, one agent over all event topics, and four background tasks:
-checkpoints, the model watcher, the summary line and the watchdog.
+transport and a store by URL scheme, one agent over all event topics, and background tasks:
+checkpoints, the model watcher, the summary line, the watchdog and the watch over the topics.
 """
 
 from __future__ import annotations
@@ -11,30 +11,32 @@ import asyncio
 import gc
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any, cast
 
 import faust
 from faust.stores import STORES
 from faust.transport.drivers import TRANSPORTS
-from faust.types import TP
 
 from models.registry import Registry
 from stream.campaign import Campaign
-from stream.columns import RecordChunk
 from stream.errors import CampaignError, OperatorError
 from stream.features import compile_features
 from stream.pipeline import Deployment
 from stream.policy import NOTHING, Policy
+from stream.read_rules import ReadRules
 from stream.records import RecordBatch
 from stream.reload import ModelWatcher
 from stream.worker import monitor, store, transport
-from stream.worker.changelog_reader import read_stretch
+from stream.worker.deadline import SHUTDOWN_S, Deadline
+from stream.worker.faust_shell import FaustShell
 from stream.worker.layout import ensure_topics
 from stream.worker.log import log_event
 from stream.worker.processor import Processor
+from stream.worker.skip_log import SkipCount, log_skip_list
 from stream.worker.snapshots import Snapshots
+from stream.worker.topic_watch import TopicWatch, watch_topics
 
 TRANSPORTS.aliases[transport.SCHEME] = "stream.worker.transport:Transport"
 STORES.aliases[store.SCHEME] = "stream.worker.store:Store"
@@ -56,7 +58,11 @@ class OpportuneApp(faust.App):
     watcher: ModelWatcher
     bootstrap: str
     snapshots: Snapshots | None
+    skips: SkipCount
+    deadline: Deadline
+    watch: TopicWatch
     stop_reason: str = "asked"
+    _said_stop: bool = False
 
     async def start(self) -> None:
         """Starts the worker, or says why it cannot."""
@@ -68,7 +74,6 @@ class OpportuneApp(faust.App):
 
     async def on_first_start(self) -> None:
         """Checks the topics and waits for a model, before the consumer joins its group."""
-        monitor.end_after_crash(self)
         await self._prepare()
         # What lives now lives until the end: the collector need not look at it again, and chunks
         # are columns, of which it finds nothing to collect. Leaks still show, more rarely.
@@ -82,9 +87,11 @@ class OpportuneApp(faust.App):
         partitions, self.processor.pipeline.limits = await ensure_topics(
             self.bootstrap, self.campaign, changelog.get_topic_name()
         )
+        self.watch = TopicWatch(self.campaign.topics, changelog.get_topic_name(), partitions)
         changelog.partitions = partitions
         changelog.replicas = self.campaign.worker.replication  # Faust's setting knows no -1
         log_event("start", **monitor.start_fields(self, partitions))
+        log_skip_list(ReadRules.of(self.campaign))
         await self._wait_for_model()
 
     async def on_start(self) -> None:
@@ -95,6 +102,7 @@ class OpportuneApp(faust.App):
         self.add_future(self._watch_models(self.campaign.model.poll_interval_s))
         self.add_future(monitor.summaries(self))
         self.add_future(monitor.watchdog(self))
+        self.add_future(watch_topics(self, self.watch))
 
     async def on_stop(self) -> None:
         """Finishes what is in work, then stops."""
@@ -107,7 +115,13 @@ class OpportuneApp(faust.App):
             await self.processor.close()
             if self.snapshots is not None and self.stop_reason == "asked":
                 self.snapshots.save(dict(self.processor.blocks))
+            self.say_stop()
+
+    def say_stop(self) -> None:
+        """The last line, once."""
+        if not self._said_stop:
             log_event("stop", **monitor.stop_fields(self))
+        self._said_stop = True
 
     async def send_batch(self, topic: str, partition: int, batch: RecordBatch) -> Awaitable[Any]:
         """Queues an encoded batch."""
@@ -129,6 +143,7 @@ class OpportuneApp(faust.App):
         """Says once why the worker ends."""
         if self.stop_reason != "asked":
             return
+        self.deadline.begin()
         if isinstance(error, OperatorError):
             self.stop_reason = "refused"
             log_event("refused", level=logging.CRITICAL, reason=str(error))
@@ -185,40 +200,6 @@ class OpportuneApp(faust.App):
             self.fail(exc)
 
 
-class _Shell:
-    """The processor's view of the app."""
-
-    def __init__(self, app: OpportuneApp) -> None:
-        self._app = app
-
-    @property
-    def generation(self) -> int:
-        return int(self._app.consumer_generation_id)
-
-    async def send(self, topic: str, partition: int, batch: RecordBatch) -> Awaitable[Any]:
-        return await self._app.send_batch(topic, partition, batch)
-
-    def taken(self, message: Any) -> None:
-        cast(transport.Consumer, self._app.consumer).taken(message)
-
-    def done(self, message: Any) -> None:
-        self._app.consumer.ack(message)
-
-    async def rewind(self, topic: str, partition: int, offset: int) -> int:
-        consumer = cast(transport.Consumer, self._app.consumer)
-        return await consumer.rewind(TP(topic, partition), offset)
-
-    def read(self, topic: str, partition: int, first: int, end: int) -> AsyncIterator[RecordChunk]:
-        return read_stretch(self._app.bootstrap, topic, partition, first, end)
-
-    async def earliest(self, topic: str, partition: int) -> int:
-        tp = TP(topic, partition)
-        return int((await self._app.consumer.earliest_offsets(tp))[tp])
-
-    def fail(self, error: BaseException) -> None:
-        self._app.fail(error)
-
-
 def _registry(campaign: Campaign) -> Registry:
     try:
         return Registry(campaign.model.registry)
@@ -260,10 +241,13 @@ def create_app(campaign: Campaign, bootstrap: str | None = None) -> OpportuneApp
         Table=store.Table,
     )
     app.campaign = campaign
+    app.skips = SkipCount()
     app.bootstrap = bootstrap
+    stop_s = worker.revoke_deadline_s + SHUTDOWN_S
+    app.deadline = Deadline(stop_s, app.say_stop, lambda: app.stop_reason)
     table_name = f"customers-{plan.layout_digest}"
     changelog = f"{campaign.app}-{table_name}-changelog"
-    app.processor = Processor(campaign, plan, changelog, _Shell(app))
+    app.processor = Processor(campaign, plan, changelog, FaustShell(app))
     app.snapshots = Snapshots(Path(worker.snapshots), changelog) if worker.snapshots else None
     app.watcher = ModelWatcher(
         _registry(campaign),

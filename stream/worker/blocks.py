@@ -6,16 +6,16 @@ thrown away.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from stream.changelog import Anchor, Progress
+from stream.changelog import Anchor, Progress, Source
 from stream.columns import RecordChunk
 from stream.table import CustomerTable
+from stream.worker.lifecycle import State, after
 from stream.worker.order import Announcer, Replay, Run
 from stream.worker.rebuild import Rebuild
-from stream.worker.restore import NotRestored, Restore
+from stream.worker.restore import Restore
 
 
 @dataclass(slots=True)
@@ -23,13 +23,14 @@ class Block:
     """State of one partition.
 
     Attributes:
+        state: Where it is in its life; changed by `Blocks` alone.
         table: The customers.
         progress: What the changelog's marker says: everything before `progress.covered` is decided
             and written.
-        restore: The restore under way. None for a block that is whole.
+        restore: The restore under way, while the block is restoring.
         position: Next offset by event topic: everything before is in the table.
         expected: Next offset by event topic that is to come: `position`, and what is held back.
-            Empty while nothing may come: before `begin`, and once the partition is given up.
+            Empty unless the block is active.
         silent_until: By event topic, the offset before which events only rebuild the table, since
             their decisions were published by an earlier layout of it.
         changelog_end: Offset of the newest changelog record that this worker has read or written.
@@ -38,9 +39,12 @@ class Block:
         rebuild: Which topics wait until the others have rebuilt the table.
         asked: Topics that the broker was asked about, whether retention has left anything.
         erased: Customers whose tombstones this worker has still to write.
+        sources: By event topic, the log that `position` counts in.
+        owes_marker: Whether the marker is to be written though no event has come.
     """
 
     table: CustomerTable
+    state: State = State.KEPT
     progress: Progress = field(default_factory=Progress)
     restore: Restore | None = None
     position: dict[str, int] = field(default_factory=dict)
@@ -52,6 +56,8 @@ class Block:
     rebuild: Rebuild = field(default_factory=Rebuild)
     asked: set[str] = field(default_factory=set)
     erased: set[bytes] = field(default_factory=set)
+    sources: dict[str, Source] = field(default_factory=dict)
+    owes_marker: bool = False
 
     def read(self, start: int, chunk: RecordChunk, offset_words: slice) -> int | None:
         """Applies a chunk of the changelog, while the block is being restored.
@@ -81,13 +87,10 @@ class Block:
             changelog: The changelog partition, for messages.
 
         Raises:
-            NotRestored: There was none, or it is not through.
+            NotRestored: It is not through.
             StateError: What came is not a whole table.
         """
-        if self.restore is None:
-            raise NotRestored(
-                f"{changelog}: expected a restore before its partition begins, got none"
-            )
+        assert self.restore is not None, "a block that begins was restored"
         self.restore.check(self.table, self.progress, changelog)
         self.changelog_end = self.restore.end - 1
         self.restore = None
@@ -106,6 +109,7 @@ class Block:
         covered = self.progress.covered
         self.position = {topic: covered.get(topic, 0) for topic in committed}
         self.expected = dict(self.position)
+        self.sources = dict(self.progress.sources)
         for topic, offset in committed.items():
             if offset and offset > self.position[topic]:
                 self.silent_until[topic] = offset
@@ -119,6 +123,13 @@ class Block:
         """Topics that `topic` may have to wait for, of which nothing has come or was asked yet."""
         topics = {*self.rebuild.behind(self.position), *self.replay.awaited} - self.asked - {topic}
         return [t for t in sorted(topics) if self.expected.get(t) == self.position.get(t, 0)]
+
+    def took(self, chunk: RecordChunk) -> None:
+        """A chunk is in the table now."""
+        source = self.sources.get(chunk.topic, Source())
+        if chunk.leader_epoch > source.leader_epoch:  # first: it may be looked at in between
+            self.sources[chunk.topic] = source.reached(chunk.leader_epoch)
+        self.position[chunk.topic] = chunk.next_offset
 
     def skip(self, topic: str, offset: int) -> None:
         """Nothing of a topic comes any more before an offset."""
@@ -155,8 +166,8 @@ class Block:
 
     @property
     def has_unwritten(self) -> bool:
-        """Whether the table says something that the changelog does not."""
-        return self.table.has_dirty or bool(self.erased)
+        """Whether the block says something that the changelog does not."""
+        return self.table.has_dirty or bool(self.erased) or self.owes_marker
 
     def take_erased(self) -> list[bytes]:
         """Customers whose tombstones are to be written; forgets them.
@@ -186,6 +197,7 @@ class Blocks:
             Why what was kept cannot be used; None when it is used, or when nothing was kept.
         """
         block = self._blocks.get(partition)
+        after(self.state(partition), "restore")
         unused: str | None = None
         if block is not None and block.table.rows:
             anchor = block.progress.anchor
@@ -193,41 +205,71 @@ class Blocks:
                 unused = "it is not what a marker says"
             elif first <= anchor.offset < end:
                 block.restore = Restore.after(anchor, first, end)
+                block.state = after(block.state, "restore")
                 return None
             else:
                 unused = f"it is as of offset {anchor.offset}, and there are {first} to {end}"
         self.restore_all(partition, first, end)
         return unused
 
-    def restored(self, partition: int, changelog: str) -> Block:
-        """The block of a partition whose restore is through: it is whole from now on.
+    def begin(
+        self,
+        partition: int,
+        changelog: str,
+        committed: Mapping[str, int | None],
+        ends: Mapping[str, int],
+    ) -> Block:
+        """Begins a partition whose restore is through: from now on it is whole.
 
         Args:
             partition: Which.
             changelog: Its changelog partition, for messages.
+            committed: See `Block.begin`.
+            ends: See `Block.begin`.
 
         Raises:
-            NotRestored: The restore is not through.
-            StateError: What was restored is not a whole table.
+            IllegalMove: There was no restore.
+            NotRestored: It is not through.
+            StateError: What came is not a whole table.
         """
-        block = self._blocks.get(partition)
-        if block is None:
-            raise NotRestored(
-                f"{changelog}: expected a restore before its partition begins, got none"
-            )
+        state = after(self.state(partition), "begin")
+        block = self._blocks[partition]
         block.become_whole(changelog)
+        block.begin(committed, ends)
+        block.state = state
         return block
 
     def restore_all(self, partition: int, first: int, end: int) -> Block:
         """Begins the restore of a partition with an empty block: see `restore`."""
-        block = Block(CustomerTable(self._words))
+        block = Block(CustomerTable(self._words), after(self.state(partition), "restore"))
         block.restore = Restore(first, first, end)
         self._blocks[partition] = block
         return block
 
-    def put(self, partition: int, block: Block) -> None:
+    def load(self, partition: int, block: Block) -> None:
         """Takes over a block that was kept elsewhere."""
+        block.state = after(self.state(partition), "load")
         self._blocks[partition] = block
+
+    def state(self, partition: int) -> State:
+        """Where a partition is in its life."""
+        block = self._blocks.get(partition)
+        return State.ABSENT if block is None else block.state
+
+    def drain(self) -> list[int]:
+        """Active partitions take nothing any more; tells which."""
+        draining = [p for p, block in self if block.state is State.ACTIVE]
+        for partition in draining:
+            block = self._blocks[partition]
+            block.state = after(block.state, "drain")
+            block.expected.clear()
+        return draining
+
+    def keep(self) -> None:
+        """What was drained is durable."""
+        for _, block in self:
+            if block.state is State.DRAINING:
+                block.state = after(block.state, "keep")
 
     def get(self, partition: int) -> Block | None:
         """The block of a partition if there is one."""
@@ -235,7 +277,9 @@ class Blocks:
 
     def drop(self, partition: int) -> None:
         """Throws a block away: it is not ours any more, or ahead of what was published."""
-        self._blocks.pop(partition, None)
+        state = after(self.state(partition), "drop")
+        if block := self._blocks.pop(partition, None):
+            block.state = state
 
     def keep_only(self, partitions: set[int]) -> None:
         """Drops the blocks of all other partitions."""
@@ -254,32 +298,3 @@ class Blocks:
 
     def __iter__(self) -> Iterator[tuple[int, Block]]:
         return iter(sorted(self._blocks.items()))
-
-
-class CustomerView(Mapping[str, Mapping[str, Any]]):
-    """The blocks as a read-only mapping from customer id to named state, for people.
-
-    Args:
-        blocks: The blocks of this worker.
-        describe: Names the words of one row.
-    """
-
-    def __init__(self, blocks: Blocks, describe: Callable[[Any], Mapping[str, Any]]) -> None:
-        self._blocks = blocks
-        self._describe = describe
-
-    def __getitem__(self, customer_id: str | bytes) -> Mapping[str, Any]:
-        key = customer_id if isinstance(customer_id, bytes) else customer_id.encode()
-        for _, block in self._blocks:
-            row = block.table.find(key)
-            if row >= 0:
-                return self._describe(block.table.state[row].copy())
-        raise KeyError(customer_id)
-
-    def __iter__(self) -> Iterator[str]:
-        for _, block in self._blocks:
-            for key in block.table.keys():  # noqa: SIM118  # a table iterates over nothing
-                yield key.decode()
-
-    def __len__(self) -> int:
-        return self._blocks.rows

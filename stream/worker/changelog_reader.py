@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from aiokafka.structs import TopicPartition
 
 from stream.columns import RecordChunk
+from stream.read_rules import ReadRules
 from stream.worker.aiokafka_seam import ChunkConsumer
 from stream.worker.order import split
 
@@ -14,12 +15,13 @@ _POLL_MS = 500
 
 
 async def read_stretch(
-    bootstrap: str, topic: str, partition: int, first: int, end: int
+    bootstrap: str, rules: ReadRules, topic: str, partition: int, first: int, end: int
 ) -> AsyncIterator[RecordChunk]:
     """The records of a partition from one offset to before another, as far as compaction left them.
 
     Args:
         bootstrap: Kafka address.
+        rules: How much may be unpacked.
         topic: The changelog.
         partition: Its partition.
         first: First offset.
@@ -32,6 +34,7 @@ async def read_stretch(
         enable_auto_commit=False,
         auto_offset_reset="none",
     )
+    consumer.rules = rules
     await consumer.start()
     try:
         consumer.assign([tp])

@@ -11,11 +11,12 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
-from stream.changelog import Anchor
+from stream.changelog import Anchor, Source
 from stream.features import FeaturePlan
 from stream.records import RecordBatch
 from stream.worker.blocks import Block, Blocks
 from stream.worker.changelog_encoder import ChangelogEncoder
+from stream.worker.lifecycle import State
 from stream.worker.log import log_event
 from stream.worker.others import Heard, heed
 from stream.worker.shell import Shell
@@ -30,6 +31,7 @@ class Copied(NamedTuple):
     Attributes:
         messages: The chunks that are done by it.
         covered: Next offset by event topic.
+        sources: By event topic, the log that it counts in.
         customers: Customers in the table.
         erased: Customers whose tombstones are among the batches.
         rows: Changelog records in the batches.
@@ -38,6 +40,7 @@ class Copied(NamedTuple):
 
     messages: list[Any]
     covered: dict[str, int]
+    sources: dict[str, Source]
     customers: int
     erased: frozenset[bytes]
     rows: int
@@ -88,7 +91,7 @@ class Checkpoints:
         async with self._lock:  # a chunk that is being computed belongs to it
             if assure:
                 for partition, block in self._blocks:
-                    if block.expected:
+                    if block.state is State.ACTIVE:
                         self._works.of(partition)
             tasks = [self._start(partition, assure) for partition in self._works]
         if not tasks:
@@ -112,7 +115,7 @@ class Checkpoints:
 
     async def _make(self, partition: int, work: Work, assure: bool) -> None:
         block = self._blocks.get(partition)
-        if block is None:
+        if block is None or block.state not in (State.ACTIVE, State.DRAINING):
             return
         copied = await self._copy(block, work, assure)
         if copied is None:
@@ -134,8 +137,9 @@ class Checkpoints:
                 return None
             messages, covered = list(work.messages), dict(block.position)
             customers, erased = len(block.table), frozenset(block.erased)
+            sources, block.owes_marker = dict(block.sources), False
             rows, batches = await self._compute(self._changelog.rows, block)
-        return Copied(messages, covered, customers, erased, rows, batches)
+        return Copied(messages, covered, sources, customers, erased, rows, batches)
 
     async def _write(self, block: Block, work: Work, copied: Copied) -> tuple[Anchor, int]:
         """The marker that is durable now, and how many records since the one before."""
@@ -143,7 +147,8 @@ class Checkpoints:
 
         def marker() -> list[RecordBatch]:
             nonlocal value
-            block.progress.covered, block.progress.rows = copied.covered, copied.customers
+            block.progress.covered, block.progress.sources = copied.covered, copied.sources
+            block.progress.rows = copied.customers
             value, batches = self._changelog.marker(block)
             return batches
 

@@ -74,8 +74,8 @@ def worker(
     """Consume events and publish decisions, until told to stop.
 
     CAMPAIGN is the campaign file. Workers with the same file share the partitions. Ctrl-C or SIGTERM
-    finishes what is in work, commits and exits with 0; 2 means that something has to be changed
-    first, 70 that the worker was stuck, 1 any other crash.
+    finishes what is in work, commits and exits with 0, and a second time ends it at once (130, 143);
+    2 means that something has to be changed first, 70 that the worker was stuck, 1 any other crash.
     """
     from stream.worker.run import run_worker
 

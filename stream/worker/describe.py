@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Column, Table
 
 from stream.campaign import Campaign
@@ -14,6 +13,7 @@ from stream.features import FeaturePlan, compile_features
 from stream.message_codecs import compile_codecs
 from stream.policy import NOTHING
 from stream.table import CustomerTable
+from stream.terminal import Terminal, words
 
 _ROWS_FOR_ESTIMATE = 100_000
 
@@ -26,8 +26,8 @@ def describe_campaign(path: Path, campaign: Campaign) -> None:
     """
     plan = compile_features(campaign)
     compile_codecs(campaign, plan)
-    console = Console()
-    console.print(f"[bold]{path}[/] is valid: app [bold]{campaign.app}[/]\n")
+    console = Terminal()
+    console.print(words((str(path), "bold"), " is valid: app ", (campaign.app, "bold"), "\n"))
     console.print(_topics(campaign, plan))
     console.print(_features(plan))
     console.print(_strategies(campaign))
@@ -37,7 +37,7 @@ def describe_campaign(path: Path, campaign: Campaign) -> None:
         f"Feature contract {plan.contract.digest}, row layout {plan.layout_digest}."
     )
     for doubt in doubts(campaign):
-        console.print(f"warning: {doubt}", style="yellow", markup=False, highlight=False)
+        console.print(f"warning: {doubt}", style="yellow")
 
 
 def _topics(campaign: Campaign, plan: FeaturePlan) -> Table:

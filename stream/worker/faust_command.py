@@ -15,6 +15,11 @@ from stream.errors import OperatorError
 from stream.worker.app import OpportuneApp, create_app
 from stream.worker.command import load_for_worker, worker
 from stream.worker.log import LogFormat, configure
+from stream.worker.signals import install_signal_handlers
+
+_SAID = (click.core.ParameterSource.COMMANDLINE, click.core.ParameterSource.ENVIRONMENT)
+_PAGES = ("tables", "router", "graph", "stats", "metrics")
+"""Faust's own, which show customers and topics to whoever asks; without them / says that it lives."""
 
 
 class _Refused(click.ClickException):
@@ -37,8 +42,18 @@ def app_of_environment() -> OpportuneApp:
         app = create_app(load_for_worker(**settings), bootstrap)
     except OperatorError as exc:
         raise _Refused(str(exc)) from exc
-    cast(Any, app.conf).Worker = partial(_Worker, **log)
+    conf = cast(Any, app.conf)
+    conf.Worker = partial(_Worker, **log)
+    for page in _PAGES:
+        setattr(conf, f"web_{page}_enabled", False)
     return app
+
+
+def _asks_for_port() -> bool:
+    """Whether the command line says that Faust shall open a port: its own default is to."""
+    context = click.get_current_context()
+    said = (name for name in context.params if name.startswith(("with_web", "web_")))
+    return any(context.get_parameter_source(name) in _SAID for name in said)
 
 
 class _Worker(faust.Worker):
@@ -47,12 +62,17 @@ class _Worker(faust.Worker):
     def __init__(self, *args: Any, log_format: LogFormat, log_level: str, **kwargs: Any) -> None:
         mine = {"override_logging": False, "redirect_stdouts": False}
         super().__init__(*args, **(kwargs | mine))
+        if not _asks_for_port():
+            self.app.conf.web_enabled = False
         configure(log_format, log_level)
+
+    def install_signal_handlers(self) -> None:
+        install_signal_handlers(self, cast(OpportuneApp, self.app))
 
     def execute_from_commandline(self) -> NoReturn:
         try:
             super().execute_from_commandline()
-        except SystemExit as exc:
-            if isinstance(self.crash_reason or exc.__context__, OperatorError):
+        except SystemExit:
+            if cast(OpportuneApp, self.app).stop_reason == "refused":
                 sys.exit(EXIT_OPERATOR_ERROR)
             raise

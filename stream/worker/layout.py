@@ -18,7 +18,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
-from stream.campaign import Campaign, Topics
+from stream.campaign import Campaign
+from stream.campaign_topics import Topics
 from stream.errors import KafkaLayoutError
 from stream.pipeline import KAFKA_BATCH_BYTES_MAX, BatchLimits
 from stream.worker.log import log_event
@@ -146,13 +147,26 @@ def _say_if_small(topic: str, bytes_max: int | None, wanted: int) -> None:
 
 
 def _check(found: Mapping[str, int], topics: Topics, changelog: str) -> int:
-    """The number of partitions of all topics."""
     missing = [name for name in topics.events if name not in found]
     if missing:
         raise KafkaLayoutError(
             f"expected the event topics {list(topics.events)}, missing: {missing}. Operator action: "
             "create them with the producers' partition count, or correct topics.events"
         )
+    return check_partitions(found, topics, changelog)
+
+
+def check_partitions(found: Mapping[str, int], topics: Topics, changelog: str) -> int:
+    """The number of partitions of all topics.
+
+    Args:
+        found: Partition counts by topic, those of the event topics among them.
+        topics: Of the campaign.
+        changelog: Name of the changelog.
+
+    Raises:
+        KafkaLayoutError: They differ.
+    """
     counts = {name: found[name] for name in topics.events}
     partitions = next(iter(counts.values()))
     if len(set(counts.values())) > 1:

@@ -6,6 +6,7 @@ same. Lines of Faust, aiokafka and others pass through the same formatter as `ev
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sys
@@ -15,6 +16,8 @@ from typing import Any, Literal
 import msgspec
 
 from stream.errors import OperatorError
+from stream.visible import visible_json, visible_lines
+from stream.worker.log_limit import LimitFilter
 
 LogFormat = Literal["text", "json"]
 _logger = logging.getLogger("opportune")
@@ -54,9 +57,16 @@ class Formatter(logging.Formatter):
         if self._json:
             if trace:
                 fields["exception"] = trace
-            return msgspec.json.encode(fields, enc_hook=str).decode()
+            return visible_json(_json(fields))
         line = " ".join(f"{name}={_text(value)}" for name, value in fields.items())
-        return f"{line}\n{trace}" if trace else line
+        return f"{line}\n{visible_lines(trace)}" if trace else line
+
+
+def _json(fields: dict[str, Any]) -> str:
+    try:
+        return msgspec.json.encode(fields, enc_hook=str).decode()
+    except UnicodeEncodeError:  # the name of a file that is not UTF-8
+        return json.dumps(fields, default=str)
 
 
 def _text(value: Any) -> str:
@@ -64,7 +74,7 @@ def _text(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, dict):
         value = ",".join(f"{key}:{count}" for key, count in value.items())
-    text = str(value)
+    text = visible_lines(value)
     return text if _BARE.fullmatch(text) else msgspec.json.encode(text).decode()
 
 
@@ -76,6 +86,7 @@ class EchoFilter(logging.Filter):
 
     _endings = ("crash", "refused")
     _crashed = "Crashed reason="
+    _announced = (_crashed, "Drain messages raised: ")
     _echoes = (_crashed, "We experienced a crash!", "RuntimeError('Event loop is closed')")
 
     def __init__(self) -> None:
@@ -90,7 +101,7 @@ class EchoFilter(logging.Filter):
         text = record.getMessage()
         if record.exc_info and isinstance(record.exc_info[1], OperatorError):
             # A crash is told by mode first, and by `OpportuneApp` right after.
-            return not self._told and self._crashed not in text
+            return not self._told and not any(echo in text for echo in self._announced)
         return not self._told or not any(echo in text for echo in self._echoes)
 
 
@@ -99,6 +110,7 @@ def configure(log_format: LogFormat, level: str = "info") -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Formatter(log_format))
     handler.addFilter(EchoFilter())
+    handler.addFilter(LimitFilter(handler.emit))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

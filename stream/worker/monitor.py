@@ -9,13 +9,13 @@ import os
 import platform
 import resource
 import sys
-import threading
 import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stream.errors import OperatorError
+from stream.worker.clock import absurd_times
 from stream.worker.log import log_event
 from stream.worker.telemetry import Totals, Window
 
@@ -24,11 +24,6 @@ if TYPE_CHECKING:
 
 EXIT_STUCK = 70
 """Exit code when the watchdog ends the worker (EX_SOFTWARE of sysexits.h)."""
-
-EXIT_CRASHED = 1
-_CRASH_POLL_S = 0.5
-_SHUTDOWN_S = 10.0
-"""How long a crashed worker may take to stop, beside the deadline for what is in work."""
 
 _totals = Totals()
 
@@ -64,6 +59,7 @@ def stop_fields(app: OpportuneApp) -> dict[str, Any]:
         "events": _totals.records,
         "decisions": _totals.decisions,
         "invalid": _totals.invalid,
+        "skipped": app.skips.records,
         "uncommitted_chunks": app.processor.uncommitted,
     }
 
@@ -78,7 +74,10 @@ async def summaries(app: OpportuneApp) -> None:
         window, app.processor.window = app.processor.window, Window()
         _totals.add(window)
         fields = window.summary(time.monotonic() - began_s)
-        log_event("summary", **fields, **_state_fields(app))
+        skipped = app.skips.since_last()
+        log_event("summary", **fields, skipped=skipped, **_state_fields(app))
+        if reason := absurd_times(window.rejects, window.records):
+            log_event("clock", level=logging.WARNING, reason=reason)
         touch(health_file)
 
 
@@ -174,22 +173,3 @@ async def watchdog(app: OpportuneApp) -> None:
         if warned:
             os._exit(EXIT_STUCK)
         warned, since_s = True, time.monotonic()
-
-
-def end_after_crash(app: OpportuneApp) -> None:
-    """Sees to it that a worker that has crashed ends, whatever its shutdown waits for.
-
-    A supervisor starts another one only when this one is gone. In a thread of its own, since the
-    event loop may be what hangs.
-    """
-    limit_s = app.campaign.worker.revoke_deadline_s + _SHUTDOWN_S
-
-    def watch() -> None:
-        while not app.crashed:
-            time.sleep(_CRASH_POLL_S)
-        time.sleep(limit_s)
-        log_event("hanging", level=50, reason="crashed, and does not stop", for_s=round(limit_s))
-        faulthandler.dump_traceback(sys.stderr)
-        os._exit(EXIT_CRASHED)
-
-    threading.Thread(target=watch, name="end-after-crash", daemon=True).start()

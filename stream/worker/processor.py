@@ -25,7 +25,9 @@ from stream.worker.blocks import Block, Blocks
 from stream.worker.changelog_encoder import ChangelogEncoder
 from stream.worker.checkpoints import Checkpoints
 from stream.worker.intake import Intake
+from stream.worker.lifecycle import State
 from stream.worker.log import log_event
+from stream.worker.positions import Positions
 from stream.worker.publisher import Outgoing
 from stream.worker.shell import Shell
 from stream.worker.telemetry import Window
@@ -51,6 +53,7 @@ class Processor:
         window: What was counted since the last summary line.
         deployment: The model in force.
         uncommitted: Chunks that were given up since partitions began: they are read again.
+        positions: Whether the event topics are those that the state has seen.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class Processor:
         self._changelog = ChangelogEncoder(changelog_topic, campaign.worker.compression)
         self._shell = shell
         self._intake = Intake(shell)
+        self.positions = Positions(campaign, self.blocks)
         self._works = Works(shell)
         self._lock = asyncio.Lock()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="compute")
@@ -83,16 +87,19 @@ class Processor:
     def begin(
         self, partition: int, committed: Mapping[str, int | None], ends: Mapping[str, int]
     ) -> Mapping[str, int]:
-        """Offset by event topic to read a partition from, after a restore: see `Block.begin`.
+        """Offset by event topic to read a partition from, after `positions.settle`: see `Block.begin`.
 
         Raises:
-            NotRestored: The restore is not through.
+            IllegalMove: There was no restore.
+            NotRestored: It is not through.
             StateError: What was restored is not a whole table.
         """
         self.uncommitted = 0
-        block = self.blocks.restored(partition, f"{self._changelog.topic}/{partition}")
-        block.begin(committed, ends)
-        if block.has_unwritten:  # rows to be written again, whether or not events come
+        where = f"{self._changelog.topic}/{partition}"
+        block = self.blocks.begin(partition, where, committed, ends)
+        # A group that was forgotten begins to count again.
+        block.progress.generation = max(block.progress.generation, self._shell.generation)
+        if block.has_unwritten:  # whether or not events come
             self._works.of(partition)
         for topic, start in block.position.items():
             log_event(
@@ -115,10 +122,14 @@ class Processor:
         """
         async with self._lock:
             block = self.blocks.get(message.value.partition)
-            if block is None or message.generation_id != self._shell.generation:
+            if block is None or block.state is not State.ACTIVE:
+                return
+            if message.generation_id != self._shell.generation:
                 return  # its partition is read again from where it was covered
             admitted = await self._intake.admit(block, message)
-            if admitted is not None:
+            if (
+                admitted is not None and block.state is State.ACTIVE
+            ):  # the broker was asked meanwhile
                 await self._offer(block, *admitted)
             await self._intake.release(block, message.value.partition)
 
@@ -148,7 +159,7 @@ class Processor:
             step = self._step(chunk, block, self.deployment)
         if self.blocks.get(chunk.partition) is not block:
             return  # abandoned while it was computed
-        block.position[chunk.topic] = chunk.next_offset
+        block.took(chunk)
         work = self._works.of(chunk.partition)
         if owner is not None:
             work.messages.append(owner)
@@ -201,9 +212,7 @@ class Processor:
         Args:
             lost: The partitions belong to others already: everything is abandoned.
         """
-        held = [str(partition) for partition, block in self.blocks if block.expected]
-        for _, block in self.blocks:
-            block.expected.clear()
+        held = [str(partition) for partition in self.blocks.drain()]
         chunks = self.pending()
         began_s = time.perf_counter()
         evt = "drained"
@@ -212,6 +221,7 @@ class Processor:
             for partition, _ in self.blocks:
                 self.blocks.drop(partition)
             evt = "abandoned"
+        self.blocks.keep()
         took_ms = round((time.perf_counter() - began_s) * 1e3)
         if held:
             log_event(

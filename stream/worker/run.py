@@ -9,12 +9,17 @@ from mode import Worker
 
 from stream.campaign import Campaign
 from stream.cli import EXIT_OPERATOR_ERROR
-from stream.worker.app import create_app
+from stream.worker.app import OpportuneApp, create_app
 from stream.worker.log import LogFormat, configure
+from stream.worker.signals import install_signal_handlers
 
 
 class _Worker(Worker):
     """Faust's worker without its banner, its log format and its spinner."""
+
+    def install_signal_handlers(self) -> None:
+        (app,) = self.services
+        install_signal_handlers(self, cast(OpportuneApp, app))
 
     def _on_sigint(self) -> None:
         import signal

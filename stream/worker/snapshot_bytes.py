@@ -23,6 +23,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
+from stream.changelog import Source
 from stream.columns import Bytes, Int64s, Spans
 from stream.fields import CUSTOMER_BYTES_MAX
 from stream.table import CustomerTable
@@ -47,6 +48,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         marker: That marker, as it stands there.
         covered: See `stream.changelog.Marker`.
         order: See `stream.changelog.Marker`.
+        sources: See `stream.changelog.Marker`.
         rows: Customers.
         words: 8-byte words of a row.
         saved_s: When it was written, epoch seconds.
@@ -59,6 +61,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     marker: bytes
     covered: dict[str, _Offset]
     order: list[tuple[str, _Offset]]
+    sources: dict[str, Source] = {}
     rows: Annotated[int, Meta(ge=0, lt=1 << 31)]
     words: Annotated[int, Meta(ge=1, lt=1 << 31)]
     saved_s: float

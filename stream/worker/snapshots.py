@@ -26,6 +26,7 @@ from stream.changelog import Anchor, Progress
 from stream.errors import OperatorError
 from stream.worker import snapshot_bytes
 from stream.worker.blocks import Block
+from stream.worker.lifecycle import State
 from stream.worker.log import log_event
 from stream.worker.private_file import expect_private_folder, read_private
 from stream.worker.snapshot_bytes import VERSION, Header, Unusable
@@ -107,7 +108,8 @@ class Snapshots:
         header = Header(
             version=VERSION, changelog=self._changelog, partition=partition,
             offset=known.anchor.offset, marker=known.anchor.value, covered=known.covered,
-            order=known.order, rows=len(table), words=table.words, saved_s=time.time(),
+            order=known.order, sources=known.sources, rows=len(table), words=table.words,
+            saved_s=time.time(),
         )  # fmt: skip
         pieces = snapshot_bytes.encode(header, table)
         # A temporary file is readable by its owner alone, and stays so under its new name.
@@ -138,7 +140,7 @@ class Snapshots:
         block = Block(snapshot_bytes.table_of(header, body))
         block.progress = Progress(
             dict(header.covered), list(header.order), header.rows,
-            Anchor(header.offset, header.marker),
+            Anchor(header.offset, header.marker), sources=dict(header.sources),
         )  # fmt: skip
         return block
 
@@ -149,7 +151,7 @@ class Snapshots:
 def _is_durable(block: Block) -> bool:
     """Whether the changelog says all that the table says."""
     return (
-        block.restore is None
+        block.state is State.KEPT
         and block.progress.anchor is not None
         and block.position == block.progress.covered
         and not block.has_unwritten

@@ -22,7 +22,8 @@ from faust.types.tuples import Message
 from mode import Service
 
 from stream.columns import RecordChunk
-from stream.worker.blocks import Blocks, CustomerView
+from stream.worker.blocks import Blocks
+from stream.worker.customer_view import CustomerView
 from stream.worker.log import log_event
 from stream.worker.restore import Restore, Unproven
 from stream.worker.snapshots import Snapshots
@@ -76,7 +77,7 @@ class Store(StockStore[Any, Any]):
             plan = self.plan
             block = self.snapshots.take(partition, plan.row_words, plan.layout.topics)
             if block is not None:
-                self.blocks.put(partition, block)
+                self.blocks.load(partition, block)
         unused = self.blocks.restore(partition, first, end)
         if unused is not None:
             _say_unused(tp, unused)

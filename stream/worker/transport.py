@@ -13,8 +13,9 @@ from there.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Container, Iterable, Iterator, Mapping
-from types import SimpleNamespace
+import asyncio
+from collections.abc import Awaitable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, ClassVar, cast
 
 from aiokafka.errors import IllegalStateError
@@ -23,68 +24,19 @@ from faust.types import TP, ConsumerT, ProducerT
 from faust.types.tuples import ConsumerMessage, Message
 
 from stream.records import RecordBatch
-from stream.worker.aiokafka_seam import ChunkConsumer, Fetched, SealedBatch, rebind, stable_end
+from stream.worker.aiokafka_seam import (
+    Fetched,
+    SealedBatch,
+    look_only,
+)
+from stream.worker.consumer_thread import ConsumerThread
 from stream.worker.ledger import Ledger
+from stream.worker.log_facts import look_before, settle
+from stream.worker.producer_seam import explain_timestamps
+from stream.worker.topic_ids import Topic, describe
 
 SCHEME = "chunks"
-
-
-class _Exactly:
-    """A changing set of partitions that stays true when it is empty: for aiokafka none means all."""
-
-    def __init__(self, tps: Container[TP]) -> None:
-        self._tps = tps
-
-    def __contains__(self, tp: TP) -> bool:
-        return tp in self._tps
-
-
-class ConsumerThread(driver.AIOKafkaConsumerThread):
-    """Runs aiokafka's consumer in its own thread and event loop."""
-
-    def _create_worker_consumer(self, transport: driver.Transport) -> Any:
-        create = rebind(
-            driver.AIOKafkaConsumerThread._create_worker_consumer,
-            aiokafka=SimpleNamespace(AIOKafkaConsumer=ChunkConsumer),
-        )
-        consumer = create(self, transport)
-        consumer.chunk_events_max = cast(Any, self.app).campaign.worker.chunk_events_max
-        return consumer
-
-    def set_paused(self, tps: set[TP], *, paused: bool) -> None:
-        """Pauses or resumes partitions in aiokafka itself, from the thread that owns it.
-
-        Faust only leaves paused partitions out of what it asks for. aiokafka would go on fetching
-        them: the changelog, which this worker writes itself, would be sent back to it, and while a
-        fetch waits for the next checkpoint no event can be fetched from that broker.
-        """
-
-        def apply() -> None:
-            consumer = self._ensure_consumer()
-            change = consumer.pause if paused else consumer.resume
-            change(*(tp for tp in consumer.assignment() if TP(*tp) in tps))
-
-        self.thread_loop.call_soon_threadsafe(apply)
-
-    def is_member(self) -> bool:
-        """Whether the group still counts on this worker, as far as it knows."""
-        consumer = self._consumer
-        return (
-            consumer is None or consumer._coordinator.generation == self.app.consumer_generation_id
-        )
-
-    def highwater(self, tp: TP) -> int | None:  # type: ignore[override]  # Faust says int, and asks
-        """Offset up to which a partition can be read: a transaction that is open ends it."""
-        return stable_end(self._ensure_consumer(), tp)
-
-    async def _fetch_records(
-        self, consumer: Any, active_partitions: Any, *args: Any, **kwargs: Any
-    ) -> Any:
-        active = cast(Any, _Exactly(active_partitions))
-        return await super()._fetch_records(consumer, active, *args, **kwargs)
-
-    def verify_event_path(self, now: float, tp: TP) -> None:
-        """Replaced by the worker's own watchdog: the stock one compares unlike clocks."""
+_COMMIT_CRASHED_S = 1.0
 
 
 class Consumer(driver.Consumer):
@@ -94,8 +46,8 @@ class Consumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         self.ledger = Ledger()
         self._sought: set[TP] = set()
-        self._revoked = False
-        self._round = 0
+        self._given_up = 0  # how often partitions were
+        self._seeks_at: int | None = None  # at which count of it they may be sought
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -173,9 +125,9 @@ class Consumer(driver.Consumer):
 
     async def perform_seek(self) -> None:
         """Begins every event partition where its state ends; what was handed out is read again."""
-        if self._revoked or not self.flow_active:
-            return  # between two generations, while chunks in work are finished: the next one seeks
-        round_ = self._round
+        generation = self._given_up
+        if self._is_over(generation):
+            return  # chunks in work are being finished, or were: the next generation seeks
         self.ledger.forget()
         tps = [tp for tp in self.assignment() if self.app.topics.acks_enabled_for(tp.topic)]
         # Faust has resumed them already, and still clears the queues before it resumes the flow.
@@ -185,23 +137,29 @@ class Consumer(driver.Consumer):
             self._committed_offset.pop(tp, None)
         await super().perform_seek()
         processor = cast(Any, self.app).processor
-        ends = await self.highwaters(*tps) if tps else {}
+        found = await look_before(cast(Any, self.app), self._thread, tps)
         for partition in sorted({tp.partition for tp in tps}):
-            if self._is_over(round_):
-                return  # revoked meanwhile
+            if self._is_over(generation):
+                return
             here = [tp for tp in tps if tp.partition == partition]
+            await settle(self, partition, {tp.topic: found[tp] for tp in here})
+            if self._is_over(generation):
+                return  # revoked meanwhile
             starts = processor.begin(
                 partition,
                 {tp.topic: self._committed_offset[tp] for tp in here},
-                {tp.topic: ends[tp] or 0 for tp in here},
+                {tp.topic: found[tp].end for tp in here},
             )
             for tp in here:
                 await self.seek(tp, starts[tp.topic])
                 self._commit_covered(tp, starts[tp.topic])
 
-    def _is_over(self, round_: int) -> bool:
-        """Whether a rebalance has begun since; it may have while something else was awaited."""
-        return self._round != round_ or not self.flow_active
+    def _is_over(self, generation: int) -> bool:
+        """Whether partitions were given up since, maybe while something was awaited.
+
+        A recovery that Faust began for that generation goes on, and resumes the flow by itself.
+        """
+        return self._seeks_at != generation or not self.flow_active
 
     def _commit_covered(self, tp: TP, start: int) -> None:
         """Lets the next commit make up for one of an earlier worker that did not get through.
@@ -239,27 +197,27 @@ class Consumer(driver.Consumer):
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Finishes or abandons what is in work, commits, and only then forgets."""
-        self._sought = set()
-        # Faust's recovery does not hear of it before the next assignment: what it had under way for
-        # the last generation goes on, lets chunks flow and seeks.
-        self._revoked = True
-        self._round += 1
+        self._sought, self._seeks_at = set(), None
+        self._given_up += 1
         await super().on_partitions_revoked(revoked)
         for tp in revoked:
             self.ledger.forget(tp)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        """From now on partitions may begin."""
-        self._revoked = False
+        """A generation begins: its partitions may be sought."""
+        self._seeks_at = self._given_up
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def wait_empty(self) -> None:
         """Gives chunks in work until the deadline, commits what became done."""
         lost = not cast(ConsumerThread, self._thread).is_member()
         await cast(Any, self.app).processor.drain(lost=lost)
-        # A commit that was under way knew less; the second call commits the rest.
-        await self.commit()
-        await self.commit()
+        # The thread that commits may have crashed as well: the next start makes up for a commit.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_COMMIT_CRASHED_S if self.app.crashed else None):
+                # A commit that was under way knew less; the second call commits the rest.
+                await self.commit()
+                await self.commit()
 
 
 class Producer(driver.Producer):
@@ -267,6 +225,16 @@ class Producer(driver.Producer):
 
     def _settings_extra(self) -> Mapping[str, Any]:
         return {"acks": "all", "enable_idempotence": True}
+
+    def _new_producer(self, transactional_id: str | None = None) -> Any:
+        producer = super()._new_producer(transactional_id)
+        look_only(producer.client)
+        explain_timestamps(producer)
+        return producer
+
+    async def describe(self, topics: Collection[str]) -> dict[str, Topic | None]:
+        """What the broker says about topics, see `topic_ids.describe`."""
+        return await describe(self._ensure_producer().client, topics)
 
     async def send_encoded(self, topic: str, partition: int, batch: RecordBatch) -> Awaitable[Any]:
         """Queues one encoded batch; the future is done when the broker has acknowledged it."""

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from aiokafka.structs import TopicPartition
 
 from stream.columns import RecordChunk
+from stream.read_rules import ReadRules
 from stream.worker.log import log_event
 from stream.worker.order import split
 from trainer.archive.folder import Archive
@@ -27,6 +28,7 @@ from trainer.archive.writer import Pending, flush
 from trainer.topics import Extent, Removed, TopicReader, broker_errors
 
 _STALLED_S = 60.0
+_NO_RULES = ReadRules()
 
 
 @dataclass(slots=True)
@@ -72,6 +74,7 @@ class Archiver:
         limits: When to flush.
         follow: Whether it goes on at the end of the topics.
         on_records: Told of the progress when it does not: offsets done, and in all.
+        rules: Bound of what is unpacked, and the skip list.
     """
 
     def __init__(
@@ -83,6 +86,7 @@ class Archiver:
         *,
         follow: bool,
         on_records: Callable[[int, int], None] | None = None,
+        rules: ReadRules = _NO_RULES,
     ) -> None:
         self._archive = archive
         self._bootstrap = bootstrap
@@ -90,7 +94,8 @@ class Archiver:
         self._limits = limits
         self._follow = follow
         self.on_records = on_records
-        self._reader = TopicReader(bootstrap, None if follow else _STALLED_S)
+        self._reader = TopicReader(bootstrap, None if follow else _STALLED_S, rules)
+        self.rules = rules
         self._pending: dict[TopicPartition, Pending] = {}
         self._last: dict[TopicPartition, LastRecord] = {}
         self._end: dict[TopicPartition, int] = {}
@@ -159,7 +164,9 @@ class Archiver:
         )
 
     def _begin_at(self, tp: TopicPartition, position: Position, extent: Extent) -> None:
-        self._pending[tp] = Pending(tp.partition, position.next, position.next)
+        self._pending[tp] = Pending(
+            tp.partition, position.next, position.next, ranges=self.rules.ranges(*tp)
+        )
         log_event(
             "begin", topic=tp.topic, partition=tp.partition, offset=position.next, end=extent.end
         )

@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import click
-from rich.console import Console
 
 from stream import campaign as campaign_file
+from stream.read_rules import ReadRules
+from stream.terminal import Terminal
+from stream.visible import visible
 from stream.worker.command import BOOTSTRAP, CAMPAIGN
 from stream.worker.log import LogFormat, configure, log_event
+from stream.worker.skip_log import log_skip_list
 from trainer.progress import progress
 
 if TYPE_CHECKING:
@@ -101,6 +104,7 @@ def archive(
     from trainer.archive.folder import Archive
 
     loaded = campaign_file.load(campaign)
+    rules = ReadRules.of(loaded)
     named = topics or (*loaded.topics.events, loaded.topics.decisions)
     there = Archive.open_or_create(root, buckets)
     archiver = Archiver(
@@ -109,9 +113,11 @@ def archive(
         tuple(dict.fromkeys(named)),
         Limits(flush_records, flush_s, memory_mb * 1_000_000),
         follow=follow,
+        rules=rules,
     )
     if follow:
         configure(cast(LogFormat, log_format))
+        log_skip_list(rules)
         _follow(archiver)
     else:
         _once(archiver, root, log_format)
@@ -130,7 +136,7 @@ def _follow(archiver: Archiver) -> None:
 
 def _once(archiver: Archiver, root: str, log_format: str) -> None:
     """Shows progress and what an operator has to know, then the sum."""
-    with progress(Console(stderr=True)) as bars:
+    with progress(Terminal(stderr=True)) as bars:
         task = bars.add_task("Archiving", unit="records", total=None, note="")
 
         def on_records(done: int, total: int) -> None:
@@ -142,10 +148,11 @@ def _once(archiver: Archiver, root: str, log_format: str) -> None:
         )  # within the bars, which go round its lines
         # Trouble with the broker is told by the error; aiokafka also tells what it then tries again.
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+        log_skip_list(archiver.rules)
         summary = asyncio.run(_until_signal(archiver))
     click.echo(
         f"{summary.records:,} records in {summary.files:,} files, "
-        f"{summary.size_bytes / 1e6:,.1f} MB, are new in {root}"
+        f"{summary.size_bytes / 1e6:,.1f} MB, are new in {visible(root)}"
     )
     if not summary.complete:
         click.echo("Stopped before the end; started again, it goes on from here.", err=True)
@@ -190,7 +197,7 @@ def erase(
         assert before is not None, "one of them is named"
         erased = erase_before(there, named, before.date().isoformat())
     click.echo(
-        f"{erased.records:,} records deleted from {root}: {erased.rewritten:,} files written anew, "
+        f"{erased.records:,} records deleted from {visible(root)}: {erased.rewritten:,} files written anew, "
         f"{erased.removed:,} removed"
     )
 
@@ -222,7 +229,7 @@ def compact(root: str, topics: tuple[str, ...], before: datetime | None, target_
 
     there = Archive.open(root)
     day = (before or datetime.now(UTC)).date().isoformat()
-    with progress(Console(stderr=True)) as bars:
+    with progress(Terminal(stderr=True)) as bars:
         task = bars.add_task("Merging", unit="files", total=None, note="")
 
         def on_files(done: int, total: int) -> None:
@@ -230,9 +237,9 @@ def compact(root: str, topics: tuple[str, ...], before: datetime | None, target_
 
         done = merge(there, topics or there.topics(), day, target_mb * 1_000_000, on_files)
     if done.files_before == 0:
-        click.echo(f"Nothing to merge before {day} in {root}")
+        click.echo(f"Nothing to merge before {day} in {visible(root)}")
         return
     click.echo(
-        f"{done.files_before:,} files merged into {done.files_after:,} in {root}: "
+        f"{done.files_before:,} files merged into {done.files_after:,} in {visible(root)}: "
         f"{done.records:,} records before {day}"
     )

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import msgspec
 import pyarrow as pa
 
+from stream.read_rules import merged
 from trainer.archive.files import decode, encode
 from trainer.archive.folder import Archive, TopicFolder
 from trainer.archive.layout import Facts, FileName, Flush
@@ -118,12 +119,17 @@ def _merge(folder: TopicFolder, run: Sequence[Flush], compacted: Compacted) -> N
     parts: dict[tuple[str, int], list[FileName]] = defaultdict(list)
     for name in (name for flush in run for name in flush.files):
         parts[name.day, name.bucket].append(name)
-    lost = [one for flush in run for one in _read(folder, flush.files[0])[1].lost]
+    told = [_read(folder, flush.files[0])[1] for flush in run]
+    lost = tuple(one for facts in told for one in facts.lost)
+    skipped = merged(one for facts in told for one in facts.skipped or ())
     for k, (day, bucket) in enumerate(sorted(parts), 1):
         table = pa.concat_tables([_read(folder, name)[0] for name in parts[day, bucket]])
         name = FileName(day, bucket, run[0].partition, run[0].first, run[-1].next, k, len(parts))
         facts = msgspec.structs.replace(
-            Facts.of(folder.topic, name, folder.buckets), rows=table.num_rows, lost=tuple(lost)
+            Facts.of(folder.topic, name, folder.buckets),
+            rows=table.num_rows,
+            lost=lost,
+            skipped=skipped or msgspec.UNSET,
         )
         folder.write(name, encode(table.combine_chunks(), facts))
         compacted.records += table.num_rows

@@ -12,6 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from models.errors import NO_JSON
+from stream.read_rules import within
 from trainer.archive.columns import SCHEMA
 from trainer.archive.layout import FACTS, FORMAT, Facts
 from trainer.errors import TrainingError
@@ -86,8 +88,10 @@ def cut(data: bytes, merged: Facts, part: Facts, where: str) -> bytes:
     first, next_ = part.first_offset, part.next_offset
     low, high = np.searchsorted(table["offset"].to_numpy(), (first, next_)).tolist()
     lost = tuple(one for one in facts.lost if first <= one[0] < next_)
+    skipped = tuple(within(facts.skipped or (), first, next_)) or msgspec.UNSET
     return encode(
-        table.slice(low, high - low), msgspec.structs.replace(part, rows=high - low, lost=lost)
+        table.slice(low, high - low),
+        msgspec.structs.replace(part, rows=high - low, lost=lost, skipped=skipped),
     )
 
 
@@ -97,9 +101,9 @@ def _facts(file: pq.ParquetFile, expected: Facts, where: str) -> Facts:
         raise _foreign(where, "a file that opportune archive has written", "one of somebody else")
     try:
         facts = msgspec.json.decode(stated, type=Facts)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+    except NO_JSON as exc:
         raise _foreign(where, f"facts of format {FORMAT}", str(exc)) from exc
-    named = msgspec.structs.replace(facts, rows=expected.rows, lost=expected.lost)
+    named = msgspec.structs.replace(facts, rows=expected.rows, lost=(), skipped=msgspec.UNSET)
     for name in Facts.__struct_fields__:
         wanted, got = getattr(expected, name), getattr(named, name)
         if got != wanted:

@@ -21,6 +21,7 @@ from typing import IO, cast
 import msgspec
 from fsspec.implementations.local import LocalFileSystem
 
+from models.errors import NO_JSON
 from models.history import who
 from models.store import Store
 from trainer.archive.files import cut
@@ -254,7 +255,7 @@ def _describe(url: str) -> Description | None:
         raise TrainingError(f"{url}: expected an archive that can be read, {exc}") from exc
     try:
         found = msgspec.json.decode(data, type=Description)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+    except NO_JSON as exc:
         raise TrainingError(f"expected the archive's facts in {url}/{_DESCRIPTION}, {exc}") from exc
     if found.format != FORMAT:
         raise TrainingError(

@@ -10,7 +10,7 @@ Rules of this file
 1. The n-th file is written last, when the others are durable. With it a flush exists; without it, it
    was never finished.
 2. The flushes of a partition follow each other without a hole. Offsets that have no record were never
-   one, or were lost to retention before they were archived: the files say which.
+   one, were lost to retention before they were archived, or were skipped: the files say which.
 3. A flush takes the place of those whose offsets are all within its own: it is what compaction has
    made of them. What is left of them does not count.
 4. Names, facts and buckets never change their meaning: `FORMAT` counts up instead.
@@ -99,6 +99,8 @@ class Facts(msgspec.Struct, frozen=True):
         buckets: Number of buckets of the archive.
         rows: Number of records in the file.
         lost: Offsets [from, to) of the flush that retention removed before they were archived.
+        skipped: Offsets [from, to) of the flush that the campaign file leaves out (`topics.skip`);
+            not there when there are none.
     """
 
     format: int
@@ -113,6 +115,7 @@ class Facts(msgspec.Struct, frozen=True):
     n: int
     rows: int = 0
     lost: tuple[tuple[int, int], ...] = ()
+    skipped: tuple[tuple[int, int], ...] | msgspec.UnsetType = msgspec.UNSET
 
     @classmethod
     def of(cls, topic: str, name: FileName, buckets: int) -> Facts:

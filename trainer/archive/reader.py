@@ -24,18 +24,20 @@ import numpy as np
 import pyarrow as pa
 
 from stream.columns import RecordChunk
+from stream.read_rules import Ranges, ReadRules, merged, within, without_skipped
 from trainer.archive.columns import merge
 from trainer.archive.files import decode
 from trainer.archive.folder import Archive, TopicFolder
 from trainer.archive.layout import Facts, FileName, Flush, day_of
 from trainer.errors import TrainingError
-from trainer.gaps import ERASED, LOST, NOT_ARCHIVED, Gap, Older, edges
+from trainer.gaps import ERASED, LOST, NOT_ARCHIVED, SKIPPED, Gap, Older, edges
 from trainer.history import EVERYTHING, Bounds, OnRecords, expect_held
 
 CHUNK_RECORDS = 4096
 """Records of a chunk: as many as the worker takes at a time."""
 
 _READERS_MAX = 16
+_NO_RULES = ReadRules()
 _DAY_MS = 86_400_000
 
 
@@ -64,6 +66,7 @@ class ParquetSource:
         history_ms: `training.history`: how far before the end of the newest day reading begins when
             the bounds do not say where; None for all.
         tells_gaps: Whether chunks of the type `Gap` say what is missing; else there are records alone.
+        rules: The skip list, which the archive may be older than: it may hold what the list names.
 
     Raises:
         TrainingError: There is no archive.
@@ -77,12 +80,14 @@ class ParquetSource:
         history_ms: int | None = None,
         *,
         tells_gaps: bool = False,
+        rules: ReadRules = _NO_RULES,
     ) -> None:
         self._archive = Archive.open(root)
         self._bounds = bounds
         self._ahead_max_ms = ahead_max_ms
         self._history_ms = history_ms
         self._tells_gaps = tells_gaps
+        self._rules = rules
 
     def chunks(
         self, topics: Sequence[str], on_records: OnRecords | None = None
@@ -117,7 +122,9 @@ class ParquetSource:
         total = sum(piece.end - piece.start for _, piece in pieces)
         done = 0
         for folder, piece, read in self._read_ahead(pieces):
-            yield from _chunks(folder.topic, piece, read)
+            ranges = self._rules.ranges(folder.topic, piece.flush.partition)
+            for chunk in _chunks(folder.topic, piece, read, ranges):
+                yield chunk if isinstance(chunk, Gap) else without_skipped(chunk, ranges)
             done += piece.end - piece.start
             if on_records is not None:
                 on_records(done, total)
@@ -217,9 +224,9 @@ def _ready(
     return folder, piece, [file.result() for file in files]
 
 
-def _chunks(topic: str, piece: _Piece, read: _Read) -> Iterator[RecordChunk]:
+def _chunks(topic: str, piece: _Piece, read: _Read, ranges: Ranges) -> Iterator[RecordChunk]:
     """The records of a piece and its gaps; its last records go to its end, whatever stands there."""
-    gaps = _gaps(topic, piece, read)
+    gaps = _gaps(topic, piece, read, ranges)
     cuts = sorted({piece.start, *(gap.until or 0 for gap in gaps), piece.end})
     last: RecordChunk | None = None
     for records in merge([table for table, _ in read], CHUNK_RECORDS):
@@ -244,14 +251,12 @@ def _chunks(topic: str, piece: _Piece, read: _Read) -> Iterator[RecordChunk]:
     yield from gaps
 
 
-def _gaps(topic: str, piece: _Piece, read: _Read) -> list[Gap]:
+def _gaps(topic: str, piece: _Piece, read: _Read, ranges: Ranges) -> list[Gap]:
     """What is missing in a piece, in the order of offsets."""
-    found = {
-        (max(start, piece.start), min(until, piece.end), LOST)
-        for _, facts in read
-        for start, until in facts.lost
-        if start < piece.end and until > piece.start
-    }
+    lost = {one for _, facts in read for one in facts.lost}
+    found = {(*part, LOST) for part in within(lost, piece.start, piece.end)}
+    skipped = merged([*ranges, *(one for _, facts in read for one in facts.skipped or ())])
+    found |= {(*part, SKIPPED) for part in within(skipped, piece.start, piece.end)}
     first_day = min((facts.day for _, facts in read), default="")
     # Whoever erases days empties all files of the first ones; one customer's are seldom all.
     if read and all(table.num_rows == 0 for table, facts in read if facts.day == first_day):

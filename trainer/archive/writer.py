@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from stream.columns import RecordChunk
+from stream.read_rules import Ranges, within
 from trainer.archive.columns import Group, group
 from trainer.archive.files import encode
 from trainer.archive.folder import TopicFolder
@@ -40,6 +41,7 @@ class Pending:
         records: How many there are.
         size_bytes: Bytes of them.
         lost: Offsets [from, to) that retention removed before they were read.
+        ranges: What of the partition is never read (`topics.skip`).
     """
 
     partition: int
@@ -50,6 +52,7 @@ class Pending:
     records: int = 0
     size_bytes: int = 0
     lost: list[tuple[int, int]] = field(default_factory=list)
+    ranges: Ranges = ()
 
     def add(self, chunk: RecordChunk, now_s: float) -> None:
         """Takes the chunk that follows."""
@@ -110,7 +113,8 @@ def flush(pending: Pending, folder: TopicFolder, buckets: int) -> Flushed:
         for k, part in enumerate(groups, 1)
     ]
     folder.prepare(sorted({name.day for name in names}))
-    write = _writing(folder, buckets, tuple(pending.lost))
+    skipped = tuple(within(pending.ranges, pending.first, pending.next))
+    write = _writing(folder, buckets, tuple(pending.lost), skipped or msgspec.UNSET)
     with ThreadPoolExecutor(_WRITERS) as pool:
         size_bytes = sum(pool.map(write, names[:-1], groups[:-1]))
     size_bytes += write(names[-1], groups[-1])
@@ -118,13 +122,16 @@ def flush(pending: Pending, folder: TopicFolder, buckets: int) -> Flushed:
 
 
 def _writing(
-    folder: TopicFolder, buckets: int, lost: tuple[tuple[int, int], ...]
+    folder: TopicFolder, buckets: int, lost: Ranges, skipped: Ranges | msgspec.UnsetType
 ) -> Callable[[FileName, Group], int]:
     """A function that writes one file and gives its bytes."""
 
     def write(name: FileName, part: Group) -> int:
         facts = msgspec.structs.replace(
-            Facts.of(folder.topic, name, buckets), rows=part.table.num_rows, lost=lost
+            Facts.of(folder.topic, name, buckets),
+            rows=part.table.num_rows,
+            lost=lost,
+            skipped=skipped,
         )
         data = encode(part.table, facts)
         folder.write(name, data)

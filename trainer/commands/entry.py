@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from models.errors import BundleError
+from models.errors import NO_JSON, BundleError
 from models.manifest import Manifest, NetworkConfig
 from models.registry import POINTERS, Registry
 from trainer.gate import Verdict
@@ -99,7 +99,7 @@ def _decoded(registry: Registry, manifest: Manifest) -> dict[str, Any]:
         return {}
     try:
         return msgspec.json.decode(data, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+    except NO_JSON as exc:
         raise BundleError(f"{manifest.version}/report.json: {exc}") from exc
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 import msgspec
-from rich.console import Console
 
 from stream import campaign as campaign_file
+from stream.terminal import Terminal
 from stream.worker.command import CAMPAIGN, with_registry
 from trainer.commands.history import chosen, history_options
 from trainer.commands.opened import opened
@@ -43,7 +43,7 @@ def evaluate(
     """
     loaded = with_registry(campaign_file.load(campaign), registry)
     options = chosen(**history)
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     with console.status("Loading TensorFlow"):
         from trainer import review, train
     with opened(loaded.model.registry, None) as models:

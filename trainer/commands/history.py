@@ -12,8 +12,10 @@ import click
 
 from stream.campaign import Campaign
 from stream.campaign_types import duration_ms
+from stream.read_rules import ReadRules
 from stream.timestamps import iso_ms
 from stream.worker.command import BOOTSTRAP
+from stream.worker.skip_log import log_skip_list
 from trainer.history import Bounds, KafkaSource, Source
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -74,16 +76,21 @@ class HistoryOptions:
         ahead_max_ms = duration_ms(campaign.events.timestamp_ahead_max)
         history = campaign.training.history
         history_ms = None if history is None else duration_ms(history)
+        rules = ReadRules.of(campaign)
+        log_skip_list(rules)
         if self.archive is not None:
             from trainer.archive.reader import ParquetSource
 
             return ParquetSource(
-                self.archive, self.bounds, ahead_max_ms, history_ms=history_ms, tells_gaps=True
-            )
+                self.archive, self.bounds, ahead_max_ms, history_ms=history_ms, tells_gaps=True,
+                rules=rules,
+            )  # fmt: skip
         # Trouble with the broker is told by the error; aiokafka also tells what it then tries again.
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
         bootstrap = self.bootstrap or campaign.bootstrap
-        return KafkaSource(bootstrap, self.bounds, ahead_max_ms, history_ms, tells_gaps=True)
+        return KafkaSource(
+            bootstrap, self.bounds, ahead_max_ms, history_ms, tells_gaps=True, rules=rules
+        )
 
 
 def history_options(command: _Command) -> _Command:

@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 import msgspec
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 
 from models.errors import BundleError
+from stream.terminal import Terminal
 from trainer.commands import tables
 from trainer.commands.difference import difference
 from trainer.commands.entry import Entry, read_entry, read_marks
@@ -127,8 +128,7 @@ def _whole(entry: Entry) -> dict[str, Any]:
 
 
 def _print(*parts: RenderableType) -> None:
-    # What people wrote, such as the reason of a promotion, is no markup.
-    Console(markup=False, highlight=False).print(*parts, sep="\n\n")
+    Terminal().print(*parts, sep="\n\n")
 
 
 def _print_json(data: Any) -> None:

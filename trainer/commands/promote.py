@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from models.registry import Registry
+from stream.visible import visible
 from trainer.commands.entry import Entry, read_entry
 from trainer.commands.opened import opened, registry_options
 
@@ -62,7 +63,7 @@ def _promote_as_judged(models: Registry, entry: Entry, champion: str | None, rea
 
 def _refuse(version: str, reason: str) -> None:
     click.echo(
-        f"{version} is not promoted: {reason}. To promote it all the same: --force --reason TEXT",
+        f"{version} is not promoted: {visible(reason)}. To promote it all the same: --force --reason TEXT",
         err=True,
     )
     sys.exit(EXIT_REFUSED)

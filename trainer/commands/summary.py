@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from stream.campaign import Campaign
+from stream.terminal import Terminal, words
 from trainer.evaluation.evaluation import CANDIDATE, Estimate, Evaluation
 from trainer.evaluation.facts import Facts
 from trainer.gate import Verdict
@@ -19,20 +20,20 @@ _BY_STRATEGY = ("roc_auc", "pr_auc", "precision", "recall", "f1")
 
 def summarize(campaign: Campaign, report: Report, version: str, *, promoted: bool) -> None:
     """Data, results and verdict of a training."""
-    console = Console(highlight=False)
+    console = Terminal()
     _show_data(console, report.facts)
     if report.evaluation is not None:
         show_evaluation(console, report.evaluation)
     if report.verdict is not None:
         show_verdict(console, report.verdict)
     state = "champion now" if promoted else "published, not promoted"
-    console.print(f"[bold]{version}[/] in {campaign.model.registry}: {state}")
+    console.print(words((version, "bold"), f" in {campaign.model.registry}: {state}"))
 
 
 def summarize_review(report: Report, version: str) -> None:
     """Data and results of a later evaluation."""
-    console = Console(highlight=False)
-    console.print(f"[bold]{version}[/] on later data")
+    console = Terminal()
+    console.print(words((version, "bold"), " on later data"))
     _show_data(console, report.facts)
     if report.evaluation is not None:
         show_evaluation(console, report.evaluation)
@@ -85,11 +86,9 @@ def _by_strategy(evaluation: Evaluation) -> Table:
 def show_verdict(console: Console, verdict: Verdict) -> None:
     """Every check of the gate."""
     for check in verdict.checks:
-        mark = "[green]yes[/]" if check.passed else "[red]no[/]"
-        console.print(
-            f"  {mark} {check.name}: {check.got} (expected {check.expected}); {check.why}",
-            soft_wrap=True,
-        )
+        mark = ("yes", "green") if check.passed else ("no", "red")
+        told = f" {check.name}: {check.got} (expected {check.expected}); {check.why}"
+        console.print(words("  ", mark, told), soft_wrap=True)
 
 
 def _headings(metrics: Iterable[str]) -> Iterator[Column]:

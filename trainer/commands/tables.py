@@ -11,6 +11,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from models.history import Move
+from stream.terminal import words
 from trainer.commands.difference import Changed, Difference
 from trainer.commands.entry import Entry, network_words
 from trainer.gate import Verdict
@@ -31,12 +32,10 @@ def versions(entries: Mapping[str, Entry | str], marks: Mapping[str, Sequence[st
             table.add_row(name, mark, Text("damaged", style="red"), entry)
             continue
         manifest = entry.manifest
-        made = Text(
-            f"{network_words(manifest.network)}, {manifest.network.head}, "
-            f"{len(manifest.contract.names)} {manifest.contract_digest[:8]}",
-            style="dim",
-        )
-        what = Text("\n").join([Text(entry.headline), made]) if entry.headline else made
+        features = f"{len(manifest.contract.names)} {manifest.contract_digest[:8]}"
+        network = f"{network_words(manifest.network)}, {manifest.network.head}"
+        made = words((f"{network}, {features}", "dim"))
+        what = Text("\n").join([words(entry.headline), made]) if entry.headline else made
         table.add_row(name, mark, _age((now - manifest.created).total_seconds()), what)
     return table
 
@@ -71,7 +70,7 @@ def difference(found: Difference) -> list[RenderableType]:
     for change in found.metrics:
         metrics.add_row(change.name, *_numbers(change))
     lists = [
-        Text(f"{what}: {', '.join(names)}")
+        words(f"{what}: {', '.join(names)}")
         for what, names in (
             ("strategies added", found.strategies_added),
             ("strategies removed", found.strategies_removed),

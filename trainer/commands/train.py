@@ -13,6 +13,7 @@ from rich.console import Console
 
 from stream import campaign as campaign_file
 from stream.campaign import Campaign
+from stream.terminal import Terminal
 from stream.worker.command import CAMPAIGN, with_registry
 from trainer.commands.history import HistoryOptions, chosen, history_options
 from trainer.commands.opened import ModelError, opened
@@ -86,7 +87,7 @@ def train(
     with opened(url, None) as models:  # what is wrong there is told now, not after hours of work
         champion = _champion(models)
         models.expect_writable()
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     with console.status("Loading TensorFlow"):
         from trainer.train import train as fit_and_judge  # noqa: F401  # takes seconds
     with work_folder(work) as folder:
@@ -176,6 +177,6 @@ def _promote(
     try:
         models.promote(version, over=verdict.champion, why=verdict.words)
     except RegistryError as exc:  # somebody else has promoted in the meantime
-        console.print(f"not promoted: {exc}", highlight=False, markup=False)
+        console.print(f"not promoted: {exc}")
         return False
     return True

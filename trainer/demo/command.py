@@ -9,10 +9,11 @@ import tempfile
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from stream.broker.errors import BrokerError
 from stream.errors import OperatorError
+from stream.terminal import Terminal
+from stream.visible import visible_lines
 
 
 @click.command()
@@ -45,7 +46,7 @@ def demo(days_per_s: float, keep: Path | None, households: int | None, plain: bo
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     # The demo says itself what goes wrong; aiokafka also reports what it then tries again.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    console = Console(highlight=False)
+    console = Terminal()
     plain = plain or not console.is_terminal
     if keep is not None and keep.exists() and any(keep.iterdir()):
         raise OperatorError(f"--keep: expected a new or empty folder, got {keep} with files in it")
@@ -60,4 +61,4 @@ def demo(days_per_s: float, keep: Path | None, households: int | None, plain: bo
         try:
             asyncio.run(run(settings, console))
         except BrokerError as exc:
-            raise click.ClickException(str(exc)) from exc
+            raise click.ClickException(visible_lines(exc)) from exc

@@ -66,7 +66,7 @@ async def run(settings: Settings, console: Console) -> None:
         view.step(f"Apache Kafka runs at {kafka.bootstrap} ({time.monotonic() - began_s:.1f} s)")
         await _play(settings, campaign, file, kafka.bootstrap, view, console)
     took_s = time.monotonic() - began_s
-    console.print(f"\n[dim]{took_s:.0f} s. Everything that was started has been stopped.[/]")
+    console.print(f"\n{took_s:.0f} s. Everything that was started has been stopped.", style="dim")
 
 
 async def _play(

@@ -19,6 +19,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from stream.terminal import words
 from trainer.demo.journey import ORIGIN
 from trainer.demo.watch import Decision, Tally
 from trainer.evaluation.baselines import BASE_RATE
@@ -80,11 +81,11 @@ class View:
 
     def origin(self) -> None:
         """Says what the data is, once."""
-        self._console.print(f"[dim]{ORIGIN}[/]\n")
+        self._console.print(f"{ORIGIN}\n", style="dim")
 
     def step(self, text: str) -> None:
         """Says what begins or was done."""
-        self._console.print(f"[bold cyan]>[/] {text}", soft_wrap=True)
+        self._console.print(words((">", "bold cyan"), f" {text}"), soft_wrap=True)
 
     @contextmanager
     def live(self) -> Iterator[None]:
@@ -156,12 +157,15 @@ def summarize(console: Console, outcome: Outcome) -> None:
                 f"{seen.rows} sends."
             )
     console.print(
-        "[bold]What this does not prove:[/] the chain chose whom to send what, nobody drew lots. "
-        "So the expected values are estimates of a model, not uplift that was earned; values and "
-        "costs are assumptions of the example. And no engine acts on the decisions here: a household "
-        "may be chosen again after each purchase. Proof takes an engine and a random control group."
+        words(
+            ("What this does not prove:", "bold"),
+            " the chain chose whom to send what, nobody drew lots. So the expected values are "
+            "estimates of a model, not uplift that was earned; values and costs are assumptions of "
+            "the example. And no engine acts on the decisions here: a household may be chosen again "
+            "after each purchase. Proof takes an engine and a random control group.",
+        )
     )
-    console.print("\n[bold]Next[/]")
+    console.print("\nNext", style="bold")
     for what, how in _next_steps(outcome.kept, outcome.file):
         console.print(f"  {what}:\n    {how}", soft_wrap=True)
 

@@ -2,7 +2,7 @@
 
 Rules of this file
 1. The same evaluation and facts give the same bytes.
-2. Texts are escaped; only the charts, which are drawn here, are markup.
+2. Texts are escaped; only the charts, which are drawn here, are markup. Control characters are shown by their numbers.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from stream.visible import visible_lines
 from trainer.evaluation import figures, wording
 from trainer.evaluation.evaluation import CANDIDATE, CHAMPION, Estimate, Evaluation, Group
 from trainer.evaluation.facts import Facts
@@ -48,7 +49,7 @@ def render_html(evaluation: Evaluation, facts: Facts | None = None) -> bytes:
         **_fact_rows(facts),
         against=f"the {wording.model_name(reference(beside) or '')}",
     )  # fmt: skip
-    return page.encode()
+    return visible_lines(page).encode()
 
 
 @cache

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -80,7 +81,9 @@ def chart(salt: str, width_in: float, height_in: float, alt: str) -> Iterator[Ch
         yield drawn
         buffer = io.StringIO()
         metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        drawn.figure.savefig(buffer, format="svg", metadata=metadata)
+        with warnings.catch_warnings():  # who shows the text has fonts of their own
+            warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+            drawn.figure.savefig(buffer, format="svg", metadata=metadata)
     drawn.svg = _inline(buffer.getvalue(), alt)
 
 

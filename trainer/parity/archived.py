@@ -12,14 +12,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from stream.columns import RecordChunk
+from stream.read_rules import ReadRules
 from trainer.archive.folder import Archive
 from trainer.archive.reader import ParquetSource
 from trainer.errors import TrainingError
-from trainer.gaps import Gap
+from trainer.gaps import SKIPPED, Gap
 from trainer.history import Bounds
 from trainer.parity.source import Topics
 from trainer.topics import Extent
 
+_NO_RULES = ReadRules()
 _NOTHING = Extent(0, 0)
 
 
@@ -30,12 +32,16 @@ class ArchivedTopics:
         topics: Kafka.
         root: Folder of the archive, a local path or an fsspec URL.
         names: The event topics.
+        rules: The skip list, which an archive may be older than.
 
     Raises:
         TrainingError: There is no archive.
     """
 
-    def __init__(self, topics: Topics, root: str, names: Sequence[str]) -> None:
+    def __init__(
+        self, topics: Topics, root: str, names: Sequence[str], rules: ReadRules = _NO_RULES
+    ) -> None:
+        self._rules = rules
         self._topics = topics
         self._root = root
         self._archive = Archive.open(root)
@@ -85,10 +91,12 @@ class ArchivedTopics:
         if begin < end:
             position = begin
             bounds = Bounds(offsets={topic: {partition: (begin, end)}})
-            for chunk in ParquetSource(self._root, bounds, tells_gaps=True).chunks([topic]):
+            source = ParquetSource(self._root, bounds, tells_gaps=True, rules=self._rules)
+            for chunk in source.chunks([topic]):
                 is_of_this = chunk.partition == partition
                 if isinstance(chunk, Gap):
-                    if is_of_this and begin <= chunk.next_offset < end:
+                    is_inside = begin <= chunk.next_offset < end
+                    if is_of_this and is_inside and chunk.why != SKIPPED:  # as the worker has it
                         yield chunk
                 elif is_of_this:
                     yield chunk

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import click
 import msgspec
-from rich.console import Console
 
 from stream import campaign as campaign_file
 from stream.campaign import Campaign
+from stream.read_rules import ReadRules
+from stream.terminal import Terminal
 from stream.worker.command import BOOTSTRAP, CAMPAIGN, with_registry
+from stream.worker.skip_log import log_skip_list
 from trainer.commands.history import EventTime
 from trainer.output_file import OutputFile
 from trainer.parity.logged import Scope
@@ -80,7 +82,7 @@ def parity(
     loaded = with_registry(campaign_file.load(campaign), registry)
     scope = Scope(customers_share, since_ms, until_ms)
     found = _check(loaded, bootstrap or loaded.bootstrap, archive, scope, show_customers)
-    console = Console(highlight=False)
+    console = Terminal()
     print_parity(console, found)
     if json_file is not None:
         json_file.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
@@ -99,17 +101,19 @@ def _check(
     from trainer.parity.check import check_parity
     from trainer.parity.source import Topics, open_topics
 
-    with progress(Console(stderr=True)) as bars:
+    with progress(Terminal(stderr=True)) as bars:
         reading = bars.add_task("Replaying", unit="records", total=None, note="")
 
         def on_records(done: int, total: int) -> None:
             bars.update(reading, completed=done, total=total)
 
         names = (campaign.topics.decisions, *campaign.topics.events)
-        with open_topics(bootstrap, names, on_records) as topics:
+        rules = ReadRules.of(campaign)
+        log_skip_list(rules)
+        with open_topics(bootstrap, names, on_records, rules) as topics:
             source: Topics | ArchivedTopics = topics
             if archive is not None:
-                source = ArchivedTopics(topics, archive, campaign.topics.events)
+                source = ArchivedTopics(topics, archive, campaign.topics.events, rules)
             with opened(campaign.model.registry, None) as registry:
                 return check_parity(
                     campaign, registry, source, scope, show_customers=show_customers

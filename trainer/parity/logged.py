@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
+from models.errors import NO_JSON
 from stream import record_kernels
 from stream.columns import Bools, Bytes, Float32s, Int64s, RecordChunk, Spans
 from stream.decisions import FEATURES_HEADER
@@ -191,7 +192,7 @@ class LoggedReader:
         for i in records.tolist():
             try:
                 message = self._decode(data[start[i] : start[i] + max(size[i], 0)])
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except NO_JSON:
                 message = _Decision()
             if message.data is None or message.time is None:
                 self._unreadable.append(int(chunk.offset[i]))
@@ -230,11 +231,12 @@ def _header(chunk: RecordChunk, records: Int64s) -> Spans:
     out = np.empty((2, len(records)), np.int64)
     bad = record_kernels.find_header(value.data, value.start, value.size, _HEADER, out)
     if bad >= 0:
+        offset = int(chunk.offset[records[bad]])
         raise CorruptRecords(
-            f"{chunk.topic}/{chunk.partition}: expected headers of format v2 at offset "
-            f"{chunk.offset[records[bad]]}, got something else. Operator action: check the "
-            "broker's disk and network"
-        )
+            f"{chunk.topic}/{chunk.partition}: expected headers of format v2 at offset {offset}, got "
+            "something else. Operator action: check the broker's disk and network",
+            chunk.topic, chunk.partition, offset, offset,
+        )  # fmt: skip
     return Spans(value.data, *out)
 
 

@@ -16,17 +16,22 @@ from typing import Any
 from aiokafka.structs import TopicPartition
 
 from stream.columns import RecordChunk
+from stream.read_rules import ReadRules
 from stream.worker.order import split
 from trainer.errors import TrainingError
 from trainer.history import OnRecords
 from trainer.topics import Extent, Removed, TopicReader, broker_errors
 
 _STALLED_S = 60.0
+_NO_RULES = ReadRules()
 
 
 @contextmanager
 def open_topics(
-    bootstrap: str, topics: Sequence[str], on_records: OnRecords | None = None
+    bootstrap: str,
+    topics: Sequence[str],
+    on_records: OnRecords | None = None,
+    rules: ReadRules = _NO_RULES,
 ) -> Iterator[Topics]:
     """Connects to a cluster, for a `with` block.
 
@@ -35,12 +40,13 @@ def open_topics(
         topics: The topics that will be read.
         on_records: Told how many offsets were read so far, and how many there are in the partitions
             whose extents were asked for.
+        rules: Bound of what is unpacked, and the skip list.
 
     Raises:
         TrainingError: The broker cannot be reached, a topic is missing, or holds no more what is
             read; also raised out of the block.
     """
-    readers = {topic: TopicReader(bootstrap, _STALLED_S) for topic in topics}
+    readers = {topic: TopicReader(bootstrap, _STALLED_S, rules) for topic in topics}
     with asyncio.Runner() as runner, broker_errors(bootstrap):
         # Not `runner.run`: it puts what the last call returned into words, all arrays of its chunks.
         run = runner.get_loop().run_until_complete

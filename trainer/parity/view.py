@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from stream.terminal import words
 from trainer.parity.report import Difference, FeatureParity, Finding, Parity, Where
 
 
@@ -12,22 +14,28 @@ def print_parity(console: Console, parity: Parity) -> None:
     """Prints what was compared, what differs, and why."""
     sample = "" if parity.customers_share >= 1 else f", a sample of {parity.customers_share:.2%}"
     console.print(
-        f"[bold]{parity.app}[/], feature contract {parity.contract}: {parity.decisions:,} decisions "
-        f"of {len(parity.models)} models, {parity.events:,} events of {parity.customers:,} "
-        f"customers{sample}."
+        words(
+            (parity.app, "bold"),
+            f", feature contract {parity.contract}: {parity.decisions:,} decisions of "
+            f"{len(parity.models)} models, {parity.events:,} events of {parity.customers:,} "
+            f"customers{sample}.",
+        )
     )
     console.print(
-        f"{parity.compared:,} vectors of {len(parity.features)} features and "
-        f"{parity.compared_customers:,} customers compared, "
-        f"[bold]{parity.equal:,} bit-equal ({_share(parity)})[/]; "
-        f"{parity.different_bytes:,} of {parity.compared_bytes:,} bytes differ. "
-        f"{parity.repeated:,} decisions were repeated, {parity.undecided_yet:,} events are not "
-        "decided yet."
+        words(
+            f"{parity.compared:,} vectors of {len(parity.features)} features and "
+            f"{parity.compared_customers:,} customers compared, ",
+            (f"{parity.equal:,} bit-equal ({_share(parity)})", "bold"),
+            f"; {parity.different_bytes:,} of {parity.compared_bytes:,} bytes differ. "
+            f"{parity.repeated:,} decisions were repeated, {parity.undecided_yet:,} events are not "
+            "decided yet.",
+        )
     )
-    console.print(
-        f"[bold]{parity.conclusive:,} vectors of {parity.conclusive_customers:,} customers say "
-        "something[/]: they are equal, or nothing explains the difference."
+    said = (
+        f"{parity.conclusive:,} vectors of {parity.conclusive_customers:,} customers say something"
     )
+    told = ": they are equal, or nothing explains the difference."
+    console.print(words((said, "bold"), told))
     different = [feature for feature in parity.features if feature.differences]
     if different:
         console.print(_feature_table(different))
@@ -45,23 +53,23 @@ def _share(parity: Parity) -> str:
     return f"{min(parity.equal / parity.compared, 0.999999):.4%}"
 
 
-def _verdict(parity: Parity) -> str:
+def _verdict(parity: Parity) -> Text:
     if parity.compared == 0:
-        return (
-            "[bold red]Nothing could be compared.[/] Let a worker decide first, and look at the "
-            "bootstrap address and the registry"
+        return words(
+            ("Nothing could be compared.", "bold red"),
+            " Let a worker decide first, and look at the bootstrap address and the registry",
         )
     if parity.faults:
-        return f"[bold red]{parity.faults:,} differences without explanation.[/]"
+        return words((f"{parity.faults:,} differences without explanation.", "bold red"))
     if parity.inconclusive:
-        return (
-            f"[bold red]Almost nothing could be compared in earnest[/]: {parity.conclusive:,} of "
-            f"{parity.decisions:,} decisions. The causes say why; what retention removed of the "
-            "events may be in an archive (--archive)"
+        return words(
+            ("Almost nothing could be compared in earnest", "bold red"),
+            f": {parity.conclusive:,} of {parity.decisions:,} decisions. The causes say why; what "
+            "retention removed of the events may be in an archive (--archive)",
         )
     if parity.equal < parity.compared:
-        return "[bold yellow]Every difference is explained.[/]"
-    return "[bold green]Serving and replay are the same.[/]"
+        return words(("Every difference is explained.", "bold yellow"))
+    return words(("Serving and replay are the same.", "bold green"))
 
 
 def _feature_table(features: list[FeatureParity]) -> Table:
@@ -97,7 +105,7 @@ def _finding_table(findings: tuple[Finding, ...]) -> Table:
     for finding in findings:
         style = "" if finding.explains else "bold red"
         table.add_row(
-            f"[{style}]{finding.cause}[/]" if style else finding.cause,
+            words((finding.cause, style)),
             f"{finding.count:,}",
             _where(finding.first),
             finding.meaning,

@@ -1,0 +1,111 @@
+"""SipHash-1-3 of byte strings that others choose, for numba loops over tables in memory.
+
+Who sends events chooses customer ids. With a hash that anybody can compute, ids can be made that all
+meet in one slot, and each look-up walks past all of them. SipHash (Aumasson and Bernstein 2012) is a
+pseudorandom function of a secret key: without the key nobody can tell which ids collide. FNV from a
+secret beginning would not do: its steps carry the difference of two strings along whatever the
+beginning is (but for its lowest byte), so strings that collide for one secret do for 2**56 others.
+Rust and CPython hash strings this way for the same reason; it takes eight bytes a round, and so is
+faster than FNV, which takes one.
+
+Rules of this file
+1. A hash is good for this process alone: none is stored, sent, or shows in any result.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+
+from stream.columns import Bytes
+
+HashKey: TypeAlias = tuple[np.uint64, np.uint64]
+
+_inlined = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+
+
+def hash_key(secret: bytes) -> HashKey:
+    """The key of 16 bytes, as SipHash reads them."""
+    first, second = np.frombuffer(secret, "<u8", count=2)
+    return np.uint64(first), np.uint64(second)
+
+
+PROCESS_KEY = hash_key(os.urandom(16))
+"""The key of this process. Nothing that a process puts out depends on it."""
+
+
+def _load_code(
+    _context: Any, data: Any, at: Any
+) -> tuple[Any, Callable[[Any, Any, Any, Any], Any]]:
+    """The eight bytes at data + at, of a C-contiguous uint8 array, little-endian."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        pointer = builder.gep(array.data, [arguments[1]])
+        word = builder.bitcast(pointer, ir.IntType(64).as_pointer())
+        return builder.load(word, align=1)
+
+    return types.uint64(data, types.int64), generate
+
+
+_load: Any = intrinsic(_load_code)
+
+
+@_inlined
+def _rotated(value: np.uint64, bits: int) -> np.uint64:
+    return np.uint64((value << np.uint64(bits)) | (value >> np.uint64(64 - bits)))
+
+
+@_inlined
+def _mixed(
+    v0: np.uint64, v1: np.uint64, v2: np.uint64, v3: np.uint64
+) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
+    """SipRound."""
+    v0 += v1
+    v1 = _rotated(v1, 13) ^ v0
+    v0 = _rotated(v0, 32)
+    v2 += v3
+    v3 = _rotated(v3, 16) ^ v2
+    v0 += v3
+    v3 = _rotated(v3, 21) ^ v0
+    v2 += v1
+    v1 = _rotated(v1, 17) ^ v2
+    return v0, v1, _rotated(v2, 32), v3
+
+
+@_inlined
+def keyed_hash(data: Bytes, start: int, size: int, key: HashKey) -> np.uint64:
+    """SipHash-1-3 of data[start : start + size]."""
+    v0 = key[0] ^ np.uint64(0x736F6D6570736575)
+    v1 = key[1] ^ np.uint64(0x646F72616E646F6D)
+    v2 = key[0] ^ np.uint64(0x6C7967656E657261)
+    v3 = key[1] ^ np.uint64(0x7465646279746573)
+    at, end = start, start + size
+    while at + 8 <= end:
+        word = _load(data, at)
+        v3 ^= word
+        v0, v1, v2, v3 = _mixed(v0, v1, v2, v3)
+        v0 ^= word
+        at += 8
+    last = np.uint64(size) << np.uint64(56)
+    if at < end:
+        rest = end - at
+        if size >= 8:  # the last eight bytes, without those that were taken already
+            last |= _load(data, end - 8) >> np.uint64(8 * (8 - rest))
+        else:
+            for k in range(rest):
+                last |= np.uint64(data[np.uintp(at + k)]) << np.uint64(8 * k)
+    v3 ^= last
+    v0, v1, v2, v3 = _mixed(v0, v1, v2, v3)
+    v0 ^= last
+    v2 ^= np.uint64(0xFF)
+    for _ in range(3):
+        v0, v1, v2, v3 = _mixed(v0, v1, v2, v3)
+    return v0 ^ v1 ^ v2 ^ v3
