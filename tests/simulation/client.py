@@ -1,17 +1,16 @@
-"""What stands for aiokafka in a worker: a consumer with its group membership, and a producer."""
+"""What stands for aiokafka's consumer in a worker, and for its membership in the group."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from random import Random
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from aiokafka.errors import IllegalStateError
 from faust.types import TP
 
-from stream.records import RecordBatch
 from stream.worker import transport
 from stream.worker.aiokafka_seam import ChunkRecords, Fetched, FetchedBytes
 
@@ -106,7 +105,42 @@ class Client:
     async def call_thread(self, function: Callable[..., Any], *args: Any) -> Any:
         """Calls something in the thread that fetches."""
         await self._call()
-        return function(*args)
+        result = function(*args)
+        return await result if asyncio.iscoroutine(result) else result
+
+    # What the worker asks aiokafka's consumer itself: whether the topics are those that were read
+
+    cluster = SimpleNamespace(leader_for_partition=lambda _tp: None)
+
+    @property
+    def _client(self) -> Client:
+        return self
+
+    def _ensure_consumer(self) -> Client:
+        return self
+
+    def get_random_node(self) -> int:
+        """There is one broker."""
+        return 0
+
+    async def send(self, _node: int, request: Any, group: Any = None) -> Any:
+        """Answers that each topic is there, the same as ever."""
+        del group
+        await self._call()
+        topics = [
+            {"topic": name, "error_code": 0, "topic_id": f"id-{name}", "partitions": [0]}
+            for name in request._names
+        ]
+        described = {"brokers": [0], "controller_id": 0, "topics": topics}
+        return SimpleNamespace(API_VERSION=10, to_object=lambda: described)
+
+    async def beginning_offsets(self, tps: Iterable[TP]) -> Mapping[TP, int]:
+        """First offsets that are left."""
+        return await self.earliest_offsets(*tps)
+
+    async def end_offsets(self, tps: Iterable[TP]) -> Mapping[TP, int]:
+        """Offsets after the last records."""
+        return await self.highwaters(*tps)
 
     async def seek_wait(self, offsets: Mapping[TP, int]) -> None:
         """Fetches from these offsets on."""
@@ -219,66 +253,6 @@ class Consumer(transport.Consumer):
 
     def _new_consumer_thread(self) -> Any:
         return Client(self)
-
-
-class Producer:
-    """Sends batches in order per partition, one at a time; they land in the log after a while.
-
-    Args:
-        app: The worker's app.
-    """
-
-    def __init__(self, app: Any) -> None:
-        self._app = app
-        self._world: World = app.world
-        self._queues: dict[TP, deque[tuple[RecordBatch, asyncio.Future[Any]]]] = {}
-        self._pending: set[asyncio.Future[Any]] = set()
-
-    async def send_encoded(self, topic: str, partition: int, batch: RecordBatch) -> Awaitable[Any]:
-        """Queues a batch; the future is done when the broker has acknowledged it."""
-        future = self._world.loop.create_future()
-        self._pending.add(future)
-        future.add_done_callback(self._pending.discard)
-        tp = TP(topic, partition)
-        queue = self._queues.setdefault(tp, deque())
-        queue.append((batch, future))
-        if len(queue) == 1:
-            self._later(self._land, tp)
-        return future
-
-    def _land(self, tp: TP) -> None:
-        world, process = self._world, self._app.process
-        # What a process has handed to its socket lands though it has ended; the rest does not.
-        if process.stopped_s is not None:
-            on_its_way = world.loop.time() <= process.stopped_s + world.settings.send_s / 2
-            if not process.alive and not on_its_way:
-                return
-            if process.frozen and not on_its_way:
-                process.park(self._land, tp)
-                return
-        if world.loop.time() < world.broker.closed_until_s:
-            self._later(self._land, tp, world.broker.closed_until_s - world.loop.time())
-            return
-        batch, future = self._queues[tp][0]
-        base = world.broker.append(*tp, batch, self._app.name)
-        world.tell(self._app.name, f"{tp.topic}/{tp.partition} +{batch.records} at {base}")
-        self._later(self._acknowledge, tp, 0.0, future, base)
-
-    def _acknowledge(self, tp: TP, future: asyncio.Future[Any], base: int) -> None:
-        if not future.done():
-            future.set_result(self._world.broker.metadata(base))
-        self._queues[tp].popleft()
-        if self._queues[tp]:
-            self._later(self._land, tp)
-
-    def _later(self, step: Callable[..., None], tp: TP, wait_s: float = 0.0, *args: Any) -> None:
-        delay_s = self._world.random.uniform(0.0, self._world.settings.send_s)
-        self._world.loop.outside(wait_s + delay_s, step, tp, *args)
-
-    async def flush(self) -> None:
-        """Waits until everything is acknowledged."""
-        if self._pending:
-            await asyncio.wait(list(self._pending))
 
 
 def _told(tps: set[TP]) -> str:

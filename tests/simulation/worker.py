@@ -28,8 +28,9 @@ from stream.worker.order import split
 from stream.worker.processor import Processor
 from stream.worker.snapshots import Snapshots
 from tests.simulation.campaigns import Setup
-from tests.simulation.client import Client, Consumer, Producer
+from tests.simulation.client import Client, Consumer
 from tests.simulation.clock import PROCESS, Process
+from tests.simulation.producer import Producer
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -130,7 +131,7 @@ class App:
     log = CompositeLogger(logging.getLogger("simulation"))
     tracer = _assignment = _rebalancing_span = None
     in_transaction = client_only = producer_only = should_stop = in_recovery = False
-    rebalancing = unassigned = False
+    rebalancing = unassigned = crashed = False
     rebalancing_count = 0
     stopping = False
     consumer_generation_id = 0
