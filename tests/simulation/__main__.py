@@ -1,0 +1,87 @@
+"""Plays many seeds, or one with its trace: `python -m tests.simulation --seeds 1000`."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import logging
+import multiprocessing
+import os
+import sys
+from collections.abc import Iterable, Iterator
+
+from rich.progress import track
+
+from tests.simulation.mutations import MUTATIONS
+from tests.simulation.play import Outcome, play
+
+_FAILURES_MAX = 10
+
+
+def main() -> int:
+    """Exit code 0 when nothing is violated, 1 when something is."""
+    arguments = _arguments()
+    if os.environ.get("PYTHONHASHSEED") != "0":  # Faust goes through sets, in the order of hashes
+        os.environ["PYTHONHASHSEED"] = "0"
+        os.execv(sys.executable, [sys.executable, "-m", "tests.simulation", *sys.argv[1:]])
+    if arguments.mutation:
+        MUTATIONS[arguments.mutation]()
+    if arguments.seed is not None:
+        logging.getLogger("opportune").setLevel(logging.INFO)
+        logging.getLogger("opportune").propagate = False
+        outcome = play(arguments.seed, traced=arguments.trace)
+        print("\n".join(outcome.trace))
+        print(f"seed {outcome.seed}: {outcome.violation or 'nothing is violated'}")
+        return int(outcome.violation is not None)
+    logging.disable(logging.CRITICAL)
+    failures = 0
+    seeds = range(arguments.first, arguments.first + arguments.seeds)
+    outcomes = track(
+        _played(seeds, arguments.jobs), "Seeds", total=len(seeds), disable=not sys.stderr.isatty()
+    )
+    for outcome in outcomes:
+        if outcome.violation is not None:
+            failures += 1
+            print(
+                f"seed {outcome.seed}: {outcome.violation}\n  {_command(outcome.seed, arguments)}"
+            )
+            if failures == arguments.failures:
+                break
+    print(f"{failures} of {len(seeds)} seeds violate something")
+    return int(failures > 0)
+
+
+def _command(seed: int, arguments: argparse.Namespace) -> str:
+    mutation = f" --break {arguments.mutation}" if arguments.mutation else ""
+    return f"python -m tests.simulation --seed {seed} --trace{mutation}"
+
+
+def _played(seeds: Iterable[int], jobs: int) -> Iterator[Outcome]:
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 100)
+    if jobs == 1:
+        yield from map(play, seeds)
+        return
+    with multiprocessing.get_context("fork").Pool(jobs) as pool:
+        yield from pool.imap_unordered(play, seeds, chunksize=16)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=1000, help="how many to play")
+    parser.add_argument("--from", dest="first", type=int, default=0, help="the first one")
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--failures", type=int, default=_FAILURES_MAX, help="stop after so many")
+    parser.add_argument("--seed", type=int, help="play this one alone")
+    parser.add_argument("--trace", action="store_true", help="and print what happens in it")
+    parser.add_argument(
+        "--break",
+        dest="mutation",
+        choices=sorted(MUTATIONS),
+        help="build this fault into the worker",
+    )
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

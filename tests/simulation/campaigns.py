@@ -1,0 +1,103 @@
+"""The two campaigns of a simulation, which lay out a row differently, and a model that costs little."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+
+from models.contract import Normalization
+from stream.campaign import Campaign, parse
+from stream.columns import Float32s
+from stream.features import FeaturePlan, compile_features
+from stream.pipeline import Deployment, Pipeline
+from stream.policy import Policy
+from stream.scores import Scorer
+
+DECISIONS, LETTERS = "decisions", "letters"
+REVOKE_DEADLINE_S = 0.5
+
+_TEXT = """
+app = "sim"
+topics = { events = TOPICS, decisions = "decisions", dead_letter = "letters" }
+decisions = { format = "flat" }
+policy = { do_nothing = false }
+model = { head = "choice", network = "linear" }
+worker = { revoke_deadline_s = 0.5 }
+
+[[features]]
+op = "count"
+events = ["Order", "Mail"]
+half_lives = ["1m"]
+
+[[features]]
+op = "last"
+property = "properties.value"
+
+[[strategies]]
+id = "mail"
+
+[[strategies]]
+id = "push"
+"""
+_MORE = """
+[[features]]
+op = "recency"
+events = ["Order"]
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Model:
+    """Stands for the Keras scorer: a score is a function of its own row alone, the same each time."""
+
+    features: int
+    version: str = "1"
+    strategies: tuple[str, ...] = ("mail", "push")
+    head: str = "choice"
+
+    @property
+    def normalization(self) -> Normalization:
+        return _identity(self.features)
+
+    def score(self, x: Float32s) -> Float32s:
+        """Shares of the two strategies. Shape (n, 2), float32."""
+        weights = np.arange(1, self.features + 1, dtype=np.float32)
+        share = 0.5 + 0.5 * np.tanh((x * weights).sum(1, dtype=np.float32) / 50)
+        return np.stack([share, 1 - share], axis=1).astype(np.float32)
+
+
+@functools.cache
+def _identity(features: int) -> Normalization:
+    return Normalization.identity(features)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """All of a campaign that does not change while a worker lives."""
+
+    layout: str
+    campaign: Campaign
+    plan: FeaturePlan
+    pipeline: Pipeline
+    deployment: Deployment
+
+    @property
+    def changelog(self) -> str:
+        """Its changelog topic."""
+        return f"changelog-{self.layout}"
+
+
+@functools.cache
+def setup(topics: tuple[str, ...], layout: str) -> Setup:
+    """The campaign over some event topics, in layout "a" or "b"."""
+    names = "[" + ", ".join(f'"{topic}"' for topic in topics) + "]"
+    text = _TEXT.replace("TOPICS", names) + (_MORE if layout == "b" else "")
+    campaign = parse(text)
+    plan = compile_features(campaign)
+    model = _Model(len(plan.names), version=layout)
+    policy = Policy(campaign, "choice", model.strategies)
+    deployment = Deployment(cast(Scorer, cast(Any, model)), policy)
+    return Setup(layout, campaign, plan, Pipeline(campaign, plan), deployment)

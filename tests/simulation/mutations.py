@@ -1,0 +1,118 @@
+"""Faults that are built into the worker on purpose: the simulation has to find each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from stream import pipeline
+from stream.worker import intake, order, publisher, restore, store
+from stream.worker.checkpoints import Checkpoints
+from stream.worker.ledger import Ledger
+
+
+def stale_restore() -> None:
+    """A restore goes on where Faust remembers to have been, whatever became of the block."""
+    stock = store.Recovery._build_offsets
+
+    async def build(self: Any, consumer: Any, tps: Any, destination: Any, title: str) -> None:
+        remembered = {tp: destination.get(tp) for tp in tps}
+        await stock(self, consumer, tps, destination, title)
+        for tp in tps & self.active_tps:
+            block = self._store(tp).blocks.get(tp.partition)
+            if remembered[tp] is not None and not len(block.table):
+                begin = min(remembered[tp] + 1, block.restore.end)
+                block.restore = restore.Restore(block.restore.first, begin, block.restore.end)
+                destination[tp] = begin - 1
+
+    store.Recovery._build_offsets = build  # type: ignore[method-assign]
+    restore.Restore.check = lambda *_: None  # type: ignore[method-assign,assignment]
+
+
+def commit_before_marker() -> None:
+    """Chunks are done before the marker that covers them is acknowledged."""
+    stock = Checkpoints._write
+
+    async def write(self: Any, block: Any, work: Any, copied: Any) -> Any:
+        for message in copied.messages:
+            self._shell.done(message)
+        return await stock(self, block, work, copied)
+
+    Checkpoints._write = write  # type: ignore[method-assign]
+
+
+def no_row_guard() -> None:
+    """A row does not know which events it has seen."""
+    stock = pipeline.apply
+
+    def apply(plan: Any, state: Any, rows: Any, batch: Any, topic: int, constants: Any) -> Any:
+        state.view(np.int64)[rows, plan.offset_words.start + topic] = 0
+        return stock(plan, state, rows, batch, topic, constants)
+
+    pipeline.apply = apply  # type: ignore[assignment]
+
+
+def split_off_by_one() -> None:
+    """What was taken is cut off, and one record more."""
+    stock = order.split
+    intake.split = lambda chunk, offset: stock(chunk, offset + 1)  # type: ignore[assignment]
+
+
+def ledger_past_undone() -> None:
+    """The newest chunk that is done is committed, whatever is before it."""
+
+    def take(self: Any, tp: Any) -> int | None:
+        entries = self._entries.get(tp) or ()
+        done = [i for i, entry in enumerate(entries) if entry.done]
+        if not done:
+            return None
+        offset = int(entries[done[-1]].next_offset)
+        for _ in range(done[-1] + 1):
+            entries.popleft()
+        return offset
+
+    Ledger.take = take  # type: ignore[method-assign]
+
+
+def commit_what_was_taken() -> None:
+    """A chunk counts as done as soon as it is taken."""
+    stock = Ledger.add
+
+    def add(self: Any, tp: Any, next_offset: int, message: Any) -> None:
+        stock(self, tp, next_offset, message)
+        self.done(tp, message)
+
+    Ledger.add = add  # type: ignore[method-assign]
+
+
+def order_ignored() -> None:
+    """Topics are taken as they come, though an earlier worker announced an order."""
+
+    def offer(_self: Any, chunk: Any, message: Any) -> list[order.Turn]:
+        return [order.Turn(chunk, message, planned=False)]
+
+    order.Replay.offer = offer  # type: ignore[method-assign]
+
+
+def marker_before_rows() -> None:
+    """The marker is sent before the rows that it covers."""
+    stock = publisher.Lane.write
+
+    async def write(self: Any, topic: str, batches: Any, last: Any) -> Any:
+        written = await stock(self, topic, [], last)
+        for batch in batches:
+            await (await self._send_changelog(topic, batch))
+        return written
+
+    publisher.Lane.write = write  # type: ignore[method-assign]
+
+
+MUTATIONS: dict[str, Callable[[], None]] = {
+    mutation.__name__: mutation
+    for mutation in (
+        stale_restore, commit_before_marker, no_row_guard, split_off_by_one, ledger_past_undone,
+        commit_what_was_taken, order_ignored, marker_before_rows,
+    )
+}  # fmt: skip

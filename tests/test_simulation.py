@@ -1,0 +1,56 @@
+"""Many histories of faults, each against a recomputation; and faults in the worker, all to be found."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.simulation.mutations import MUTATIONS
+
+_SEEDS = 1000
+_SEEDS_WITH_A_FAULT = 300
+
+# Which invariant of `tests/simulation/oracle.py` finds a fault first depends on the seed.
+_FOUND_BY = {
+    "stale_restore": "[1235]|.*crashed",
+    "commit_before_marker": ".*4",
+    "no_row_guard": "[235]",
+    "split_off_by_one": "[1235]|stuck",
+    "ledger_past_undone": ".*4",
+    "commit_what_was_taken": ".*4",
+    "order_ignored": "[235]",
+    "marker_before_rows": "4",
+}
+
+
+def _simulate(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "tests.simulation", *arguments],
+        env=os.environ | {"PYTHONHASHSEED": "0"},
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+
+
+def test_nothing_is_violated() -> None:
+    played = _simulate("--seeds", str(_SEEDS))
+    assert played.returncode == 0, played.stdout + played.stderr
+
+
+def test_a_seed_is_the_same_history_each_time() -> None:
+    one, other = (_simulate("--seed", "7", "--trace") for _ in range(2))
+    assert one.stdout.count("\n") > 50
+    assert one.stdout == other.stdout
+
+
+@pytest.mark.parametrize("fault", sorted(MUTATIONS))
+def test_a_fault_in_the_worker_is_found(fault: str) -> None:
+    played = _simulate("--break", fault, "--seeds", str(_SEEDS_WITH_A_FAULT), "--failures", "1")
+    assert played.returncode == 1, played.stdout + played.stderr
+    assert re.match(rf"seed \d+: ({_FOUND_BY[fault]})", played.stdout), played.stdout
