@@ -4,27 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
 from stream.campaign import EventMapping
-from stream.columns import EventBatch, RecordChunk, Reject, Spans
+from stream.columns import EventBatch, Reject
 from stream.errors import CampaignError
 from stream.events import EventDecoder
 from stream.judge import Judge
 from stream.scalars import category_hash
+from tests.events_harness import CATEGORIES, FLAT, NOW_MS, NUMBERS, TYPES, chunk_of
 
-NOW_MS = 1_760_000_000_000
-TYPES = ("view", "Order Completed", "identify", "page", "screen", "größe")
-NUMBERS = ("properties.value", "properties.revenue")
-CATEGORIES = ("properties.category", "properties.channel")
-FLAT = EventMapping(
-    customer_id=("customer_id",), event_id=("event_id",), type=("type",),
-    timestamp=("timestamp",), consent=("consent",),
-)  # fmt: skip
 FLAT_DECODER = EventDecoder(FLAT, TYPES, NUMBERS, CATEGORIES)
 SEGMENT_DECODER = EventDecoder(EventMapping(), TYPES, NUMBERS, CATEGORIES)
 REFERENCE = (
@@ -32,18 +24,6 @@ REFERENCE = (
     b'"campaign":"spring","timestamp":1760000000123,"properties":{"value":12.5,'
     b'"category":"cat-3","channel":"web","currency":"EUR"},"consent":true}'
 )
-
-
-def chunk_of(values: Sequence[bytes | None], time_ms: int) -> RecordChunk:
-    """Records of one partition with these values and null keys, offsets from 100."""
-    n = len(values)
-    size = np.array([-1 if value is None else len(value) for value in values], np.int64)
-    start = np.cumsum(np.maximum(size, 0)) - np.maximum(size, 0)
-    data = np.frombuffer(b"".join(value or b"" for value in values), np.uint8)
-    null = Spans(data, np.zeros(n, np.int64), np.full(n, -1))
-    offset = np.arange(100, 100 + n)
-    value = Spans(data, start, size)
-    return RecordChunk("events", 0, offset, np.full(n, time_ms), null, value, 100 + n)
 
 
 def decode(
