@@ -28,9 +28,11 @@ Codec = Literal["none", "lz4", "zstd"]
 _CODEC_BITS = {"none": 0, "lz4": 3, "zstd": 4}
 _ENCODE = {"lz4": aiokafka.codec.lz4_encode, "zstd": aiokafka.codec.zstd_encode}
 _DECODE = {
-    1: aiokafka.codec.gzip_decode, 2: aiokafka.codec.snappy_decode,
-    3: aiokafka.codec.lz4_decode, 4: aiokafka.codec.zstd_decode,
-}  # fmt: skip
+    1: aiokafka.codec.gzip_decode,
+    2: aiokafka.codec.snappy_decode,
+    3: aiokafka.codec.lz4_decode,
+    4: aiokafka.codec.zstd_decode,
+}
 _CRC_START = 21  # the checksum covers everything from the attributes on
 NO_PRODUCER = -1
 
