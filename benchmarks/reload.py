@@ -151,9 +151,11 @@ def reload_of(rate: int, swaps: tuple[Swap, ...], events: Events, decisions: Dec
     """Compares the events around each swap with those before it."""
     late_ms = late_by_event(events, decisions)
     verdict = compare(events, decide(events, ReferenceModel.load()), decisions)
-    kinds = [_around([s for s in swaps if s.shape == shape], events.append_ms, late_ms)
-             for shape in ("same", "new")]  # fmt: skip
-    return Reload(rate, swaps, *kinds, verdict)
+    same, new = (
+        _around([s for s in swaps if s.shape == shape], events.append_ms, late_ms)
+        for shape in ("same", "new")
+    )
+    return Reload(rate, swaps, same, new, verdict)
 
 
 def print_reload(reload: Reload) -> None:

@@ -19,7 +19,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import numpy as np
@@ -132,7 +132,7 @@ class Verifier:
                         right.decisions[_identity(record[1])] = _timeless(record)
                     for reject in step.rejects:
                         message = part[reject.record]
-                        right.letters[topic, message.offset()] = _letter(message, reject)
+                        right.letters[topic, message.offset() or 0] = _letter(message, reject)
             keys, values = changelog.encode_rows(table, np.arange(table.rows))
             right.rows = {keys[i] or b"": values[i] or b"" for i in range(table.rows)}
         return right
@@ -252,7 +252,8 @@ def _records_in(batches: Sequence[RecordBatch]) -> Iterator[Record]:
 
 
 def _record(message: Message) -> Record:
-    return message.key(), message.value(), tuple(message.headers() or ())
+    headers = cast("list[tuple[str, bytes]]", message.headers() or [])
+    return message.key(), message.value(), tuple(headers)
 
 
 def _letter(message: Message, reject: Reject) -> Record:

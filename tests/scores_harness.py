@@ -66,6 +66,8 @@ def rows_of(config: NetworkConfig, n: int, seed: int = 7) -> Any:
 
 
 def custom(function: str, **changes: Any) -> Bundle:
-    network = {"network": "custom", "head": "choice", "inputs": 5, "outputs": 3}
-    builder = f"tests.custom_networks:{function}"
-    return make_bundle(NetworkConfig(**network, builder=builder), **changes)
+    network = NetworkConfig(
+        network="custom", head="choice", inputs=5, outputs=3,
+        builder=f"tests.custom_networks:{function}",
+    )  # fmt: skip
+    return make_bundle(network, **changes)

@@ -204,7 +204,7 @@ def test_the_examples_of_the_documentation_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     midnight_ms = 1_795_478_400_000  # 2026-11-24
-    orders = [
+    orders: list[Record] = [
         (i, midnight_ms + i * 9_000_000, b"u-%d" % (i % 9), b'{"event": "Order"}')
         for i in range(90)
     ]

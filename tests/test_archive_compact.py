@@ -164,7 +164,8 @@ def test_who_reads_meanwhile_reads_every_record(
 ) -> None:
     """Everything is merged right after the survey, and merged again while it is read."""
     root, records = archived
-    survey_now, merged = TopicFolder.survey, []
+    survey_now = TopicFolder.survey
+    merged: list[Compacted] = []
 
     def survey_and_merge(folder: TopicFolder) -> Any:
         found = survey_now(folder)

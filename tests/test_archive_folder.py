@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from models import history
 from stream.errors import OperatorError
 from tests.model_commands_harness import ROOT, refused
 from trainer.archive.command import archive
@@ -67,6 +66,6 @@ def test_a_user_without_a_name_can_lock(tmp_path: Path, monkeypatch: pytest.Monk
     def nameless() -> str:
         raise KeyError("getpwuid(): uid not found: 4711")
 
-    monkeypatch.setattr(history.getpass, "getuser", nameless)
+    monkeypatch.setattr("getpass.getuser", nameless)
     with Archive.open_or_create(tmp_path, buckets=2).topic("events").lock("archive"):
         assert (tmp_path / "events" / ".archive.lock").read_text()[0].isdigit()

@@ -117,12 +117,16 @@ def held_by(bootstrap: str, topics: Sequence[str]) -> dict[tuple[str, int], list
     while ended < len(places):
         message = consumer.poll(30)
         assert message is not None
-        if message.error():
-            assert message.error().code() == KafkaError._PARTITION_EOF
+        if error := message.error():
+            assert error.code() == KafkaError._PARTITION_EOF
             ended += 1
         else:
-            row = (message.offset(), message.timestamp()[1], message.key(), message.value())
-            found[message.topic(), message.partition()].append(row)
+            topic, partition, offset = message.topic(), message.partition(), message.offset()
+            assert topic is not None
+            assert partition is not None
+            assert offset is not None
+            row = (offset, message.timestamp()[1], message.key(), message.value())
+            found[topic, partition].append(row)
     consumer.close()
     return dict(found)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiokafka.structs import TopicPartition
@@ -35,9 +36,12 @@ def test_an_archiver_lists_each_topic_once_when_it_starts(
 ) -> None:
     listed: list[str] = []
     paths = TopicFolder._paths
-    monkeypatch.setattr(
-        TopicFolder, "_paths", lambda folder: listed.append(folder.topic) or paths(folder)
-    )
+
+    def told(folder: TopicFolder) -> Any:
+        listed.append(folder.topic)
+        return paths(folder)
+
+    monkeypatch.setattr(TopicFolder, "_paths", told)
     archive_to(archived[0], Kafka({("t", 0): Topic(made(40)), ("t", 1): Topic(made(5))}))
     assert listed == ["t"]
 
@@ -108,8 +112,8 @@ def test_compaction_may_remove_the_last_record(archived: tuple[Path, list[Record
 
 
 def test_memory_stays_bounded(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    big = [(i, START_MS, b"k", b"x" * 1_000) for i in range(100)]
-    small = [(i, START_MS, b"k", b"x") for i in range(100)]
+    big: list[Record] = [(i, START_MS, b"k", b"x" * 1_000) for i in range(100)]
+    small: list[Record] = [(i, START_MS, b"k", b"x") for i in range(100)]
     caplog.set_level(logging.INFO, "opportune")
     with pytest.MonkeyPatch.context() as patch:
         kafka = Kafka({("t", 0): Topic(big), ("t", 1): Topic(small)}, step=5)

@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from benchmarks.cluster import Cluster
 from benchmarks.contestants import CAMPAIGN, naive
 from benchmarks.progress import Steps
 from benchmarks.reference_input import EVENT_TYPES, generate, load
-from benchmarks.reference_read import read_decisions, read_events
+from benchmarks.reference_read import Form, read_decisions, read_events
 from benchmarks.throughput import run_once
 from stream import campaign as campaign_file
 from stream.broker import EmbeddedKafka
@@ -146,7 +147,8 @@ def test_decisions_are_read_in_both_forms(
                   "data": {"external_id": "c", "score": 0.25,
                            "action": {"strategy": "strategy-7", "channel": None}}}  # fmt: skip
     cluster = Cluster(kafka.bootstrap, 2)
-    for form, message in (("flat", flat), ("cloudevents", cloudevent)):
+    forms: list[tuple[Form, dict[str, Any]]] = [("flat", flat), ("cloudevents", cloudevent)]
+    for form, message in forms:
         topic = topic_name(form)
         cluster.create(topic)
         producer = Producer({"bootstrap.servers": kafka.bootstrap})

@@ -252,7 +252,8 @@ def test_the_champion_is_compared_where_it_has_seen_nothing() -> None:
     assert found.models == (CANDIDATE, "rule")
     assert found.all.rows == 2_000, "the candidate is judged on all"
     beside = found.beside_champion
-    assert beside is found.unseen is not None
+    assert beside is not None
+    assert beside is found.unseen
     assert beside.models == (CANDIDATE, CHAMPION)
     assert beside.all.rows == 500
     assert beside == evaluate(judged.take(new), near.take(new), {CHAMPION: far.take(new)}, QUICK, 1)

@@ -139,6 +139,9 @@ def test_what_is_no_probability_is_refused(wrong: Mapping[str, Any], message: st
         )
 
 
+ZEROS = np.zeros(2, np.int64)
+
+
 def test_what_does_not_fit_is_refused() -> None:
     judged, right = response([0, 1, 2], [0, 1, 0]), spread([0.1, 0.2, 0.3])
     with pytest.raises(ValueError, match=r"of rule: expected shape \(3, 3\), got \(2, 3\)"):
@@ -150,6 +153,6 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="expected 3 values in every column"):
         response([0, 1, 2], [0, 1])
     with pytest.raises(ValueError, match="expected examples with the outcome alone"):
-        Judged("choice", NAMES, *[np.zeros(2, np.int64)] * 4, np.ones(2))
+        Judged("choice", NAMES, ZEROS, ZEROS > 0, ZEROS, ZEROS, np.ones(2))
     with pytest.raises(TrainingError, match="expected test examples, got none"):
         evaluate(response([], []), Scored(spread([]), np.ones(3)), {}, QUICK, 1)

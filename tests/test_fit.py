@@ -227,7 +227,8 @@ def test_predictions_are_those_of_the_normalized_rows(monkeypatch: pytest.Monkey
     values = part.values[0:300][::2]
     x = np.clip((values - normalization.mean) / 2.0, -1, 1).astype(np.float32)
     got = predict(model, part)
-    assert (got.shape, got.dtype) == ((150, 3), np.float32)
+    assert got.shape == (150, 3)
+    assert got.dtype == np.float32
     np.testing.assert_allclose(got, np.asarray(model(x)), atol=1e-6)
     np.testing.assert_allclose(scores(model, x), got, atol=1e-6)
     assert predict(model, part.take(np.arange(0))).shape == (0, 3)

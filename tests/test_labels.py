@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -197,7 +199,9 @@ def test_labels_look_only_forward_and_not_beyond_their_window(
         assert mature(before, over_ms) == mature(since, over_ms)
 
 
-def deciding(events: list[tuple[str, float, str]], every_event: bool) -> tuple[History, Actions]:
+def deciding(
+    events: Sequence[tuple[str, float, str]], every_event: bool
+) -> tuple[History, Actions]:
     past, sent = history(*events)
     if not every_event:
         return past, sent

@@ -59,6 +59,7 @@ def test_a_flipped_bit_is_found(shop: Shop) -> None:
     assert name == compile_features(shop.campaign).names[5]
     first = named[name].first
     assert first is not None
+    assert first.replayed is not None
     logged = shop.vector(40)[5]
     assert (first.where, first.logged, first.cause) == (about(shop, 40), logged, "different")
     assert abs(logged - np.float32(first.replayed)) == np.spacing(np.abs(logged))

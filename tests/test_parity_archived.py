@@ -67,9 +67,8 @@ def archive(shop: Shop, root: Path, end: int) -> None:
 
 def check(shop: Shop, begin: int, root: Path | None = None, decided: int = 0) -> Parity:
     memory = Memory(shop, {"events": begin, "shop-decisions": decided})
-    topics: Topics | ArchivedTopics = cast(Topics, memory)
-    if root is not None:
-        topics = ArchivedTopics(topics, str(root), ["events"])
+    kafka = cast(Topics, memory)
+    topics = kafka if root is None else ArchivedTopics(kafka, str(root), ["events"])
     parity = check_parity(shop.campaign, shop.registry, topics, Scope())
     assert memory.done == memory.total
     return parity

@@ -40,7 +40,7 @@ def run_command(file: Path, kafka: KafkaCluster, *more: str) -> tuple[Result, Pa
         str(file), "--bootstrap", kafka.bootstrap, "--registry", str(file.parent / "registry"),
         "--json", str(report), *more,
     ], env={"COLUMNS": "200"})  # fmt: skip
-    assert report.exists(), repr(result.exception.__cause__)
+    assert report.exists(), repr(result.exception and result.exception.__cause__)
     return result, msgspec.json.decode(report.read_bytes(), type=Parity)
 
 
@@ -52,7 +52,7 @@ def produce(kafka: KafkaCluster, topic: str, partition: int, records: list[Recor
     for record in records:
         producer.produce(
             topic, record.value, record.key, partition, timestamp=record.timestamp_ms,
-            headers=record.headers,
+            headers=[*record.headers],
         )  # fmt: skip
     assert producer.flush(30) == 0
 

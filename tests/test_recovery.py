@@ -32,7 +32,7 @@ class Rig:
         self.app.finalize()
         (table,) = self.app.tables.values()
         self.tp = TP(table.changelog_topic.get_topic_name(), 0)
-        self.recovery = cast(Recovery, self.app.tables.recovery)
+        self.recovery = cast(Recovery, cast(Any, self.app.tables).recovery)
         self.recovery.active_tps = {self.tp}
         self.recovery.tp_to_table[self.tp] = table
         self.end = ROWS

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models import history
 from models.bundle import Bundle
 from models.errors import BundleError, RegistryError
 from models.registry import Registry
@@ -168,7 +167,7 @@ def test_a_user_without_a_name_can_promote(
     def nameless() -> str:
         raise KeyError("getpwuid(): uid not found: 4711")
 
-    monkeypatch.setattr(history.getpass, "getuser", nameless)
+    monkeypatch.setattr("getpass.getuser", nameless)
     registry.promote(registry.publish(make_bundle()))
     assert registry.history()[0].by[0].isdigit()
 

@@ -111,9 +111,11 @@ def point_at_bad_ones(scene: Scene, worker: Worker, good: Bundle) -> None:
         if damage is not None:
             damage(scene.folder / "registry" / "versions" / bad.manifest.version)
         scene.point(bad)
-        worker.wait_until(
-            f"refuses {reason}", lambda n=count: len(worker.lines("model_refused")) == n, 30
-        )
+
+        def refused(n: int = count) -> bool:
+            return len(worker.lines("model_refused")) == n
+
+        worker.wait_until(f"refuses {reason}", refused, 30)
         line = worker.lines("model_refused")[-1]
         assert line["version"] == bad.manifest.version
         assert reason in line["reason"]

@@ -61,6 +61,7 @@ def test_every_event_is_in_one_shard_wherever_it_is_kept(
         assert timeline.shard == shard
         assert set(timeline.row.tolist()) == set(range(timeline.table.rows))
         for topic, offset, time_ms, _, customer, revenue, *_ in told(timeline):
+            assert isinstance(customer, bytes)
             found.append((topic, shard.partition, offset, time_ms, customer, revenue))
             assert home.setdefault(customer, shard) == shard
     expected = []

@@ -252,7 +252,7 @@ def test_a_full_disk_costs_a_warning(
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(snapshots.os, "fsync", full)
+    monkeypatch.setattr("stream.worker.snapshots.os.fsync", full)
     store.save({0: durable(9)})
     assert lines == ["snapshot_failed"]
     assert list((tmp_path / "state").iterdir()) == []

@@ -101,11 +101,11 @@ def test_a_record_that_is_larger_than_the_dead_letter_topic_takes_stops_nothing(
     assert sum(scene.ends(scene.campaign.topics.decisions)) == 400
     assert [line["bytes_max"] for line in worker.lines("letters_cut")] == [MIB]
     (letter,) = (record for p in range(4) for record in read(scene.bootstrap, dead, p))
-    said = dict(letter.headers())
+    said, kept = dict(letter.headers() or []), letter.value() or b""
     assert (said["code"], said["partition"], said["truncated"]) == (b"oversize", b"2", b"true")
     assert said["value_bytes"] == str(len(large)).encode()
-    assert large.startswith(letter.value())
-    assert MIB - 2_000 < len(letter.value()) < MIB
+    assert large.startswith(kept)
+    assert MIB - 2_000 < len(kept) < MIB
 
 
 @pytest.mark.slow

@@ -79,7 +79,7 @@ def test_the_pipeline_keeps_to_the_limits_of_the_topics() -> None:
         b'"timestamp":"2026-01-01T00:00:00Z"}'
     )
     short, long = event % (b"m" * 1_250), event % (b"m" * 20_000)
-    values: list[bytes | None] = [short] * 40 + [b"no event" * 2_000, b"no event", long]
+    values = [*[short] * 40, b"no event" * 2_000, b"no event", long]
     n = np.arange(len(values))
     received_ms = np.full(len(values), 1_767_225_600_000)
     spans = Spans.of(values)

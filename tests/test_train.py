@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -189,30 +189,38 @@ def test_a_history_without_conversions_is_refused(tmp_path: Path) -> None:
         train_on(silent, campaign_with(), tmp_path / "work")
 
 
-@pytest.mark.kafka
-def test_the_commands_on_topics(
-    kafka: Any, create_topics: Any, topic_name: Callable[[str], str], tmp_path: Path
-) -> None:
+def send_shop(bootstrap: str, names: Mapping[str, str]) -> None:
+    """Sends events to topics of these names, and one record that is none."""
     from confluent_kafka import Producer
 
-    from models.registry import Registry
-
-    names = {topic: topic_name(topic) for topic in TOPICS}
-    create_topics(dict.fromkeys(names.values(), 3))
-    events = shop(200, seed=3)
-    producer = Producer({"bootstrap.servers": kafka.bootstrap, "enable.idempotence": True})
-    for event in events:
+    producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True})
+    for event in shop(200, seed=3):
         producer.produce(names[TOPICS[event.kind]], event.json(), event.customer)
         producer.poll(0)
     producer.produce(names["orders"], b"no event", b"ann")
     producer.flush(30)
-    del producer  # its threads would go on after the broker
 
+
+def campaign_file(folder: Path, names: Mapping[str, str]) -> Path:
+    """The campaign of the shop, with topics of these names."""
     text = CAMPAIGN + EVALUATION
     for topic, name in names.items():
         text = text.replace(f'"{topic}"', f'"{name}"')
-    file = tmp_path / "opportune.toml"
+    file = folder / "opportune.toml"
     file.write_text(text)
+    return file
+
+
+@pytest.mark.kafka
+def test_the_commands_on_topics(
+    kafka: Any, create_topics: Any, topic_name: Callable[[str], str], tmp_path: Path
+) -> None:
+    from models.registry import Registry
+
+    names = {topic: topic_name(topic) for topic in TOPICS}
+    create_topics(dict.fromkeys(names.values(), 3))
+    send_shop(kafka.bootstrap, names)
+    file = campaign_file(tmp_path, names)
     registry = Registry(tmp_path / "registry")
     until = datetime.fromtimestamp((START_MS + 140 * DAY_MS) / 1000, UTC).isoformat()
 

@@ -31,7 +31,7 @@ class Recorded(Consumer):
     commits: list[int]
 
     def _new_consumer_thread(self) -> Any:
-        thread = Service()  # nothing to connect to
+        thread: Any = Service()  # nothing to connect to
         thread.is_member = lambda: True
         return thread
 
@@ -204,7 +204,7 @@ def test_a_rebuild_commits_nothing_before_what_was_committed() -> None:
 def test_no_active_partition_means_none_and_not_all() -> None:
     tps: set[TP] = set()
     active = Exactly(tps)
-    assert active
+    assert bool(active)
     assert EVENTS not in active
     tps.add(EVENTS)  # aiokafka may hold it while Faust changes it
     assert EVENTS in active
