@@ -11,14 +11,14 @@ import click
 
 from benchmarks.bench import open_bench
 from benchmarks.cdnow.command import cdnow
-from benchmarks.contestants import opportune
 from benchmarks.errors import BenchmarkError
 from benchmarks.large.training import training
 from benchmarks.latency import Pace, measure_latency
 from benchmarks.options import Decorator, json_option, setting
 from benchmarks.parity import Data, measure_parity, parity_json, print_parity_run
-from benchmarks.reference_read import Form
-from benchmarks.reference_run import ReferencePlan, run_reference
+from benchmarks.reference.contestants import opportune
+from benchmarks.reference.read import Form
+from benchmarks.reference.run import ReferencePlan, run_reference
 from benchmarks.reload import measure_reload, print_reload, reload_json
 from benchmarks.replay import replay
 from benchmarks.report import environment, latency_json, reference_json, restore_json, write_json

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from trainer.output_file import OutputFile
+from trainer.commands.options.output_file import OutputFile
 
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 

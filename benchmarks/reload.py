@@ -20,17 +20,17 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.bench import Bench
-from benchmarks.contestants import CAMPAIGN, Job, opportune
 from benchmarks.errors import BenchmarkError
 from benchmarks.latency import Pace, late_by_event, send_at_pace
-from benchmarks.reference_model import Float64s, ReferenceModel
-from benchmarks.reference_read import Decisions, Events, read_decisions, read_events
-from benchmarks.reference_verify import Verdict, compare, decide
+from benchmarks.reference.contestants import CAMPAIGN, Job, opportune
+from benchmarks.reference.model import Float64s, ReferenceModel
+from benchmarks.reference.read import Decisions, Events, read_decisions, read_events
+from benchmarks.reference.verify import Verdict, compare, decide
 from benchmarks.worker_process import WorkerProcess
 from models.bundle import Bundle
 from models.registry import Registry
-from stream import campaign as campaign_file
-from stream.features import compile_features
+from stream.campaign import file as campaign_file
+from stream.features.plan import compile_features
 
 Shape = Literal["same", "new"]
 _SETTLE_S = 4.0

@@ -27,8 +27,8 @@ from typing import Literal
 
 from models.bundle import Bundle, read_manifest
 from models.errors import BundleError, RegistryError
-from models.history import Action, History, Move, Tail
 from models.manifest import MANIFEST, VERSION_PATTERN, Manifest
+from models.promotions import Action, History, Move, Tail
 from models.store import Store
 
 Pointer = Literal["champion", "previous"]

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from click.testing import Result
 
     from models.registry import Registry
-    from stream.campaign import Campaign
-    from stream.features import FeaturePlan
-    from tests.archive_harness import Record
-    from tests.fault_harness import Scene
-    from tests.fault_worker import Worker
-    from tests.parity_harness import Shop
+    from stream.campaign.file import Campaign
+    from stream.features.plan import FeaturePlan
+    from tests.stream.worker.faults.fault_harness import Scene
+    from tests.stream.worker.faults.fault_worker import Worker
+    from tests.trainer.archive.archive_harness import Record
+    from tests.trainer.parity.parity_harness import Shop
     from trainer.evaluation.evaluation import Evaluation
 
 # Numba compiles inside the first example, so neither one example nor its inputs have a deadline.
@@ -139,7 +139,7 @@ def make_scene(
     seed: int,
 ) -> MakeScene:
     """Makes a campaign with event topics of its own and a promoted model: see `Scene`."""
-    from tests.fault_harness import Scene  # not for every test: it loads Keras
+    from tests.stream.worker.faults.fault_harness import Scene  # not for every test: it loads Keras
 
     def make(
         topics: int = 1, partitions: int = 4, broker: EmbeddedKafka | None = None, **settings: Any
@@ -158,7 +158,7 @@ def make_scene(
 @pytest.fixture
 def start_worker() -> Iterator[Callable[..., Worker]]:
     """Starts workers, `start_worker(scene)`, and kills those that are left: see `Worker`."""
-    from tests.fault_worker import Worker
+    from tests.stream.worker.faults.fault_worker import Worker
 
     started: list[Worker] = []
 
@@ -177,9 +177,9 @@ def start_worker() -> Iterator[Callable[..., Worker]]:
 
 @pytest.fixture(scope="session")
 def campaign() -> Campaign:
-    """The shop of `tests.shop_history`."""
-    from stream.campaign import parse
-    from tests.shop_history import CAMPAIGN
+    """The shop of `tests.trainer.shop_history`."""
+    from stream.campaign.file import parse
+    from tests.trainer.shop_history import CAMPAIGN
 
     return parse(CAMPAIGN)
 
@@ -187,7 +187,7 @@ def campaign() -> Campaign:
 @pytest.fixture(scope="session")
 def plan(campaign: Campaign) -> FeaturePlan:
     """Its features."""
-    from stream.features import compile_features
+    from stream.features.plan import compile_features
 
     return compile_features(campaign)
 
@@ -195,7 +195,7 @@ def plan(campaign: Campaign) -> FeaturePlan:
 @pytest.fixture
 def archived(tmp_path: Path) -> tuple[Path, list[Record]]:
     """An archive of four flushes, and its records."""
-    from tests.archive_harness import archive_forty
+    from tests.trainer.archive.archive_harness import archive_forty
 
     return archive_forty(tmp_path / "a")
 
@@ -211,7 +211,7 @@ def registry(tmp_path: Path) -> Registry:
 @pytest.fixture
 def run(registry: Registry) -> Callable[..., Result]:
     """Runs a command on the registry: `run(command, *arguments)`."""
-    from tests.model_commands_harness import invoke
+    from tests.trainer.commands.model_commands_harness import invoke
 
     return partial(invoke, registry)
 
@@ -227,7 +227,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[..., float]], N
 @pytest.fixture(scope="session")
 def judged() -> Evaluation:
     """An evaluation; whoever changes it makes another one."""
-    from tests.evaluation_page import evaluation
+    from tests.trainer.report.evaluation_page import evaluation
 
     return evaluation()
 
@@ -235,7 +235,7 @@ def judged() -> Evaluation:
 @pytest.fixture(scope="session")
 def undamaged(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     """A shop for parity checks, for all tests."""
-    from tests.parity_harness import open_shop
+    from tests.trainer.parity.parity_harness import open_shop
 
     return open_shop(tmp_path_factory.mktemp("shop"))
 

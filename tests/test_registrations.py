@@ -10,14 +10,14 @@ import pytest
 
 from models.kinds import BUILT, KINDS, SETTINGS
 from models.manifest import NetworkConfig
-from stream.campaign import FeatureSpec
-from stream.campaign_training import LOSSES, GateSpec, ModelSpec, SearchSpec, TrainingSpec
+from stream.campaign.file import FeatureSpec
+from stream.campaign.training import LOSSES, GateSpec, ModelSpec, SearchSpec, TrainingSpec
 from stream.errors import CampaignError
-from stream.feature_expansion import expand
-from stream.feature_ops import OPERATORS
+from stream.features.operator_rows import OPERATORS
+from stream.features.operators import expand
 from trainer.evaluation.metrics import METRICS, UNDIRECTED
-from trainer.evaluation.wording import METRIC_WORDS
-from trainer.losses import Kind
+from trainer.fitting.losses import Kind
+from trainer.report.wording import METRIC_WORDS
 
 DOCS = Path(__file__).parents[1] / "docs"
 

@@ -21,22 +21,22 @@ import numpy as np
 from models import network
 from models.bundle import Bundle, Fit, Golden
 from models.manifest import DataWindow
-from stream.campaign import Campaign
-from stream.features import FeaturePlan, compile_features
-from stream.policy import NOTHING
-from trainer.dataset import PARTS, Dataset, OnShard, build
+from stream.campaign.file import Campaign
+from stream.features.plan import FeaturePlan, compile_features
+from stream.policy.decision import NOTHING
 from trainer.errors import TrainingError
 from trainer.evaluation.baselines import rfm_features
 from trainer.evaluation.slices import compile_slices
-from trainer.fit import Fitted, OnEpoch, fit, network_config, scores
-from trainer.gate import Verdict
-from trainer.history import Bounds, OnRecords, Source
+from trainer.examples.dataset import PARTS, Dataset, OnShard, build
+from trainer.examples.part import Part
+from trainer.fitting.fit import Fitted, OnEpoch, fit, network_config, scores
+from trainer.gate.gate import Verdict
+from trainer.history.source import Bounds, OnRecords, Source
 from trainer.judging import Parts, judge_candidate
-from trainer.part import Part
-from trainer.report import HTML, REPORT, Report, facts_of_history, facts_of_training
+from trainer.replay.shards import Shards
+from trainer.report.report import HTML, REPORT, Report, facts_of_history, facts_of_training
 from trainer.search.found import Found
 from trainer.search.search import OnTrial, search
-from trainer.shards import Shards
 
 _GOLDEN_ROWS = 64
 

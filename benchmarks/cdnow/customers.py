@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stream.campaign import Campaign, load
+from stream.campaign.file import Campaign, load
+from stream.codecs import event_decoder
 from stream.columns import Bools, Float64s, RecordChunk, Spans
-from stream.features import FeaturePlan, apply_raw, compile_features
-from stream.message_codecs import event_decoder
-from stream.table import CustomerTable
+from stream.features.plan import FeaturePlan, apply_raw, compile_features
+from stream.state.table import CustomerTable
 
 CAMPAIGN = Path(__file__).parent / "opportune.toml"
 CALIBRATION_END = date(1997, 9, 30)

@@ -24,7 +24,7 @@ from trainer.demo.journey import ORIGIN
 from trainer.demo.watch import Shown, Tally
 from trainer.evaluation.baselines import BASE_RATE
 from trainer.evaluation.evaluation import CANDIDATE, Estimate, Evaluation
-from trainer.report import Report
+from trainer.report.report import Report
 
 _LINE_INTERVAL_S = 3.0
 _FEW_CONVERSIONS = 30

@@ -11,8 +11,8 @@ from typing import Self
 import numpy as np
 from aiokafka import AIOKafkaConsumer
 
-from stream.decisions_reader import Decision, parse
-from trainer.demo.feed import Feed
+from stream.decisions.reader import Decision, parse
+from trainer.demo.sender import Feed
 
 _RECENT = 6
 

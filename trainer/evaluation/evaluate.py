@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 import numpy as np
 from msgspec.structs import replace
 
-from stream.campaign_training import EvaluationSpec
+from stream.campaign.training import EvaluationSpec
 from stream.columns import Bools, Float64s
 from trainer.errors import TrainingError
 from trainer.evaluation import bootstrap

@@ -11,7 +11,7 @@ import numpy as np
 from stream.columns import Bools, Float32s, Int64s
 from trainer.parity.causes import Cause
 from trainer.parity.compare import Measured, differs
-from trainer.parity.report import Difference, FeatureParity, Finding, Parity, Where
+from trainer.parity.result import Difference, FeatureParity, Finding, Parity, Where
 
 _COUNTED = (
     "events", "customers", "decisions", "compared_customers", "conclusive", "conclusive_customers",

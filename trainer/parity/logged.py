@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from stream.columns import Bools, Float32s, Int64s, RecordChunk, Spans
-from stream.decisions_reader import Decision, epoch_ms, parse, vectors
-from stream.table import CustomerTable
-from trainer.history import Bounds
+from stream.decisions.reader import Decision, epoch_ms, parse, vectors
+from stream.state.table import CustomerTable
+from trainer.history.source import Bounds
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,14 +12,14 @@ from functools import partial
 
 import numpy as np
 
-from stream.campaign import Campaign
+from stream.campaign.file import Campaign
+from stream.codecs import event_decoder
 from stream.columns import Float32s, Float64s, Int64s, RecordChunk
-from stream.events import NEVER_MS
-from stream.features import FeaturePlan, apply_raw
-from stream.message_codecs import event_decoder
-from stream.normalization import normalize
-from stream.table import CustomerTable
-from trainer.gaps import Gap
+from stream.events.decoder import NEVER_MS
+from stream.features.normalization import normalize
+from stream.features.plan import FeaturePlan, apply_raw
+from stream.state.table import CustomerTable
+from trainer.history.gaps import Gap
 from trainer.parity import explain
 from trainer.parity.bundles import Bundles
 from trainer.parity.causes import Cause
@@ -28,8 +28,8 @@ from trainer.parity.explain import COMPARABLE, Holds
 from trainer.parity.findings import Findings
 from trainer.parity.logged import Logged, LoggedReader, Scope
 from trainer.parity.order import OrderCheck
-from trainer.parity.report import Where
-from trainer.replay_order import Run, in_order
+from trainer.parity.result import Where
+from trainer.replay.replay_order import Run, in_order
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ class _Partition:
                 self._different.append((entry[mine][different], replayed[different]))
 
     def _normalized(self, values: Float64s, model: int) -> Float32s:
-        """What `stream.features.apply` makes of features with the constants of a model."""
+        """What `stream.features.plan.apply` makes of features with the constants of a model."""
         constants = self._subject.bundles.normalization(model)
         out = np.empty(values.shape, np.float32)
         normalize(

@@ -22,8 +22,8 @@ from optuna.distributions import (
 from optuna.trial import FrozenTrial
 
 from models.kinds import KINDS
-from stream.campaign import Campaign
-from stream.campaign_training import ModelSpec, SearchSpec, TrainingSpec
+from stream.campaign.file import Campaign
+from stream.campaign.training import ModelSpec, SearchSpec, TrainingSpec
 from stream.errors import CampaignError
 
 Value = str | int | float | tuple[int, ...]
