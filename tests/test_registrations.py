@@ -10,10 +10,10 @@ import pytest
 
 from models.kinds import BUILT, KINDS, SETTINGS
 from models.manifest import NetworkConfig
+from stream.campaign.feature_ops import OPERATORS
 from stream.campaign.file import FeatureSpec
 from stream.campaign.training import LOSSES, GateSpec, ModelSpec, SearchSpec, TrainingSpec
 from stream.errors import CampaignError
-from stream.features.operator_rows import OPERATORS
 from stream.features.operators import expand
 from trainer.evaluation.metrics import METRICS, UNDIRECTED
 from trainer.fitting.losses import Kind

@@ -177,12 +177,17 @@ def train(
     if searches:
         watch.step("searching")
         found = search(
-            campaign, learn, check, len(names), seed=seed, storage=trials_file,
+            campaign,
+            learn,
+            check,
+            len(names),
+            seed=seed,
+            storage=trials_file,
             on_trial=watch.trials,
-        )  # fmt: skip
+        )
         campaign = msgspec.structs.replace(campaign, model=found.model, training=found.training)
-    config = network_config(campaign.model, campaign.training, len(plan.names), len(names))
     watch.step("fitting")
+    config = network_config(campaign.model, campaign.training, len(plan.names), len(names))
     fitted = fit(config, campaign.training, learn, check, seed, watch.epochs)
     window = DataWindow(dataset.start_ms, _end_ms(learn, check) + 1)
     bundle = partial(

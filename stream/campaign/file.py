@@ -17,11 +17,11 @@ import msgspec
 from msgspec import Meta, field
 
 from stream.campaign.explain import explain
+from stream.campaign.feature_ops import OPERATORS, Transform
 from stream.campaign.topics_section import Topics, shared_topic, wrong_anew, wrong_skip
 from stream.campaign.training import EvaluationSpec, GateSpec, ModelSpec, SearchSpec, TrainingSpec
 from stream.campaign.words import Duration, FieldPath, KafkaAddress, Name, Section
 from stream.errors import CampaignError
-from stream.features.operator_rows import OPERATORS, Transform
 
 
 class EventMapping(Section, frozen=True):

@@ -3,7 +3,7 @@
 Rules of this file
 1. An entry expands to one operator per number of a property range, event type and half-life, in this
    order: numbers, events, half-lives.
-2. What an entry must say, may say and cannot say stands in one table, `stream.features.operator_rows`.
+2. What an entry must say, may say and cannot say stands in one table, `stream.campaign.feature_ops`.
 3. A refusal names the path in the file, the value and what was expected.
 """
 
@@ -16,11 +16,11 @@ from dataclasses import dataclass
 
 import msgspec
 
+from stream.campaign.feature_ops import OPERATORS, Transform
 from stream.campaign.file import FeatureOp, FeatureSpec
 from stream.campaign.words import duration_ms
 from stream.errors import CampaignError
-from stream.features.kernel_tables import DISTINCT, LAST, WINDOW
-from stream.features.operator_rows import OPERATORS, Transform
+from stream.features.kernel_tables import CYCLE, DISTINCT, LAST, RECENCY, SHARE, SUM, WINDOW
 
 TILES_MAX = 400
 """Tiles in a window: thirteen months of days, sixteen days of hours."""
@@ -28,6 +28,10 @@ RANGE_MAX = 4096
 """Numbers in a range of properties: as many as a row may have words."""
 
 ANY = "*"
+_KINDS = {
+    "sum": SUM, "share": SHARE, "recency": RECENCY, "last": LAST, "window": WINDOW,
+    "distinct": DISTINCT, "cycle": CYCLE,
+}  # fmt: skip
 _LIFETIME_MS = 1 << 62  # one tile that never ends
 
 
@@ -160,7 +164,7 @@ def _expand_one(where: str, spec: FeatureSpec) -> Iterator[Operator]:
     for (stem, path, events), half_life in itertools.product(stems, half_lives):
         yield Operator(
             op=spec.op,
-            kind=rule.kind,
+            kind=_KINDS[rule.kind],
             names=_names(stem, spec, half_life),
             events=events,
             transform=spec.transform or rule.transform,

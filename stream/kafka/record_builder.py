@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 
-import aiokafka.codec
+import cramjam
 import crc32c
 import numpy as np
 
@@ -21,7 +21,7 @@ from stream.kafka.record_kernels import HEADER_BYTES
 
 Codec = Literal["none", "lz4", "zstd"]
 _CODEC_BITS = {"none": 0, "lz4": 3, "zstd": 4}
-_ENCODE = {"lz4": aiokafka.codec.lz4_encode, "zstd": aiokafka.codec.zstd_encode}
+_LZ4_LEVEL, _ZSTD_LEVEL = 9, 3  # the broker's own
 CRC_START = 21
 """The checksum covers everything from the attributes on."""
 
@@ -115,9 +115,22 @@ def _rows(data: Bytes, n: int, width: int) -> Spans:
     return Spans(data, np.arange(n, dtype=np.int64) * width, np.full(n, width, np.int64))
 
 
+def _compressed(body: bytes, codec: Codec) -> bytes:
+    if codec == "none":
+        return body
+    if codec == "zstd":
+        return bytes(cramjam.zstd.compress(body, level=_ZSTD_LEVEL))
+    # Kafka reads no linked blocks.
+    compressor = cramjam.lz4.Compressor(
+        level=_LZ4_LEVEL, content_checksum=False, block_linked=False
+    )
+    compressor.compress(body)
+    return bytes(compressor.finish())
+
+
 def _frame(body: Bytes, records: int, timestamp_ms: int, codec: Codec) -> RecordBatch:
     """Puts the 61-byte header before the records; producer and checksum stay open until `seal`."""
-    payload = body.tobytes() if codec == "none" else cast(bytes, _ENCODE[codec](body.tobytes()))
+    payload = _compressed(body.tobytes(), codec)
     head = (
         (0).to_bytes(8, "big")  # base offset: the broker assigns it
         + (len(payload) + HEADER_BYTES - 12).to_bytes(4, "big")

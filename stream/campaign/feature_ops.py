@@ -13,9 +13,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from stream.features.kernel_tables import CYCLE, DISTINCT, LAST, RECENCY, SHARE, SUM, WINDOW
-
 Transform = Literal["log1p", "signlog", "none"]
+Kind = Literal["sum", "share", "recency", "last", "window", "distinct", "cycle"]
+"""What the kernel has a loop for."""
+
 _DAY_MS = 86_400_000
 
 
@@ -38,7 +39,7 @@ class FeatureOperator:
         cycle_ms: Length of a cycle, and where one begins after the epoch.
     """
 
-    kind: int
+    kind: Kind
     transform: Transform
     needs: frozenset[str]
     may: frozenset[str]
@@ -52,41 +53,41 @@ class FeatureOperator:
 
 
 def _row(
-    kind: int, transform: Transform, needs: str = "", may: str = "", **more: Any
+    kind: Kind, transform: Transform, needs: str = "", may: str = "", **more: Any
 ) -> FeatureOperator:
     fields = frozenset(needs.split()), frozenset(may.split())
     return FeatureOperator(kind, transform, *fields, **more)
 
 
 OPERATORS = {
-    "count": _row(SUM, "log1p", "half_lives", "events"),
-    "sum": _row(SUM, "signlog", "property half_lives", "events", ranged=True),
-    "recency": _row(RECENCY, "log1p", may="events cap"),
-    "tenure": _row(RECENCY, "log1p", may="cap", words=0),
+    "count": _row("sum", "log1p", "half_lives", "events"),
+    "sum": _row("sum", "signlog", "property half_lives", "events", ranged=True),
+    "recency": _row("recency", "log1p", may="events cap"),
+    "tenure": _row("recency", "log1p", may="cap", words=0),
     "window_count": _row(
-        WINDOW, "log1p", "window", "events tile", words="size", label="count"
+        "window", "log1p", "window", "events tile", words="size", label="count"
     ),
     "window_sum": _row(
-        WINDOW, "signlog", "property window", "events tile", words="size", ranged=True, label="sum"
+        "window", "signlog", "property window", "events tile", words="size", ranged=True, label="sum"
     ),
     "last": _row(
-        LAST, "signlog", "property", "events", words=2, merged=True, ranged=True,
+        "last", "signlog", "property", "events", words=2, merged=True, ranged=True,
         endings=("", "_missing"),
     ),
     "share": _row(
-        SHARE, "none", "property half_lives", "events buckets", words="size", reads="category",
+        "share", "none", "property half_lives", "events buckets", words="size", reads="category",
         merged=True, endings="buckets",
     ),
     "distinct": _row(
-        DISTINCT, "log1p", "property", "events window tile", words="size", reads="category",
+        "distinct", "log1p", "property", "events window tile", words="size", reads="category",
         merged=True,
     ),
     "time_of_day": _row(
-        CYCLE, "none", words=0, endings=("_sin", "_cos"), cycle_ms=(_DAY_MS, 0)
+        "cycle", "none", words=0, endings=("_sin", "_cos"), cycle_ms=(_DAY_MS, 0)
     ),
     # The epoch was a Thursday: from Monday on.
     "day_of_week": _row(
-        CYCLE, "none", words=0, endings=("_sin", "_cos"), cycle_ms=(7 * _DAY_MS, 4 * _DAY_MS)
+        "cycle", "none", words=0, endings=("_sin", "_cos"), cycle_ms=(7 * _DAY_MS, 4 * _DAY_MS)
     ),
 }  # fmt: skip
 """By the name in the campaign file."""
