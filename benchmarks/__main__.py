@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,40 +11,26 @@ import click
 
 from benchmarks.bench import open_bench
 from benchmarks.cdnow.command import cdnow
-from benchmarks.contestants import opportune
 from benchmarks.errors import BenchmarkError
-from benchmarks.json_option import json_option
 from benchmarks.large.training import training
 from benchmarks.latency import Pace, measure_latency
+from benchmarks.options import Decorator, json_option, setting
 from benchmarks.parity import Data, measure_parity, parity_json, print_parity_run
-from benchmarks.reference_read import Form
-from benchmarks.reference_run import ReferencePlan, run_reference
+from benchmarks.reference.contestants import opportune
+from benchmarks.reference.read import Form
+from benchmarks.reference.run import ReferencePlan, run_reference
 from benchmarks.reload import measure_reload, print_reload, reload_json
 from benchmarks.replay import replay
 from benchmarks.report import environment, latency_json, reference_json, restore_json, write_json
 from benchmarks.restore import measure_restore
 from benchmarks.tables import print_latency, print_reference, print_restore
 
-_Command = Callable[..., None]
+
+def _customers(default: int) -> Decorator:
+    return setting("--customers", click.IntRange(20), default, "Customers of the input.")
 
 
-def _customers(default: int) -> Callable[[_Command], _Command]:
-    return click.option(
-        "--customers",
-        type=click.IntRange(20),
-        default=default,
-        show_default=True,
-        help="Customers of the input.",
-    )
-
-
-_partitions = click.option(
-    "--partitions",
-    type=click.IntRange(1, 64),
-    default=4,
-    show_default=True,
-    help="Partitions of every topic.",
-)
+_partitions = setting("--partitions", click.IntRange(1, 64), 4, "Partitions of every topic.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -60,36 +46,32 @@ def main() -> None:
 
 
 @main.command()
-@click.option(
+@setting(
     "--events",
-    type=click.IntRange(1_000),
-    default=1_000_000,
-    show_default=True,
-    help="Events of the larger run; the smaller one has a fifth.",
+    click.IntRange(1_000),
+    1_000_000,
+    "Events of the larger run; the smaller one has a fifth.",
 )
 @_customers(20_000)
 @_partitions
-@click.option(
+@setting(
     "--rounds",
-    type=click.IntRange(1),
-    default=1,
-    show_default=True,
-    help="Pairs of runs of each contestant, in turn; the figures are medians.",
+    click.IntRange(1),
+    1,
+    "Pairs of runs of each contestant, in turn; the figures are medians.",
 )
-@click.option(
+@setting(
     "--format",
+    click.Choice(["flat", "cloudevents"]),
+    "flat",
+    "Form of the decisions that the headline is about; the baseline always writes flat ones.",
     "form",
-    type=click.Choice(["flat", "cloudevents"]),
-    default="flat",
-    show_default=True,
-    help="Form of the decisions that the headline is about; the baseline always writes flat ones.",
 )
-@click.option(
+@setting(
     "--naive-events",
-    type=click.IntRange(1_000),
-    default=40_000,
-    show_default=True,
-    help="Events of the larger run of the baseline; the smaller one has a quarter.",
+    click.IntRange(1_000),
+    40_000,
+    "Events of the larger run of the baseline; the smaller one has a quarter.",
 )
 @click.option("--skip-naive", is_flag=True, help="Leave the baseline out.")
 @click.option(
@@ -136,27 +118,14 @@ def reference(
 
 
 @main.command()
-@click.option(
-    "--rate",
-    type=click.IntRange(1),
-    default=5_000,
-    show_default=True,
-    help="Events a second.",
-)
-@click.option(
-    "--seconds",
-    type=click.FloatRange(1),
-    default=30.0,
-    show_default=True,
-    help="How long to measure.",
-)
-@click.option(
+@setting("--rate", click.IntRange(1), 5_000, "Events a second.")
+@setting("--seconds", click.FloatRange(1), 30.0, "How long to measure.")
+@setting(
     "--warm-up",
+    click.FloatRange(0),
+    5.0,
+    "Seconds at the same rate before it, which are not counted.",
     "warm_up_s",
-    type=click.FloatRange(0),
-    default=5.0,
-    show_default=True,
-    help="Seconds at the same rate before it, which are not counted.",
 )
 @_customers(20_000)
 @_partitions
@@ -201,19 +170,12 @@ def restore(
 
 
 @main.command()
-@click.option(
-    "--events",
-    type=click.IntRange(1_000),
-    default=1_000_000,
-    show_default=True,
-    help="Events of the reference job.",
-)
-@click.option(
+@setting("--events", click.IntRange(1_000), 1_000_000, "Events of the reference job.")
+@setting(
     "--data",
-    type=click.Choice(["reference", "journey"]),
-    default="reference",
-    show_default=True,
-    help="The reference job, or the Complete Journey year.",
+    click.Choice(["reference", "journey"]),
+    "reference",
+    "The reference job, or the Complete Journey year.",
 )
 @_customers(100_000)
 @_partitions
@@ -232,15 +194,12 @@ def parity(
 
 
 @main.command()
-@click.option(
-    "--rate", type=click.IntRange(1), default=1_000, show_default=True, help="Events a second."
-)
-@click.option(
+@setting("--rate", click.IntRange(1), 1_000, "Events a second.")
+@setting(
     "--pairs",
-    type=click.IntRange(1),
-    default=3,
-    show_default=True,
-    help="Changes to a network of the same shape, and as many to one of a new shape.",
+    click.IntRange(1),
+    3,
+    "Changes to a network of the same shape, and as many to one of a new shape.",
 )
 @_customers(20_000)
 @_partitions

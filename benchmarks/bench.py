@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.cluster import Cluster
-from benchmarks.contestants import Job, fresh_job
 from benchmarks.progress import Steps
+from benchmarks.reference.contestants import Job, fresh_job
 from stream.broker import EmbeddedKafka
 
 

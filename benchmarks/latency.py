@@ -17,17 +17,10 @@ import pandas as pd
 from confluent_kafka import Producer
 
 from benchmarks.bench import Bench
-from benchmarks.contestants import Job, Start
 from benchmarks.errors import BenchmarkError
-from benchmarks.reference_input import generate
-from benchmarks.reference_read import (
-    Decisions,
-    Events,
-    Float64s,
-    Form,
-    read_decisions,
-    read_events,
-)
+from benchmarks.reference.contestants import Job, Start
+from benchmarks.reference.input import generate
+from benchmarks.reference.read import Decisions, Events, Float64s, Form, read_decisions, read_events
 
 _TICK_S = 0.001
 _FLUSH_S = 30.0

@@ -20,10 +20,10 @@ import numpy as np
 from rich.console import Console
 
 from benchmarks.bench import Bench
-from benchmarks.campaign_variant import write_variant
-from benchmarks.contestants import Job, Start, opportune
 from benchmarks.errors import BenchmarkError
-from benchmarks.reference_input import Input, generate, load
+from benchmarks.reference.campaign_variant import write_variant
+from benchmarks.reference.contestants import Job, Start, opportune
+from benchmarks.reference.input import Input, generate, load
 from benchmarks.report import environment
 from benchmarks.worker_process import WorkerProcess
 from models import network
@@ -31,15 +31,15 @@ from models.bundle import Bundle, Fit, Golden
 from models.contract import Normalization
 from models.manifest import DataWindow, NetworkConfig
 from models.registry import Registry
-from stream import campaign as campaign_file
-from stream.campaign import Campaign
-from stream.features import FeaturePlan, compile_features
+from stream.campaign import file as campaign_file
+from stream.campaign.file import Campaign
+from stream.features.plan import FeaturePlan, compile_features
+from trainer.commands.printed.parity_tables import print_parity
 from trainer.demo import journey
 from trainer.parity.check import check_parity
 from trainer.parity.logged import Scope
-from trainer.parity.report import Parity
-from trainer.parity.source import open_topics
-from trainer.parity.view import print_parity
+from trainer.parity.partition_reader import open_topics
+from trainer.parity.result import Parity
 
 Data = Literal["reference", "journey"]
 _KILLS = 2

@@ -20,17 +20,17 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.bench import Bench
-from benchmarks.contestants import CAMPAIGN, Job, opportune
 from benchmarks.errors import BenchmarkError
 from benchmarks.latency import Pace, late_by_event, send_at_pace
-from benchmarks.reference_model import Float64s, ReferenceModel
-from benchmarks.reference_read import Decisions, Events, read_decisions, read_events
-from benchmarks.reference_verify import Verdict, compare, decide
+from benchmarks.reference.contestants import CAMPAIGN, Job, opportune
+from benchmarks.reference.model import Float64s, ReferenceModel
+from benchmarks.reference.read import Decisions, Events, read_decisions, read_events
+from benchmarks.reference.verify import Verdict, compare, decide
 from benchmarks.worker_process import WorkerProcess
 from models.bundle import Bundle
 from models.registry import Registry
-from stream import campaign as campaign_file
-from stream.features import compile_features
+from stream.campaign import file as campaign_file
+from stream.features.plan import compile_features
 
 Shape = Literal["same", "new"]
 _SETTLE_S = 4.0
@@ -151,9 +151,11 @@ def reload_of(rate: int, swaps: tuple[Swap, ...], events: Events, decisions: Dec
     """Compares the events around each swap with those before it."""
     late_ms = late_by_event(events, decisions)
     verdict = compare(events, decide(events, ReferenceModel.load()), decisions)
-    kinds = [_around([s for s in swaps if s.shape == shape], events.append_ms, late_ms)
-             for shape in ("same", "new")]  # fmt: skip
-    return Reload(rate, swaps, *kinds, verdict)
+    same, new = (
+        _around([s for s in swaps if s.shape == shape], events.append_ms, late_ms)
+        for shape in ("same", "new")
+    )
+    return Reload(rate, swaps, same, new, verdict)
 
 
 def print_reload(reload: Reload) -> None:

@@ -20,19 +20,19 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.json_option import json_option
+from benchmarks.options import json_option
 from benchmarks.progress import Steps
-from benchmarks.reference_input import generate
+from benchmarks.reference.input import generate
 from benchmarks.report import environment, write_json
-from stream.campaign import Campaign, load
+from stream.campaign.file import Campaign, load
 from stream.columns import RecordChunk, Spans
-from stream.features import compile_features
+from stream.features.plan import compile_features
 from trainer.archive.folder import Archive
 from trainer.archive.reader import ParquetSource
 from trainer.archive.writer import Pending, flush
-from trainer.history import EVERYTHING
-from trainer.replay import replay_blocks
-from trainer.shards import Shards
+from trainer.history.source import EVERYTHING
+from trainer.replay.shards import Shards
+from trainer.replay.timeline import replay_blocks
 
 _CAMPAIGN = Path(__file__).parent / "reference" / "opportune.toml"
 _CHUNK_RECORDS = 4096

@@ -20,9 +20,9 @@ import msgspec
 import psutil
 
 from benchmarks.latency import Latency
-from benchmarks.reference_run import ReferenceResult
+from benchmarks.reference.run import ReferenceResult
+from benchmarks.reference.throughput import Throughput
 from benchmarks.restore import Restore
-from benchmarks.throughput import Throughput
 from stream.broker.lock import KAFKA_VERSION
 
 _FAULTS = ("missing", "duplicates", "unknown", "wrong_partition", "wrong_customer")

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.bench import Bench
-from benchmarks.contestants import Job, opportune
 from benchmarks.errors import BenchmarkError
-from benchmarks.reference_input import Input, generate, load
-from benchmarks.reference_model import ReferenceModel
-from benchmarks.reference_read import read_decisions, read_events
-from benchmarks.reference_verify import Verdict, compare, decide
+from benchmarks.reference.contestants import Job, opportune
+from benchmarks.reference.input import Input, generate, load
+from benchmarks.reference.model import ReferenceModel
+from benchmarks.reference.read import read_decisions, read_events
+from benchmarks.reference.verify import Verdict, compare, decide
 from benchmarks.worker_process import WorkerProcess
 
 _TAIL_EVENTS_MAX = 10_000

@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.latency import Latency
-from benchmarks.reference_run import ReferenceResult
+from benchmarks.reference.run import ReferenceResult
+from benchmarks.reference.throughput import Throughput
 from benchmarks.restore import Restore
-from benchmarks.throughput import Throughput
 
 
 def print_reference(result: ReferenceResult) -> None:

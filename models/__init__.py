@@ -2,6 +2,6 @@
 
 Rules of this package
 1. It imports nothing of `stream` and `trainer`.
-2. Only `models.network` and what it is made of (`backend`, `trunks`, `builder`) import Keras and
+2. Only `models.network` and what it is made of (`backend`, `trunks`, `cross_trunk`, `builder`) import Keras and
    TensorFlow; reading a bundle or moving a pointer needs neither.
 """

@@ -1,7 +1,7 @@
 """What a model eats: the names and meaning of its inputs and how they are normalized.
 
 Rules of this file
-1. Data and checks only; the features themselves are compiled and computed in `stream.features`.
+1. Data and checks only; the features themselves are compiled and computed in `stream.features.plan`.
 2. Two contracts with one digest mean the same numbers in the same places.
 """
 

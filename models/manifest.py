@@ -13,13 +13,14 @@ import hashlib
 import itertools
 import math
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import msgspec
 import numpy as np
 from msgspec import Meta, Struct
 
 from models.contract import FeatureContract, Normalization
+from models.kinds import KINDS, NAMES, SETTINGS
 
 MANIFEST = "manifest.json"
 WEIGHTS = "weights.f32"
@@ -37,18 +38,14 @@ VERSION_PATTERN = r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}"
 FileName = Annotated[str, Meta(pattern=r"^(weights\.f32|golden\.f32|report\.[a-z]{1,8})$")]
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 Size = Annotated[int, Meta(ge=1, le=10_000)]
+if TYPE_CHECKING:
+    Network: TypeAlias = str
+else:
+    Network = Literal[NAMES]
 Int64 = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
 EpochMs = Annotated[int, Meta(ge=-62_135_596_800_000, le=253_402_300_799_999)]
 """Years 1 to 9999, which are those that a date can have."""
 
-
-_USES: dict[str, frozenset[str]] = {
-    "linear": frozenset(),
-    "mlp": frozenset({"hidden"}),
-    "dcn": frozenset({"hidden", "cross_layers", "cross_rank"}),
-    "custom": frozenset({"builder"}),
-}
-"""What a network cannot be built without."""
 _LATER: dict[str, object] = {"dropout": 0.0, "cross_layers": 0, "cross_rank": 0, "builder": ""}
 """Fields of a network that the first manifests do not have. They are left out at these values, so
 that those manifests keep their bytes and with them their versions."""
@@ -73,7 +70,7 @@ class NetworkConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         delta_l2: Further penalty on what sets the strategies of a response head apart.
     """
 
-    network: Literal["linear", "mlp", "dcn", "custom"]
+    network: Network
     head: Literal["choice", "response"]
     inputs: Size
     outputs: Size
@@ -87,16 +84,13 @@ class NetworkConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     delta_l2: Annotated[float, Meta(ge=0)] = 0.0
 
     def __post_init__(self) -> None:
-        needs = _USES[self.network]
-        allowed = needs | _USES["dcn"] if self.network == "custom" else needs
-        given = {name for name in _USES["dcn"] | _USES["custom"] if getattr(self, name)}
-        if not needs <= given <= allowed:
+        kind = KINDS[self.network]
+        given = {name for name in SETTINGS if getattr(self, name)}
+        if not kind.needs <= given <= kind.uses:
             raise ValueError(
-                f"expected {sorted(needs) or 'neither layers nor builder'} for network "
+                f"expected {sorted(kind.needs) or 'no layers, dropout or builder'} for network "
                 f"{self.network}, got {sorted(given) or 'none'}"
             )
-        if self.dropout and self.network == "linear":
-            raise ValueError(f"expected no dropout for network linear, got {self.dropout}")
 
     @property
     def numbers_min(self) -> int:

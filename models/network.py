@@ -1,7 +1,7 @@
 """Keras networks from plain data: a trunk that looks at the customer, a head that scores strategies.
 
 Rules of this file
-1. A network is one trunk and one of `_HEADS`; a new kind is a new entry.
+1. A network is one trunk, by a row of `models.kinds`, and one of `_HEADS`.
 2. A head ends in logits and one activation, so scores are probabilities whatever the trunk is.
 3. One config and one seed give one network.
 4. Weights go in only through `arrange`, which compares names and shapes first.
@@ -9,6 +9,7 @@ Rules of this file
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -18,8 +19,12 @@ from models.backend import keras
 from models.builder import TRUNK, custom_trunk
 from models.contract import Float32s
 from models.errors import BundleError
+from models.kinds import KINDS
 from models.manifest import NetworkConfig
-from models.trunks import TRUNKS, dense
+from models.trunks import dense
+
+Trunk = Callable[[Any, NetworkConfig, int], Any]
+"""Inputs (n, F), the network and a seed to what the head looks at, (n, width): symbolic tensors."""
 
 
 def build(config: NetworkConfig, seed: int = 0, builder: str = "") -> Any:
@@ -35,10 +40,12 @@ def build(config: NetworkConfig, seed: int = 0, builder: str = "") -> Any:
         BundleError: A custom network is not allowed here, or its builder does not build one.
     """
     inputs = keras.Input((config.inputs,), name="features", dtype="float32")
-    if config.network == "custom":
-        trunk = custom_trunk(inputs, config, seed, builder)
+    build_trunk = KINDS[config.network].build
+    if build_trunk:
+        make: Trunk = pkgutil.resolve_name(build_trunk)
+        trunk = make(inputs, config, seed)
     else:
-        trunk = TRUNKS[config.network](inputs, config, seed)
+        trunk = custom_trunk(inputs, config, seed, builder)
     outputs = _HEADS[config.head](trunk, config, seed)
     return keras.Model(inputs, outputs, name=f"{config.network}_{config.head}")
 
@@ -132,7 +139,7 @@ def _response(trunk: Any, config: NetworkConfig, seed: int) -> Any:
     return keras.layers.Activation("sigmoid", name="response")(logit)
 
 
-_HEADS: dict[str, Callable[[Any, NetworkConfig, int], Any]] = {
+_HEADS: dict[str, Trunk] = {
     "choice": _choice,
     "response": _response,
 }

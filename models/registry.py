@@ -27,8 +27,8 @@ from typing import Literal
 
 from models.bundle import Bundle, read_manifest
 from models.errors import BundleError, RegistryError
-from models.history import Action, History, Move, Tail
 from models.manifest import MANIFEST, VERSION_PATTERN, Manifest
+from models.promotions import Action, History, Move, Tail
 from models.store import Store
 
 Pointer = Literal["champion", "previous"]
@@ -97,8 +97,7 @@ class Registry:
             BundleError: It is missing, damaged or changed.
             OSError: The store cannot be reached.
         """
-        entry = manifest.files.get(name)
-        if entry is None:
+        if (entry := manifest.files.get(name)) is None:
             return None
         folder = self._folder(manifest.version)
         try:
@@ -119,8 +118,7 @@ class Registry:
             OSError: The store cannot be reached.
         """
         if name in POINTERS:
-            version = self.pointer(name)
-            if version is None:
+            if (version := self.pointer(name)) is None:
                 raise RegistryError(f"{self.url}: expected a {name}, got none")
             return version
         versions = self.versions()
@@ -143,8 +141,7 @@ class Registry:
             RegistryError: The pointer holds something else than a version name.
             OSError: The store cannot be reached.
         """
-        version = self._written(name)
-        if version is None or re.fullmatch(VERSION_PATTERN, version):
+        if (version := self._written(name)) is None or re.fullmatch(VERSION_PATTERN, version):
             return version
         raise RegistryError(
             f"{self.url}/{name}: expected a version name, got {version!r}. Put one of the versions "
@@ -233,12 +230,9 @@ class Registry:
             self._point("previous", before)
 
     def _claim(
-        self,
-        action: Action,
-        choose: Callable[[str | None], Bundle],
-        over: str | EllipsisType | None,
-        why: str,
-    ) -> tuple[str, str | None]:
+        self, action: Action, choose: Callable[[str | None], Bundle],
+        over: str | EllipsisType | None, why: str,
+    ) -> tuple[str, str | None]:  # fmt: skip
         """Enters a move in the history, which makes it the next one; gives new and old champion.
 
         The end of the history is read before the champion: a move in between takes the number.

@@ -1,1 +1,1 @@
-"""Event bytes in, decision bytes out. Read pipeline.py first; worker/ is the shell around it."""
+"""Event bytes in, decision bytes out: read pipeline.py first, worker/ is the shell around it."""

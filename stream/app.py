@@ -7,6 +7,6 @@ OPPORTUNE_LOG_FORMAT and so on.
 
 from __future__ import annotations
 
-from stream.worker.faust_command import app_of_environment
+from stream.worker.commands.faust_command import app_of_environment
 
 app = app_of_environment()

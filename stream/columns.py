@@ -1,7 +1,7 @@
 """The columns that one chunk is made of on its way from Kafka to Kafka.
 
 Rules of this file
-1. Data only: nothing is parsed or computed here.
+1. Data only: nothing is parsed or computed here, only cut.
 2. A span is a pair (start, size) into a byte buffer; size -1 means null, as on the wire.
 3. The order of rows is the order of offsets, everywhere.
 """
@@ -9,7 +9,7 @@ Rules of this file
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -88,6 +88,13 @@ class RecordChunk:
     def __len__(self) -> int:
         return len(self.offset)
 
+    def take(self, index: Int64s) -> RecordChunk:
+        """Some of the records, in the same buffers."""
+        return RecordChunk(
+            self.topic, self.partition, self.offset[index], self.timestamp_ms[index],
+            self.key.take(index), self.value.take(index), self.next_offset,
+        )  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class EventBatch:
@@ -123,6 +130,14 @@ class EventBatch:
     def __len__(self) -> int:
         return len(self.offset)
 
+    def take(self, index: Int64s | slice) -> EventBatch:
+        """Some of the events, of a slice as views."""
+        return EventBatch(
+            self.record[index], self.offset[index], self.received_ms[index], self.time_ms[index],
+            self.customer.take(index), self.event_id.take(index), self.type_code[index],
+            self.number[:, index], self.category[:, index], self.consent[index],
+        )  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Reject:
@@ -130,10 +145,27 @@ class Reject:
 
     Attributes:
         record: Index in its `RecordChunk`.
-        code: One of the reason codes of `stream.events`, for counters.
+        code: One of the reason codes of `stream.events.reasons`, for counters.
         reason: One sentence: what was expected, what came, where.
     """
 
     record: int
     code: str
     reason: str
+
+
+def split(chunk: RecordChunk, offset: int) -> tuple[RecordChunk, RecordChunk]:
+    """The records before an offset, and those from it on."""
+    at = int(np.searchsorted(chunk.offset, offset))
+    return _part(chunk, slice(0, at), offset), _part(chunk, slice(at, None), chunk.next_offset)
+
+
+def _part(chunk: RecordChunk, part: slice, next_offset: int) -> RecordChunk:
+    return replace(
+        chunk,
+        offset=chunk.offset[part],
+        timestamp_ms=chunk.timestamp_ms[part],
+        key=chunk.key.take(part),
+        value=chunk.value.take(part),
+        next_offset=next_offset,
+    )

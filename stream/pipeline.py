@@ -14,17 +14,19 @@ from typing import NamedTuple
 import numpy as np
 
 from models.contract import Normalization
-from stream import dead_letter
-from stream.campaign import Campaign
-from stream.changelog import Source
+from stream.campaign.file import Campaign
+from stream.codecs import compile_codecs
 from stream.columns import EventBatch, Int64s, RecordChunk, Reject, Spans
-from stream.decisions import FEATURES_HEADER
-from stream.features import Applied, FeaturePlan, apply
-from stream.message_codecs import compile_codecs
-from stream.policy import DecisionBatch, Policy, eligible
-from stream.records import RecordBatch, build_batches
-from stream.scores import Scorer
-from stream.table import CustomerTable
+from stream.decisions import dead_letter
+from stream.decisions.encoder import FEATURES_HEADER
+from stream.features.plan import Applied, FeaturePlan, apply
+from stream.kafka.records import RecordBatch, build_batches
+from stream.policy.choice import Policy
+from stream.policy.decision import DecisionBatch
+from stream.policy.eligibility import eligible
+from stream.scoring.scorer import Scorer
+from stream.state.changelog import Source
+from stream.state.table import CustomerTable
 
 KAFKA_BATCH_BYTES_MAX = 1_048_588
 """Largest record batch of a topic for which nobody has said anything else."""
@@ -60,7 +62,7 @@ class Step:
         strategies: Decisions per strategy, "nothing" last. Shape (S + 1,), int64.
         decided: Number of decisions.
         received_ms: Record timestamp of each decided event, for latency. Shape (decided,), int64.
-        counters: late, dropped late, replayed events, as `stream.kernel` counts them.
+        counters: late, dropped late, replayed events, as `stream.features.kernel` counts them.
         silent: Events that only rebuilt the table.
     """
 

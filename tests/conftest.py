@@ -9,7 +9,8 @@ import os
 import random
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,8 +21,16 @@ from hypothesis import HealthCheck, settings
 from stream.broker import EmbeddedKafka
 
 if TYPE_CHECKING:
-    from tests.fault_harness import Scene
-    from tests.fault_worker import Worker
+    from click.testing import Result
+
+    from models.registry import Registry
+    from stream.campaign.file import Campaign
+    from stream.features.plan import FeaturePlan
+    from tests.stream.worker.faults.fault_harness import Scene
+    from tests.stream.worker.faults.fault_worker import Worker
+    from tests.trainer.archive.archive_harness import Record
+    from tests.trainer.parity.parity_harness import Shop
+    from trainer.evaluation.evaluation import Evaluation
 
 # Numba compiles inside the first example, so neither one example nor its inputs have a deadline.
 settings.register_profile(
@@ -130,7 +139,7 @@ def make_scene(
     seed: int,
 ) -> MakeScene:
     """Makes a campaign with event topics of its own and a promoted model: see `Scene`."""
-    from tests.fault_harness import Scene  # not for every test: it loads Keras
+    from tests.stream.worker.faults.fault_harness import Scene  # not for every test: it loads Keras
 
     def make(
         topics: int = 1, partitions: int = 4, broker: EmbeddedKafka | None = None, **settings: Any
@@ -149,7 +158,7 @@ def make_scene(
 @pytest.fixture
 def start_worker() -> Iterator[Callable[..., Worker]]:
     """Starts workers, `start_worker(scene)`, and kills those that are left: see `Worker`."""
-    from tests.fault_worker import Worker
+    from tests.stream.worker.faults.fault_worker import Worker
 
     started: list[Worker] = []
 
@@ -161,6 +170,80 @@ def start_worker() -> Iterator[Callable[..., Worker]]:
     for worker in started:
         worker.kill()
         print(worker.story())  # pytest shows it beside a failure
+
+
+# What several files work on. The imports stand inside: most tests need none of them.
+
+
+@pytest.fixture(scope="session")
+def campaign() -> Campaign:
+    """The shop of `tests.trainer.shop_history`."""
+    from stream.campaign.file import parse
+    from tests.trainer.shop_history import CAMPAIGN
+
+    return parse(CAMPAIGN)
+
+
+@pytest.fixture(scope="session")
+def plan(campaign: Campaign) -> FeaturePlan:
+    """Its features."""
+    from stream.features.plan import compile_features
+
+    return compile_features(campaign)
+
+
+@pytest.fixture
+def archived(tmp_path: Path) -> tuple[Path, list[Record]]:
+    """An archive of four flushes, and its records."""
+    from tests.trainer.archive.archive_harness import archive_forty
+
+    return archive_forty(tmp_path / "a")
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    """An empty one on a local path."""
+    from models.registry import Registry
+
+    return Registry(tmp_path / "registry")
+
+
+@pytest.fixture
+def run(registry: Registry) -> Callable[..., Result]:
+    """Runs a command on the registry: `run(command, *arguments)`."""
+    from tests.trainer.commands.model_commands_harness import invoke
+
+    return partial(invoke, registry)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[..., float]], None]:
+    """Replaces the fit of a trial of a search by a function of its settings."""
+    from trainer.search import search
+
+    return lambda fake: monkeypatch.setattr(search, "run", fake)
+
+
+@pytest.fixture(scope="session")
+def judged() -> Evaluation:
+    """An evaluation; whoever changes it makes another one."""
+    from tests.trainer.report.evaluation_page import evaluation
+
+    return evaluation()
+
+
+@pytest.fixture(scope="session")
+def undamaged(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    """A shop for parity checks, for all tests."""
+    from tests.trainer.parity.parity_harness import open_shop
+
+    return open_shop(tmp_path_factory.mktemp("shop"))
+
+
+@pytest.fixture
+def shop(undamaged: Shop) -> Shop:
+    """The same one for every test, to be damaged."""
+    return replace(undamaged, events=dict(undamaged.events), decisions=list(undamaged.decisions))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,5 +2,5 @@
 
 Rules of this package
 1. It may import `stream` and `models`; neither imports it.
-2. Every feature comes from `stream.features.apply`.
+2. Every feature comes from the kernel of the worker, by `stream.features.plan.apply_raw`.
 """

@@ -11,23 +11,23 @@ import numpy as np
 
 from models.backend import keras
 from models.bundle import Bundle
-from stream.campaign import Campaign
-from stream.campaign_training import TrainingSpec
-from stream.campaign_types import duration_ms
+from stream.campaign.file import Campaign
+from stream.campaign.training import TrainingSpec
+from stream.campaign.words import duration_ms
 from stream.columns import Bools, Float32s
-from stream.features import FeaturePlan
-from stream.scores import Scorer, score_ms
+from stream.features.plan import FeaturePlan
+from stream.scoring.scorer import Scorer, score_ms
 from trainer.evaluation.baselines import BaseRate, fit_baselines
 from trainer.evaluation.evaluate import evaluate, evaluate_unseen
 from trainer.evaluation.evaluation import Evaluation
 from trainer.evaluation.judged import Judged, Scored
 from trainer.evaluation.slices import slices
 from trainer.evaluation.thresholds import scored
-from trainer.evidence import evidence
-from trainer.fit import fit, network_config, predict
-from trainer.gate import Evidence, Verdict, judge
-from trainer.part import Part
-from trainer.published import thresholds
+from trainer.examples.part import Part
+from trainer.fitting.fit import fit, network_config, predict
+from trainer.gate.evidence import evidence
+from trainer.gate.gate import Evidence, Verdict, judge
+from trainer.report.published import thresholds
 
 LINEAR = "linear"
 

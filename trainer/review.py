@@ -8,18 +8,19 @@ import numpy as np
 from msgspec.structs import replace
 
 from models.bundle import Bundle
-from stream.campaign import Campaign
-from stream.campaign_types import duration_ms
+from stream.campaign.file import Campaign
+from stream.campaign.words import duration_ms
 from stream.columns import Float64s
-from trainer import judging, published
-from trainer.dataset import Dataset, Period
+from trainer import judging
 from trainer.errors import TrainingError
 from trainer.evaluation.baselines import BASE_RATE, BaseRate
 from trainer.evaluation.judged import Judged, Scored
 from trainer.evaluation.slices import slices
+from trainer.examples.dataset import Dataset, Period
+from trainer.examples.part import Part
 from trainer.judging import Rival
-from trainer.part import Part
-from trainer.report import Report, facts_of_history
+from trainer.report import published
+from trainer.report.report import Report, facts_of_history
 from trainer.train import Prepared, outputs
 
 

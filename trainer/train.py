@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -20,22 +21,22 @@ import numpy as np
 from models import network
 from models.bundle import Bundle, Fit, Golden
 from models.manifest import DataWindow
-from stream.campaign import Campaign
-from stream.features import FeaturePlan, compile_features
-from stream.policy import NOTHING
-from trainer.dataset import PARTS, Dataset, OnShard, build
+from stream.campaign.file import Campaign
+from stream.features.plan import FeaturePlan, compile_features
+from stream.policy.decision import NOTHING
 from trainer.errors import TrainingError
 from trainer.evaluation.baselines import rfm_features
 from trainer.evaluation.slices import compile_slices
-from trainer.fit import Fitted, OnEpoch, fit, network_config, scores
-from trainer.gate import Verdict
-from trainer.history import Bounds, OnRecords, Source
+from trainer.examples.dataset import PARTS, Dataset, OnShard, build
+from trainer.examples.part import Part
+from trainer.fitting.fit import Fitted, OnEpoch, fit, network_config, scores
+from trainer.gate.gate import Verdict
+from trainer.history.source import Bounds, OnRecords, Source
 from trainer.judging import Parts, judge_candidate
-from trainer.part import Part
-from trainer.report import HTML, REPORT, Report, facts_of_history, facts_of_training
+from trainer.replay.shards import Shards
+from trainer.report.report import HTML, REPORT, Report, facts_of_history, facts_of_training
 from trainer.search.found import Found
 from trainer.search.search import OnTrial, search
-from trainer.shards import Shards
 
 _GOLDEN_ROWS = 64
 
@@ -176,19 +177,24 @@ def train(
     if searches:
         watch.step("searching")
         found = search(
-            campaign, learn, check, len(names), seed=seed, storage=trials_file,
+            campaign,
+            learn,
+            check,
+            len(names),
+            seed=seed,
+            storage=trials_file,
             on_trial=watch.trials,
-        )  # fmt: skip
+        )
         campaign = msgspec.structs.replace(campaign, model=found.model, training=found.training)
-    config = network_config(campaign.model, campaign.training, len(plan.names), len(names))
     watch.step("fitting")
+    config = network_config(campaign.model, campaign.training, len(plan.names), len(names))
     fitted = fit(config, campaign.training, learn, check, seed, watch.epochs)
     window = DataWindow(dataset.start_ms, _end_ms(learn, check) + 1)
-    fit_facts = Fit(created=created, window=window, seed=seed)
-    draft = Bundle.create(
-        contract=plan.contract, normalization=normalization, strategies=names, network=config,
-        weights=network.weights(fitted.model), golden=_golden(fitted, learn), fit=fit_facts,
+    bundle = partial(
+        Bundle.create, contract=plan.contract, normalization=normalization, strategies=names,
+        network=config, weights=network.weights(fitted.model), golden=_golden(fitted, learn),
     )  # fmt: skip
+    draft = bundle(fit=Fit(created, window, seed))
     watch.step("judging")
     evaluation, verdict = judge_candidate(campaign, plan, parts, draft, champion, seed)
     facts = facts_of_history(
@@ -205,7 +211,8 @@ def train(
         search=found,
     )
     metrics = {} if evaluation is None else evaluation.headline()
-    return Trained(_with_report(draft, fit_facts, report, metrics), report)
+    reports = {REPORT: report.encode(), HTML: report.html()}
+    return Trained(bundle(fit=Fit(created, window, seed, metrics, reports)), report)
 
 
 def _expect_both_outcomes(campaign: Campaign, learn: Part) -> None:
@@ -233,24 +240,3 @@ def _golden(fitted: Fitted, learn: Part) -> Golden:
     some = learn.take(np.arange(0, len(learn), step)[:_GOLDEN_ROWS])
     inputs = np.ascontiguousarray(np.concatenate([x for _, x in some.blocks()]))
     return Golden(inputs, scores(fitted.model, inputs))
-
-
-def _with_report(
-    draft: Bundle, fit_facts: Fit, report: Report, metrics: dict[str, float]
-) -> Bundle:
-    manifest = draft.manifest
-    return Bundle.create(
-        contract=manifest.contract,
-        normalization=draft.normalization,
-        strategies=manifest.strategies,
-        network=manifest.network,
-        weights=draft.weights,
-        golden=draft.golden,
-        fit=Fit(
-            created=fit_facts.created,
-            window=fit_facts.window,
-            seed=fit_facts.seed,
-            metrics=metrics,
-            reports={REPORT: report.encode(), HTML: report.html()},
-        ),
-    )

@@ -14,7 +14,7 @@ from benchmarks.cdnow.contest import METRICS, MODELS, OURS
 from benchmarks.cdnow.customers import customers, read_purchases
 from benchmarks.cdnow.result import Result, as_json, contest
 from benchmarks.errors import BenchmarkError
-from benchmarks.json_option import json_option
+from benchmarks.options import json_option, setting
 from benchmarks.progress import Steps
 from benchmarks.report import environment, write_json
 
@@ -28,12 +28,11 @@ def data_folder() -> Path:
 
 
 @click.command()
-@click.option(
+@setting(
     "--seeds",
-    type=click.IntRange(1),
-    default=10,
-    show_default=True,
-    help="How often the customers are dealt into learning, choosing and judging.",
+    click.IntRange(1),
+    10,
+    "How often the customers are dealt into learning, choosing and judging.",
 )
 @click.option(
     "--data",

@@ -29,9 +29,9 @@ from sklearn.metrics import (
 from benchmarks.cdnow.customers import Customers
 from models.contract import Normalization
 from stream.columns import Bools, Float32s, Float64s
-from trainer.fit import fit, network_config, predict
-from trainer.normalization import fit_normalization
-from trainer.part import Part
+from trainer.examples.moments import fit_normalization
+from trainer.examples.part import Part
+from trainer.fitting.fit import fit, network_config, predict
 
 METRICS = ("roc_auc", "pr_auc", "log_loss", "recall", "f1")
 _LEARN, _CHOOSE = 0.6, 0.2

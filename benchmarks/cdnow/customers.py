@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stream.campaign import Campaign, load
+from stream.campaign.file import Campaign, load
+from stream.codecs import event_decoder
 from stream.columns import Bools, Float64s, RecordChunk, Spans
-from stream.events import EventDecoder
-from stream.features import FeaturePlan, apply_raw, compile_features
-from stream.table import CustomerTable
+from stream.features.plan import FeaturePlan, apply_raw, compile_features
+from stream.state.table import CustomerTable
 
 CAMPAIGN = Path(__file__).parent / "opportune.toml"
 CALIBRATION_END = date(1997, 9, 30)
@@ -107,10 +107,7 @@ def _record(
 
 def _features(campaign: Campaign, plan: FeaturePlan, chunk: RecordChunk) -> Float64s:
     """The features right after each event. Shape (events, F), float64."""
-    decoder = EventDecoder(
-        campaign.events, plan.event_types, plan.number_paths, plan.category_paths
-    )
-    batch, rejects = decoder.decode(chunk, int(chunk.timestamp_ms[-1]))
+    batch, rejects = event_decoder(campaign, plan).decode(chunk, int(chunk.timestamp_ms[-1]))
     assert not rejects, rejects[0].reason
     table = CustomerTable(1)
     rows = table.rows_for(batch.customer)

@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.json_option import json_option
 from benchmarks.large.made import write_archive
+from benchmarks.options import json_option
 from benchmarks.progress import Steps
 from benchmarks.report import environment, write_json
 

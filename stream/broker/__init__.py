@@ -7,7 +7,7 @@ once and stay in a cache folder.
 
 from __future__ import annotations
 
+from stream.broker.embedded import EmbeddedKafka
 from stream.broker.errors import BrokerError
-from stream.broker.kafka import EmbeddedKafka
 
 __all__ = ["BrokerError", "EmbeddedKafka"]

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import click
 
+from stream.broker.embedded import EmbeddedKafka
 from stream.broker.errors import BrokerError
-from stream.broker.kafka import EmbeddedKafka
 from stream.broker.lock import KAFKA_VERSION
-from stream.broker.topics import create_topics
+from stream.broker.topic_creation import create_topics
 from stream.visible import visible, visible_lines
 
 

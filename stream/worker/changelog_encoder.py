@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 
-from stream import changelog
 from stream.columns import Spans
-from stream.records import Codec, RecordBatch, build_batches
-from stream.worker.blocks import Block
+from stream.kafka.records import Codec, RecordBatch, build_batches
+from stream.state import changelog
+from stream.worker.partition.blocks import Block
 
 
 class ChangelogEncoder:

@@ -11,14 +11,14 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
-from stream.changelog import Anchor, Source
-from stream.features import FeaturePlan
-from stream.records import RecordBatch
-from stream.worker.blocks import Block, Blocks
+from stream.features.plan import FeaturePlan
+from stream.kafka.records import RecordBatch
+from stream.log import log_event
+from stream.state.changelog import Anchor, Source
 from stream.worker.changelog_encoder import ChangelogEncoder
-from stream.worker.lifecycle import State
-from stream.worker.log import log_event
-from stream.worker.others import Heard, heed
+from stream.worker.partition.blocks import Block, Blocks
+from stream.worker.partition.lifecycle import State
+from stream.worker.partition.others import Heard, heed
 from stream.worker.shell import Shell
 from stream.worker.work import Work, Works
 

@@ -15,22 +15,22 @@ from typing import Any
 
 import numpy as np
 
-from stream.campaign import Campaign
+from stream.campaign.file import Campaign
 from stream.columns import RecordChunk
-from stream.features import FeaturePlan
+from stream.features.plan import FeaturePlan
+from stream.kafka.records import RecordBatch
+from stream.log import log_event
 from stream.pipeline import Deployment, Pipeline, Step
-from stream.records import RecordBatch
-from stream.warmup import warm_up
-from stream.worker.blocks import Block, Blocks
 from stream.worker.changelog_encoder import ChangelogEncoder
 from stream.worker.checkpoints import Checkpoints
-from stream.worker.intake import Intake
-from stream.worker.lifecycle import State
-from stream.worker.log import log_event
-from stream.worker.positions import Positions
+from stream.worker.partition.blocks import Block, Blocks
+from stream.worker.partition.intake import Intake
+from stream.worker.partition.lifecycle import State
+from stream.worker.partition.positions import Positions
 from stream.worker.publisher import Outgoing
 from stream.worker.shell import Shell
 from stream.worker.telemetry import Window
+from stream.worker.warmup import warm_up
 from stream.worker.work import Works
 
 # A small chunk takes less time than handing it to another thread and waiting for the interpreter lock.

@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from stream.records import RecordBatch
+from stream.kafka.records import RecordBatch
 
 
 class Written(NamedTuple):

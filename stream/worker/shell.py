@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable
 from typing import Any, Protocol
 
 from stream.columns import RecordChunk
-from stream.records import RecordBatch
+from stream.kafka.records import RecordBatch
 
 
 class Shell(Protocol):

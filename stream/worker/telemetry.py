@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from stream.columns import Int64s
-from stream.kernel import DROPPED_LATE, LATE, REPLAYED
+from stream.features.kernel import DROPPED_LATE, LATE, REPLAYED
 from stream.pipeline import Step
 
 _BUCKETS_PER_DOUBLING = 8

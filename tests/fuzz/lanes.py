@@ -15,15 +15,16 @@ from contextlib import suppress
 
 import numpy as np
 
-from stream import changelog, record_kernels
-from stream.batch_checks import CorruptRecords
-from stream.campaign import EventMapping
+from stream.campaign.file import EventMapping
 from stream.columns import RecordChunk, Spans
 from stream.errors import StateError
-from stream.events import EventDecoder
-from stream.read_rules import ReadRules
-from stream.records import AbortedTransaction, RecordReader
-from stream.table import CustomerTable
+from stream.events.decoder import EventDecoder
+from stream.kafka import record_kernels
+from stream.kafka.batch_checks import CorruptRecords
+from stream.kafka.read_rules import ReadRules
+from stream.kafka.records import AbortedTransaction, RecordReader
+from stream.state import changelog
+from stream.state.table import CustomerTable
 from tests.fuzz import oracle
 from tests.fuzz.batches import number, response
 

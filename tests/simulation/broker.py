@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 from faust.types import TP
 
-from stream.records import RecordBatch
+from stream.kafka.records import RecordBatch
 from tests.simulation.clock import VirtualLoop
 from tests.simulation.settings import Settings
 

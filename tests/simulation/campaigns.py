@@ -9,12 +9,12 @@ from typing import Any, cast
 import numpy as np
 
 from models.contract import Normalization
-from stream.campaign import Campaign, parse
+from stream.campaign.file import Campaign, parse
 from stream.columns import Float32s
-from stream.features import FeaturePlan, compile_features
+from stream.features.plan import FeaturePlan, compile_features
 from stream.pipeline import Deployment, Pipeline
-from stream.policy import Policy
-from stream.scores import Scorer
+from stream.policy.choice import Policy
+from stream.scoring.scorer import Scorer
 
 DECISIONS, LETTERS = "decisions", "letters"
 REVOKE_DEADLINE_S = 0.5

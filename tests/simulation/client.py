@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from aiokafka.errors import IllegalStateError
 from faust.types import TP
 
-from stream.worker import transport
-from stream.worker.aiokafka_seam import ChunkRecords, Fetched, FetchedBytes
+from stream.kafka.client import ChunkRecords, Fetched, FetchedBytes
+from stream.worker.faust_app import transport
 
 if TYPE_CHECKING:
     from tests.simulation.world import World

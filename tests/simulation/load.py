@@ -7,7 +7,7 @@ from random import Random
 from typing import NamedTuple
 
 from stream.columns import Spans
-from stream.records import RecordBatch, build_batches
+from stream.kafka.records import RecordBatch, build_batches
 from tests.simulation.settings import Settings
 
 _EPOCH_MS = 1_767_225_600_000

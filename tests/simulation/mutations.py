@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from stream import pipeline
-from stream.worker import intake, order, publisher, restore, store, transport
+from stream.worker import publisher
 from stream.worker.checkpoints import Checkpoints
-from stream.worker.ledger import Ledger
+from stream.worker.faust_app import store, transport
+from stream.worker.faust_app.ledger import Ledger
+from stream.worker.partition import intake, order, restore
 
 
 def stale_restore() -> None:

@@ -18,10 +18,10 @@ import numpy as np
 from aiokafka.record import MemoryRecords
 from faust.types import TP
 
-from stream import changelog
 from stream.columns import RecordChunk, Spans
-from stream.records import RecordReader
-from stream.table import CustomerTable
+from stream.kafka.records import RecordReader
+from stream.state import changelog
+from stream.state.table import CustomerTable
 from tests.simulation.broker import Log
 from tests.simulation.campaigns import DECISIONS, LETTERS, Setup
 from tests.simulation.order import Event, in_order

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from stream.columns import RecordChunk
-from stream.worker.order import split
+from stream.columns import RecordChunk, split
 
 Event = tuple[str, int]
 """Topic and offset."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from faust.types import TP
 
-from stream.records import RecordBatch
+from stream.kafka.records import RecordBatch
 
 if TYPE_CHECKING:
     from tests.simulation.world import World

@@ -21,12 +21,11 @@ from mode.utils.logging import CompositeLogger
 from mode.utils.queues import FlowControlEvent
 from yarl import URL
 
-from stream.columns import RecordChunk
-from stream.records import RecordBatch, RecordReader
-from stream.worker import store
-from stream.worker.order import split
+from stream.columns import RecordChunk, split
+from stream.kafka.records import RecordBatch, RecordReader
+from stream.worker.faust_app import store
+from stream.worker.partition.snapshots import Snapshots
 from stream.worker.processor import Processor
-from stream.worker.snapshots import Snapshots
 from tests.simulation.campaigns import Setup
 from tests.simulation.client import Client, Consumer
 from tests.simulation.clock import PROCESS, Process

@@ -12,7 +12,7 @@ from random import Random
 
 from faust.types import TP
 
-from stream.worker.snapshots import Snapshots
+from stream.worker.partition.snapshots import Snapshots
 from tests.simulation import oracle
 from tests.simulation.broker import Broker
 from tests.simulation.campaigns import Setup, setup

@@ -18,14 +18,13 @@ from dataclasses import dataclass
 
 from aiokafka.structs import TopicPartition
 
-from stream.columns import RecordChunk
-from stream.read_rules import ReadRules
-from stream.worker.log import log_event
-from stream.worker.order import split
+from stream.columns import RecordChunk, split
+from stream.kafka.read_rules import ReadRules
+from stream.log import log_event
 from trainer.archive.folder import Archive
 from trainer.archive.resume import LastRecord, Position, created_anew, resume
 from trainer.archive.writer import Pending, flush
-from trainer.topics import Extent, Removed, TopicReader, broker_errors
+from trainer.history.topics import Extent, Removed, TopicReader, broker_errors
 
 _STALLED_S = 60.0
 _NO_RULES = ReadRules()

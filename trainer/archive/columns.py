@@ -14,9 +14,9 @@ import numba
 import numpy as np
 import pyarrow as pa
 
-from stream.borrow import borrow
-from stream.bytecopy import copy_bytes
 from stream.columns import Bytes, Int64s, RecordChunk, Spans
+from stream.compiled.borrow import borrow
+from stream.compiled.bytecopy import copy_bytes
 from trainer.archive.layout import FIRST_DAY, LAST_DAY, day_name
 
 SCHEMA = pa.schema(

@@ -22,7 +22,7 @@ import msgspec
 from fsspec.implementations.local import LocalFileSystem
 
 from models.errors import NO_JSON
-from models.history import who
+from models.promotions import who
 from models.store import Store
 from trainer.archive.files import cut
 from trainer.archive.layout import FORMAT, Facts, FileName, Survey, survey

@@ -24,14 +24,14 @@ import numpy as np
 import pyarrow as pa
 
 from stream.columns import RecordChunk
-from stream.read_rules import Ranges, ReadRules, merged, within, without_skipped
+from stream.kafka.read_rules import Ranges, ReadRules, merged, within, without_skipped
 from trainer.archive.columns import merge
 from trainer.archive.files import decode
 from trainer.archive.folder import Archive, TopicFolder
 from trainer.archive.layout import Facts, FileName, Flush, day_of
 from trainer.errors import TrainingError
-from trainer.gaps import ERASED, LOST, NOT_ARCHIVED, SKIPPED, Gap, Older, edges
-from trainer.history import EVERYTHING, Bounds, OnRecords, expect_held
+from trainer.history.gaps import ERASED, LOST, NOT_ARCHIVED, SKIPPED, Gap, Older, edges
+from trainer.history.source import EVERYTHING, Bounds, OnRecords, expect_held
 
 CHUNK_RECORDS = 4096
 """Records of a chunk: as many as the worker takes at a time."""
@@ -92,7 +92,7 @@ class ParquetSource:
     def chunks(
         self, topics: Sequence[str], on_records: OnRecords | None = None
     ) -> Iterator[RecordChunk]:
-        """See `trainer.history.Source.chunks`: topic by topic, and partition by partition."""
+        """See `trainer.history.source.Source.chunks`: topic by topic, and partition by partition."""
         for chunk in self._chunks(topics, on_records):
             if self._tells_gaps or not isinstance(chunk, Gap):
                 yield chunk

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from stream.columns import RecordChunk
-from stream.worker.log import log_event
+from stream.log import log_event
 from trainer.archive.files import decode
 from trainer.archive.folder import TopicFolder
 from trainer.archive.layout import Facts, Flush
 from trainer.archive.leftovers import begin_archiving
 from trainer.errors import TrainingError
-from trainer.topics import Extent
+from trainer.history.topics import Extent
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,5 @@
-"""Commands on models: what there is, which one decides, and the service that trains them.
+"""Commands on models, one file each: what there is, which one decides, and the service that trains them.
 
-Read `opened.py` first: how a command finds its registry. None of them loads TensorFlow.
+Read `options/registry.py` first: how a command finds its registry. TensorFlow is loaded by those that fit or judge
+a model, when they come to it.
 """

@@ -10,21 +10,21 @@ from typing import Any
 import click
 import msgspec
 
-from stream import campaign as campaign_file
+from stream.campaign import file as campaign_file
+from stream.campaign.options import CAMPAIGN, with_registry
 from stream.terminal import Terminal
-from stream.worker.command import CAMPAIGN, with_registry
-from trainer.commands.history import chosen, history_options
-from trainer.commands.opened import opened
-from trainer.commands.page import PageFile, write_report
-from trainer.commands.watching import watching
-from trainer.commands.work import work_folder
+from trainer.commands.options.history_options import chosen, history_options
+from trainer.commands.options.output_file import PageFile, write_report
+from trainer.commands.options.registry import REGISTRY, opened
+from trainer.commands.options.work import work_folder
+from trainer.commands.printed.progress import watching
 
 
 @click.command()
 @CAMPAIGN
 @click.argument("version", default="champion")
 @history_options
-@click.option("--registry", envvar="OPPORTUNE_REGISTRY", help="Model registry, a path or URL.")
+@REGISTRY
 @click.option("--html", type=PageFile(), help="Write the report here, and beside it as JSON.")
 @click.option("--json", "as_json", is_flag=True, help="The evaluation as JSON on standard output.")
 def evaluate(
@@ -65,6 +65,6 @@ def evaluate(
     if as_json:
         sys.stdout.buffer.write(msgspec.json.encode(report.evaluation) + b"\n")
         return
-    from trainer.commands.summary import summarize_review
+    from trainer.commands.printed.console_summary import summarize_review
 
     summarize_review(report, bundle.manifest.version)

@@ -11,10 +11,9 @@ from rich.console import RenderableType
 
 from models.errors import BundleError
 from stream.terminal import Terminal
-from trainer.commands import tables
-from trainer.commands.difference import difference
-from trainer.commands.entry import Entry, read_entry, read_marks
-from trainer.commands.opened import opened, registry_options
+from trainer.commands.options.registry import opened, registry_options
+from trainer.commands.printed import model_tables
+from trainer.commands.printed.entry import Entry, difference, read_entry, read_marks
 
 _json = click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 
@@ -43,7 +42,7 @@ def list_models(registry: str | None, campaign: Path | None, as_json: bool) -> N
     if as_json:
         _print_json([_brief(name, entry, marks) for name, entry in entries.items()])
     else:
-        _print(tables.versions(entries, marks))
+        _print(model_tables.versions(entries, marks))
 
 
 @models.command()
@@ -59,7 +58,7 @@ def show(version: str, registry: str | None, campaign: Path | None, as_json: boo
     if as_json:
         _print_json({**_brief(name, entry, marks), **_whole(entry)})
     else:
-        _print(*tables.version(entry, marks.get(name, [])))
+        _print(*model_tables.version(entry, marks.get(name, [])))
 
 
 @models.command()
@@ -77,7 +76,7 @@ def diff(
     if as_json:
         _print_json(found_difference)
     else:
-        _print(*tables.difference(found_difference))
+        _print(*model_tables.difference(found_difference))
 
 
 @models.command()
@@ -90,7 +89,7 @@ def history(registry: str | None, campaign: Path | None, as_json: bool) -> None:
     if as_json:
         _print_json(moves)
     else:
-        _print(tables.history(moves))
+        _print(model_tables.history(moves))
 
 
 @models.command()

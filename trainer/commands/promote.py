@@ -9,8 +9,8 @@ import click
 
 from models.registry import Registry
 from stream.visible import visible
-from trainer.commands.entry import Entry, read_entry
-from trainer.commands.opened import opened, registry_options
+from trainer.commands.options.registry import opened, registry_options
+from trainer.commands.printed.entry import Entry, read_entry
 
 EXIT_REFUSED = 1
 """Exit code when the verdict says no."""

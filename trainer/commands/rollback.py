@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from trainer.commands.opened import opened, registry_options
+from trainer.commands.options.registry import opened, registry_options
 
 
 @click.command()

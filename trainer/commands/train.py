@@ -11,16 +11,15 @@ import click
 import msgspec
 from rich.console import Console
 
-from stream import campaign as campaign_file
-from stream.campaign import Campaign
+from stream.campaign import file as campaign_file
+from stream.campaign.file import Campaign
+from stream.campaign.options import CAMPAIGN, with_registry
 from stream.terminal import Terminal
-from stream.worker.command import CAMPAIGN, with_registry
-from trainer.commands.history import HistoryOptions, chosen, history_options
-from trainer.commands.opened import ModelError, opened
-from trainer.commands.page import PageFile, write_report
-from trainer.commands.watching import watching
-from trainer.commands.work import work_folder
-from trainer.output_file import OutputFile
+from trainer.commands.options.history_options import HistoryOptions, chosen, history_options
+from trainer.commands.options.output_file import OutputFile, PageFile, write_report
+from trainer.commands.options.registry import REGISTRY, ModelError, opened
+from trainer.commands.options.work import work_folder
+from trainer.commands.printed.progress import watching
 
 if TYPE_CHECKING:
     from models.bundle import Bundle
@@ -35,7 +34,7 @@ SEED_MAX = (1 << 32) - 1
 @click.command()
 @CAMPAIGN
 @history_options
-@click.option("--registry", envvar="OPPORTUNE_REGISTRY", help="Model registry, a path or URL.")
+@REGISTRY
 @click.option("--search", is_flag=True, help="Search for structure, optimizer and loss first.")
 @click.option(
     "--trials",
@@ -103,7 +102,7 @@ def train(
         line = {"version": version, "promoted": promoted, "verdict": trained.verdict}
         sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
         return
-    from trainer.commands.summary import summarize
+    from trainer.commands.printed.console_summary import summarize
 
     summarize(loaded, trained.report, version, promoted=promoted)
 
@@ -116,7 +115,7 @@ def _champion(models: Registry) -> Bundle | None:
         RegistryError, OSError: As `Registry.pointer`.
     """
     from models.errors import BundleError
-    from trainer.published import learned
+    from trainer.report.published import learned
 
     version = models.pointer("champion")
     if version is None:

@@ -15,12 +15,13 @@ import click
 
 from models.errors import BundleError, RegistryError
 from models.registry import Registry
-from stream import campaign as campaign_file
-from stream.campaign_types import duration_ms
-from stream.worker.command import BOOTSTRAP, CAMPAIGN
-from stream.worker.log import LogFormat, configure, log_event
-from trainer.child import Stop
-from trainer.service import Plan, Service
+from stream.campaign import file as campaign_file
+from stream.campaign.options import BOOTSTRAP, CAMPAIGN
+from stream.campaign.words import duration_ms
+from stream.log import LogFormat, configure, log_event
+from trainer.commands.options.registry import REGISTRY
+from trainer.service.child import Stop
+from trainer.service.service import Plan, Service
 
 _ASK_S = 5.0
 
@@ -53,7 +54,7 @@ class Seconds(click.ParamType):
 @click.option("--archive", help="Train on an archive of the topics, a path or URL.")
 @click.option("--keep", type=click.IntRange(2), help="Newest versions to keep; others are removed.")
 @BOOTSTRAP
-@click.option("--registry", envvar="OPPORTUNE_REGISTRY", help="Model registry, a path or URL.")
+@REGISTRY
 @click.option(
     "--health-file",
     envvar="OPPORTUNE_HEALTH_FILE",
@@ -115,7 +116,7 @@ def event_ends(bootstrap: str, topics: Sequence[str]) -> Mapping[str, int]:
     """
     from aiokafka.errors import KafkaTimeoutError
 
-    from trainer.topics import TopicReader, broker_errors
+    from trainer.history.topics import TopicReader, broker_errors
 
     async def ask() -> Mapping[str, int]:
         reader = TopicReader(bootstrap)

@@ -15,16 +15,16 @@ from rich.console import Console
 
 from models.bundle import Bundle
 from models.registry import Registry
-from stream import campaign as campaign_file
 from stream.broker import EmbeddedKafka
-from stream.campaign import Campaign
-from trainer.demo.child import Child
-from trainer.demo.feed import Feed, create_topics
+from stream.campaign import file as campaign_file
+from stream.campaign.file import Campaign
 from trainer.demo.journey import read_journey
+from trainer.demo.process import Child
+from trainer.demo.sender import Feed, create_topics
 from trainer.demo.stage import Stage
 from trainer.demo.view import Outcome, View, summarize
 from trainer.demo.watch import Watch
-from trainer.report import REPORT, Report
+from trainer.report.report import REPORT, Report
 
 LIVE_FROM = datetime(2017, 9, 10, tzinfo=UTC)
 """Everything before is history. A month after the second large mailer, so that its outcome is known

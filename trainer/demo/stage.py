@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 from stream.errors import OperatorError
-from trainer.demo.child import Child
-from trainer.demo.feed import Feed
 from trainer.demo.journey import PURCHASES, TOPICS, Journey
+from trainer.demo.process import Child
+from trainer.demo.sender import Feed
 from trainer.demo.view import Snapshot, View
 from trainer.demo.watch import Tally, Watch
 

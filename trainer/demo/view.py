@@ -21,10 +21,10 @@ from rich.text import Text
 
 from stream.terminal import words
 from trainer.demo.journey import ORIGIN
-from trainer.demo.watch import Decision, Tally
+from trainer.demo.watch import Shown, Tally
 from trainer.evaluation.baselines import BASE_RATE
 from trainer.evaluation.evaluation import CANDIDATE, Estimate, Evaluation
-from trainer.report import Report
+from trainer.report.report import Report
 
 _LINE_INTERVAL_S = 3.0
 _FEW_CONVERSIONS = 30
@@ -235,12 +235,12 @@ def _strategy_table(tally: Tally, strategies: Sequence[str]) -> Table:
     return table
 
 
-def _recent_table(decisions: Sequence[Decision]) -> Table:
+def _recent_table(decisions: Sequence[Shown]) -> Table:
     table = Table("household", "purchase at", "strategy", "value", "redeems", "why", box=None)
     for decision in decisions:
         table.add_row(
             decision.household,
-            decision.event_time[:16].replace("T", " "),
+            f"{decision.event_time:%Y-%m-%d %H:%M}",
             decision.strategy,
             f"{decision.expected_value:.3f}",
             _probabilities(decision),
@@ -249,7 +249,7 @@ def _recent_table(decisions: Sequence[Decision]) -> Table:
     return table
 
 
-def _probabilities(decision: Decision) -> str:
+def _probabilities(decision: Shown) -> str:
     if decision.probability is None or decision.probability_without is None:
         return ""
     if decision.strategy == "nothing":

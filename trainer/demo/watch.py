@@ -5,48 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Self
 
-import msgspec
 import numpy as np
 from aiokafka import AIOKafkaConsumer
 
-from trainer.demo.feed import Feed
+from stream.decisions.reader import Decision, parse
+from trainer.demo.sender import Feed
 
 _RECENT = 6
 
 
-class _Action(msgspec.Struct):
-    strategy: str
-
-
-class _Cause(msgspec.Struct):
-    topic: str
-    partition: int
-    offset: int
-    time: str
-
-
-class _Data(msgspec.Struct):
-    action: _Action
-    expected_value: float | None
-    probability: float | None
-    probability_without: float | None
-    reasons: list[str]
-    event: _Cause
-
-
-class _Message(msgspec.Struct):
-    """What the demo reads of a decision; docs/decisions.md describes all of it."""
-
-    id: str
-    subject: str
-    data: _Data
-
-
 @dataclass(frozen=True, slots=True)
-class Decision:
-    """One decision as it was published.
+class Shown:
+    """One decision as the demo shows it.
 
     Attributes:
         event: Number of the event that asked for it, in the journey.
@@ -56,7 +29,7 @@ class Decision:
         probability: Of a redemption with the strategy.
         probability_without: Of a redemption without contact.
         reason: Reason code.
-        event_time: Event time, ISO 8601.
+        event_time: Event time, UTC.
         latency_ms: From the sending of the event to the broker's having the decision.
     """
 
@@ -67,7 +40,7 @@ class Decision:
     probability: float | None
     probability_without: float | None
     reason: str
-    event_time: str
+    event_time: datetime
     latency_ms: int
 
 
@@ -89,14 +62,14 @@ class Tally:
     households: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     reasons: Counter[str] = field(default_factory=Counter)
     latencies_ms: list[int] = field(default_factory=list)
-    recent: deque[Decision] = field(default_factory=lambda: deque(maxlen=_RECENT))
+    recent: deque[Shown] = field(default_factory=lambda: deque(maxlen=_RECENT))
 
     @property
     def decided(self) -> int:
         """Number of decisions."""
         return self.count.total()
 
-    def add(self, decision: Decision) -> None:
+    def add(self, decision: Shown) -> None:
         """Counts a decision."""
         self.count[decision.strategy] += 1
         self.value[decision.strategy] += decision.expected_value
@@ -129,7 +102,6 @@ class Watch:
         self.history, self.live = Tally(), Tally()
         self.live_from = live_from
         self._feed = feed
-        self._decoder = msgspec.json.Decoder(_Message)
         self._ids: set[str] = set()
         self._consumer = AIOKafkaConsumer(
             topic, bootstrap_servers=bootstrap, group_id=None, auto_offset_reset="earliest"
@@ -156,19 +128,21 @@ class Watch:
         while True:
             for records in (await self._consumer.getmany(timeout_ms=100)).values():
                 for record in records:
-                    self._take(self._decoder.decode(record.value), record.timestamp)
+                    decision = parse(record.value)
+                    assert decision is not None, record.value
+                    self._take(decision, record.timestamp)
 
-    def _take(self, message: _Message, appended_ms: int) -> None:
-        if message.id in self._ids:
+    def _take(self, decision: Decision, appended_ms: int) -> None:
+        if decision.id in self._ids:
             return  # delivery is at least once: the first counts
-        self._ids.add(message.id)
-        data = message.data
+        self._ids.add(decision.id)
+        data = decision.data
         event = self._feed.event(data.event.topic, data.event.partition, data.event.offset)
         tally = self.live if event >= self.live_from else self.history
         tally.add(
-            Decision(
+            Shown(
                 event=event,
-                household=message.subject,
+                household=decision.customer,
                 strategy=data.action.strategy,
                 expected_value=data.expected_value or 0.0,
                 probability=data.probability,

@@ -1,7 +1,7 @@
 """How well a model predicts what it has not seen, and how sure that is.
 
-`judged` and `thresholds` say what is judged, `evaluate` judges it, `evaluation` is the result,
-`html` shows it to people.
+`judged` and `thresholds` say what is judged, `evaluate` judges it, `evaluation` is the result;
+`trainer.report.report` shows it to people.
 
 Rules of this package
 1. Only the strategy that was used is judged: what others would have led to is not in the data.

@@ -13,13 +13,13 @@ from typing import Protocol
 
 import numpy as np
 
-from stream.campaign import Campaign
+from stream.campaign.file import Campaign
 from stream.columns import Float32s, Float64s, Int64s
 from stream.errors import CampaignError
-from stream.feature_expansion import expand
-from stream.features import FeaturePlan
+from stream.features.operators import expand
+from stream.features.plan import FeaturePlan
 from trainer.evaluation.judged import Head
-from trainer.part import Part
+from trainer.examples.part import Part
 
 BASE_RATE = "base_rate"
 RFM = "rfm"

@@ -15,20 +15,13 @@ from datetime import UTC, datetime
 import numpy as np
 from msgspec.structs import replace
 
-from stream.campaign_training import EvaluationSpec
+from stream.campaign.training import EvaluationSpec
 from stream.columns import Bools, Float64s
 from trainer.errors import TrainingError
 from trainer.evaluation import bootstrap
 from trainer.evaluation.curves import curves
 from trainer.evaluation.draws import Draws
-from trainer.evaluation.evaluation import (
-    CANDIDATE,
-    CHAMPION,
-    Curves,
-    Estimate,
-    Evaluation,
-    Group,
-)
+from trainer.evaluation.evaluation import CANDIDATE, CHAMPION, Curves, Estimate, Evaluation, Group
 from trainer.evaluation.grouping import Grouping, Member, group, questions
 from trainer.evaluation.judged import Judged, Scored, check_scores
 from trainer.evaluation.metrics import LOWER_IS_BETTER, METRICS, UNDIRECTED

@@ -9,9 +9,9 @@ from typing import Literal
 import numpy as np
 
 from stream.columns import Bools, Float32s, Float64s, Int64s
-from stream.policy import NOTHING
+from stream.policy.decision import NOTHING
 from trainer.errors import TrainingError
-from trainer.part import Part
+from trainer.examples.part import Part
 
 Head = Literal["choice", "response"]
 

@@ -8,6 +8,10 @@ Rules of this file
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
 import numpy as np
 
 from stream.columns import Bools, Float64s
@@ -24,24 +28,85 @@ from trainer.evaluation.kernels import (
     WEIGHT,
 )
 
-METRICS = (
-    "log_loss", "brier", "roc_auc", "pr_auc", "accuracy", "precision", "recall", "f1",
-    "lift_top_10_percent", "calibration_error", "calibration_ratio", "predicted_rate",
-    "observed_rate",
-)  # fmt: skip
-"""Log loss in nats. Brier score: squared error of the probabilities, for a choice summed over the
-strategies. Area under the ROC curve: chance that a positive scores above a negative. pr_auc: average
-precision. Lift: how many times more positives the tenth with the highest scores has than an average
-tenth. Calibration error: mean distance of predicted and observed rate over bins of equal weight.
-Calibration ratio: predicted over observed positives."""
-
-LOWER_IS_BETTER = frozenset({"log_loss", "brier", "calibration_error"})
-UNDIRECTED = frozenset({"calibration_ratio", "predicted_rate", "observed_rate"})
-"""Neither more nor less of these is better."""
-AT_THRESHOLD = ("accuracy", "precision", "recall", "f1")
-"""Of a response: not defined without a threshold."""
-
 TOP_SHARE = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class _Sums:
+    """What the metrics of a yes-or-no question are made of. Shape (w,) each, float64."""
+
+    weight: Float64s
+    score: Float64s
+    positive: Float64s
+    gaps: Float64s
+    top: Float64s
+    tally: Float64s
+
+    def __getitem__(self, row: int) -> Float64s:
+        """A row of `kernels.tally`."""
+        found: Float64s = self.tally[row]
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric.
+
+    Attributes:
+        of: Its value for each resample.
+        better: Whether less or more of it is better; "" when neither is.
+        of_choice: Row of `kernels.tally` that, added up over the strategies, it is of a choice; None
+            when that is the mean of the strategies.
+        at_threshold: Whether a response has it only with a threshold.
+    """
+
+    of: Callable[[_Sums], Float64s]
+    better: Literal["less", "more", ""] = "more"
+    of_choice: int | None = None
+    at_threshold: bool = False
+
+
+_TABLE = {
+    # Nats.
+    "log_loss": Metric(
+        lambda s: (s[LOSS_POSITIVE] + s[LOSS_NEGATIVE]) / s.weight, "less", of_choice=LOSS_POSITIVE
+    ),
+    # Squared error of the probabilities, for a choice summed over the strategies.
+    "brier": Metric(lambda s: s[BRIER] / s.weight, "less", of_choice=BRIER),
+    # Area under the curve: chance that a positive scores above a negative.
+    "roc_auc": Metric(lambda s: s[ROC] / (s.positive * (s.weight - s.positive))),
+    # Average precision; where all are positive it says nothing.
+    "pr_auc": Metric(
+        lambda s: np.where(
+            s.positive * (s.weight - s.positive) > 0, s[PR] / s.positive, np.nan
+        )
+    ),
+    "accuracy": Metric(
+        lambda s: (s.weight - s.positive - s[PREDICTED] + 2 * s[HIT]) / s.weight,
+        of_choice=HIT, at_threshold=True,
+    ),
+    "precision": Metric(lambda s: s[HIT] / s[PREDICTED], at_threshold=True),
+    "recall": Metric(lambda s: s[HIT] / s.positive, at_threshold=True),
+    "f1": Metric(
+        lambda s: np.where(s.positive > 0, 2 * s[HIT] / (s[PREDICTED] + s.positive), np.nan),
+        at_threshold=True,
+    ),
+    # How many times more positives the tenth with the highest scores has than an average tenth.
+    "lift_top_10_percent": Metric(lambda s: s.top / (TOP_SHARE * s.positive)),
+    # Mean distance of predicted and observed rate over bins of equal weight.
+    "calibration_error": Metric(lambda s: s.gaps / s.weight, "less"),
+    # Predicted over observed positives.
+    "calibration_ratio": Metric(lambda s: s.score / s.positive, ""),
+    "predicted_rate": Metric(lambda s: s.score / s.weight, ""),
+    "observed_rate": Metric(lambda s: s.positive / s.weight, ""),
+}  # fmt: skip
+"""Every metric. A new one is a row; docs/training.md says what the main ones mean."""
+
+METRICS = tuple(_TABLE)
+LOWER_IS_BETTER = frozenset(name for name, metric in _TABLE.items() if metric.better == "less")
+UNDIRECTED = frozenset(name for name, metric in _TABLE.items() if not metric.better)
+AT_THRESHOLD = tuple(name for name, metric in _TABLE.items() if metric.at_threshold)
+
 _EDGE = 1e-7  # of probabilities in the log loss: a certain mistake costs 16 nats and not infinity
 
 
@@ -63,26 +128,10 @@ def binary(sums: Float64s, bins: Float64s, top: Float64s) -> Float64s:
         Shape (len(METRICS), w), float64.
     """
     weight, score, positive = bins.sum(axis=0)
-    predicted, hit = sums[PREDICTED], sums[HIT]
     gaps = np.abs(bins[:, SCORE] - bins[:, POSITIVE]).sum(axis=0)
-    both = positive * (weight - positive)
+    found = _Sums(weight, score, positive, gaps, top, sums)
     with np.errstate(divide="ignore", invalid="ignore"):
-        values = {
-            "log_loss": (sums[LOSS_POSITIVE] + sums[LOSS_NEGATIVE]) / weight,
-            "brier": sums[BRIER] / weight,
-            "roc_auc": sums[ROC] / both,
-            "pr_auc": np.where(both > 0, sums[PR] / positive, np.nan),
-            "accuracy": (weight - positive - predicted + 2 * hit) / weight,
-            "precision": hit / predicted,
-            "recall": hit / positive,
-            "f1": np.where(positive > 0, 2 * hit / (predicted + positive), np.nan),
-            "lift_top_10_percent": top / (TOP_SHARE * positive),
-            "calibration_error": gaps / weight,
-            "calibration_ratio": score / positive,
-            "predicted_rate": score / weight,
-            "observed_rate": positive / weight,
-        }
-    return _finite(np.stack([values[name] for name in METRICS]))
+        return _finite(np.stack([metric.of(found) for metric in _TABLE.values()]))
 
 
 def macro(strategies: Float64s) -> Float64s:
@@ -117,9 +166,11 @@ def multiclass(sums: Float64s, bins: Float64s, strategies: Float64s) -> Float64s
     values = macro(strategies)
     with np.errstate(invalid="ignore"):
         weight = bins[0, :, WEIGHT].sum(axis=0)
-        for name, row in (("log_loss", LOSS_POSITIVE), ("brier", BRIER), ("accuracy", HIT)):
-            values[METRICS.index(name)] = sums[:, row].sum(axis=0) / weight
-    values[[METRICS.index(name) for name in sorted(UNDIRECTED)]] = np.nan
+        for row, metric in zip(values, _TABLE.values(), strict=True):
+            if metric.of_choice is not None:
+                row[:] = sums[:, metric.of_choice].sum(axis=0) / weight
+            elif not metric.better:
+                row[:] = np.nan
     return _finite(values)
 
 

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stream.campaign import Campaign
+from stream.campaign.file import Campaign
 from stream.columns import Bools, Int64s
-from stream.conditions import Conditions, compile_lists
 from stream.errors import CampaignError
-from stream.features import FeaturePlan
-from stream.policy import eligible
-from trainer.part import Part
+from stream.features.plan import FeaturePlan
+from stream.policy.conditions import Conditions, compile_lists
+from stream.policy.eligibility import eligible
+from trainer.examples.part import Part
 
 _DAY_MS = 86_400_000
 _MONTHS_FROM_DAYS = 61  # two months: shorter periods are cut into weeks

@@ -12,14 +12,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from stream.columns import RecordChunk
-from stream.read_rules import ReadRules
+from stream.kafka.read_rules import ReadRules
 from trainer.archive.folder import Archive
 from trainer.archive.reader import ParquetSource
 from trainer.errors import TrainingError
-from trainer.gaps import SKIPPED, Gap
-from trainer.history import Bounds
-from trainer.parity.source import Topics
-from trainer.topics import Extent
+from trainer.history.gaps import SKIPPED, Gap
+from trainer.history.source import Bounds
+from trainer.history.topics import Extent
+from trainer.parity.partition_reader import Topics
 
 _NO_RULES = ReadRules()
 _NOTHING = Extent(0, 0)

@@ -2,7 +2,7 @@
 
     decision topic -> `logged`: places, models, vectors ┐
                                                         ├ by topic, partition, offset: same bits?
-    event topics -> `replayed`: features after each     ┘
+    event topics -> `partition`: features after each     ┘
 
 Partition after partition: the decisions of one are held in memory while its events go by. `explain`
 says why what differs may differ, `findings` adds up, `report` is what comes out.
@@ -11,8 +11,9 @@ says why what differs may differ, `findings` adds up, `report` is what comes out
 from __future__ import annotations
 
 from models.registry import Registry
-from stream.campaign import Campaign
-from stream.features import compile_features
+from stream.campaign.file import Campaign
+from stream.features.plan import compile_features
+from trainer.history.topics import Extent
 from trainer.parity.archived import ArchivedTopics
 from trainer.parity.bundles import Bundles
 from trainer.parity.errors import ParityError
@@ -20,9 +21,8 @@ from trainer.parity.explain import Holds
 from trainer.parity.findings import Findings
 from trainer.parity.logged import Scope
 from trainer.parity.partition import Subject, compare_partition
-from trainer.parity.report import Parity
-from trainer.parity.source import Topics
-from trainer.topics import Extent
+from trainer.parity.partition_reader import Topics
+from trainer.parity.result import Parity
 
 _NOTHING = Extent(0, 0)
 

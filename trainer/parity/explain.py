@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from stream.columns import Bools, Int64s
+from trainer.history.topics import Extent
 from trainer.parity.bundles import Bundles
 from trainer.parity.causes import Cause
 from trainer.parity.logged import Logged
-from trainer.topics import Extent
 
 COMPARABLE = -1
 """In the place of a cause: nothing speaks against comparing."""

@@ -11,7 +11,13 @@ import numpy as np
 from stream.columns import Bools, Float32s, Int64s
 from trainer.parity.causes import Cause
 from trainer.parity.compare import Measured, differs
-from trainer.parity.report import Difference, FeatureParity, Finding, Parity, Where
+from trainer.parity.result import Difference, FeatureParity, Finding, Parity, Where
+
+_COUNTED = (
+    "events", "customers", "decisions", "compared_customers", "conclusive", "conclusive_customers",
+    "repeated", "undecided_yet",
+)  # fmt: skip
+"""Fields of `Parity` that are counts and nothing else."""
 
 
 class Findings:
@@ -22,7 +28,7 @@ class Findings:
 
     Attributes:
         measured: The vectors that were compared.
-        counts: Whatever else is counted, by the names of `Parity`.
+        counts: What is counted besides, by the names of `Parity`.
         models: Decisions by model.
     """
 
@@ -71,23 +77,16 @@ class Findings:
 
     def report(self, app: str, contract: str, customers_share: float) -> Parity:
         """Everything that was found."""
-        measured, counts = self.measured, self.counts
+        measured = self.measured
         return Parity(
             app=app,
             contract=contract,
             customers_share=customers_share,
-            events=counts["events"],
-            customers=counts["customers"],
-            decisions=counts["decisions"],
+            **{name: self.counts[name] for name in _COUNTED},
             compared=measured.vectors,
-            compared_customers=counts["compared_customers"],
             equal=measured.equal,
-            conclusive=counts["conclusive"],
-            conclusive_customers=counts["conclusive_customers"],
             compared_bytes=4 * len(self._features) * measured.vectors,
             different_bytes=measured.different_bytes,
-            repeated=counts["repeated"],
-            undecided_yet=counts["undecided_yet"],
             models=dict(self.models),
             findings=tuple(
                 Finding(cause.code, cause.explains, count, self._first[cause], cause.meaning)

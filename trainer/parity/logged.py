@@ -10,45 +10,13 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Annotated
 
-import msgspec
 import numpy as np
-from msgspec import Meta
 
-from models.errors import NO_JSON
-from stream import record_kernels
-from stream.columns import Bools, Bytes, Float32s, Int64s, RecordChunk, Spans
-from stream.decisions import FEATURES_HEADER
-from stream.records import CorruptRecords
-from stream.table import CustomerTable
-
-_HEADER = np.frombuffer(FEATURES_HEADER.encode(), np.uint8)
-
-
-_Int64 = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-_Time = Annotated[datetime, Meta(tz=True)]
-
-
-class _Event(msgspec.Struct, gc=False):
-    topic: str
-    partition: _Int64
-    offset: _Int64
-    time: _Time
-
-
-class _Data(msgspec.Struct, gc=False):
-    event: _Event
-    model: str
-    feature_contract: str
-
-
-class _Decision(msgspec.Struct, gc=False):
-    """What parity needs of a decision; docs/decisions.md describes all of it."""
-
-    time: _Time | None = None
-    data: _Data | None = None
+from stream.columns import Bools, Float32s, Int64s, RecordChunk, Spans
+from stream.decisions.reader import Decision, epoch_ms, parse, vectors
+from stream.state.table import CustomerTable
+from trainer.history.source import Bounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +42,7 @@ class Scope:
 
     def has_times(self, time_ms: Int64s) -> Bools:
         """Which event times are asked about. Shape (n,), bool."""
-        inside = np.ones(len(time_ms), np.bool_)
-        if self.since_ms is not None:
-            inside &= time_ms >= self.since_ms
-        if self.until_ms is not None:
-            inside &= time_ms < self.until_ms
-        return inside
+        return Bounds(self.since_ms, self.until_ms).inside(time_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +116,6 @@ class LoggedReader:
         self._codes = codes
         self._scope = scope
         self._table = table
-        self._decode = msgspec.json.Decoder(_Decision).decode
         self._columns: list[Int64s] = []
         self._vectors: list[Float32s] = [np.empty((0, features), np.float32)]
         self._vectors_so_far = 0
@@ -171,14 +133,12 @@ class LoggedReader:
             return
         columns = np.array(decoded, np.int64).T
         asked = self._scope.has_times(columns[0])
+        wanted = np.flatnonzero(asked)
+        found, scored = vectors(chunk, readable[wanted], self._features)
         place = np.full(len(readable), -1, np.int64)
-        spans = _header(chunk, readable)
-        has_vector = asked & (spans.size == 4 * self._features)
-        found = int(has_vector.sum())
-        if found:
-            place[has_vector] = self._vectors_so_far + np.arange(found)
-            self._vectors.append(_vectors(spans.data, spans.start[has_vector], self._features))
-            self._vectors_so_far += found
+        place[wanted[found]] = self._vectors_so_far + np.arange(len(scored))
+        self._vectors.append(scored)
+        self._vectors_so_far += len(scored)
         rows = self._table.rows_for(chunk.key.take(readable))
         self._columns.append(
             np.stack([chunk.offset[readable], rows, *columns[1:], place, asked.astype(np.int64)])
@@ -190,25 +150,22 @@ class LoggedReader:
         data = chunk.value.data.data
         start, size = chunk.value.start.tolist(), chunk.value.size.tolist()
         for i in records.tolist():
-            try:
-                message = self._decode(data[start[i] : start[i] + max(size[i], 0)])
-            except NO_JSON:
-                message = _Decision()
-            if message.data is None or message.time is None:
+            decision = parse(data[start[i] : start[i] + max(size[i], 0)])
+            if decision is None:
                 self._unreadable.append(int(chunk.offset[i]))
                 continue
             readable.append(i)
-            decoded.append(self._row(message.data, _epoch_ms(message.time)))
+            decoded.append(self._row(decision))
         return np.array(readable, np.int64), decoded
 
-    def _row(self, data: _Data, decided_ms: int) -> tuple[int, ...]:
-        event, codes = data.event, self._codes
+    def _row(self, decision: Decision) -> tuple[int, ...]:
+        data, codes = decision.data, self._codes
         return (
-            _epoch_ms(event.time),
-            self._topics.get(event.topic, -1),
-            event.partition,
-            event.offset,
-            decided_ms,
+            epoch_ms(data.event.time),
+            self._topics.get(data.event.topic, -1),
+            data.event.partition,
+            data.event.offset,
+            epoch_ms(decision.time),
             codes.setdefault(data.model, len(codes)),
             codes.setdefault(data.feature_contract, len(codes)),
         )
@@ -223,28 +180,3 @@ class LoggedReader:
         named = dict(zip(_COLUMNS, columns, strict=True))
         asked = named.pop("asked") > 0
         return Logged(**named, asked=asked, vectors=vectors, unreadable=unreadable)
-
-
-def _header(chunk: RecordChunk, records: Int64s) -> Spans:
-    """Where the vectors stand."""
-    value = chunk.value.take(records)
-    out = np.empty((2, len(records)), np.int64)
-    bad = record_kernels.find_header(value.data, value.start, value.size, _HEADER, out)
-    if bad >= 0:
-        offset = int(chunk.offset[records[bad]])
-        raise CorruptRecords(
-            f"{chunk.topic}/{chunk.partition}: expected headers of format v2 at offset {offset}, got "
-            "something else. Operator action: check the broker's disk and network",
-            chunk.topic, chunk.partition, offset, offset,
-        )  # fmt: skip
-    return Spans(value.data, *out)
-
-
-def _vectors(data: Bytes, start: Int64s, features: int) -> Float32s:
-    """The bytes from each start on, as little-endian float32. Shape (n, features)."""
-    rows: Bytes = np.lib.stride_tricks.sliding_window_view(data, 4 * features)[start]
-    return rows.view("<f4").astype(np.float32, copy=False)
-
-
-def _epoch_ms(time: datetime) -> int:
-    return round(time.timestamp() * 1000)

@@ -15,7 +15,7 @@ import numpy as np
 
 from stream.columns import Bools, Int64s
 from trainer.parity.logged import Logged
-from trainer.parity.replayed import Run
+from trainer.replay.replay_order import Run
 
 CLOCKS_DIFFER_MS = 1000
 """By how much the clocks of producers, brokers and workers may differ."""

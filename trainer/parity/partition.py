@@ -12,11 +12,14 @@ from functools import partial
 
 import numpy as np
 
-from stream.campaign import Campaign
-from stream.columns import Float32s, Float64s, Int64s, RecordChunk, Reject
-from stream.features import FeaturePlan
-from stream.normalization import normalize
-from stream.table import CustomerTable
+from stream.campaign.file import Campaign
+from stream.codecs import event_decoder
+from stream.columns import Float32s, Float64s, Int64s, RecordChunk
+from stream.events.decoder import NEVER_MS
+from stream.features.normalization import normalize
+from stream.features.plan import FeaturePlan, apply_raw
+from stream.state.table import CustomerTable
+from trainer.history.gaps import Gap
 from trainer.parity import explain
 from trainer.parity.bundles import Bundles
 from trainer.parity.causes import Cause
@@ -25,8 +28,8 @@ from trainer.parity.explain import COMPARABLE, Holds
 from trainer.parity.findings import Findings
 from trainer.parity.logged import Logged, LoggedReader, Scope
 from trainer.parity.order import OrderCheck
-from trainer.parity.replayed import EventReader, Replay, Run, in_order
-from trainer.parity.report import Where
+from trainer.parity.result import Where
+from trainer.replay.replay_order import Run, in_order
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +74,7 @@ def compare_partition(
     for chunk in decisions:
         logged.add(chunk)
     partition = _Partition(subject, holds, logged.finish(), table, findings)
-    reader = EventReader(subject.campaign, plan, scope, table)
-    partition.replay(
-        [
-            reader.read(t, chunks, partition.on_reject, partition.on_gap)
-            for t, chunks in enumerate(events)
-        ]
-    )
+    partition.replay(events)
     partition.conclude()
 
 
@@ -97,6 +94,7 @@ class _Partition:
         self._logged = logged
         self._table = table
         self._findings = findings
+        self._decoder = event_decoder(subject.campaign, subject.plan)
         self._about = [logged.about(topic, holds.partition) for topic in range(len(holds.events))]
         self._order = OrderCheck(logged, self._about)
         self._cause = explain.before_replay(logged, holds, subject.bundles)
@@ -106,26 +104,33 @@ class _Partition:
         self._refused: list[list[int]] = [[] for _ in holds.events]
         self._different: list[tuple[Int64s, Float32s]] = []
 
-    def on_reject(self, topic: int, offset: int, reject: Reject) -> None:
-        """Remembers records that may have been events when the worker read them."""
-        if reject.code == "absurd_timestamp":
-            self._refused[topic].append(offset)
-
-    def on_gap(self) -> None:
-        """Remembers that events are missing in the middle of a topic."""
-        self._has_gaps = True
-
-    def replay(self, streams: Sequence[Iterator[Run]]) -> None:
+    def replay(self, events: Sequence[Iterator[RecordChunk]]) -> None:
         """Replays the events of each topic and compares what was logged after each."""
-        replay = Replay(self._subject.plan, self._table)
-        for run in in_order(streams):
-            self._order.follow(run, self._table.rows)
-            values = replay.values(run)
+        plan, table = self._subject.plan, self._table
+        for run in in_order([self._runs(topic, chunks) for topic, chunks in enumerate(events)]):
+            self._order.follow(run, table.rows)
+            values = np.empty((len(run.row), len(plan.names)))
+            apply_raw(plan, table.state, run.row, run.batch, run.topic, values)
             event, entry = self._joined(run)
             self._found[entry] = True
             self._compare(values, event, entry)
             self._count_undecided(run, event)
             self._findings.counts["events"] += len(run.row)
+
+    def _runs(self, topic: int, chunks: Iterator[RecordChunk]) -> Iterator[Run]:
+        """The events of a topic, of all times, since all change the state of their customers."""
+        for chunk in chunks:
+            self._has_gaps |= isinstance(
+                chunk, Gap
+            )  # events are missing in the middle of the topic
+            if len(chunk) == 0:
+                continue
+            batch, rejects = self._decoder.decode(chunk, NEVER_MS)
+            refused = [one.record for one in rejects if one.code == "absurd_timestamp"]
+            self._refused[topic] += chunk.offset[refused].tolist()  # the worker may have taken them
+            sampled = np.flatnonzero(self._subject.scope.has_customers(batch.customer))
+            batch = batch.take(sampled)
+            yield Run(topic, self._table.rows_for(batch.customer), batch)
 
     def _joined(self, run: Run) -> tuple[Int64s, Int64s]:
         """Events of a run and decisions about them, pair by pair. Shape (pairs,) each, int64."""
@@ -151,7 +156,7 @@ class _Partition:
                 self._different.append((entry[mine][different], replayed[different]))
 
     def _normalized(self, values: Float64s, model: int) -> Float32s:
-        """What `stream.features.apply` makes of features with the constants of a model."""
+        """What `stream.features.plan.apply` makes of features with the constants of a model."""
         constants = self._subject.bundles.normalization(model)
         out = np.empty(values.shape, np.float32)
         normalize(

@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from stream.campaign_training import ModelSpec, TrainingSpec
+from stream.campaign.training import ModelSpec, TrainingSpec
 
 State = Literal["finished", "pruned", "failed"]
 

@@ -11,10 +11,10 @@ import optuna
 from optuna.samplers import TPESampler
 from optuna.trial import TrialState
 
-from stream.campaign import Campaign
-from stream.campaign_types import duration_ms
+from stream.campaign.file import Campaign
+from stream.campaign.words import duration_ms
 from trainer.errors import TrainingError
-from trainer.part import Part
+from trainer.examples.part import Part
 from trainer.search.found import Found, Tried
 from trainer.search.outcome import best_of, found, tried
 from trainer.search.space import Space

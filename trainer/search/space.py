@@ -21,8 +21,9 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial
 
-from stream.campaign import Campaign
-from stream.campaign_training import ModelSpec, SearchSpec, TrainingSpec
+from models.kinds import KINDS
+from stream.campaign.file import Campaign
+from stream.campaign.training import ModelSpec, SearchSpec, TrainingSpec
 from stream.errors import CampaignError
 
 Value = str | int | float | tuple[int, ...]
@@ -30,8 +31,8 @@ _PAIRS = ("layers", "cross_layers", "dropout", "learning_rate")
 _OF_MODEL = ("network", "dropout", "cross_layers")
 _OF_TRAINING = ("optimizer", "learning_rate", "loss", "class_weights")
 _OWN = "own"  # attribute of the trial that is the campaign file itself
-_HIDDEN = frozenset({"mlp", "dcn"})
-_CROSSED = frozenset({"dcn"})
+_HIDDEN = frozenset(name for name, kind in KINDS.items() if "hidden" in kind.needs)
+_CROSSED = frozenset(name for name, kind in KINDS.items() if "cross_layers" in kind.needs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,9 +21,9 @@ import optuna
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from stream.campaign import Campaign
+from stream.campaign.file import Campaign
 from trainer.errors import TrainingError
-from trainer.part import Part
+from trainer.examples.part import Part
 
 ERROR, SECONDS = "error", "seconds"
 """Attributes of a trial: why it failed, how long it took."""

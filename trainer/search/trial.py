@@ -10,15 +10,15 @@ import optuna
 
 from models.backend import keras
 from models.manifest import NetworkConfig
-from stream.campaign import Campaign
-from stream.campaign_training import ModelSpec, TrainingSpec
+from stream.campaign.file import Campaign
+from stream.campaign.training import ModelSpec, TrainingSpec
 from stream.columns import Float32s, Float64s
-from trainer.calibrate import calibrate_choice, calibrate_response
 from trainer.errors import TrainingError
 from trainer.evaluation.metrics import log_losses
-from trainer.fit import fit, network_config, predict
-from trainer.losses import class_factors, is_proper, row_weights
-from trainer.part import Part
+from trainer.examples.part import Part
+from trainer.fitting.calibrate import calibrate_choice, calibrate_response
+from trainer.fitting.fit import fit, network_config, predict
+from trainer.fitting.losses import class_factors, is_proper, row_weights
 
 Clock = Callable[[], float]
 """Seconds since some moment."""

@@ -1,0 +1,1 @@
+"""The reference job: its input, its two contestants, and the referee that decides it anew."""

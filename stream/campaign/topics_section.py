@@ -1,0 +1,102 @@
+"""Section `topics` of the campaign file: their names, and what is accepted of them by hand."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from msgspec import Meta, field
+
+from stream.campaign.words import Section, TopicName
+
+Offset = Annotated[int, Meta(ge=0, le=2**62)]
+
+
+class SkipSpec(Section, frozen=True):
+    """One `[[topics.skip]]` entry: offsets that nobody reads, since a batch of them cannot be read.
+
+    Attributes:
+        topic: One of the topics of the campaign.
+        partition: Partition of it.
+        first: First offset that is left out, `from` in the file.
+        last: Last offset that is left out, `to` in the file.
+    """
+
+    topic: TopicName
+    partition: Annotated[int, Meta(ge=0, le=2**31 - 1)]
+    first: Offset = field(name="from")
+    last: Offset = field(name="to")
+
+
+class AnewSpec(Section, frozen=True):
+    """One entry of `topics.anew`: an event topic that was created anew, or cut back, is accepted.
+
+    Attributes:
+        topic: One of `topics.events`.
+        epoch: For the how manieth time. It is in the ids of decisions about the topic's events, so the
+            entry stays as long as the topic is read.
+        id: Id of the topic that is accepted, as `kafka-topics.sh --describe` shows it; empty where
+            the broker tells none.
+    """
+
+    topic: TopicName
+    epoch: Annotated[int, Meta(ge=1, le=32_767)]
+    id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{0,32}\Z", description="a topic id")] = ""
+
+
+class Topics(Section, frozen=True):
+    """Kafka topics, each another one: a worker that read what it writes would not come to an end.
+
+    All event topics have the same number of partitions, keyed by customer.
+    """
+
+    events: Annotated[tuple[TopicName, ...], Meta(min_length=1, max_length=16)]
+    decisions: TopicName = "decisions"
+    dead_letter: TopicName = "dead-letters"
+    skip: Annotated[tuple[SkipSpec, ...], Meta(max_length=1000)] = ()
+    anew: tuple[AnewSpec, ...] = ()
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """All topics."""
+        return (*self.events, self.decisions, self.dead_letter)
+
+
+def shared_topic(topics: Topics, app: str) -> str:
+    """What is wrong with the names of the topics, "" if nothing is."""
+    named = [(f"topics.events[{i}]", name) for i, name in enumerate(topics.events)]
+    named += [("topics.decisions", topics.decisions), ("topics.dead_letter", topics.dead_letter)]
+    first: dict[str, str] = {}
+    for path, name in named:
+        if path != first.setdefault(name, path):
+            return f'at {path}: expected a topic of its own, got "{name}", as at {first[name]}'
+        if re.fullmatch(rf"{re.escape(app)}-customers-[0-9a-f]{{12}}-changelog", name):
+            return f'at {path}: expected another topic than the changelog of the app, got "{name}"'
+    return ""
+
+
+def wrong_skip(topics: Topics) -> str:
+    """Which entry of the skip list names nothing, "" if none does."""
+    for i, skip in enumerate(topics.skip):
+        if skip.topic not in topics.named:
+            return (
+                f"at topics.skip[{i}].topic: expected one of the topics {', '.join(topics.named)}, "
+                f'got "{skip.topic}"'
+            )
+        if skip.last < skip.first:
+            return (
+                f"at topics.skip[{i}].to: expected an offset from {skip.first} on, where it begins, "
+                f"got {skip.last}"
+            )
+    return ""
+
+
+def wrong_anew(topics: Topics) -> str:
+    """What is wrong with the topics that are accepted anew, "" if nothing is."""
+    names = [spec.topic for spec in topics.anew]
+    for i, name in enumerate(names):
+        if name not in topics.events:
+            return f'at topics.anew[{i}].topic: expected one of topics.events, got "{name}"'
+        if name in names[:i]:
+            return f'at topics.anew[{i}].topic: expected each topic once, got "{name}" again'
+    return ""

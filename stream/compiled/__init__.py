@@ -1,0 +1,1 @@
+"""What numba loops of every package are written with: borrowed arrays, and bytes copied at once."""

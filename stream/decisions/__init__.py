@@ -1,0 +1,1 @@
+"""Decisions and dead letters as bytes: published forms, written from columns in one pass."""

@@ -1,0 +1,215 @@
+"""Decisions as Kafka records: key, value and headers of the decision topic.
+
+The two forms are written down below as they are published; docs/decisions.md explains them to those
+who read the topic, docs/decision.schema.json and docs/flat-decision.schema.json define them.
+
+Rules of this file
+1. The id comes from source topic, partition, offset and policy version alone, and from how often the
+   topic was begun anew: a decision that is published again after a fault has the id it had before.
+2. Of what one model decides about one event, nothing but the wall clock may differ when it is
+   published again: `time`, or `decided_at`.
+3. A decision expires some time after its event, not after it was made: about an old event, after an
+   outage or at a first start, it must not look fresh.
+4. No clock here: the caller passes the time.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stream.campaign.file import Campaign, StrategySpec
+from stream.campaign.words import duration_ms
+from stream.columns import EventBatch, Int64s, Spans
+from stream.decisions.slots import Page, Table
+from stream.decisions.template import Form, Slot, Template, Text, json_bytes
+from stream.errors import CampaignError
+from stream.policy.decision import NOTHING, DecisionBatch, Dropped, Reason
+
+EVENT_TYPE = "opportune.decision.v1"
+DATA_SCHEMA = "urn:opportune:schema:decision:1#data"
+CONTENT_TYPES = {"cloudevents": "application/cloudevents+json", "flat": "application/json"}
+FEATURES_HEADER = "features"
+"""Header with the feature vector: float32, little-endian, in the order of the feature contract."""
+
+_LATEST_MS = 253_402_300_799_999  # the end of 9999: RFC 3339 has four digits for a year
+
+_Parts = tuple[str | Slot, ...]
+
+
+def _cloudevent(campaign: Campaign, topic: str, decision_id: _Parts) -> Form:
+    return {
+        "specversion": "1.0",
+        "id": Text(decision_id),
+        "source": campaign.decisions.source,
+        "type": EVENT_TYPE,
+        "subject": Slot("customer"),
+        "partitionkey": Slot("customer"),
+        "time": Slot("decided"),
+        "expirytime": Slot("expires"),
+        "causationid": Slot("cause"),
+        "datacontenttype": "application/json",
+        "dataschema": DATA_SCHEMA,
+        "data": {
+            "external_id": Slot("customer"),
+            "decision": Slot("decision"),
+            "action": Slot("action"),
+            "score": Slot("score"),
+            "expected_value": Slot("expected_value"),
+            "probability": Slot("probability"),
+            "probability_without": Slot("probability_without"),
+            "action_probability": Slot("action_probability"),
+            "explored": False,
+            "group": "treatment",
+            "reasons": Slot("reasons"),
+            "dropped": Slot("dropped"),
+            "event": {
+                "topic": topic,
+                "partition": Slot("partition"),
+                "offset": Slot("offset"),
+                "time": Slot("event_time"),
+            },
+            "model": Slot("model"),
+            "policy": campaign.policy.version,
+            "feature_contract": Slot("feature_contract"),
+        },
+    }
+
+
+_FLAT: Form = {
+    "decision_id": Slot("cause"),
+    "customer_id": Slot("customer"),
+    "event_id": Slot("event_id"),
+    "strategy": Slot("strategy"),
+    "score": Slot("score"),
+    "model": Slot("model"),
+    "decided_at": Slot("decided_ms"),
+}
+
+
+class DecisionEncoder:
+    """Writes the decisions of one campaign about the events of one topic.
+
+    Attributes:
+        headers: The headers that every record carries.
+    """
+
+    def __init__(self, campaign: Campaign, topic: str) -> None:
+        """Compiles the message form that the campaign asks for.
+
+        Raises:
+            CampaignError: A property of a strategy cannot be said in JSON.
+        """
+        form = campaign.decisions.format
+        self.headers = [("content-type", CONTENT_TYPES[form].encode())]
+        self._expires_after_ms = duration_ms(campaign.decisions.expires_after)
+        event: _Parts = (_log_name(campaign, topic), "-", Slot("partition"), "-", Slot("offset"))
+        decision_id: _Parts = (*event, "-", campaign.policy.version)
+        self._flat = form == "flat"
+        self._template = Template.of(
+            _FLAT if self._flat else _cloudevent(campaign, topic, decision_id)
+        )
+        # What stands for the id of an event that has none.
+        self._event_without_id = Template.of(Text(decision_id if self._flat else event))
+        ids = [strategy.id for strategy in campaign.strategies]
+        self._strategy = Table.of([json_bytes(name) for name in (*ids, NOTHING)])
+        self._decision = Table.of([b'"act"'] * len(ids) + [b'"nothing"'])
+        self._action = Table.of(_actions(campaign.strategies))
+        self._reasons = Table.of([json_bytes([reason.name]) for reason in Reason])
+        self._dropped = Table.of(_drops(ids), shape=(len(ids), len(Dropped)))
+
+    def keys(self, batch: EventBatch, index: Int64s) -> Spans:
+        """Record keys: the customers of the events `index`."""
+        return batch.customer.take(index)
+
+    def encode(
+        self,
+        batch: EventBatch,
+        index: Int64s,
+        decisions: DecisionBatch,
+        *,
+        partition: int,
+        model_version: str,
+        contract_digest: str,
+        decided_ms: int,
+    ) -> Spans:
+        """Record values.
+
+        Args:
+            batch: Events of one partition.
+            index: The events that got a decision. Shape (m,).
+            decisions: The m decisions about them.
+            partition: Source partition.
+            model_version: Version of the model bundle.
+            contract_digest: Digest of the feature contract.
+            decided_ms: The time now, epoch milliseconds.
+        """
+        assert len(index) == len(decisions), (len(index), len(decisions))
+        page = Page(messages=len(index), slots=len(self._template.slots) + 2)
+        page.strings("customer", batch.customer.take(index))
+        page.strings("event_id", batch.event_id.take(index))
+        page.integers("offset", batch.offset[index])
+        page.decimals("score", decisions.score.astype(np.float64))
+        constants = {"partition": b"%d" % partition, "model": json_bytes(model_version)}
+        self._event_without_id.bind(constants).fill(page, "cause", missing_in="event_id")
+        if self._flat:
+            page.choices("strategy", self._strategy, decisions.strategy)
+            constants["decided_ms"] = b"%d" % decided_ms
+        else:
+            self._fill_cloudevent(page, decisions, batch.time_ms[index])
+            constants["feature_contract"] = json_bytes(contract_digest)
+            constants["decided"] = _time(decided_ms)
+        return self._template.bind(constants).render(page)
+
+    def _fill_cloudevent(self, page: Page, decisions: DecisionBatch, event_ms: Int64s) -> None:
+        page.choices("decision", self._decision, decisions.strategy)
+        page.choices("action", self._action, decisions.strategy)
+        page.choices("reasons", self._reasons, decisions.reason)
+        page.lists("dropped", self._dropped, decisions.dropped)
+        page.decimals("expected_value", decisions.expected_value)
+        page.decimals("probability", decisions.probability.astype(np.float64))
+        page.decimals("probability_without", decisions.probability_without.astype(np.float64))
+        page.decimals("action_probability", decisions.action_probability)
+        page.times("event_time", event_ms)
+        page.times("expires", np.minimum(event_ms + self._expires_after_ms, _LATEST_MS))
+
+
+def _log_name(campaign: Campaign, topic: str) -> str:
+    """A topic in ids: one that was begun anew counts its offsets again, and no id may come twice."""
+    epochs = [spec.epoch for spec in campaign.topics.anew if spec.topic == topic]
+    return f"{topic}~{epochs[0]}" if epochs else topic  # no topic has a tilde in its name
+
+
+def _time(epoch_ms: int) -> bytes:
+    page = Page(messages=1, slots=1)
+    page.times("time", np.array([epoch_ms]))
+    return Template([Slot("time")]).render(page)[0] or b""
+
+
+def _actions(strategies: tuple[StrategySpec, ...]) -> list[bytes]:
+    """The action of each strategy and of doing nothing, with the same keys in all."""
+    actions = []
+    for i, strategy in enumerate(strategies):
+        action = {
+            "strategy": strategy.id,
+            "channel": strategy.channel or None,
+            "campaign_id": strategy.campaign_id or None,
+            "properties": strategy.properties,
+        }
+        try:
+            actions.append(json_bytes(action))
+        except ValueError as exc:
+            raise CampaignError(
+                f"campaign: at strategies[{i}].properties: expected finite numbers, "
+                f"got {strategy.properties}"
+            ) from exc
+    nothing: Form = {"strategy": NOTHING, "channel": None, "campaign_id": None, "properties": {}}
+    return [*actions, json_bytes(nothing)]
+
+
+def _drops(ids: list[str]) -> list[bytes]:
+    """For each strategy and each code the entry of the list of dropped strategies."""
+    return [
+        b"" if code == Dropped.CHOSEN else json_bytes({"strategy": name, "code": code.name}) + b","
+        for name in ids
+        for code in Dropped
+    ]

@@ -1,0 +1,239 @@
+"""The decision topic, read back: the one place that knows where in a decision what stands.
+
+`parse` reads single messages of either form, whole. `DecisionReader` reads a chunk as columns, for who
+learns from millions of them. `vectors` reads what was scored, from the headers. `stream.decisions.encoder` is
+what writes them.
+
+Rules of this file
+1. A record is read as it stands; what is wrong with it is for the caller to count.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+import numpy as np
+from msgspec import Meta, Struct, field
+
+from models.errors import NO_JSON
+from stream.campaign.file import Campaign
+from stream.columns import Bools, Float32s, Float64s, Int64s, RecordChunk, Spans, UInt64s
+from stream.decisions.encoder import EVENT_TYPE, FEATURES_HEADER
+from stream.events.decoder import NEVER_MS, EventDecoder
+from stream.events.scalars import category_hash
+from stream.kafka import record_kernels
+from stream.kafka.records import CorruptRecords
+from stream.policy.decision import NOTHING
+
+INCOMPLETE = "incomplete"
+"""Reason code of a record that lacks what every decision has."""
+_HEADER = np.frombuffer(FEATURES_HEADER.encode(), np.uint8)
+
+_Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+_Time = Annotated[datetime, Meta(tz=True)]
+
+
+class FlatDecision(Struct, frozen=True, gc=False):
+    """A decision in the flat form."""
+
+    customer_id: str
+    event_id: str | None
+    strategy: str
+    score: float | None
+
+
+class Event(Struct, frozen=True, gc=False):
+    """The event that a decision is about."""
+
+    topic: str
+    partition: _Count
+    offset: _Count
+    time: _Time
+
+
+class Action(Struct, frozen=True, gc=False):
+    """What is to be done."""
+
+    strategy: str
+
+
+class Data(Struct, frozen=True):
+    """What was decided, and on what grounds."""
+
+    action: Action
+    event: Event
+    model: str
+    feature_contract: str
+    reasons: tuple[str, ...]
+    score: float | None
+    expected_value: float | None
+    probability: float | None
+    probability_without: float | None
+
+
+class Decision(Struct, frozen=True):
+    """A decision in the CloudEvents form; docs/decisions.md says what each part means."""
+
+    id: str
+    customer: str = field(name="subject")
+    event_id: str = field(name="causationid")
+    time: _Time
+    data: Data
+
+
+_parse = msgspec.json.Decoder(Decision).decode
+_parse_flat = msgspec.json.Decoder(FlatDecision).decode
+
+
+def parse(value: bytes | memoryview) -> Decision | None:
+    """One decision in the CloudEvents form, None for anything else."""
+    try:
+        return _parse(value)
+    except NO_JSON:
+        return None
+
+
+def parse_flat(value: bytes | memoryview) -> FlatDecision | None:
+    """One decision in the flat form, None for anything else."""
+    try:
+        return _parse_flat(value)
+    except NO_JSON:
+        return None
+
+
+def epoch_ms(time: datetime) -> int:
+    """A time of a decision, epoch milliseconds."""
+    return round(time.timestamp() * 1000)
+
+
+def vectors(chunk: RecordChunk, records: Int64s, features: int) -> tuple[Bools, Float32s]:
+    """The vectors that were scored, from the headers.
+
+    Args:
+        chunk: The records.
+        records: Some of them. Shape (n,), int64.
+        features: Numbers in a vector, F.
+
+    Returns:
+        Which of the n carry a vector of this size, shape (n,), bool, and the m vectors of these,
+        shape (m, F), float32.
+
+    Raises:
+        CorruptRecords: The headers of a record do not follow the format.
+    """
+    value = chunk.value.take(records)
+    start, size = out = np.empty((2, len(records)), np.int64)
+    bad = record_kernels.find_header(value.data, value.start, value.size, _HEADER, out)
+    if bad >= 0:
+        offset = int(chunk.offset[records[bad]])
+        raise CorruptRecords(
+            f"{chunk.topic}/{chunk.partition}: expected headers of format v2 at offset {offset}, got "
+            "something else. Operator action: check the broker's disk and network",
+            chunk.topic, chunk.partition, offset, offset,
+        )  # fmt: skip
+    has_vector = size == 4 * features
+    if not has_vector.any():
+        return has_vector, np.empty((0, features), np.float32)
+    windows = np.lib.stride_tricks.sliding_window_view(value.data, 4 * features)
+    return has_vector, windows[start[has_vector]].view("<f4").astype(np.float32, copy=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decided:
+    """n decisions of a chunk as columns.
+
+    Attributes:
+        topic: Index of the topic of the event each is about, -1 for one that the campaign does not
+            have. Shape (n,), int64.
+        partition: Its partition. Shape (n,), int64.
+        offset: Its offset. Shape (n,), int64.
+        time_ms: Its time, epoch milliseconds. Shape (n,), int64.
+        customer: Customer of each.
+        strategy: Index of the strategy, S for nothing, -1 for one that the campaign does not have.
+            Shape (n,), int64.
+        propensity: Probability with which it was chosen, NaN if not said. Shape (n,), float64.
+        identity: Hash of the id of the decision. Shape (n,), uint64.
+    """
+
+    topic: Int64s
+    partition: Int64s
+    offset: Int64s
+    time_ms: Int64s
+    customer: Spans
+    strategy: Int64s
+    propensity: Float64s
+    identity: UInt64s
+
+
+class DecisionReader:
+    """Reads chunks of the decision topic in the CloudEvents form.
+
+    Args:
+        campaign: The campaign file.
+    """
+
+    _NUMBERS = ("data.event.partition", "data.event.offset", "data.action_probability")
+    _CATEGORIES = ("data.event.topic", "data.action.strategy", "id")
+
+    def __init__(self, campaign: Campaign) -> None:
+        mapping = msgspec.structs.replace(
+            campaign.events,
+            customer_id=("subject",),
+            event_id=(),
+            consent=(),
+            type=("type",),
+            # Not when it was decided, but when the event took place: bounds and windows are in
+            # event time, and a decision has to be inside whenever its event is.
+            timestamp=("data.event.time",),
+            cloudevents=False,
+        )
+        self._decoder = EventDecoder(mapping, (EVENT_TYPE,), self._NUMBERS, self._CATEGORIES)
+        self._topics = Names(campaign.topics.events)
+        self._strategies = Names.of_strategies(campaign)
+
+    def read(self, chunk: RecordChunk) -> tuple[Decided, Counter[str]]:
+        """The decisions of a chunk, and how many records are none, by reason code."""
+        batch, rejects = self._decoder.decode(chunk, NEVER_MS)
+        reasons = Counter(reject.code for reject in rejects)
+        complete = (batch.type_code == 0) & _is_count(batch.number[:2]).all(axis=0)
+        complete &= (batch.category != 0).all(axis=0)
+        if not complete.all():
+            reasons[INCOMPLETE] = int((~complete).sum())
+        keep = np.flatnonzero(complete)
+        partition, offset, propensity = batch.number[:, keep]
+        topic, strategy, identity = batch.category[:, keep]
+        return Decided(
+            self._topics.find(topic), partition.astype(np.int64), offset.astype(np.int64),
+            batch.time_ms[keep], batch.customer.take(keep), self._strategies.find(strategy),
+            propensity, identity,
+        ), reasons  # fmt: skip
+
+
+class Names:
+    """Finds names by the hash that a decoder delivers."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        hashes = np.array([category_hash(name.encode()) for name in names], np.uint64)
+        self._index = np.argsort(hashes)
+        self._hashes = hashes[self._index]
+
+    @classmethod
+    def of_strategies(cls, campaign: Campaign) -> Names:
+        """The strategies of a campaign, and after them doing nothing."""
+        return cls([*(strategy.id for strategy in campaign.strategies), NOTHING])
+
+    def find(self, hashes: UInt64s) -> Int64s:
+        """Index of each name, -1 for one that is not known. Shape (n,), int64."""
+        place = np.minimum(np.searchsorted(self._hashes, hashes), len(self._hashes) - 1)
+        return np.where(self._hashes[place] == hashes, self._index[place], -1)
+
+
+def _is_count(number: Float64s) -> Bools:
+    """Whether it is a whole number from 0 on that float64 holds exactly; not so when missing."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray((number >= 0) & (number < 2**53) & (np.floor(number) == number))

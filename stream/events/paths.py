@@ -1,0 +1,155 @@
+"""Where the parts of an event stand in its JSON, and the trie that finds them in one pass.
+
+Rules of this file
+1. A path is object keys joined by dots. A key that itself holds a dot cannot be named, and neither
+   can an element of an array.
+2. The decoder and the judge read the same `EventPaths`, so they look in the same places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+import numba
+import numpy as np
+
+from stream.campaign.file import EventMapping
+from stream.columns import Bytes, Int64s
+from stream.compiled.byteread import byte_at
+
+Paths: TypeAlias = tuple[str, ...]
+
+CUSTOMER, EVENT_ID, TYPE, TIMESTAMP, CONSENT = range(5)
+FIRST_NUMBER = 5
+"""Fields by number: these five, then the declared numbers, then the declared categories."""
+
+SPECVERSION, DATA = "specversion", "data"
+_CONTEXT_ATTRIBUTES = {CUSTOMER: "subject", EVENT_ID: "id", TYPE: "type", TIMESTAMP: "time"}
+
+ROOT, UNWANTED = 0, -1
+PARENT, END, KEY_START, KEY_SIZE = range(4)
+
+_jit = numba.njit(nogil=True, cache=True, error_model="numpy")
+_inlined = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+
+
+@dataclass(frozen=True, slots=True)
+class EventPaths:
+    """The candidate paths of every field, best first.
+
+    Attributes:
+        bare: For an event that is the root of the JSON.
+        enveloped: For the JSON of a CloudEvent: below `data`, then from the root, then the context
+            attribute that says the same. The same as `bare` when CloudEvents are not unwrapped.
+        numbers: How many fields after the first five are numbers; the rest are categories.
+    """
+
+    bare: tuple[Paths, ...]
+    enveloped: tuple[Paths, ...]
+    numbers: int
+
+    @property
+    def unwraps(self) -> bool:
+        """Whether CloudEvents are looked into."""
+        return self.enveloped is not self.bare
+
+    @classmethod
+    def of(
+        cls, mapping: EventMapping, numbers: Sequence[str], categories: Sequence[str]
+    ) -> EventPaths:
+        """Paths of a campaign's mapping and of its declared properties."""
+        fixed = (
+            mapping.customer_id, mapping.event_id, mapping.type, mapping.timestamp, mapping.consent
+        )  # fmt: skip
+        bare = (*fixed, *((path,) for path in numbers), *((path,) for path in categories))
+        if not mapping.cloudevents:
+            return cls(bare, bare, len(numbers))
+        enveloped = tuple(_below_data(field, paths) for field, paths in enumerate(bare))
+        return cls(bare, enveloped, len(numbers))
+
+
+def _below_data(field: int, paths: Paths) -> Paths:
+    attribute = _CONTEXT_ATTRIBUTES.get(field)
+    below = tuple(f"{DATA}.{path}" for path in paths)
+    return (*below, *paths, *((attribute,) if attribute else ()))
+
+
+class Trie(NamedTuple):
+    """Object keys to look for, as arrays; a node is a key below its parent, node 0 is the root.
+
+    Nodes are numbered in preorder, so that the subtree of a node is the range node:nodes[node, END].
+
+    Attributes:
+        slots: Hash table from (parent, key) to node, -1 where empty, open addressing.
+            Shape (a power of two,), int64.
+        nodes: The columns PARENT, END, KEY_START, KEY_SIZE. Shape (nodes, 4), int64.
+        keys: The keys of all nodes back to back, UTF-8. Shape (bytes,), uint8.
+    """
+
+    slots: Int64s
+    nodes: Int64s
+    keys: Bytes
+
+
+def compile_trie(paths: Iterable[str]) -> tuple[Trie, dict[str, int]]:
+    """The trie of some paths, and the node of each path."""
+    wanted = frozenset(paths)
+    tree: dict[str, Any] = {}
+    for path in sorted(wanted):
+        branch = tree
+        for key in path.split("."):
+            branch = branch.setdefault(key, {})
+    rows = [[UNWANTED, 0, 0, 0]]
+    keys = b""
+    node_of = {}
+
+    def add(branch: dict[str, Any], node: int, prefix: str) -> None:
+        nonlocal keys
+        for key, below in branch.items():
+            child_node = len(rows)
+            rows.append([node, 0, len(keys), len(key.encode())])
+            keys += key.encode()
+            if prefix + key in wanted:
+                node_of[prefix + key] = child_node
+            add(below, child_node, f"{prefix}{key}.")
+        rows[node][END] = len(rows)
+
+    add(tree, ROOT, "")
+    slots = np.full(1 << (4 * len(rows)).bit_length(), UNWANTED, np.int64)
+    trie = Trie(slots, np.array(rows, np.int64), np.frombuffer(keys, np.uint8))
+    for node, (parent, _, start, size) in enumerate(rows[1:], start=1):
+        slots[_slot(*trie, parent, trie.keys, start, size)] = node
+    return trie, node_of
+
+
+@_inlined
+def _slot(
+    slots: Int64s, nodes: Int64s, keys: Bytes, parent: int, data: Bytes, start: int, size: int
+) -> int:
+    """The slot that holds key data[start:start+size] below `parent`, else the empty one for it."""
+    mask = len(slots) - 1
+    mixed = parent * 31 + size
+    for k in range(size):  # every byte, digits side by side: pixel_0 to pixel_783 stay apart
+        mixed += byte_at(data, start + k) << ((k & 3) * 4)
+    slot = mixed & mask
+    while slots[np.uintp(slot)] >= 0:
+        node = np.uintp(slots[np.uintp(slot)])
+        if nodes[node, PARENT] == parent and nodes[node, KEY_SIZE] == size:
+            key = int(nodes[node, KEY_START])
+            k = 0
+            while k < size and byte_at(data, start + k) == byte_at(keys, key + k):
+                k += 1
+            if k == size:
+                break
+        slot = (slot + 1) & mask
+    return slot
+
+
+@_inlined
+def child(
+    slots: Int64s, nodes: Int64s, keys: Bytes, parent: int, data: Bytes, start: int, size: int
+) -> int:
+    """The node of key data[start:start+size] below `parent`, UNWANTED when no path goes there."""
+    return int(slots[_slot(slots, nodes, keys, parent, data, start, size)])

@@ -1,0 +1,126 @@
+"""Numbers, categories and consent as they stand in events: the meaning of single values.
+
+Rules of this file
+1. Each meaning is given twice: in plain Python, and as a numba function that may answer "not
+   clear" but otherwise answers the same.
+2. A number is a JSON number by its grammar, wherever it stands: no blanks, no plus sign, no NaN.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import numba
+import numpy as np
+
+from stream.columns import Bytes
+from stream.events.json_tokens import MINUS, PLUS, POINT, ZERO, digits_end
+
+JSON_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+JSON_INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)")
+
+UNCLEAR_CONSENT = -2
+_CONSENT = {
+    b"granted": 1, b"true": 1, b"yes": 1, b"denied": 0, b"false": 0, b"no": 0,
+}  # fmt: skip
+_CONSENT_BYTES_MAX = 7
+_CONSENT_WORDS = np.array([int.from_bytes(word) for word in _CONSENT])
+_CONSENT_SAID = np.array(list(_CONSENT.values()))
+
+_FNV_OFFSET, _FNV_PRIME = 0xCBF29CE484222325, 0x100000001B3
+_FNV_OFFSET_U64, _FNV_PRIME_U64 = np.uint64(_FNV_OFFSET), np.uint64(_FNV_PRIME)
+
+_MANTISSA_MAX = 2**53
+_EXPONENT_BEYOND = 10**9  # more than any exponent that the digits of one record can make up for
+_TEN_POWER_MAX = 22
+_E = ord("e")
+_TEN_POWERS = np.array([float(10**k) for k in range(_TEN_POWER_MAX + 1)])
+
+_inlined = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+
+
+def category_hash(text: bytes) -> int:
+    """FNV-1a, 64 bits, of a category's plain UTF-8; never 0, which stands for a missing one."""
+    value = _FNV_OFFSET
+    for byte in text:
+        value = (value ^ byte) * _FNV_PRIME & 0xFFFF_FFFF_FFFF_FFFF
+    return value or 1
+
+
+def consent_of(text: str) -> int:
+    """1 for granted, true, yes; 0 for denied, false, no; in any case; else UNCLEAR_CONSENT."""
+    return _CONSENT.get(text.encode(errors="replace").lower(), UNCLEAR_CONSENT)
+
+
+@_inlined
+def clear_consent(data: Bytes, start: int, size: int) -> int:
+    """The numba form of `consent_of`."""
+    if size > _CONSENT_BYTES_MAX:
+        return UNCLEAR_CONSENT
+    word = 0
+    for k in range(start, start + size):
+        word = word << 8 | data[k] | 0x20
+    for k in range(len(_CONSENT_WORDS)):
+        if _CONSENT_WORDS[k] == word:
+            return int(_CONSENT_SAID[k])
+    return UNCLEAR_CONSENT
+
+
+@_inlined
+def clear_hash(data: Bytes, start: int, size: int) -> np.uint64:
+    """The numba form of `category_hash`."""
+    value = _FNV_OFFSET_U64
+    for k in range(start, start + size):
+        value = (value ^ np.uint64(data[k])) * _FNV_PRIME_U64
+    return value if value != 0 else np.uint64(1)
+
+
+@_inlined
+def is_integer(data: Bytes, at: int, stop: int) -> bool:
+    """Whether a JSON number is written without fraction and exponent."""
+    return digits_end(data, at + (data[at] == MINUS), stop) == stop
+
+
+@_inlined
+def clear_float(data: Bytes, at: int, stop: int) -> tuple[float, bool]:
+    """The float64 nearest to a JSON number, and whether it is certain.
+
+    It is when the digits and the power of ten are floats themselves: then one multiplication or
+    division is the only rounding (Clinger 1990).
+    """
+    negative = data[at] == MINUS
+    mantissa, exponent = 0, 0
+    at += negative
+    has_point = False
+    while at < stop and data[at] | 0x20 != _E:
+        if data[at] == POINT:
+            has_point = True
+        else:
+            mantissa = mantissa * 10 + (data[at] - ZERO)
+            exponent -= has_point
+            if mantissa > _MANTISSA_MAX:
+                return 0.0, False
+        at += 1
+    if at < stop:
+        exponent += _exponent(data, at + 1, stop)
+    if exponent < -_TEN_POWER_MAX or exponent > _TEN_POWER_MAX:
+        return 0.0, False
+    value = np.float64(mantissa)
+    if exponent < 0:
+        value /= _TEN_POWERS[-exponent]
+    else:
+        value *= _TEN_POWERS[exponent]
+    return -value if negative else value, True
+
+
+@_inlined
+def _exponent(data: Bytes, at: int, stop: int) -> int:
+    """The signed digits data[at:stop], or a number of that sign beyond any float's exponent."""
+    negative = data[at] == MINUS
+    at += negative or data[at] == PLUS
+    value = 0
+    while at < stop and value < _EXPONENT_BEYOND:
+        value = value * 10 + (data[at] - ZERO)
+        at += 1
+    return -value if negative else value

@@ -1,0 +1,1 @@
+"""The declared features, compiled once: operators, the words of a row, and the loop over events."""

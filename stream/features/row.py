@@ -1,0 +1,192 @@
+"""Where the words of every operator stand in a row, and the kernel's tables for that layout.
+
+Rules of this file
+1. Everything that decides what a word means goes into the digest, nothing else: names, caps,
+   transforms and normalization can change while the table of customers stays.
+2. Words that decay with one half-life are neighbours: one factor, one contiguous loop.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from stream.columns import Float64s, Int64s
+from stream.errors import CampaignError
+from stream.features.kernel import VERSION
+from stream.features.kernel_tables import (
+    CLOCK_MS,
+    COLUMN,
+    CONSENT,
+    CONSENT_MS,
+    CYCLE,
+    DISTINCT,
+    FIRST_MS,
+    HALF_LIFE,
+    LAST,
+    NEXT_OFFSET,
+    PHASE_MS,
+    PROPERTY,
+    RECENCY,
+    SIZE,
+    SPAN_MS,
+    WORD,
+    Tables,
+)
+from stream.features.operators import ANY, Operator
+from stream.state.changelog import offset_of
+
+WORDS_MAX = 4096
+"""Words of a row, 32 KiB: a million customers are then 32 GiB."""
+
+_CONSENTS = ("not said", "granted", "withdrawn")
+_HEADER = ("clock_ms", "first_ms", "consent", "consent_ms")
+_KINDS = CYCLE + 1
+_FIELDS = PHASE_MS + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A row of the customer table.
+
+    Attributes:
+        topics: Input topics; the next offset of the first stands in word `NEXT_OFFSET`.
+        operators: Operators in the order of their features.
+        word: First word of each operator; of those without words, the header word they read.
+        half_lives_ms: Half-lives, rising.
+        decays_start: First word that decays with each half-life, and the word after the last.
+        row_words: Words of a row.
+    """
+
+    topics: tuple[str, ...]
+    operators: tuple[Operator, ...]
+    word: tuple[int, ...]
+    half_lives_ms: tuple[int, ...]
+    decays_start: tuple[int, ...]
+    row_words: int
+
+    @property
+    def digest(self) -> str:
+        """12 hex digits that stand for the meaning of every word."""
+        words = [
+            [word, op.words, op.kind, op.events, op.path, op.half_life_ms, op.tile_ms]
+            for word, op in zip(self.word, self.operators, strict=True)
+            if op.words
+        ]
+        words.sort()
+        canonical = msgspec.json.encode([VERSION, _HEADER, self.topics, words])
+        return hashlib.sha256(canonical).hexdigest()[:12]
+
+    def describe(self, words: Float64s) -> dict[str, Any]:
+        """One row in words, for people. Shape (row_words,), float64."""
+        ints = words.view(np.int64)
+        return {
+            "clock_ms": int(ints[CLOCK_MS]),
+            "first_ms": int(ints[FIRST_MS]),
+            "consent": _CONSENTS[ints[CONSENT]],
+            "consent_ms": int(ints[CONSENT_MS]),
+            "next_offset": {
+                topic: offset_of(word)
+                for topic, word in zip(self.topics, ints[NEXT_OFFSET:].tolist(), strict=False)
+            },
+            "state": {
+                operator.names[0]: _describe_operator(operator, words[word : word + operator.words])
+                for operator, word in zip(self.operators, self.word, strict=True)
+                if operator.words
+            },
+        }
+
+
+def lay_out(operators: tuple[Operator, ...], topics: tuple[str, ...]) -> Layout:
+    """Gives every operator its words.
+
+    Raises:
+        CampaignError: A row would be larger than `WORDS_MAX`.
+    """
+    half_lives = sorted({op.half_life_ms for op in operators if op.half_life_ms})
+    word = [FIRST_MS] * len(operators)
+    decays_start = []
+    end = NEXT_OFFSET + len(topics)
+    for half_life in (*half_lives, 0):  # what does not decay comes last
+        decays_start.append(end)
+        for o, op in enumerate(operators):
+            if op.words and op.half_life_ms == half_life:
+                word[o] = end
+                end += op.words
+    if end > WORDS_MAX:
+        largest = max(operators, key=lambda op: op.words)
+        raise CampaignError(
+            f"at features: expected at most {WORDS_MAX} words of state per customer, got {end}; "
+            f'"{largest.names[0]}" alone takes {largest.words}'
+        )
+    return Layout(topics, operators, tuple(word), tuple(half_lives), tuple(decays_start), end)
+
+
+def build_tables(
+    layout: Layout,
+    event_types: Sequence[str],
+    number_paths: Sequence[str],
+    category_paths: Sequence[str],
+) -> Tables:
+    """The kernel's tables for a layout and the columns that the decoder delivers."""
+    operators: list[list[list[int]]] = [[] for _ in range(_KINDS)]
+    place: list[int] = []  # of each operator in the table of its kind
+    columns = accumulate((len(op.names) for op in layout.operators), initial=0)
+    for op, word, column in zip(layout.operators, layout.word, columns, strict=False):
+        paths = category_paths if op.is_categorical else number_paths
+        fields = [0] * _FIELDS
+        fields[COLUMN] = column
+        fields[WORD] = word
+        fields[SIZE] = op.size
+        fields[PROPERTY] = paths.index(op.path) if op.path else -1
+        fields[HALF_LIFE] = layout.half_lives_ms.index(op.half_life_ms) if op.half_life_ms else -1
+        fields[SPAN_MS] = op.span_ms
+        fields[PHASE_MS] = op.phase_ms
+        place.append(len(operators[op.kind]))
+        operators[op.kind].append(fields)
+    listeners, listeners_start = _listeners(layout.operators, place, event_types)
+    sums, shares, recencies, lasts, windows, distincts, cycles = (
+        np.array(table, np.int64).reshape(-1, _FIELDS) for table in operators
+    )
+    return Tables(
+        (sums, shares, recencies, lasts, windows, distincts, cycles),
+        listeners,
+        listeners_start,
+        np.array(layout.half_lives_ms, np.float64),
+        np.array(layout.decays_start, np.int64),
+    )
+
+
+def _listeners(
+    operators: Sequence[Operator], place: Sequence[int], event_types: Sequence[str]
+) -> tuple[Int64s, Int64s]:
+    """`Tables.listeners` and `listeners_start`."""
+    listeners: list[int] = []
+    starts = np.zeros((len(event_types) + 1, _KINDS + 1), np.int64)
+    for code, event in enumerate((*event_types, ANY)):  # only ANY hears what is not declared
+        for kind in range(_KINDS):
+            starts[code, kind] = len(listeners)
+            listeners += [
+                place[o]
+                for o, op in enumerate(operators)
+                if op.kind == kind and {event, ANY} & set(op.events)
+            ]
+        starts[code, _KINDS] = len(listeners)
+    return np.array(listeners, np.int64), starts
+
+
+def _describe_operator(operator: Operator, words: Float64s) -> Any:
+    ints = words.view(np.int64)
+    if operator.kind == RECENCY:
+        return {"last_ms": int(ints[0])}
+    if operator.kind == LAST:
+        return {"last_ms": int(ints[0]), "value": float(words[1])}
+    if operator.kind == DISTINCT:
+        return ints.tolist()
+    return words.tolist() if len(words) > 1 else float(words[0])

@@ -1,0 +1,165 @@
+"""From scores to one strategy for each decision, and the reason for every strategy not taken.
+
+Rules of this file
+1. Arrays in, arrays out; nothing random, nothing remembered: equal input gives equal decisions.
+2. What a strategy is worth is its expected gain over leaving the customer alone:
+   (p_k - p_0) * value_k - cost_k, where p_k is the model's probability of the outcome with strategy
+   k and p_0 the one without contact (0 when the model has no output "nothing"). This is uplift with
+   costs of treatment: Zhao and Harinen, "Uplift Modeling for Multiple Treatments with Cost
+   Optimization", 2019, arXiv:1908.05372. Doing nothing is thereby worth exactly 0.
+3. A strategy must be worth strictly more than nothing. Of equals the first in the campaign wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from stream.campaign.file import Campaign
+from stream.columns import Bools, Float32s, Float64s, Int16s, Int64s
+from stream.errors import OperatorError
+from stream.policy.decision import NOTHING, DecisionBatch, Dropped, Reason
+
+# May the customer be contacted when consent is not said, withdrawn, granted (-1, 0, 1)?
+_CONSENTED = {
+    "opt_out": np.array([True, False, True]),
+    "opt_in": np.array([False, False, True]),
+    "ignore": np.array([True, True, True]),
+}
+
+
+class Policy:
+    """The rules of one campaign over the outputs of one model.
+
+    Attributes:
+        strategies: Strategy ids in the order of the campaign, then "nothing".
+    """
+
+    def __init__(
+        self, campaign: Campaign, head: Literal["choice", "response"], outputs: Sequence[str]
+    ) -> None:
+        """Compiles the policy.
+
+        Args:
+            campaign: The campaign file.
+            head: What an output means: the share of a choice, or a probability of the outcome.
+            outputs: Strategy id of each model output, in order; "nothing" may be one of them.
+
+        Raises:
+            OperatorError: The model has other strategies than the campaign.
+        """
+        ids = [strategy.id for strategy in campaign.strategies]
+        if len(set(outputs)) != len(outputs) or set(outputs) - {NOTHING} != set(ids):
+            raise OperatorError(
+                f"model outputs: expected the strategies of the campaign, {ids}, each once, and "
+                f'"{NOTHING}" or not, got {list(outputs)}; train and promote a model for this '
+                "campaign or use the campaign that the model was trained for"
+            )
+        self.strategies = (*ids, NOTHING)
+        self._outputs = len(outputs)
+        self._head = head
+        self._output = np.array([outputs.index(name) for name in ids], np.int64)
+        self._output_nothing = outputs.index(NOTHING) if NOTHING in outputs else -1
+        self._value = np.array([strategy.value for strategy in campaign.strategies])
+        self._cost = np.array([strategy.cost for strategy in campaign.strategies])
+        self._consented = _CONSENTED[campaign.policy.consent]
+        self._do_nothing = campaign.policy.do_nothing
+
+    def choose(
+        self, probabilities: Float32s, eligible: Bools, consent: npt.NDArray[np.int8]
+    ) -> DecisionBatch:
+        """Decides.
+
+        Args:
+            probabilities: Model outputs. Shape (n, outputs), float32.
+            eligible: Whether the customer meets the conditions of each strategy. Shape (n, S).
+            consent: 1 granted, 0 withdrawn, -1 not said. Shape (n,), int8.
+        """
+        n, strategies = len(probabilities), len(self._value)
+        assert probabilities.shape == (n, self._outputs), probabilities.shape
+        assert eligible.shape == (n, strategies), eligible.shape
+        strategy, dropped = np.empty(n, np.int16), np.empty((n, strategies), np.int8)
+        value, reason = np.empty(n, np.float64), np.empty(n, np.int8)
+        score, without = np.empty(n, np.float32), np.empty(n, np.float32)
+        _choose(
+            probabilities, eligible, self._consented[consent + 1], self._output,
+            self._output_nothing, self._value, self._cost, self._do_nothing,
+            strategy, score, without, value, reason, dropped,
+        )  # fmt: skip
+        unknown = np.full(n, np.nan, np.float32)
+        response = self._head == "response"
+        return DecisionBatch(
+            strategy=strategy,
+            score=score,
+            probability=score if response else unknown,
+            probability_without=without if response else unknown,
+            expected_value=value,
+            action_probability=np.ones(n),
+            reason=reason,
+            dropped=dropped,
+        )
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _choose(
+    probabilities: Float32s,
+    eligible: Bools,
+    consented: Bools,
+    output: Int64s,
+    output_nothing: int,
+    value: Float64s,
+    cost: Float64s,
+    do_nothing: bool,
+    strategy: Int16s,
+    score: Float32s,
+    without: Float32s,
+    expected_value: Float64s,
+    reason: npt.NDArray[np.int8],
+    dropped: npt.NDArray[np.int8],
+) -> None:
+    strategies = len(value)
+    for i in range(len(probabilities)):
+        nothing = probabilities[i, output_nothing] if output_nothing >= 0 else np.float32(np.nan)
+        baseline = np.float64(nothing) if output_nothing >= 0 else 0.0
+        winner = strategies
+        best = 0.0 if do_nothing else -np.inf
+        allowed = comparable = 0
+        for k in range(strategies):
+            if not consented[i]:
+                dropped[i, k] = Dropped.NO_CONSENT
+                continue
+            if not eligible[i, k]:
+                dropped[i, k] = Dropped.NOT_ELIGIBLE
+                continue
+            allowed += 1
+            gain = (probabilities[i, output[k]] - baseline) * value[k] - cost[k]
+            if not np.isfinite(gain):
+                dropped[i, k] = Dropped.SCORE_NOT_FINITE
+                continue
+            comparable += 1
+            dropped[i, k] = Dropped.LOWER_VALUE
+            if gain > best:
+                best, winner = gain, k
+        acts = winner < strategies
+        if acts:
+            dropped[i, winner] = Dropped.CHOSEN
+        strategy[i] = winner
+        score[i] = probabilities[i, output[winner]] if acts else nothing
+        without[i] = nothing
+        expected_value[i] = best if acts else 0.0
+        reason[i] = _reason(acts, consented[i], allowed, comparable)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _reason(acts: bool, consented: bool, allowed: int, comparable: int) -> int:
+    if acts:
+        return Reason.ONLY_ELIGIBLE if allowed == 1 else Reason.HIGHEST_VALUE
+    if not consented:
+        return Reason.NO_CONSENT
+    if allowed == 0:
+        return Reason.NONE_ELIGIBLE
+    return Reason.SCORE_NOT_FINITE if comparable == 0 else Reason.NOTHING_BETTER

@@ -1,0 +1,71 @@
+"""What was decided: columns of n decisions, and the codes of their reasons.
+
+Rules of this file
+1. Data only.
+2. Codes are compiled into `stream.policy.choice`, whose own text is all that numba's cache looks
+   at, and published by name: one is added at the end, none is given another number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from stream.columns import Float32s, Float64s, Int16s
+
+NOTHING = "nothing"
+"""The strategy that is always there: leave the customer alone. Index S, after the campaign's S."""
+
+
+class Reason(IntEnum):
+    """Why the decision is what it is."""
+
+    HIGHEST_VALUE = 0
+    ONLY_ELIGIBLE = 1
+    NOTHING_BETTER = 2
+    NO_CONSENT = 3
+    NONE_ELIGIBLE = 4
+    SCORE_NOT_FINITE = 5
+
+
+class Dropped(IntEnum):
+    """Why a strategy was not taken; the first that applies."""
+
+    CHOSEN = 0
+    NO_CONSENT = 1
+    NOT_ELIGIBLE = 2
+    SCORE_NOT_FINITE = 3
+    LOWER_VALUE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionBatch:
+    """n decisions among S strategies and nothing.
+
+    Attributes:
+        strategy: Index into the strategies of the campaign, S for nothing. Shape (n,), int16.
+        score: The model's output for it, NaN for nothing when that is no output. Shape (n,).
+        probability: Probability of the outcome with it; NaN when the model's head predicts choices
+            and not outcomes. Shape (n,).
+        probability_without: The same without contact, NaN when not modelled. Shape (n,).
+        expected_value: Expected gain over doing nothing, in the unit of the values. Shape (n,).
+        action_probability: Probability with which the policy takes this strategy for this customer.
+            Shape (n,), float64.
+        reason: A `Reason`. Shape (n,), int8.
+        dropped: A `Dropped` for each strategy. Shape (n, S), int8.
+    """
+
+    strategy: Int16s
+    score: Float32s
+    probability: Float32s
+    probability_without: Float32s
+    expected_value: Float64s
+    action_probability: Float64s
+    reason: npt.NDArray[np.int8]
+    dropped: npt.NDArray[np.int8]
+
+    def __len__(self) -> int:
+        return len(self.strategy)

@@ -1,0 +1,56 @@
+"""Who may get which strategy: compiled conditions, held against features."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from stream.columns import Bools, Float64s, Int64s
+
+
+def eligible(
+    raw: Float64s,
+    strategy: Int64s,
+    column: Int64s,
+    op: Int64s,
+    number: Float64s,
+    strategies: int,
+) -> Bools:
+    """Which strategies each customer may get: those whose conditions all hold.
+
+    Args:
+        raw: Features before transform and normalization. Shape (n, R), float64.
+        strategy: Strategy of each condition. Shape (c,).
+        column: Feature of each condition. Shape (c,).
+        op: Comparison: 0 to 5 for < <= > >= == !=. Shape (c,).
+        number: What the feature is compared with. Shape (c,), float64.
+        strategies: Number of strategies S.
+
+    Returns:
+        Shape (n, S). A condition on NaN fails, whatever the comparison.
+    """
+    out = np.ones((len(raw), strategies), np.bool_)
+    _eligible(raw, strategy, column, op, number, out)
+    return out
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _eligible(
+    raw: Float64s, strategy: Int64s, column: Int64s, op: Int64s, number: Float64s, out: Bools
+) -> None:
+    for i in range(len(raw)):
+        for c in range(len(strategy)):
+            value = raw[i, column[c]]
+            if op[c] == 0:
+                holds = value < number[c]
+            elif op[c] == 1:
+                holds = value <= number[c]
+            elif op[c] == 2:
+                holds = value > number[c]
+            elif op[c] == 3:
+                holds = value >= number[c]
+            elif op[c] == 4:
+                holds = value == number[c]
+            else:
+                holds = value < number[c] or value > number[c]  # unlike !=, fails for NaN
+            out[i, strategy[c]] &= holds

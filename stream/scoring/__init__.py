@@ -1,0 +1,1 @@
+"""The Keras network at a fixed shape, and following the champion of a registry."""

@@ -1,0 +1,124 @@
+"""Follows the champion of a registry: a good new model is handed over, a bad one is refused.
+
+Rules of this file
+1. Blocking on purpose, neither Faust nor asyncio: the worker runs `check` in an executor and swaps
+   one reference between two chunks.
+2. A refused model does not stop a worker: the old one stays and one line says why.
+   What is refused: damaged or changed files, other features, unknown strategies, a builder that the
+   campaign file does not name, golden scores that do not come out, scores that take too long.
+3. Every state is logged when it begins, not every time it is seen.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Set as AbstractSet
+
+from models.errors import BundleError, RegistryError
+from models.registry import Registry
+from stream.scoring.scorer import TILE_ROWS, Scorer, score_ms
+
+logger = logging.getLogger("opportune.model")
+_REASON_CHARS_MAX = 2_000
+
+
+class ModelWatcher:
+    """Looks for a new champion. One thread at a time may call it."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        contract_digest: str,
+        known_strategies: AbstractSet[str],
+        *,
+        builder: str = "",
+        score_ms_max: float = math.inf,
+    ) -> None:
+        """Starts with no model; the first `check` loads the champion.
+
+        Args:
+            registry: Where to look.
+            contract_digest: Of the features that this worker computes.
+            known_strategies: What a model may choose from, with the name for doing nothing.
+            builder: `module:function` that a custom network may name; empty for none.
+            score_ms_max: Longest time of `stream.scoring.scorer.score_ms`.
+        """
+        self._registry = registry
+        self._contract_digest = contract_digest
+        self._known_strategies = frozenset(known_strategies)
+        self._builder = builder
+        self._score_ms_max = score_ms_max
+        self._seen: str | None = None
+        self._trouble: str | None = None
+
+    def check(self) -> Scorer | None:
+        """A scorer when there is a new good champion, None when the old one stays.
+
+        A refused version is not tried again until the champion has been another one. A registry
+        that cannot be read is tried again at the next call.
+        """
+        try:
+            champion = self._registry.pointer("champion")
+            if champion is None:
+                self._begin("model_missing", "no champion yet, promote a version")
+                return None
+            scorer = None if champion == self._seen else self._load(champion)
+        except (RegistryError, OSError) as exc:
+            self._begin("registry_unreadable", str(exc))
+            return None
+        self._trouble = None
+        return scorer
+
+    def _load(self, version: str) -> Scorer | None:
+        started_s = time.perf_counter()
+        try:
+            scorer = self._verified(version)
+        except BundleError as exc:
+            self._seen = version
+            reason = str(exc)[:_REASON_CHARS_MAX]  # a manifest may quote megabytes
+            _log(logging.ERROR, "model_refused", version=version, reason=reason)
+            return None
+        self._seen = version
+        load_s = round(time.perf_counter() - started_s, 3)
+        digest = scorer.contract_digest
+        _log(logging.INFO, "model_loaded", version=version, contract=digest, load_s=load_s)
+        return scorer
+
+    def _begin(self, trouble: str, reason: str) -> None:
+        """Says once that the registry gives no model; again after it has given one."""
+        if trouble != self._trouble:
+            _log(logging.WARNING, trouble, registry=self._registry.url, reason=reason)
+        self._trouble = trouble
+
+    def _verified(self, version: str) -> Scorer:
+        """The cheap checks come first, so that nothing is built for a bundle that cannot serve."""
+        bundle = self._registry.load(version)
+        digest = bundle.manifest.contract_digest
+        if digest != self._contract_digest:
+            raise BundleError(
+                f"expected a model for feature contract {self._contract_digest}, which this "
+                f"worker computes, got one for {digest}; train it with this campaign file"
+            )
+        unknown = sorted(set(bundle.manifest.strategies) - self._known_strategies)
+        if unknown:
+            raise BundleError(
+                f"expected strategies of the campaign file, {sorted(self._known_strategies)}, "
+                f"got also {unknown}"
+            )
+        scorer = Scorer(bundle, self._builder)
+        scorer.check_golden()
+        took_ms = score_ms(scorer)
+        if took_ms > self._score_ms_max:
+            raise BundleError(
+                f"expected {TILE_ROWS} customers scored in {self._score_ms_max:g} ms at most, "
+                f"model.score_ms_max, got {took_ms:.3g} ms; fit a smaller network"
+            )
+        return scorer
+
+
+def _log(level: int, event: str, **fields: object) -> None:
+    """One line that reads well as text and keeps its fields for a structured formatter."""
+    text = " ".join(f"{name}={value}" for name, value in fields.items())
+    logger.log(level, "%s %s", event, text, extra={"evt": event, "fields": fields})

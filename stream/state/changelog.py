@@ -1,0 +1,288 @@
+"""Rows of the customer table and their marker, to changelog records and back.
+
+A row is one record: the customer's id, and a version byte followed by the row's words, little-endian.
+The marker is one more record: up to which offset of each event topic everything is decided and
+written. The topic is compacted and its name carries the digest of the row layout, so a value of
+another size is damage and never another layout.
+
+Rules of this file
+1. Of two rows of one customer the one that has seen more events wins, whatever their order: a
+   worker that lost its partition unawares cannot turn the state back. The row that won is then
+   dirty: it has to be written again, since compaction would keep the other, which is newer.
+2. Nothing unreadable is stepped over: it raises, since a lost row would be counted wrong for ever.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, NamedTuple
+
+import msgspec
+import numba
+import numpy as np
+
+from models.errors import NO_JSON
+from stream.columns import Bools, Bytes, Int64s, RecordChunk, Spans
+from stream.compiled.bytecopy import copy_bytes
+from stream.errors import StateError
+from stream.state.table import CustomerTable
+
+assert sys.byteorder == "little", "the row layout is little-endian, and rows are copied as they are"
+
+ROW_VERSION = 1
+MARKER_VERSION = 1
+_OFFSET_BITS = 48
+# No customer id is equal to it: ids are UTF-8, where the byte 0xff does not occur.
+MARKER_KEY = b"\xffopportune-marker"
+
+_jit = numba.njit(nogil=True, cache=True, error_model="numpy")
+
+
+Offset = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+
+class Source(msgspec.Struct, frozen=True):
+    """The log of an event topic that offsets belong to.
+
+    Attributes:
+        id: Topic id, None when the broker has told none.
+        leader_epoch: Of the record batch before the offset, -1 when it is not known.
+        epoch: How often the topic was begun anew, as the campaign file says (`topics.anew`).
+    """
+
+    id: str | None = None
+    leader_epoch: int = -1
+    epoch: int = 0
+
+    def reached(self, leader_epoch: int) -> Source:
+        """The same log, read on to a batch of a leader epoch."""
+        return msgspec.structs.replace(self, leader_epoch=leader_epoch)
+
+    def word(self, offset: int) -> int:
+        """A next offset as rows have it: those of a later epoch come after all of an earlier one."""
+        return (self.epoch << _OFFSET_BITS) + offset
+
+
+def offset_of(word: int) -> int:
+    """The next offset in a row's word for a topic: see `Source.word`."""
+    return word & (1 << _OFFSET_BITS) - 1
+
+
+class Marker(msgspec.Struct, frozen=True, kw_only=True):
+    """What the changelog covers.
+
+    Attributes:
+        version: Version of this message.
+        covered: Next offset of each event topic; everything before it is decided and written.
+        order: Topic and end offset of the runs in which what comes next is taken (`worker.order`).
+        rows: Customers that the table had then: whoever restores fewer lacks some.
+        sources: Of each event topic the log that `covered` counts in.
+        generation: Of the consumer group, when its writer began the partition.
+    """
+
+    version: int
+    covered: dict[str, Offset]
+    order: list[tuple[str, Offset]] = []
+    rows: Offset = 0
+    sources: dict[str, Source] = {}
+    generation: Offset = 0
+
+
+class Anchor(NamedTuple):
+    """A marker as it stands in the changelog.
+
+    Attributes:
+        offset: Where.
+        value: Its bytes.
+    """
+
+    offset: int
+    value: bytes
+
+
+@dataclass(slots=True)
+class Progress:
+    """What the markers read so far say: see `Marker`.
+
+    Attributes:
+        anchor: The newest marker read.
+        erased: Customers whose tombstones came after the marker that counts the rows.
+    """
+
+    covered: dict[str, int] = field(default_factory=dict)
+    order: list[tuple[str, int]] = field(default_factory=list)
+    rows: int = 0
+    anchor: Anchor | None = None
+    erased: set[bytes] = field(default_factory=set)
+    sources: dict[str, Source] = field(default_factory=dict)
+    generation: int = 0
+
+    def update(self, marker: Marker) -> bool:
+        """Takes over a marker, unless it is one that covers less; tells which.
+
+        Of a topic that was begun anew every offset comes after those from before. The order is that
+        of the newest generation, also where it covers less: a marker of an earlier one may come late,
+        and what it covers is true, but the order in which the owner takes what follows is the owner's.
+        """
+        if marker.generation >= self.generation:
+            self.generation, self.order = marker.generation, list(marker.order)
+        if any(_reach(marker, topic) < _reach(self, topic) for topic in self.covered):
+            return False
+        self.covered = dict(marker.covered)
+        self.rows = marker.rows
+        self.sources = dict(marker.sources)
+        return True
+
+
+def _reach(told: Marker | Progress, topic: str) -> tuple[int, int]:
+    return told.sources.get(topic, Source()).epoch, told.covered.get(topic, 0)
+
+
+def encode_rows(table: CustomerTable, rows: Int64s) -> tuple[Spans, Spans]:
+    """Keys and values of the changelog records of some rows; the values are copies."""
+    size = 1 + table.words * 8
+    values = np.empty(len(rows) * size, np.uint8)
+    _gather(_as_bytes(table), rows, size - 1, values)
+    start = np.arange(len(rows), dtype=np.int64) * size
+    return table.key_spans(rows), Spans(values, start, np.full(len(rows), size, np.int64))
+
+
+def encode_tombstones(customers: Sequence[bytes]) -> tuple[Spans, Spans]:
+    """Keys and values of the changelog records that erase customers."""
+    return Spans.of(customers), Spans.of([None] * len(customers))
+
+
+def encode_marker(progress: Progress) -> bytes:
+    """Value of the marker record; its key is `MARKER_KEY`."""
+    return msgspec.json.encode(
+        Marker(
+            version=MARKER_VERSION,
+            covered=dict(progress.covered),
+            order=list(progress.order),
+            rows=progress.rows,
+            sources=dict(progress.sources),
+            generation=progress.generation,
+        )
+    )
+
+
+def apply_chunk(
+    chunk: RecordChunk, table: CustomerTable, offset_words: slice, progress: Progress
+) -> int:
+    """Puts the records of a changelog chunk into a table.
+
+    Args:
+        chunk: Records of the changelog.
+        table: Receives the rows.
+        offset_words: The words of a row that hold the next offset of each event topic.
+        progress: Receives what markers say.
+
+    Returns:
+        Number of row records read.
+
+    Raises:
+        StateError: A record is no row and no marker of this layout.
+    """
+    markers = _find_markers(chunk)
+    counted = -1
+    for i in markers.tolist():
+        if _apply_marker(chunk, i, progress):
+            counted = i
+    is_row = np.ones(len(chunk), np.bool_)
+    is_row[markers] = False
+    value_size = chunk.value.size
+    row_size = 1 + table.words * 8
+    wrong = is_row & ((value_size != row_size) & (value_size >= 0) | (chunk.key.size < 1))
+    if wrong.any():
+        raise _unreadable(chunk, int(np.argmax(wrong)), f"a row of {row_size} bytes")
+    picked = np.flatnonzero(is_row)
+    rows = table.rows_for(chunk.key.take(picked))
+    behind = np.zeros(len(picked), np.bool_)
+    broken = _scatter(
+        chunk.value.data, chunk.value.start[picked], value_size[picked],
+        rows, table.words, offset_words.start, offset_words.stop,
+        _as_bytes(table), table.state.view(np.int64), behind,
+    )  # fmt: skip
+    if broken >= 0:
+        raise _unreadable(chunk, int(picked[broken]), f"row version {ROW_VERSION}")
+    table.mark_dirty(rows[behind])
+    if counted >= 0:
+        progress.erased.clear()
+    for at in np.flatnonzero(value_size[picked] < 0).tolist():
+        if picked[at] > counted:
+            progress.erased.add(chunk.key[int(picked[at])] or b"")
+        if not (rows[at + 1 :] == rows[at]).any():
+            table.erase(rows[at : at + 1])
+    return len(picked)
+
+
+def _apply_marker(chunk: RecordChunk, i: int, progress: Progress) -> bool:
+    """Takes a marker over; False when an earlier one covers more."""
+    try:
+        marker = msgspec.json.decode(chunk.value[i] or b"", type=Marker)
+    except (msgspec.MsgspecError, *NO_JSON) as exc:
+        raise _unreadable(chunk, i, f"a marker, {exc}") from exc
+    if marker.version != MARKER_VERSION:
+        raise _unreadable(chunk, i, f"marker version {MARKER_VERSION}, got {marker.version}")
+    progress.anchor = Anchor(int(chunk.offset[i]), chunk.value[i] or b"")
+    return progress.update(marker)
+
+
+def _unreadable(chunk: RecordChunk, i: int, expected: str) -> StateError:
+    value = chunk.value[i]
+    got = "null" if value is None else f"{len(value)} bytes beginning {value[:8].hex()}"
+    return StateError(
+        f"{chunk.topic}/{chunk.partition} offset {chunk.offset[i]}: expected {expected}, got {got}. "
+        "Operator action: stop the worker, delete this topic, start again: the table is rebuilt "
+        "from the event topics"
+    )
+
+
+def _find_markers(chunk: RecordChunk) -> Int64s:
+    """Indices of marker records."""
+    key = chunk.key
+    maybe = np.flatnonzero(key.size == len(MARKER_KEY))
+    return np.array([i for i in maybe.tolist() if key[i] == MARKER_KEY], np.int64)
+
+
+def _as_bytes(table: CustomerTable) -> Bytes:
+    return table.state.reshape(-1).view(np.uint8)
+
+
+@_jit
+def _gather(state: Bytes, rows: Int64s, row_bytes: int, out: Bytes) -> None:
+    at = 0
+    for row in rows:
+        out[at] = ROW_VERSION
+        at = copy_bytes(state, row * row_bytes, row_bytes, out, at + 1)
+
+
+@_jit
+def _read_int64(data: Bytes, at: int) -> int:
+    value = np.uint64(0)
+    for i in range(8):
+        value |= np.uint64(data[at + i]) << np.uint64(8 * i)
+    return int(np.int64(value))
+
+
+@_jit
+def _scatter(
+    data: Bytes, start: Int64s, size: Int64s,
+    rows: Int64s, words: int, offset_first: int, offset_stop: int,
+    state: Bytes, state_int: Int64s, behind: Bools,
+) -> int:  # fmt: skip
+    """Copies values into rows unless the row is further; index of a value it cannot read or -1."""
+    for i in range(len(rows)):
+        row = rows[i]
+        if size[i] < 0:  # a tombstone: the customer was erased
+            state_int[row, :] = 0
+            continue
+        if data[start[i]] != ROW_VERSION:
+            return i
+        for word in range(offset_first, offset_stop):
+            behind[i] |= _read_int64(data, start[i] + 1 + 8 * word) < state_int[row, word]
+        if not behind[i]:
+            copy_bytes(data, start[i] + 1, words * 8, state, row * words * 8)
+    return -1

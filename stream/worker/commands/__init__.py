@@ -1,0 +1,1 @@
+"""`opportune worker`, `opportune check` and Faust's own command line."""

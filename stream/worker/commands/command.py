@@ -1,0 +1,85 @@
+"""`opportune worker` and `opportune check`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from stream.campaign import file as campaign_file
+from stream.campaign.file import Campaign
+from stream.campaign.options import BOOTSTRAP, CAMPAIGN, with_registry
+
+
+@click.command()
+@CAMPAIGN
+@BOOTSTRAP
+@click.option("--registry", envvar="OPPORTUNE_REGISTRY", help="Model registry, a path or URL.")
+@click.option(
+    "--health-file",
+    envvar="OPPORTUNE_HEALTH_FILE",
+    help="File touched with every summary line, for probes.",
+)
+@click.option(
+    "--snapshots",
+    envvar="OPPORTUNE_SNAPSHOTS",
+    help="Folder that keeps the table while the worker is stopped, for a quick start.",
+)
+@click.option(
+    "--log-format",
+    envvar="OPPORTUNE_LOG_FORMAT",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+)
+@click.option(
+    "--log-level",
+    envvar="OPPORTUNE_LOG_LEVEL",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+)
+def worker(
+    campaign: Path,
+    bootstrap: str | None,
+    registry: str | None,
+    health_file: str | None,
+    snapshots: str | None,
+    log_format: str,
+    log_level: str,
+) -> None:
+    """Consume events and publish decisions, until told to stop.
+
+    CAMPAIGN is the campaign file. Workers with the same file share the partitions. Ctrl-C or SIGTERM
+    finishes what is in work, commits and exits with 0, and a second time ends it at once (130, 143);
+    2 means that something has to be changed first, 70 that the worker was stuck, 1 any other crash.
+    """
+    from stream.worker.commands.run import run_worker
+
+    loaded = load_for_worker(campaign, registry, health_file=health_file, snapshots=snapshots)
+    run_worker(loaded, bootstrap, log_format, log_level)
+
+
+@click.command()
+@CAMPAIGN
+def check(campaign: Path) -> None:
+    """Validate a campaign file and show what it compiles to."""
+    from stream.worker.commands.describe import describe_campaign
+
+    describe_campaign(campaign, campaign_file.load(campaign))
+
+
+def load_for_worker(campaign: Path, registry: str | None, **files: str | None) -> Campaign:
+    """The campaign file with what the command line or the environment says instead of it.
+
+    Args:
+        campaign: The campaign file.
+        registry: See `with_registry`.
+        files: Fields of its section `worker`; None leaves one as it is.
+    """
+    loaded = with_registry(campaign_file.load(campaign), registry)
+    said: dict[str, Any] = {name: value for name, value in files.items() if value}
+    spec = msgspec.structs.replace(loaded.worker, **said)
+    return msgspec.structs.replace(loaded, worker=spec)

@@ -1,0 +1,84 @@
+"""What `opportune check` prints: compiled features, the state they take, topics, doubts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.table import Column, Table
+
+from stream.campaign.file import Campaign
+from stream.codecs import compile_codecs
+from stream.columns import Spans
+from stream.features.plan import FeaturePlan, compile_features
+from stream.policy.decision import NOTHING
+from stream.state.table import CustomerTable
+from stream.terminal import Terminal, words
+from stream.worker.commands.doubts import doubts
+
+_ROWS_FOR_ESTIMATE = 100_000
+
+
+def describe_campaign(path: Path, campaign: Campaign) -> None:
+    """Prints a campaign that a worker can start with to stdout, and what looks mistyped in it.
+
+    Raises:
+        CampaignError: A worker would not start with it.
+    """
+    plan = compile_features(campaign)
+    compile_codecs(campaign, plan)
+    console = Terminal()
+    console.print(words((str(path), "bold"), " is valid: app ", (campaign.app, "bold"), "\n"))
+    console.print(_topics(campaign, plan))
+    console.print(_features(plan))
+    console.print(_strategies(campaign))
+    console.print(
+        f"State: {plan.row_bytes} bytes a row, about {_bytes_per_customer(plan)} bytes per customer "
+        f"in memory with its key and index.\n"
+        f"Feature contract {plan.contract.digest}, row layout {plan.layout_digest}."
+    )
+    for doubt in doubts(campaign):
+        console.print(f"warning: {doubt}", style="yellow")
+
+
+def _topics(campaign: Campaign, plan: FeaturePlan) -> Table:
+    table = Table(
+        "direction", Column("topic", overflow="fold"), "what", title="Topics", title_justify="left"
+    )
+    for name in campaign.topics.events:
+        table.add_row("in", name, "events, keyed by customer")
+    decisions = campaign.decisions
+    table.add_row("out", campaign.topics.decisions, f"decisions, {decisions.format}")
+    table.add_row("out", campaign.topics.dead_letter, "records that are no events, with the reason")
+    changelog = f"{campaign.app}-customers-{plan.layout_digest}-changelog"
+    table.add_row("state", changelog, "rows of the customer table, compacted")
+    return table
+
+
+def _features(plan: FeaturePlan) -> Table:
+    title = f"{len(plan.names)} features"
+    table = Table("#", "feature", "transform", title=title, title_justify="left")
+    for i, (name, transform) in enumerate(zip(plan.names, plan.transforms, strict=True)):
+        table.add_row(str(i), name, str(transform))
+    return table
+
+
+def _strategies(campaign: Campaign) -> Table:
+    table = Table(
+        "strategy", "channel", "value", "cost", "eligible", title="Strategies", title_justify="left"
+    )
+    for strategy in campaign.strategies:
+        table.add_row(
+            strategy.id,
+            strategy.channel,
+            f"{strategy.value:g}",
+            f"{strategy.cost:g}",
+            " and ".join(strategy.eligible) or "always",
+        )
+    table.add_row(NOTHING, "", "0", "0", "always")
+    return table
+
+
+def _bytes_per_customer(plan: FeaturePlan) -> int:
+    table = CustomerTable(plan.row_words)
+    table.rows_for(Spans.of([b"customer-%07d" % i for i in range(_ROWS_FOR_ESTIMATE)]))
+    return round(table.nbytes / table.rows)

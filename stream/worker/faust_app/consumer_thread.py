@@ -1,0 +1,77 @@
+"""aiokafka's consumer in the thread and event loop of its own that Faust gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from functools import partial
+from types import SimpleNamespace
+from typing import Any, cast
+
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+from stream.kafka.client import ChunkConsumer, rebind, stable_end
+from stream.kafka.read_rules import ReadRules
+from stream.worker.faust_app.log_facts import compare_read
+
+
+class Exactly:
+    """A changing set of partitions that stays true when it is empty: for aiokafka none means all."""
+
+    def __init__(self, tps: Container[TP]) -> None:
+        self._tps = tps
+
+    def __contains__(self, tp: TP) -> bool:
+        return tp in self._tps
+
+
+class ConsumerThread(driver.AIOKafkaConsumerThread):
+    """Runs aiokafka's consumer in its own thread and event loop."""
+
+    def _create_worker_consumer(self, transport: driver.Transport) -> Any:
+        create = rebind(
+            driver.AIOKafkaConsumerThread._create_worker_consumer,
+            aiokafka=SimpleNamespace(AIOKafkaConsumer=ChunkConsumer),
+        )
+        consumer = create(self, transport)
+        campaign = cast(Any, self.app).campaign
+        consumer.chunk_events_max = campaign.worker.chunk_events_max
+        consumer.rules = ReadRules.of(campaign)
+        consumer.on_skip = cast(Any, self.app).skips.add
+        consumer.compare = partial(compare_read, cast(Any, self.app), consumer)
+        return consumer
+
+    def set_paused(self, tps: set[TP], *, paused: bool) -> None:
+        """Pauses or resumes partitions in aiokafka itself, from the thread that owns it.
+
+        Faust only leaves paused partitions out of what it asks for. aiokafka would go on fetching
+        them: the changelog, which this worker writes itself, would be sent back to it, and while a
+        fetch waits for the next checkpoint no event can be fetched from that broker.
+        """
+
+        def apply() -> None:
+            consumer = self._ensure_consumer()
+            change = consumer.pause if paused else consumer.resume
+            change(*(tp for tp in consumer.assignment() if TP(*tp) in tps))
+
+        self.thread_loop.call_soon_threadsafe(apply)
+
+    def is_member(self) -> bool:
+        """Whether the group still counts on this worker, as far as it knows."""
+        consumer = self._consumer
+        return (
+            consumer is None or consumer._coordinator.generation == self.app.consumer_generation_id
+        )
+
+    def highwater(self, tp: TP) -> int | None:  # type: ignore[override]  # Faust says int, and asks
+        """Offset up to which a partition can be read: a transaction that is open ends it."""
+        return stable_end(self._ensure_consumer(), tp)
+
+    async def _fetch_records(
+        self, consumer: Any, active_partitions: Any, *args: Any, **kwargs: Any
+    ) -> Any:
+        active = cast(Any, Exactly(active_partitions))
+        return await super()._fetch_records(consumer, active, *args, **kwargs)
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Replaced by the worker's own watchdog: the stock one compares unlike clocks."""

@@ -1,0 +1,122 @@
+"""What the broker says of the logs that are read: which offsets they hold, and whether they are the same."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from aiokafka.errors import UnknownTopicOrPartitionError
+from aiokafka.structs import TopicPartition
+from faust.types import TP
+
+from stream.errors import PositionError
+from stream.kafka import leader_epochs, topic_ids
+from stream.worker.partition.positions import Found, Known
+
+if TYPE_CHECKING:
+    from stream.worker.faust_app.opportune_app import OpportuneApp
+
+_LOOKS, _LOOK_AGAIN_S = 20, 0.5
+
+
+async def look(consumer: Any, known: Mapping[TopicPartition, Known]) -> dict[TopicPartition, Found]:
+    """Asks about partitions.
+
+    Args:
+        consumer: aiokafka's consumer of them, in whose event loop this runs.
+        known: What was read of each.
+
+    Raises:
+        aiokafka.errors.KafkaError: The broker did not answer, or cannot say which topics exist.
+    """
+    begins = await consumer.beginning_offsets(list(known))
+    ends = await consumer.end_offsets(list(known))
+    epochs = {tp: known[tp].source.leader_epoch for tp in known}
+    asked = {tp: epoch for tp, epoch in epochs.items() if epoch >= 0 and known[tp].offset > 0}
+    branches = await leader_epochs.end_offsets(consumer._client, asked)
+    topics = await topic_ids.describe(consumer._client, {tp.topic for tp in known})
+    found = {}
+    for tp in known:
+        topic = topics.get(tp.topic)
+        if topic is None:
+            raise UnknownTopicOrPartitionError(tp.topic)
+        branch = branches.get(tp)
+        if branch is not None and branch >= known[tp].offset:
+            branch = None
+        found[tp] = Found(begins[tp], ends[tp], topic.id, branch)
+    return found
+
+
+async def look_before(
+    app: OpportuneApp, thread: Any, tps: Sequence[TopicPartition]
+) -> Mapping[TopicPartition, Found]:
+    """Asks about event partitions before they begin; a broker may need a moment after a change.
+
+    Args:
+        app: The worker.
+        thread: Faust's thread of the consumer.
+        tps: The partitions.
+
+    Raises:
+        aiokafka.errors.KafkaError: The broker does not answer, or does not know the topics.
+    """
+    known = {tp: app.processor.positions.covered(*tp) for tp in tps}
+
+    async def ask() -> Mapping[TopicPartition, Found]:
+        return await look(thread._ensure_consumer(), known)
+
+    for _ in range(_LOOKS if known else 0):
+        try:
+            return cast("Mapping[TopicPartition, Found]", await thread.call_thread(ask))
+        except UnknownTopicOrPartitionError:
+            await asyncio.sleep(_LOOK_AGAIN_S)
+    return await thread.call_thread(ask) if known else {}
+
+
+async def settle(consumer: Any, partition: int, found: Mapping[str, Found]) -> None:
+    """Refuses topics that are not those that the state has seen, or begins them anew.
+
+    Args:
+        consumer: The worker's consumer, which knows what is committed.
+        partition: Which.
+        found: What is there, by event topic.
+
+    Raises:
+        PositionError: A topic is refused; the worker ends.
+    """
+    committed = {topic: consumer._committed_offset[TP(topic, partition)] for topic in found}
+    try:
+        accepted = consumer.app.processor.positions.settle(partition, committed, found)
+    except PositionError as exc:
+        consumer.app.fail(exc)  # not all of who calls this would
+        raise
+    for topic, fault in accepted.items():
+        tp = TP(topic, partition)
+        # Before the marker: a commit of the former topic must not look like one of this.
+        await consumer._thread.commit({tp: fault.committed})
+        consumer._committed_offset[tp] = fault.committed
+
+
+async def compare_read(
+    app: OpportuneApp, consumer: Any, offsets: Mapping[TopicPartition, int]
+) -> None:
+    """Ends the worker when what is being read is not the log that was read before.
+
+    Args:
+        app: The worker.
+        consumer: aiokafka's consumer, in whose event loop this runs.
+        offsets: The offsets that are being read.
+
+    Raises:
+        aiokafka.errors.KafkaError: The broker does not answer, or does not know the topics.
+    """
+    positions, events = app.processor.positions, app.campaign.topics.events
+    taken = {tp: positions.taken(*tp) for tp in offsets if tp.topic in events}
+    known = {tp: seen for tp, seen in taken.items() if seen is not None}
+    found = await look(consumer, known) if known else {}
+    for tp, now in found.items():
+        error = positions.check(f"{tp.topic}/{tp.partition}", known[tp], offsets[tp], now)
+        if error is not None:
+            app.loop.call_soon_threadsafe(app.fail, error)
+            await asyncio.Event().wait()  # nothing of it is handed out while the worker ends

@@ -1,0 +1,295 @@
+"""Decisions as bytes: against a plain renderer, the schemas and golden bytes."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stream.campaign.file import Campaign, parse
+from stream.columns import EventBatch, Spans
+from stream.decisions.encoder import CONTENT_TYPES, DATA_SCHEMA, EVENT_TYPE, DecisionEncoder
+from stream.errors import CampaignError
+from stream.policy.choice import Policy
+from stream.policy.decision import DecisionBatch, Dropped, Reason
+
+ROOT = Path(__file__).parents[3]
+GOLDEN = Path(__file__).parents[2] / "golden"
+FORMS = ("cloudevents", "flat")
+SCHEMAS = {
+    "cloudevents": json.loads((ROOT / "docs/decision.schema.json").read_text("utf-8")),
+    "flat": json.loads((ROOT / "docs/flat-decision.schema.json").read_text("utf-8")),
+}
+CAMPAIGN = """
+app = "shop"
+topics = { events = ["shop-events"] }
+[[features]]
+op = "count"
+[policy]
+version = "2026-11"
+[decisions]
+format = "%s"
+source = "/opportune/shop"
+[[strategies]]
+id = "flash"
+channel = "sms"
+value = 12.0
+[[strategies]]
+id = "winback"
+channel = "email"
+campaign_id = "c-10"
+value = 12.0
+cost = 0.1
+properties = { discount = 10, offer = "spring" }
+[[strategies]]
+id = "reminder"
+value = 3.0
+"""
+DECIDED_MS = 1_795_507_200_123  # 2026-11-24T08:00:00.123Z
+VERSIONS: dict[str, Any] = {
+    "partition": 3, "model_version": "2026-11-23T02-00-00Z", "contract_digest": "9f2c41d07ab3e655",
+}  # fmt: skip
+
+
+def campaign(form: str) -> Campaign:
+    return parse(CAMPAIGN % form)
+
+
+def spans(texts: list[str | None]) -> Spans:
+    return Spans.of([None if text is None else text.encode() for text in texts])
+
+
+def events(
+    customers: list[str], event_ids: list[str | None], offsets: list[int], times_ms: list[int]
+) -> EventBatch:
+    n = len(customers)
+    time_ms = np.array(times_ms, np.int64)
+    return EventBatch(
+        record=np.arange(n), offset=np.array(offsets, np.int64), received_ms=time_ms,
+        time_ms=time_ms, customer=spans([*customers]), event_id=spans(event_ids),
+        type_code=np.zeros(n, np.int16), number=np.empty((0, n)),
+        category=np.empty((0, n), np.uint64), consent=np.ones(n, np.int8),
+    )  # fmt: skip
+
+
+def the_example(form: str) -> tuple[bytes, DecisionEncoder, EventBatch]:
+    """The decision of the golden files and of docs/decisions.md."""
+    service = campaign(form)
+    policy = Policy(service, "response", ["flash", "winback", "reminder", "nothing"])
+    scores = np.array([[0.3, 0.081, 0.06, 0.052]], np.float32)
+    decisions = policy.choose(scores, np.array([[False, True, True]]), np.array([-1], np.int8))
+    batch = events(
+        ["other", 'zoë "z"'], [None, "022bb90c-bbac"], [4710, 4711], [0, 1_795_507_199_007]
+    )
+    encoder = DecisionEncoder(service, "shop-events")
+    values = encoder.encode(batch, np.array([1]), decisions, decided_ms=DECIDED_MS, **VERSIONS)
+    value = values[0]
+    assert value is not None
+    return value, encoder, batch
+
+
+# The slow twin: one message from Python objects.
+
+
+def number(value: float) -> str:
+    return format(value, ".6f") if math.isfinite(value) else "null"
+
+
+def iso(epoch_ms: int) -> str:
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(epoch_ms))
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Verbatim(str):
+    """JSON that stands already."""
+
+    __slots__ = ()
+
+
+def dumps(value: Any) -> str:
+    if isinstance(value, Verbatim):
+        return value
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{dumps(k)}:{dumps(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(dumps, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def plain_cloudevent(service: Campaign, batch: EventBatch, row: int, d: DecisionBatch, i: int,
+                     decided_ms: int) -> str:  # fmt: skip
+    customer = (batch.customer[row] or b"").decode()
+    event_id = batch.event_id[row]
+    reference = f"shop-events-3-{batch.offset[row]}"
+    spec = service.strategies[d.strategy[i]] if d.strategy[i] < 3 else None
+    return dumps({
+        "specversion": "1.0",
+        "id": f"{reference}-2026-11",
+        "source": "/opportune/shop",
+        "type": EVENT_TYPE,
+        "subject": customer,
+        "partitionkey": customer,
+        "time": iso(decided_ms),
+        "expirytime": iso(batch.time_ms[row] + 3_600_000),
+        "causationid": reference if event_id is None else event_id.decode(),
+        "datacontenttype": "application/json",
+        "dataschema": DATA_SCHEMA,
+        "data": {
+            "external_id": customer,
+            "decision": "act" if spec else "nothing",
+            "action": {
+                "strategy": spec.id if spec else "nothing",
+                "channel": (spec.channel or None) if spec else None,
+                "campaign_id": (spec.campaign_id or None) if spec else None,
+                "properties": spec.properties if spec else {},
+            },
+            "score": Verbatim(number(d.score[i])),
+            "expected_value": Verbatim(number(d.expected_value[i])),
+            "probability": Verbatim(number(d.probability[i])),
+            "probability_without": Verbatim(number(d.probability_without[i])),
+            "action_probability": Verbatim(number(d.action_probability[i])),
+            "explored": False,
+            "group": "treatment",
+            "reasons": [Reason(d.reason[i]).name],
+            "dropped": [
+                {"strategy": s.id, "code": Dropped(code).name}
+                for s, code in zip(service.strategies, d.dropped[i], strict=True)
+                if code != Dropped.CHOSEN
+            ],
+            "event": {
+                "topic": "shop-events", "partition": 3, "offset": int(batch.offset[row]),
+                "time": iso(batch.time_ms[row]),
+            },
+            "model": VERSIONS["model_version"],
+            "policy": "2026-11",
+            "feature_contract": VERSIONS["contract_digest"],
+        },
+    })  # fmt: skip
+
+
+def plain_flat(service: Campaign, batch: EventBatch, row: int, d: DecisionBatch, i: int,
+               decided_ms: int) -> str:  # fmt: skip
+    event_id = batch.event_id[row]
+    name = None if event_id is None else event_id.decode()
+    return dumps({
+        "decision_id": f"shop-events-3-{batch.offset[row]}-2026-11" if name is None else name,
+        "customer_id": (batch.customer[row] or b"").decode(),
+        "event_id": name,
+        "strategy": [*(s.id for s in service.strategies), "nothing"][d.strategy[i]],
+        "score": Verbatim(number(d.score[i])),
+        "model": VERSIONS["model_version"],
+        "decided_at": decided_ms,
+    })  # fmt: skip
+
+
+TEXT = st.text(st.characters(codec="utf-8"), min_size=1, max_size=8)
+PROBABILITY = st.floats(0, 1, width=32)
+EVENT = st.tuples(TEXT, st.none() | TEXT, st.integers(0, 2**62), st.integers(0, 4_000_000_000_000))
+
+
+@st.composite
+def decision_rows(draw: st.DrawFn) -> tuple[list[Any], list[int], DecisionBatch]:
+    """Some events, those of them that get a decision, and the decisions."""
+    rows = draw(st.lists(EVENT, min_size=1, max_size=4))
+    index = draw(st.lists(st.integers(0, len(rows) - 1), max_size=5))
+    m = len(index)
+
+    def column(elements: st.SearchStrategy[Any], dtype: type) -> Any:
+        return np.array(draw(st.lists(elements, min_size=m, max_size=m)), dtype)
+
+    codes = st.lists(st.sampled_from(list(Dropped)), min_size=3, max_size=3)
+    return rows, index, DecisionBatch(
+        strategy=column(st.integers(0, 3), np.int16),
+        score=column(PROBABILITY | st.just(math.nan), np.float32),
+        probability=column(PROBABILITY | st.just(math.nan), np.float32),
+        probability_without=column(PROBABILITY | st.just(math.nan), np.float32),
+        expected_value=column(st.floats(-1e9, 1e9), np.float64),
+        action_probability=column(st.floats(1e-6, 1), np.float64),
+        reason=column(st.sampled_from(list(Reason)), np.int8),
+        dropped=column(codes, np.int8).reshape(m, 3),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("form", "plain"), [("cloudevents", plain_cloudevent), ("flat", plain_flat)]
+)
+@settings(deadline=None, max_examples=150)
+@given(rows=decision_rows(), decided_ms=st.integers(0, 4_000_000_000_000))
+def test_bytes_equal_the_plain_renderer_and_meet_the_schema(
+    form: str, plain: Any, rows: tuple[list[Any], list[int], DecisionBatch], decided_ms: int
+) -> None:
+    service = campaign(form)
+    customers, event_ids, offsets, times_ms = (
+        list(column) for column in zip(*rows[0], strict=True)
+    )
+    batch = events(customers, event_ids, offsets, times_ms)
+    index, decisions = np.array(rows[1], np.int64), rows[2]
+    encoder = DecisionEncoder(service, "shop-events")
+    values = encoder.encode(batch, index, decisions, decided_ms=decided_ms, **VERSIONS)
+    assert len(values) == len(index)
+    validator = jsonschema.Draft202012Validator(SCHEMAS[form])
+    keys = encoder.keys(batch, index)
+    for i, row in enumerate(index):
+        got = values[i]
+        assert got is not None
+        assert got.decode() == plain(service, batch, row, decisions, i, decided_ms)
+        validator.validate(json.loads(got))
+        assert keys[i] == customers[row].encode()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_golden_bytes(form: str) -> None:
+    """Engines in the field parse these: a change is a new version of the message."""
+    assert the_example(form)[0] == (GOLDEN / f"decision.{form}.json").read_bytes()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_repeat_differs_in_wall_clock_times_only(form: str) -> None:
+    first, encoder, batch = the_example(form)
+    decided = json.loads(first)
+    policy = Policy(campaign(form), "response", ["flash", "winback", "reminder", "nothing"])
+    scores = np.array([[0.3, 0.081, 0.06, 0.052]], np.float32)
+    decisions = policy.choose(scores, np.array([[False, True, True]]), np.array([-1], np.int8))
+    again = encoder.encode(
+        batch, np.array([1]), decisions, decided_ms=DECIDED_MS + 86_400_000, **VERSIONS
+    )
+    repeated = json.loads(again[0] or b"")
+    differing = {key for key in decided if decided[key] != repeated[key]}
+    assert differing == ({"time"} if form == "cloudevents" else {"decided_at"})
+
+
+@pytest.mark.parametrize(
+    ("expires_after", "expires"),
+    [("36h", "1970-01-02T12:00:00.000Z"), ("999999999w", "9999-12-31T23:59:59.999Z")],
+)
+def test_a_decision_expires_some_time_after_its_event(expires_after: str, expires: str) -> None:
+    service = campaign(f'cloudevents"\nexpires_after = "{expires_after}')
+    batch = events(["c"], [None], [0], [0])
+    decisions = Policy(service, "choice", ["flash", "winback", "reminder"]).choose(
+        np.ones((1, 3), np.float32), np.ones((1, 3), np.bool_), np.ones(1, np.int8)
+    )
+    encoder = DecisionEncoder(service, "shop-events")
+    got = encoder.encode(batch, np.array([0]), decisions, decided_ms=DECIDED_MS, **VERSIONS)
+    message = json.loads(got[0] or b"")
+    # Decided much later, and no fresher for that.
+    assert (message["time"], message["expirytime"]) == ("2026-11-24T08:00:00.123Z", expires)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_headers_name_the_form(form: str) -> None:
+    headers = DecisionEncoder(campaign(form), "shop-events").headers
+    assert headers == [("content-type", CONTENT_TYPES[form].encode())]
+
+
+def test_a_property_that_json_cannot_say_is_refused() -> None:
+    service = parse(CAMPAIGN.replace("discount = 10", "discount = nan") % "cloudevents")
+    with pytest.raises(CampaignError, match=r"strategies\[1\].properties: expected finite .* nan"):
+        DecisionEncoder(service, "shop-events")

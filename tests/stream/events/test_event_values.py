@@ -1,0 +1,221 @@
+"""Single values of events: the numba forms against the plain ones."""
+
+from __future__ import annotations
+
+import math
+import struct
+from datetime import UTC, datetime, timedelta, timezone
+from fractions import Fraction
+
+import numba
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from stream.columns import Bytes
+from stream.events.scalars import (
+    JSON_NUMBER,
+    UNCLEAR_CONSENT,
+    category_hash,
+    clear_consent,
+    clear_float,
+    clear_hash,
+    consent_of,
+)
+from stream.events.timestamps import UNCLEAR, clear_epoch_ms, clear_iso_ms, epoch_ms, iso_ms
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@numba.njit()
+def _float(data: Bytes) -> tuple[float, bool]:
+    return clear_float(data, 0, len(data))
+
+
+@numba.njit()
+def _hash(data: Bytes) -> np.uint64:
+    return clear_hash(data, 0, len(data))
+
+
+@numba.njit()
+def _consent(data: Bytes) -> int:
+    return clear_consent(data, 0, len(data))
+
+
+@numba.njit()
+def _epoch_ms(data: Bytes) -> int:
+    return clear_epoch_ms(data, 0, len(data))
+
+
+@numba.njit()
+def _iso_ms(data: Bytes) -> int:
+    return clear_iso_ms(data, 0, len(data))
+
+
+def array(text: str) -> Bytes:
+    return np.frombuffer(text.encode(), np.uint8)
+
+
+NUMBERS = st.from_regex(
+    r"-?(0|[1-9][0-9]{0,20})(\.[0-9]{1,25})?([eE][+-]?[0-9]{1,4})?", fullmatch=True
+)
+SHORT_NUMBERS = st.from_regex(
+    r"-?(0|[1-9][0-9]{0,8})(\.[0-9]{1,6})?([eE][+-]?[0-9])?", fullmatch=True
+)
+
+
+@given(NUMBERS | st.floats(allow_nan=False, allow_infinity=False).map(repr))
+@settings(max_examples=500)
+@example("9007199254740992")
+@example("9007199254740993")
+@example("-0")
+@example("-0.0e-0")
+@example("1e22")
+@example("1e-23")
+@example("13055857739591493e1")
+@example("0e999999999999999999999")
+def test_a_number_that_is_certain_is_the_float_that_python_reads(text: str) -> None:
+    value, is_certain = _float(array(text))
+    if is_certain:
+        assert struct.pack("<d", value) == struct.pack("<d", float(text))
+
+
+@given(SHORT_NUMBERS)
+def test_short_numbers_are_certain(text: str) -> None:
+    assert _float(array(text)) == (float(text), True)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("a", 0xAF63DC4C8601EC8C), ("foobar", 0x85944171F73967E8), ("", 0xCBF29CE484222325)],
+)
+def test_the_hash_is_fnv_1a(text: str, value: int) -> None:
+    assert category_hash(text.encode()) == value
+
+
+@given(st.text())
+def test_both_hashes_are_one(text: str) -> None:
+    assert int(_hash(array(text))) == category_hash(text.encode())
+
+
+WORDS = {
+    "granted": 1, "true": 1, "yes": 1, "YES": 1, "Granted": 1, "denied": 0, "DENIED": 0, "no": 0,
+    "False": 0, "unknown": UNCLEAR_CONSENT, "grantedx": UNCLEAR_CONSENT, "n": UNCLEAR_CONSENT,
+    "granted ": UNCLEAR_CONSENT, "1": UNCLEAR_CONSENT, "\x0e\x0f": UNCLEAR_CONSENT,
+    "NO\0": UNCLEAR_CONSENT, "\0no": UNCLEAR_CONSENT, "ｎｏ": UNCLEAR_CONSENT,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "said"), WORDS.items())
+def test_consent_words(text: str, said: int) -> None:
+    assert consent_of(text) == said
+    assert _consent(array(text)) == said
+
+
+@given(st.text(st.sampled_from("notruefalsyNOTRUE\x0e\x2e\0"), max_size=8))
+def test_both_readings_of_consent_are_one(text: str) -> None:
+    assert _consent(array(text)) == consent_of(text)
+
+
+EPOCHS = {
+    "1760000000": 1_760_000_000_000,
+    "1760000000.1239": 1_760_000_000_123,
+    "1760000000.5": 1_760_000_000_500,
+    "1760000000123": 1_760_000_000_123,
+    "1760000000123.9": 1_760_000_000_123,
+    "1760000000123999": 1_760_000_000_123,
+    "1760000000123999999": 1_760_000_000_123,
+    "99999999999": 99_999_999_999_000,
+    "100000000000": 100_000_000_000,
+    "99999999999999": 99_999_999_999_999,
+    "100000000000000": 100_000_000_000,
+    "99999999999999999": 99_999_999_999_999,
+    "100000000000000000": 100_000_000_000,
+    "9223372036854775807": 9_223_372_036_854,
+    "0": 0,
+}
+
+
+@pytest.mark.parametrize(("text", "time_ms"), EPOCHS.items())
+def test_epochs(text: str, time_ms: int) -> None:
+    assert epoch_ms(text) == time_ms
+    assert _epoch_ms(array(text)) == time_ms
+
+
+@pytest.mark.parametrize(
+    ("text", "time_ms"),
+    [
+        ("1.76e9", 1_760_000_000_000), ("-1", -1000), ("-0.0001", -1), ("1e999999", 10**14),
+        ("-1e999999", -(10**14)), ("9223372036854775808", 9_223_372_036_854), ("1e-999999", 0),
+        ("1760000000.1229999999999999999999999999999999999999999", 1_760_000_000_122),
+    ],
+)  # fmt: skip
+def test_unusual_epochs(text: str, time_ms: int) -> None:
+    assert epoch_ms(text) == time_ms
+    assert _epoch_ms(array(text)) in (time_ms, UNCLEAR)
+
+
+@given(st.from_regex(r"[0-9]{1,21}(\.[0-9]{1,30})?", fullmatch=True))
+@settings(max_examples=300)
+def test_both_readings_of_epochs_are_one(text: str) -> None:
+    clear = _epoch_ms(array(text))
+    if not JSON_NUMBER.fullmatch(text):
+        assert clear == UNCLEAR
+        return
+    value = Fraction(text)
+    units = ((11, Fraction(1000)), (14, Fraction(1)), (17, Fraction(1, 10**3)))
+    scale = next((scale for power, scale in units if value < 10**power), Fraction(1, 10**6))
+    time_ms = math.floor(value * scale)
+    if value < 10**20:
+        assert epoch_ms(text) == time_ms
+    assert clear == time_ms or (clear == UNCLEAR and value > 10**18)
+
+
+@given(
+    st.datetimes(),
+    st.none() | st.integers(-1439, 1439),
+    st.sampled_from("T "),
+    st.integers(0, 9),
+)
+@settings(max_examples=300)
+@example(datetime.fromisoformat("2000-02-29"), 0, "T", 3)
+@example(datetime.fromisoformat("1900-02-28T23:59:59.999999"), 1439, " ", 6)
+@example(datetime.fromisoformat("0001-01-01"), 1439, "T", 0)
+def test_iso_times(moment: datetime, offset: int | None, separator: str, digits: int) -> None:
+    text = moment.strftime(f"{moment.year:04d}-%m-%d{separator}%H:%M:%S")
+    fraction = f"{moment.microsecond:06d}000"[:digits]
+    text += f".{fraction}" if fraction else ""
+    zone = timezone(timedelta(minutes=offset or 0))
+    sign = "-" if (offset or 0) < 0 else "+"
+    text += "Z" if offset is None else f"{sign}{abs(offset) // 60:02d}:{abs(offset) % 60:02d}"
+    kept = int(f"{fraction}000000"[:6])
+    exact = moment.replace(microsecond=kept, tzinfo=zone) - EPOCH
+    assert _iso_ms(array(text)) == iso_ms(text) == exact // timedelta(milliseconds=1)
+
+
+ISO = "2024-02-29T23:59:59.123+05:30"
+
+
+@given(st.integers(0, len(ISO) - 1), st.sampled_from("0123456789-+:.TZ ,x/"), st.booleans())
+@settings(max_examples=400)
+def test_a_time_that_is_clear_is_the_one_that_python_reads(at: int, by: str, cut: bool) -> None:
+    text = ISO[:at] + by + ("" if cut else ISO[at + 1 :])
+    clear = _iso_ms(array(text))
+    if clear != UNCLEAR:
+        assert clear == iso_ms(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2023-02-29T00:00:00Z", "1900-02-29T00:00:00Z", "2024-04-31T00:00:00Z",
+        "2024-13-01T00:00:00Z", "2024-00-01T00:00:00Z", "2024-01-00T00:00:00Z",
+        "0000-01-01T00:00:00Z", "2024-01-01T24:00:01Z", "2024-01-01T00:60:00Z",
+        "2024-01-01T00:00:60Z", "2024-01-01T00:00:00+24:00", "2024-01-01T00:00:00z",
+    ],
+)  # fmt: skip
+def test_moments_that_do_not_exist(text: str) -> None:
+    assert _iso_ms(array(text)) == UNCLEAR
+    with pytest.raises(ValueError):
+        iso_ms(text)

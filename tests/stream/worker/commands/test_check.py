@@ -1,0 +1,113 @@
+"""`opportune check` refuses what a worker would refuse, and doubts what looks mistyped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from stream.campaign.file import load, parse
+from stream.cli import main
+from stream.worker.commands.doubts import doubts
+
+ROOT = Path(__file__).parents[4]
+EXAMPLE = (ROOT / "examples" / "segment" / "opportune.toml").read_text()
+CAMPAIGN = """
+app = "shop"
+[topics]
+events = ["customer-events"]
+[training]
+treatment = "{treatment}"
+outcome = "{outcome}"
+[decisions]
+on = [{on}]
+[[features]]
+op = "count"
+events = ["Order Completed", "Checkout Step 1", "Checkout Step 2", "Product Viewed"]
+half_lives = ["1d"]
+[[features]]
+op = "window_count"
+window = "7d"
+[[strategies]]
+id = "mail"
+"""
+SHOP = CAMPAIGN.format(on='"*"', outcome="Order Completed", treatment="Strategy Sent")
+
+
+def doubted(
+    on: str = '"*"', outcome: str = "Order Completed", treatment: str = "Strategy Sent"
+) -> list[str]:
+    return doubts(parse(CAMPAIGN.format(on=on, outcome=outcome, treatment=treatment)))
+
+
+def check(text: str, folder: Path) -> Result:
+    file = folder / "shop.toml"
+    file.write_text(text)
+    return CliRunner().invoke(main, ["check", str(file)], env={"COLUMNS": "300"})
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ("properties = { discount = inf }", "strategies[0].properties: expected finite numbers"),
+        ('eligible = ["orders >= 1"]', "expected the name of a feature"),
+        ('[[strategies]]\nid = "mail"', "at strategies[1].id: expected each id once"),
+        ('[events]\ntimestamp_earliest = "nonsense"',
+         "events.timestamp_earliest: expected an ISO 8601 date or time"),
+    ],
+)  # fmt: skip
+def test_what_a_worker_would_not_start_with_is_refused(
+    tmp_path: Path, more: str, says: str
+) -> None:
+    result = check(SHOP + more, tmp_path)
+    assert result.exit_code == 2, result.output
+    assert says in result.output
+    assert "is valid" not in result.output
+
+
+def test_a_doubt_is_a_warning(tmp_path: Path) -> None:
+    changed = EXAMPLE.replace(
+        'on = ["Product Added", "Order Completed"]', 'on = ["Order Complted"]'
+    )
+    result = check(changed, tmp_path)
+    assert result.exit_code == 0, result.output
+    assert (
+        "warning: decisions.on[0]: no feature, outcome or treatment names the event type "
+        '"Order Complted"; is "Order Completed" meant?'
+    ) in result.output
+    assert "warning:" not in check(EXAMPLE, tmp_path).output
+
+
+def test_types_that_are_named_elsewhere_are_not_doubted() -> None:
+    assert doubted() == []
+    assert doubted(on='"Order Completed", "Strategy Sent", "Checkout Step 2"') == []
+
+
+def test_a_type_that_only_asks_for_decisions_is_doubted() -> None:
+    (doubt,) = doubted(on='"*", "Basket"')
+    assert (
+        doubt == 'decisions.on[1]: no feature, outcome or treatment names the event type "Basket"'
+    )
+
+
+@pytest.mark.parametrize("outcome", ["Order Complted", "order_completed", "Orders Completed"])
+def test_types_that_look_alike_are_doubted(outcome: str) -> None:
+    (doubt,) = doubted(outcome=outcome)
+    assert doubt == (
+        f'training.outcome: the event type "{outcome}" looks like "Order Completed" of '
+        "features[0].events[0]; are they the same?"
+    )
+
+
+@pytest.mark.parametrize("treatment", ["Order Cancelled", "Product List Viewed", "Viewed"])
+def test_types_that_are_only_similar_are_not_doubted(treatment: str) -> None:
+    assert doubted(treatment=treatment) == []
+
+
+@pytest.mark.parametrize(
+    "path", ["examples/*/opportune.toml", "trainer/demo/opportune.toml"], ids=str
+)
+def test_the_examples_are_not_doubted(path: str) -> None:
+    for file in ROOT.glob(path):
+        assert doubts(load(file)) == []

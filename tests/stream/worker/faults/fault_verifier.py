@@ -1,0 +1,285 @@
+"""The referee of the fault tests: recomputes everything from the event topics and compares.
+
+What must hold after any fault, once the workers have caught up and stopped:
+  a  every event has a decision in its partition, every other record a dead letter as it came
+  b  what is published twice is the same, but for the wall clock: key, value and headers
+  c  the newest row of every customer is, byte for byte, the one that comes of applying the events
+     of the partition once, in order
+  d  everything is committed, and the changelog's marker says so
+  e  the decisions are those of a computation that nothing disturbed
+
+Between several event topics the right order is the one in which the decisions stand on their topic
+for the first time; in that order everything is recomputed. Would a replay take another one, then its
+decisions or the rows would differ.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import msgspec
+import numpy as np
+from aiokafka.record import MemoryRecords
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+
+from models.bundle import Bundle
+from stream.columns import RecordChunk, Reject, Spans
+from stream.decisions.dead_letter import HEADERS
+from stream.features.plan import compile_features
+from stream.kafka.records import RecordBatch
+from stream.pipeline import Deployment, Pipeline
+from stream.policy.choice import Policy
+from stream.scoring.scorer import Scorer
+from stream.state import changelog
+from stream.state.table import CustomerTable
+from tests.stream.worker.faults.fault_harness import Scene, Since
+
+NOW_MS = 1_770_000_000_000
+_CHUNK = 4_096
+_WALL_CLOCK = re.compile(rb'"time":"[^"]*"|"decided_at":\d+')
+
+Record = tuple[bytes | None, bytes | None, tuple[tuple[str, bytes], ...]]
+"""Key, value and headers."""
+
+
+@dataclass
+class Verdict:
+    """What was seen.
+
+    Attributes:
+        events: Records on the event topics.
+        decisions: Decided events.
+        repeated: Decisions beyond the first about an event.
+        letters: Records with a dead letter.
+        repeated_letters: Dead letters beyond the first about a record.
+        models: Decided events by the model that decided first.
+    """
+
+    events: int = 0
+    decisions: int = 0
+    repeated: int = 0
+    letters: int = 0
+    repeated_letters: int = 0
+    models: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass
+class _Right:
+    """What is right for one partition: decisions by id and model, letters by topic and offset."""
+
+    decisions: dict[tuple[str, str], Record] = field(default_factory=dict)
+    letters: dict[tuple[str, int], Record] = field(default_factory=dict)
+    rows: dict[bytes, bytes] = field(default_factory=dict)
+
+
+class Verifier:
+    """Recomputes and compares.
+
+    Args:
+        scene: The campaign as it is now.
+        bundles: The models that may have decided; every decision must be that of one of them.
+        since: What was there when the features changed: from then on, nothing is said of it again.
+    """
+
+    def __init__(self, scene: Scene, bundles: Sequence[Bundle], since: Since | None = None) -> None:
+        self._scene = scene
+        self._since = since or Since()
+        self._campaign = scene.campaign
+        self._plan = compile_features(self._campaign)
+        self._deployments = []
+        for bundle in bundles:
+            scorer = Scorer(bundle)
+            policy = Policy(self._campaign, scorer.head, scorer.strategies)
+            self._deployments.append(Deployment(scorer, policy))
+
+    def verify(self) -> Verdict:
+        """Fails with what is wrong, or says what was seen."""
+        verdict = Verdict()
+        topics = self._campaign.topics
+        for partition in range(self._scene.partitions):
+            events = {topic: self._read(topic, partition) for topic in self._scene.topics}
+            decisions = self._read(topics.decisions, partition)
+            right = self._recompute(partition, _in_order(events, decisions))
+            verdict.events += sum(map(len, events.values()))
+            self._verify_decisions(partition, decisions, right, verdict)
+            self._verify_letters(partition, right, verdict)
+            self._verify_rows(partition, right)
+        assert self._scene.committed() == self._scene.event_ends()
+        return verdict
+
+    def _read(self, topic: str, partition: int) -> list[Message]:
+        first = self._since.published.get((topic, partition), 0)
+        return read(self._scene.bootstrap, topic, partition, first)
+
+    def _recompute(self, partition: int, runs: Sequence[tuple[str, list[Message]]]) -> _Right:
+        right = _Right()
+        for deployment in self._deployments:
+            pipeline = Pipeline(self._campaign, self._plan)
+            table = CustomerTable(self._plan.row_words)
+            for topic, messages in runs:
+                silent_until = self._since.decided.get((topic, partition), 0)
+                for at in range(0, len(messages), _CHUNK):
+                    part = messages[at : at + _CHUNK]
+                    step = pipeline.step(
+                        chunk_of(topic, partition, part), table, deployment,
+                        silent_until=silent_until, now_ms=NOW_MS,
+                    )  # fmt: skip
+                    for record in _records_in(step.decisions):
+                        right.decisions[_identity(record[1])] = _timeless(record)
+                    for reject in step.rejects:
+                        message = part[reject.record]
+                        right.letters[topic, message.offset() or 0] = _letter(message, reject)
+            keys, values = changelog.encode_rows(table, np.arange(table.rows))
+            right.rows = {keys[i] or b"": values[i] or b"" for i in range(table.rows)}
+        return right
+
+    def _verify_decisions(
+        self, partition: int, decisions: Sequence[Message], right: _Right, verdict: Verdict
+    ) -> None:
+        seen: set[str] = set()
+        for message in decisions:
+            record = _record(message)
+            identity = _identity(record[1])
+            expected = right.decisions.get(identity)
+            where = f"{message.topic()}/{partition} offset {message.offset()}"
+            assert _timeless(record) == expected, f"{where}: expected {expected}, got {record}"
+            if identity[0] in seen:
+                verdict.repeated += 1
+            else:
+                seen.add(identity[0])
+                verdict.models[identity[1]] += 1
+        missing = sorted({identity[0] for identity in right.decisions} - seen)
+        assert not missing, f"partition {partition}: {len(missing)} undecided: {missing[:20]}"
+        verdict.decisions += len(seen)
+
+    def _verify_letters(self, partition: int, right: _Right, verdict: Verdict) -> None:
+        seen = set()
+        for message in self._read(self._campaign.topics.dead_letter, partition):
+            record = _record(message)
+            said = dict(record[2])
+            about = said["topic"].decode(), int(said["offset"])
+            expected = right.letters.get(about)
+            assert record == expected, f"letter about {about}: expected {expected}, got {record}"
+            verdict.repeated_letters += about in seen
+            seen.add(about)
+        missing = sorted(set(right.letters) - seen)
+        assert not missing, f"partition {partition}: {len(missing)} without letter: {missing[:20]}"
+        verdict.letters += len(seen)
+
+    def _verify_rows(self, partition: int, right: _Right) -> None:
+        log = read(self._scene.bootstrap, self._scene.changelog, partition)
+        newest = {message.key() or b"": message.value() or b"" for message in log}
+        marker = newest.pop(changelog.MARKER_KEY, None)
+        keys = newest.keys() | right.rows.keys()
+        wrong = sorted(key for key in keys if newest.get(key) != right.rows.get(key))
+        assert not wrong, f"partition {partition}: {len(wrong)} rows differ: {wrong[:20]}"
+        if marker is not None:
+            covered = msgspec.json.decode(marker, type=changelog.Marker).covered
+            ends = {
+                tp[0]: end for tp, end in self._scene.event_ends().items() if tp[1] == partition
+            }
+            assert covered == ends, f"partition {partition}: covered {covered}, ends {ends}"
+
+
+def read(bootstrap: str, topic: str, partition: int, first: int = 0) -> list[Message]:
+    """The records of a partition from an offset on."""
+    settings = {
+        "bootstrap.servers": bootstrap, "group.id": "referee", "enable.auto.commit": False,
+        "enable.partition.eof": True, "log_level": 0,
+    }  # fmt: skip
+    consumer = Consumer(settings)
+    found: list[Message] = []
+    try:
+        consumer.assign([TopicPartition(topic, partition, first)])
+        while True:
+            for message in consumer.consume(10_000, timeout=1):
+                error = message.error()
+                if error is None:
+                    found.append(message)
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    return found
+                else:
+                    raise AssertionError(f"{topic}/{partition}: {error}")
+    finally:
+        consumer.close()
+
+
+def chunk_of(topic: str, partition: int, messages: Sequence[Message]) -> RecordChunk:
+    """The records as the worker gets them."""
+    return RecordChunk(
+        topic=topic,
+        partition=partition,
+        offset=np.array([message.offset() for message in messages], np.int64),
+        timestamp_ms=np.array([message.timestamp()[1] for message in messages], np.int64),
+        key=Spans.of([message.key() for message in messages]),
+        value=Spans.of([message.value() for message in messages]),
+        next_offset=int(messages[-1].offset() or 0) + 1,
+    )
+
+
+def _in_order(
+    events: Mapping[str, list[Message]], decisions: Sequence[Message]
+) -> list[tuple[str, list[Message]]]:
+    """Runs of records of one topic, in the order in which they were taken."""
+    if len(events) == 1:
+        return list(events.items())
+    position = dict.fromkeys(events, 0)
+    runs: list[tuple[str, list[Message]]] = []
+    for decision in decisions:
+        about = msgspec.json.decode(decision.value() or b"")["data"]["event"]
+        topic = about["topic"]
+        at = end = position[topic]
+        while end < len(events[topic]) and events[topic][end].offset() <= about["offset"]:
+            end += 1
+        if end > at:
+            if not runs or runs[-1][0] != topic:
+                runs.append((topic, []))
+            runs[-1][1].extend(events[topic][at:end])
+            position[topic] = end
+    return [*runs, *((topic, events[topic][at:]) for topic, at in position.items())]
+
+
+def _records_in(batches: Sequence[RecordBatch]) -> Iterator[Record]:
+    for batch in batches:
+        whole = MemoryRecords(bytes(batch.seal(-1, -1, -1)))
+        while whole.has_next():
+            for record in whole.next_batch():
+                yield record.key, record.value, tuple(record.headers)
+
+
+def _record(message: Message) -> Record:
+    headers = cast("list[tuple[str, bytes]]", message.headers() or [])
+    return message.key(), message.value(), tuple(headers)
+
+
+def _letter(message: Message, reject: Reject) -> Record:
+    """The dead letter that is right: what came, and about it what the reject and Kafka say."""
+    about = (reject.reason, reject.code, message.topic(), message.partition(), message.offset())
+    values = [str(value).encode() for value in (*about, message.timestamp()[1])]
+    return message.key(), message.value(), tuple(zip(HEADERS, values, strict=True))
+
+
+def _timeless(record: Record) -> Record:
+    """Without the times of the wall clock; that of the event stands within `data` and stays."""
+    key, value, headers = record
+    head, data, rest = (value or b"").partition(b'"data":')
+    return key, _WALL_CLOCK.sub(b"", head) + data + rest, headers
+
+
+class _Decision(msgspec.Struct):
+    """The fields that tell what a decision is about, in both forms."""
+
+    id: str = ""
+    decision_id: str = ""
+    model: str = ""
+    data: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+def _identity(value: bytes | None) -> tuple[str, str]:
+    """Id of a decision, and version of the model that made it."""
+    decision = msgspec.json.decode(value or b"", type=_Decision)
+    return decision.id or decision.decision_id, decision.model or decision.data["model"]

@@ -1,0 +1,277 @@
+"""From a history in shards to examples that a network can be fitted on and judged by.
+
+Rules of this file
+1. Everything that the examples depend on is an argument: history, campaign, seed.
+2. Examples come in the order of their shards; parts are cut by time (`trainer.examples.split`).
+3. Nothing that is fitted sees more than the training part.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from models.contract import Normalization
+from stream.campaign.file import Campaign
+from stream.campaign.training import TrainingSpec
+from stream.campaign.words import duration_ms
+from stream.columns import Bools, Float64s, Int64s
+from stream.features.plan import FeaturePlan
+from trainer.errors import TrainingError
+from trainer.examples import moments, notices
+from trainer.examples.labels import Examples, JoinCounts
+from trainer.examples.of_shard import of_shard
+from trainer.examples.part import Part, Values
+from trainer.examples.split import Split, split
+from trainer.examples.values import ValuesWriter
+from trainer.examples.weights import expect_propensities, inverse_propensity
+from trainer.history.gaps import reach_into
+from trainer.replay.shards import Shards
+from trainer.replay.timeline import Timeline, replay_blocks
+
+PartName = Literal["train", "validation", "test"]
+PARTS: tuple[PartName, ...] = ("train", "validation", "test")
+_log = logging.getLogger("opportune")
+OnShard = Callable[[int, int], None]
+"""Called with the number of shards that are done and of those there are in all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Examples with since_ms <= time < until_ms, epoch milliseconds."""
+
+    since_ms: int
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dataset:
+    """n examples, and how they came about.
+
+    Attributes:
+        training: How they are split and weighted.
+        transforms: Transform of each feature, as `stream.features.normalization` reads them. Shape (F,).
+        values: The features, float64, neither transformed nor normalized.
+        rows: Place of each example in `values`, rising. Shape (n,), int64.
+        strategy: Index into the campaign's S strategies, S for nothing: the output of the network.
+            Shape (n,), int64.
+        outcome: Whether a conversion followed. Shape (n,), bool.
+        time_ms: When the strategy was used, epoch milliseconds. Shape (n,), int64.
+        customer: Number of the customer, from 0 on. Shape (n,), int64.
+        propensity: Probability with which the strategy was used, NaN if nobody said.
+            Shape (n,), float64.
+        counts: What became of actions and decision points.
+        events: Events in the history.
+        customers: Customers in the history.
+        start_ms: Oldest event time.
+        end_ms: How far the history goes, as `Shards.end_ms`.
+        notices: What the history lacks, in sentences.
+    """
+
+    training: TrainingSpec
+    transforms: Int64s
+    values: Values
+    rows: Int64s
+    strategy: Int64s
+    outcome: Bools
+    time_ms: Int64s
+    customer: Int64s
+    propensity: Float64s
+    counts: JoinCounts
+    events: int
+    customers: int
+    start_ms: int
+    end_ms: int
+    notices: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def split(self) -> Split:
+        """The examples of each part.
+
+        Raises:
+            TrainingError: The history is too short for all parts.
+        """
+        training = self.training
+        gap_ms = duration_ms(training.attribution_window)
+        return split(self.time_ms, training.validation_share, training.test_share, gap_ms)
+
+    def fit_normalization(self) -> Normalization:
+        """Mean and spread of the features in the training part.
+
+        Raises:
+            TrainingError: As `split`.
+        """
+        return moments.fit_normalization(
+            self.part("train", Normalization.identity(len(self.transforms)))
+        )
+
+    def part(self, which: PartName | Period, normalization: Normalization) -> Part:
+        """The examples of a part or of a period.
+
+        Args:
+            which: Name of the part, or a period of examples that were not learned from. Weights are
+                1 on average in the training part, or in the period.
+            normalization: Makes the features inputs of the network.
+
+        Raises:
+            TrainingError: As `split`.
+        """
+        if isinstance(which, Period):
+            rows = (self.time_ms >= which.since_ms) & (self.time_ms < which.until_ms)
+            weight = self._weights(rows)
+        else:
+            parts = self.split()
+            rows = getattr(parts, which)
+            weight = self._weights(parts.train)
+        whole = Part(
+            self.values, self.transforms, normalization, self.rows, self.strategy, self.outcome,
+            self.time_ms, self.customer, weight,
+        )  # fmt: skip
+        return whole.take(rows)
+
+    def _weights(self, reference: Bools) -> Float64s:
+        """What each example counts; 1 on average among those of the reference."""
+        if not self.training.propensity_weights:
+            return np.ones(len(self))
+        return inverse_propensity(self.propensity, reference)
+
+
+def build(
+    campaign: Campaign,
+    plan: FeaturePlan,
+    shards: Shards,
+    folder: Path,
+    seed: int,
+    on_shard: OnShard | None = None,
+) -> Dataset:
+    """Makes the examples of a whole history, and warns of what it lacks.
+
+    A choice is learned from what worked: its examples are contacts with the outcome. A response is
+    learned from everything.
+
+    Args:
+        campaign: The campaign file.
+        plan: Its compiled features.
+        shards: The history, all of it.
+        folder: For features that do not fit into memory; has to stay as long as the dataset.
+        seed: Chooses among the decision points without a contact.
+        on_shard: Told of the progress.
+
+    Raises:
+        TrainingError: There are no events or no examples, or a propensity is needed and missing.
+    """
+    if shards.events == 0:
+        raise TrainingError(
+            f"expected events in {', '.join(campaign.topics.events)}, got none; "
+            f"{sum(shards.rejects.values())} records were no events. Let events come in first, or "
+            "look at the bounds of the history and at the rejects in the dead-letter topic"
+        )
+    builder = _Builder(campaign, plan, folder, seed)
+    all_shards = shards.shards()
+    for done, shard in enumerate(all_shards, start=1):
+        builder.add(shards.timeline(shard), shards)
+        if on_shard is not None:
+            on_shard(done, len(all_shards))
+    dataset = builder.finish(shards)
+    for notice in dataset.notices:
+        _log.warning("%s", notice)
+    return dataset
+
+
+class _Builder:
+    """Collects the examples of one shard after the other."""
+
+    def __init__(self, campaign: Campaign, plan: FeaturePlan, folder: Path, seed: int) -> None:
+        self._campaign = campaign
+        self._plan = plan
+        self._seed = seed
+        self._values = ValuesWriter(
+            folder / "features.f64", len(plan.names), campaign.training.memory_mb * 2**20 // 2
+        )
+        self._counts = JoinCounts()
+        self._near = 0
+        self._customers = 0
+        self._parts: list[tuple[Examples, Int64s, Int64s]] = []
+
+    def add(self, timeline: Timeline, shards: Shards) -> None:
+        """Takes a shard of a history."""
+        partition, warm_up = timeline.shard.partition, self._campaign.training.warm_up
+        soon = duration_ms(warm_up or notices.memory(self._campaign))
+        extent = shards.extent(partition, soon)
+        near_ms = extent.cold_ms
+        if warm_up is None:
+            extent = replace(extent, cold_ms=near_ms[:0])
+        examples, counts = of_shard(self._campaign, self._plan, timeline, extent, self._seed)
+        self._near += int(reach_into(near_ms, examples.time_ms, examples.time_ms).sum())
+        if self._campaign.training.propensity_weights:
+            expect_propensities(self._campaign.training, examples.propensity)
+        points, slot = np.unique(examples.event, return_inverse=True)
+        rows = self._write(timeline, points)[slot]
+        order = np.argsort(rows, kind="stable")
+        examples, rows = examples.take(order), rows[order]
+        customer = self._customers + _numbers(timeline)[examples.event]
+        self._parts.append((examples, rows, customer))
+        self._counts += counts
+        self._customers += timeline.table.rows
+
+    def finish(self, shards: Shards) -> Dataset:
+        """The examples of all shards.
+
+        Raises:
+            TrainingError: There are none.
+        """
+        examples = Examples.joined(*(examples for examples, _, _ in self._parts))
+        if len(examples) == 0:
+            raise TrainingError(
+                ". ".join(
+                    (notices.no_examples(self._campaign, self._counts), *self._notices(shards))
+                )
+            )
+        return Dataset(
+            training=self._campaign.training,
+            transforms=self._plan.transform_codes,
+            values=self._values.finish(),
+            rows=np.concatenate([rows for _, rows, _ in self._parts]),
+            strategy=examples.strategy,
+            outcome=examples.outcome,
+            time_ms=examples.time_ms,
+            customer=np.concatenate([customer for _, _, customer in self._parts]),
+            propensity=examples.propensity,
+            counts=self._counts,
+            events=shards.events,
+            customers=self._customers,
+            start_ms=shards.start_ms,
+            end_ms=shards.end_ms,
+            notices=self._notices(shards),
+        )
+
+    def _notices(self, shards: Shards) -> tuple[str, ...]:
+        missing, counts = shards.missing(), self._counts
+        outcomes = [one for one in missing if shards.holds_outcomes(one.topic)]
+        cut = notices.cut(self._campaign, missing, counts, self._near)
+        return tuple(filter(None, (cut, notices.unread(outcomes, counts, shards.end_ms))))
+
+    def _write(self, timeline: Timeline, points: Int64s) -> Int64s:
+        """Writes the features after some events, each once; returns where they stand."""
+        place = np.empty(len(points), np.int64)
+        for which, values in replay_blocks(self._plan, timeline, points):
+            place[which] = np.arange(len(self._values), len(self._values) + len(values))
+            self._values.append(values)
+        return place
+
+
+def _numbers(timeline: Timeline) -> Int64s:
+    """Number of the customer of each event, by the order of their last events. Shape (n,), int64.
+
+    The number of a row will not do: it depends on which topic was read first.
+    """
+    last = np.empty(timeline.table.rows, np.int64)
+    last[timeline.row] = np.arange(len(timeline))  # of several the last is kept
+    return np.argsort(np.argsort(last))[timeline.row]

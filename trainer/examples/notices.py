@@ -1,0 +1,127 @@
+"""What whoever trains is told about a history that is not whole, and about one without examples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from stream.campaign.feature_ops import OPERATORS
+from stream.campaign.file import Campaign
+from stream.campaign.words import duration_ms
+from trainer.examples.labels import JoinCounts
+from trainer.history.gaps import BEGINNING_MS, Missing
+
+_SHOWN_MAX = 3
+"""Partitions that are named of each kind of gap."""
+
+
+def memory(campaign: Campaign) -> str:
+    """The longest time that a feature looks back, as a duration such as "90d".
+
+    Half-lives, windows and the caps of times count. What a feature keeps for ever is not among them:
+    no wait would be long enough.
+    """
+    spans = ["1d"]
+    for feature in campaign.features:
+        spans += feature.half_lives
+        spans += [] if feature.window is None else [feature.window]
+        spans += [feature.cap] if "cap" in OPERATORS[feature.op].may else []
+    return max(spans, key=duration_ms)
+
+
+def cut(campaign: Campaign, missing: Sequence[Missing], counts: JoinCounts, near: int) -> str:
+    """That a history is cut, and what this does to its examples.
+
+    Args:
+        campaign: The campaign file.
+        missing: What was not read.
+        counts: What became of actions.
+        near: Examples within `memory` of a cut; counted when no warm-up is set.
+
+    Returns:
+        A sentence without its stop; empty when there is nothing to tell.
+    """
+    cuts = [one for one in missing if one.chosen or one.until is not None]
+    if not cuts:
+        return ""
+    told = (
+        f"The history is cut: {_listed(cuts)}. Soon after, features are not those that the worker "
+        "has, which has seen the whole"
+    )
+    warm_up = campaign.training.warm_up
+    if warm_up is not None:
+        return f'{told}; {counts.cold:,} actions within training.warm_up = "{warm_up}" left out'
+    if near == 0:
+        return f"{told}; there are no examples within {memory(campaign)} of it"
+    return (
+        f"{told}: {near:,} examples are within {memory(campaign)} of it. Set training.warm_up = "
+        f'"{memory(campaign)}" to leave them out, or read more: an archive, or an earlier beginning'
+    )
+
+
+def unread(missing: Sequence[Missing], counts: JoinCounts, end_ms: int) -> str:
+    """That outcomes may be missing, so that actions cannot be learned from.
+
+    Args:
+        missing: What was not read of the topics that have outcomes.
+        counts: What became of actions.
+        end_ms: How far the history goes, epoch milliseconds.
+
+    Returns:
+        A sentence without its stop; empty when there is nothing to tell.
+    """
+    gaps = [one for one in missing if not one.chosen and one.after_ms < end_ms]
+    if counts.unread == 0 or not gaps:
+        return ""
+    return (
+        f"{counts.unread:,} actions left out, whose outcomes may not have been read: {_listed(gaps)}, "
+        f"while the history goes to {_day(end_ms)}. Read these topics as far as the others, such as "
+        "by archiving them (`opportune archive`)"
+    )
+
+
+def no_examples(campaign: Campaign, counts: JoinCounts) -> str:
+    """Why there are no examples."""
+    training = campaign.training
+    if training.learn_from == "decisions":
+        expected = f"decisions in {campaign.topics.decisions} about events of the history"
+        without = f"{counts.event_missing} about other events"
+    else:
+        expected = (
+            f'"{training.treatment}" events with {training.strategy_property}, after an event that '
+            f"asks for a decision ({', '.join(campaign.decisions.on)})"
+        )
+        without = f"{counts.no_decision_point} without a decision before"
+    outcome = f', with a later "{training.outcome}"' if campaign.model.head == "choice" else ""
+    return (
+        f"expected {expected}{outcome}, older than {training.attribution_window}, got "
+        f"{counts.actions}, of them {counts.unknown_strategy} with a strategy that the campaign "
+        f"does not have, {without}, {counts.immature} too young, {counts.unread} with outcomes that "
+        f"may not have been read, {counts.cold} within training.warm_up after a cut of the history"
+    )
+
+
+def _listed(missing: Sequence[Missing]) -> str:
+    """Each kind of gap with some of its partitions."""
+    kinds: dict[str, list[str]] = {}
+    for one in missing:
+        kinds.setdefault(one.why, []).append(_place(one))
+    return "; ".join(
+        f"{', '.join(places[:_SHOWN_MAX])}"
+        + (f" and {len(places) - _SHOWN_MAX} more" if len(places) > _SHOWN_MAX else "")
+        + f" {why}"
+        for why, places in kinds.items()
+    )
+
+
+def _place(one: Missing) -> str:
+    where = f"{one.topic}/{one.partition}"
+    if one.chosen:
+        return f"{where} before {_day(one.before_ms)}"
+    if one.until is not None:
+        return f"{where} offsets {one.start:,} to {one.until:,}"
+    return where if one.after_ms == BEGINNING_MS else f"{where} after {_day(one.after_ms)}"
+
+
+def _day(epoch_ms: int) -> str:
+    return f"{datetime.fromtimestamp(epoch_ms / 1000, UTC):%Y-%m-%d}"

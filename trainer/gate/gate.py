@@ -1,0 +1,109 @@
+"""Whether a new model replaces the champion: figures in, a verdict in words and numbers out.
+
+Rules of this file
+1. Pure: what is judged was measured before, on held-out rows that both models have not seen.
+2. Every check of `trainer.gate.checks` is listed, passed or not, with what was expected and what came.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from stream.campaign.training import GateSpec
+from trainer.gate import checks
+from trainer.gate.checks import BASE_RATES, Check, Evidence, Interval, SliceDifference, shown
+
+__all__ = ["BASE_RATES", "Check", "Evidence", "Interval", "SliceDifference", "Verdict", "judge"]
+
+
+class Verdict(Struct, frozen=True, kw_only=True):
+    """What the gate says of a candidate.
+
+    Attributes:
+        promote: Whether it may become the champion, over `champion` and no other.
+        champion: The champion when it was judged; None for none.
+        opponent: What it was compared with: that champion, or `BASE_RATES`.
+        metric: What in.
+        value: The metric of the candidate; None when it is not defined.
+        difference: To the opponent, positive when the candidate is better; None as `value`.
+        rows: Held-out rows that both were judged on.
+        conversions: Of them with the outcome.
+        checks: The rules in the order in which they were applied.
+    """
+
+    promote: bool
+    champion: str | None
+    opponent: str
+    metric: str
+    value: Interval | None
+    difference: Interval | None
+    rows: int
+    conversions: int
+    checks: tuple[Check, ...]
+
+    @property
+    def failed(self) -> tuple[Check, ...]:
+        """The checks that stand in the way."""
+        return tuple(check for check in self.checks if not check.passed)
+
+    @property
+    def words(self) -> str:
+        """The verdict in one line."""
+        if self.promote:
+            return (
+                f"better than {self.opponent} in {self.metric} by {shown(self.difference)} "
+                f"on {self.rows:,} held-out rows"
+            )
+        return f"not promoted: {self.reasons}"
+
+    @property
+    def reasons(self) -> str:
+        """What stands in the way, with the numbers; empty when nothing does."""
+        return "; ".join(
+            f"{check.name}: expected {check.expected}, got {check.got}" for check in self.failed
+        )
+
+
+def judge(gate: GateSpec, evidence: Evidence, *, score_ms_max: float) -> Verdict:
+    """Applies every rule.
+
+    Args:
+        gate: The section of the campaign file.
+        evidence: What was measured.
+        score_ms_max: Of the section `model`.
+    """
+    compared = evidence.champion is not None and evidence.compared
+    opponent = f"champion {evidence.champion}" if compared else BASE_RATES
+    found = [checks.enough(gate, evidence)]
+    if compared:
+        found += _against_champion(gate, evidence, opponent)
+    else:
+        if evidence.champion is not None:
+            found.append(checks.other_features(evidence.champion))
+        found.append(checks.better(gate.metric, evidence.over_base_rates, BASE_RATES, 0.0))
+    found.append(checks.fast(evidence.score_ms, score_ms_max))
+    found.append(checks.small(evidence.bundle_bytes, gate.bundle_mb_max))
+    return Verdict(
+        promote=all(check.passed for check in found),
+        champion=evidence.champion,
+        opponent=opponent,
+        metric=gate.metric,
+        value=evidence.value,
+        difference=evidence.over_champion if compared else evidence.over_base_rates,
+        rows=evidence.compared_rows if compared else evidence.rows,
+        conversions=evidence.compared_conversions if compared else evidence.conversions,
+        checks=tuple(found),
+    )
+
+
+def _against_champion(gate: GateSpec, evidence: Evidence, opponent: str) -> list[Check]:
+    """What is asked of a candidate beside a champion; on rows that it has seen nothing is."""
+    comparable = checks.comparable(gate, evidence, opponent)
+    if not comparable.passed:
+        return [comparable]
+    return [
+        comparable,
+        checks.better(gate.metric, evidence.over_champion, opponent, gate.margin),
+        checks.calibrated(gate, evidence),
+        *(checks.not_worse(gate, part) for part in evidence.slices),
+    ]

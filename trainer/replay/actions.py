@@ -1,0 +1,157 @@
+"""What was done to customers: the records that say so, and the event that each of them is about.
+
+An action is a treatment, an event that says a strategy was used, or a decision that a worker
+published (`training.learn_from`). A treatment is about itself, a decision about the event that asked
+for it, which it names by topic, partition and offset.
+
+Rules of this file
+1. Events are decoded with the paths of the features alone, as the worker does; what only training
+   reads is decoded apart, so that a fault in it takes no event out of the history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from stream.campaign.file import Campaign
+from stream.codecs import property_decoder
+from stream.columns import EventBatch, Float64s, Int64s, RecordChunk
+from stream.decisions.reader import Decided, DecisionReader, Names
+from stream.events.decoder import NEVER_MS
+from trainer.errors import TrainingError
+
+Records: TypeAlias = npt.NDArray[Any]
+"""An array of structs, such as of `ACTION`. Shape (n,)."""
+
+ACTION = np.dtype(
+    [("offset", "<i8"), ("identity", "<u8"), ("propensity", "<f8"), ("strategy", "<i2"),
+     ("topic", "i1")]
+)  # fmt: skip
+"""Place of the event it is about, topic -1 for one that the campaign does not have; hash of the id
+of a decision; probability with which the strategy was used, NaN if not said; index of the strategy,
+S for nothing, -1 for one that the campaign does not have."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Actions:
+    """m actions about events of one timeline, each once.
+
+    Attributes:
+        event: The event it is about, -1 when the timeline does not have it. Shape (m,), int64.
+        strategy: As in `ACTION`. Shape (m,), int64.
+        propensity: As in `ACTION`. Shape (m,), float64.
+        duplicates: Decisions that were published again, which do not count.
+    """
+
+    event: Int64s
+    strategy: Int64s
+    propensity: Float64s
+    duplicates: int
+
+    def __len__(self) -> int:
+        return len(self.event)
+
+    @classmethod
+    def of(cls, records: Records, topic: Int64s, offset: Int64s) -> Actions:
+        """Finds the events that the records are about.
+
+        Args:
+            records: Of the dtype `ACTION`, in the order in which they were published.
+            topic: Topic of each event of the timeline. Shape (n,), int64.
+            offset: Its offset, rising within a topic. Shape (n,), int64.
+        """
+        once = _first_of_each(records)
+        event = np.full(len(once), -1, np.int64)
+        for t in np.unique(once["topic"]):
+            about = np.flatnonzero(once["topic"] == t)
+            there = np.flatnonzero(topic == t)
+            place = np.searchsorted(offset[there], once["offset"][about])
+            inside = place < len(there)
+            found = there[place[inside]]
+            same = offset[found] == once["offset"][about[inside]]
+            event[about[inside][same]] = found[same]
+        return cls(
+            event,
+            once["strategy"].astype(np.int64),
+            once["propensity"].astype(np.float64),
+            len(records) - len(once),
+        )
+
+
+class TreatmentReader:
+    """Reads what treatments say.
+
+    Args:
+        campaign: The campaign file.
+        event_types: Names of the type codes.
+    """
+
+    def __init__(self, campaign: Campaign, event_types: Sequence[str]) -> None:
+        training = campaign.training
+        self._code = event_types.index(training.treatment)
+        self._strategies = Names.of_strategies(campaign)
+        propensity = training.propensity_property
+        numbers = () if propensity is None else (propensity,)
+        self._decoder = property_decoder(campaign, numbers, (training.strategy_property,))
+
+    def read(self, chunk: RecordChunk, batch: EventBatch, topic: int) -> tuple[Int64s, Records]:
+        """The treatments among the events of a chunk.
+
+        Args:
+            chunk: The records.
+            batch: What they were decoded to.
+            topic: Index of their topic.
+
+        Returns:
+            Their indices in `batch`, and records of the dtype `ACTION`; a strategy that cannot be
+            read is one that the campaign does not have.
+        """
+        sent = np.flatnonzero(batch.type_code == self._code)
+        records = np.zeros(len(sent), ACTION)
+        records["topic"], records["offset"] = topic, batch.offset[sent]
+        records["strategy"], records["propensity"] = -1, np.nan
+        if len(sent):
+            said, _ = self._decoder.decode(chunk.take(batch.record[sent]), NEVER_MS)
+            records["strategy"][said.record] = self._strategies.find(said.category[0])
+            if len(said.number):
+                records["propensity"][said.record] = said.number[0]
+        return sent, records
+
+
+def decision_reader(campaign: Campaign) -> DecisionReader:
+    """Reads the decision topic for learning.
+
+    Raises:
+        TrainingError: Decisions of this campaign do not say what training needs.
+    """
+    if campaign.decisions.format == "flat":
+        raise TrainingError(
+            'expected decisions.format = "cloudevents" with training.learn_from = "decisions", '
+            'got "flat": a flat decision says neither its event nor its probability. Learn '
+            "from treatments, or from the time when the form was changed (--since)"
+        )
+    return DecisionReader(campaign)
+
+
+def of_decisions(decided: Decided, index: Int64s) -> Records:
+    """Some decisions as records of the dtype `ACTION`."""
+    records = np.zeros(len(index), ACTION)
+    for name in ("offset", "identity", "propensity", "strategy", "topic"):
+        records[name] = getattr(decided, name)[index]
+    return records
+
+
+def _first_of_each(records: Records) -> Records:
+    """The records without those that repeat an earlier one, in their order."""
+    names = ("topic", "offset", "identity")
+    order = np.lexsort([records[name] for name in names])  # stable
+    repeats = np.ones(max(len(records) - 1, 0), np.bool_)
+    for name in names:
+        repeats &= np.diff(records[name][order]) == 0
+    first = np.sort(order[np.append(True, ~repeats)[: len(records)]])
+    return records.take(first)

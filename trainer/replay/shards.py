@@ -1,0 +1,273 @@
+"""A history cut into shards that fit into memory: chunks of records in, timelines out.
+
+A shard holds some of the customers of one partition, with all their events. Half of
+`training.memory_mb` is for the events of all shards, which go to disk when there are more of them;
+the other half is for features (`trainer.examples.values`). What stays in memory besides are the ids of the
+customers, and one shard at a time while it is worked on.
+
+Rules of this file
+1. In which shard a customer is depends on partition and id alone; so do all results, whatever comes
+   first when topics are read.
+2. Bounds in event time are exact here: since <= time < until.
+3. A record is an event, a decision, or counted in `rejects`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from stream.campaign.file import Campaign
+from stream.codecs import event_decoder
+from stream.columns import EventBatch, Int64s, RecordChunk, Spans
+from stream.decisions.reader import DecisionReader
+from stream.events.decoder import NEVER_MS
+from stream.events.field_kernels import read_categories
+from stream.events.scan import STRING
+from stream.features.plan import FeaturePlan
+from stream.state.table import CustomerTable
+from trainer.history.gaps import SINCE, Extent, Gap, GapTracker, Missing, cold_ms, unread_ms
+from trainer.history.source import Bounds
+from trainer.replay.actions import (
+    ACTION,
+    Actions,
+    Records,
+    TreatmentReader,
+    decision_reader,
+    of_decisions,
+)
+from trainer.replay.replay_order import merged
+from trainer.replay.spill import Shard, Spill
+from trainer.replay.timeline import Timeline
+
+BUCKETS = 16
+"""Shards of one partition."""
+_BUCKET_SHIFT = np.uint64(64 - 4)
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # Fibonacci hashing: FNV alone leaves the upper bits alike
+
+
+class Shards:
+    """Takes in a history, chunk by chunk.
+
+    Args:
+        campaign: The campaign file.
+        plan: Its compiled features.
+        folder: An empty folder for what does not fit into memory.
+        bounds: Which events count; offsets are for those who read.
+
+    Attributes:
+        rejects: Records that are no events, by reason code; those of the decision topic begin with
+            "decision_".
+        events: Events that count.
+        start_ms: Oldest event time, epoch milliseconds.
+        end_ms: How far the history goes: the newest event time, or when the record came in if the
+            event says that it is from later.
+
+    Raises:
+        TrainingError: The campaign cannot learn from what it says it learns from.
+    """
+
+    def __init__(self, campaign: Campaign, plan: FeaturePlan, folder: Path, bounds: Bounds) -> None:
+        self.rejects: Counter[str] = Counter()
+        self.events = 0
+        self.start_ms = np.iinfo(np.int64).max
+        self.end_ms = np.iinfo(np.int64).min
+        self._bounds = bounds
+        self._topics = {name: i for i, name in enumerate(campaign.topics.events)}
+        self._gaps = GapTracker()
+        self._outcome = plan.event_types.index(campaign.training.outcome)
+        self._outcome_topics: set[str] = set()
+        self._treatment_topics: set[str] = set()
+        self._decision_topic = campaign.topics.decisions
+        self._decoder = event_decoder(campaign, plan)
+        learns_from_decisions = campaign.training.learn_from == "decisions"
+        self._treatments = (
+            None if learns_from_decisions else TreatmentReader(campaign, plan.event_types)
+        )
+        self._decisions = decision_reader(campaign) if learns_from_decisions else None
+        self._memory_bytes = campaign.training.memory_mb * 2**20 // 2
+        self._records = Spill(folder, "events", _event_dtype(plan))
+        self._actions = Spill(folder, "actions", ACTION)
+        self._tables: dict[Shard, CustomerTable] = {}
+        self._next_offset: dict[tuple[str, int], int] = {}
+
+    @property
+    def customers(self) -> int:
+        """Customers that have events."""
+        return sum(map(len, self._tables.values()))
+
+    def add(self, chunk: RecordChunk) -> None:
+        """Takes in a chunk of an event topic, or of the decision topic when it is learned from.
+
+        Of the decision topic a gap costs actions, and nothing that is learned from the others.
+
+        Raises:
+            ValueError: It is of another topic, or not beyond the last one of its partition.
+            TrainingError: The disk is full.
+        """
+        if isinstance(chunk, Gap) and chunk.topic in self._topics:
+            self._gaps.mark(chunk)
+        if len(chunk) == 0:
+            return
+        origin = chunk.topic, chunk.partition
+        if chunk.offset[0] < self._next_offset.get(origin, 0):
+            raise ValueError(
+                f"expected {chunk.topic}/{chunk.partition} from offset "
+                f"{self._next_offset[origin]} on, got a chunk from {chunk.offset[0]}"
+            )
+        self._next_offset[origin] = int(chunk.offset[-1]) + 1
+        if chunk.topic in self._topics:
+            self._add_events(chunk, self._topics[chunk.topic])
+        elif chunk.topic == self._decision_topic and self._decisions is not None:
+            self._add_decisions(chunk, self._decisions)
+        else:
+            raise ValueError(f"expected a topic that is learned from, got {chunk.topic}")
+        if self._records.memory_bytes + self._actions.memory_bytes > self._memory_bytes:
+            self._records.flush()
+            self._actions.flush()
+
+    def shards(self) -> list[Shard]:
+        """The shards that hold anything, in the order of their numbers."""
+        return sorted(self._records.shards() | self._actions.shards())
+
+    def missing(self, partition: int | None = None) -> list[Missing]:
+        """What was not read of the event topics, in one partition or in those that have customers."""
+        wanted = {shard.partition for shard in self._tables} if partition is None else {partition}
+        return [one for one in self._gaps.missing() if one.partition in wanted]
+
+    def holds_outcomes(self, topic: str) -> bool:
+        """Whether there are outcomes in a topic."""
+        return topic in self._outcome_topics
+
+    def extent(self, partition: int, warm_up_ms: int) -> Extent:
+        """How far the history of a partition goes, and what it lacks.
+
+        A partition of a topic that was read to its end of now goes as far as the newest event of all:
+        had something happened there, it would have been read.
+
+        Args:
+            partition: Number of the partition.
+            warm_up_ms: How long after a gap there are to be no examples.
+        """
+        missing = self.missing(partition)
+        return Extent(
+            self.end_ms,
+            unread_ms([one for one in missing if one.topic in self._outcome_topics]),
+            unread_ms([one for one in missing if one.topic in self._treatment_topics]),
+            cold_ms(missing, self._gaps.start_ms(partition), warm_up_ms),
+        )
+
+    def timeline(self, shard: Shard) -> Timeline:
+        """Everything about the customers of a shard."""
+        records = self._records.load(shard)
+        records = records[merged(records["topic"], records["time_ms"])]
+        topic, offset = _column(records, "topic"), _column(records, "offset")
+        return Timeline(
+            shard=shard,
+            table=self._tables.get(shard, CustomerTable(1)),
+            topic=topic,
+            row=_column(records, "row"),
+            offset=offset,
+            time_ms=_column(records, "time_ms"),
+            type_code=records["type_code"].copy(),
+            number=np.ascontiguousarray(records["number"].T),
+            category=np.ascontiguousarray(records["category"].T),
+            consent=records["consent"].copy(),
+            actions=Actions.of(self._actions.load(shard), topic, offset),
+        )
+
+    def _add_events(self, chunk: RecordChunk, topic: int) -> None:
+        batch, rejects = self._decoder.decode(chunk, NEVER_MS)
+        self.rejects.update(reject.code for reject in rejects)
+        if len(batch) == 0:
+            return
+        # Outcomes were waited for until records came in, not until the future that one may tell of.
+        received_ms = np.where(batch.received_ms >= 0, batch.received_ms, batch.time_ms)
+        reached_ms = np.minimum(batch.time_ms, received_ms)
+        inside = self._bounds.inside(batch.time_ms)
+        self._watch(chunk, batch, reached_ms)
+        if self._treatments is not None:
+            sent, records = self._treatments.read(chunk, batch, topic)
+            self._treatment_topics |= {chunk.topic} if len(sent) else set()
+            kept = inside[sent]
+            self._add_actions(chunk.partition, batch.customer.take(sent[kept]), records[kept])
+        if not inside.any():
+            return
+        customer, events = _events(batch, np.flatnonzero(inside), topic, self._records.dtype)
+        self.events += len(events)
+        self.start_ms = min(self.start_ms, int(events["time_ms"].min()))
+        self.end_ms = max(self.end_ms, int(reached_ms[inside].max()))
+        for bucket, index in _by_bucket(customer):
+            shard = Shard(chunk.partition, bucket)
+            if shard not in self._tables:
+                self._tables[shard] = CustomerTable(1)
+            mine = events[index]
+            mine["row"] = self._tables[shard].rows_for(customer.take(index))
+            self._records.add(shard, mine)
+
+    def _watch(self, chunk: RecordChunk, batch: EventBatch, reached_ms: Int64s) -> None:
+        """Notes what says how far the history goes, whether or not it counts."""
+        self._gaps.pass_by(chunk.topic, chunk.partition, reached_ms)
+        if (batch.type_code == self._outcome).any():
+            self._outcome_topics.add(chunk.topic)
+        since_ms = self._bounds.since_ms
+        if since_ms is not None and (batch.time_ms < since_ms).any():
+            self._gaps.leave_out(chunk.topic, chunk.partition, since_ms, SINCE)
+
+    def _add_decisions(self, chunk: RecordChunk, reader: DecisionReader) -> None:
+        decided, rejects = reader.read(chunk)
+        self.rejects.update({f"decision_{code}": count for code, count in rejects.items()})
+        inside = self._bounds.inside(decided.time_ms)
+        for partition in np.unique(decided.partition):
+            mine = np.flatnonzero(inside & (decided.partition == partition))
+            self._add_actions(
+                int(partition), decided.customer.take(mine), of_decisions(decided, mine)
+            )
+
+    def _add_actions(self, partition: int, customer: Spans, records: Records) -> None:
+        for bucket, index in _by_bucket(customer):
+            self._actions.add(Shard(partition, bucket), records[index])
+
+
+def _event_dtype(plan: FeaturePlan) -> np.dtype[np.void]:
+    """What is kept of an event: the columns of `EventBatch` that features are made of."""
+    return np.dtype(
+        [("offset", "<i8"), ("time_ms", "<i8"), ("row", "<i4"), ("type_code", "<i2"),
+         ("topic", "i1"), ("consent", "i1"), ("number", "<f8", (len(plan.number_paths),)),
+         ("category", "<u8", (len(plan.category_paths),))]
+    )  # fmt: skip
+
+
+def _events(
+    batch: EventBatch, index: Int64s, topic: int, dtype: np.dtype[np.void]
+) -> tuple[Spans, Records]:
+    """Some events of a topic as records without row, and the customer of each."""
+    records = np.empty(len(index), dtype)
+    records["topic"] = topic
+    for name in ("offset", "time_ms", "type_code", "consent"):
+        records[name] = getattr(batch, name)[index]
+    records["number"] = batch.number.T[index]
+    records["category"] = batch.category.T[index]
+    return batch.customer.take(index), records
+
+
+def _by_bucket(customer: Spans) -> Iterator[tuple[int, Int64s]]:
+    """The buckets that have customers, and the indices of these, rising."""
+    n = len(customer)
+    hashes = np.empty(n, np.uint64)
+    read_categories(
+        customer.data, np.full(n, STRING, np.uint8), customer.start, customer.size,
+        np.ones(n, np.bool_), hashes,
+    )  # fmt: skip
+    bucket = ((hashes * _GOLDEN) >> _BUCKET_SHIFT).astype(np.uint8)
+    order = np.argsort(bucket, kind="stable")
+    for index in np.split(order, np.flatnonzero(np.diff(bucket[order])) + 1):
+        if len(index):
+            yield int(bucket[index[0]]), index
+
+
+def _column(records: Records, name: str) -> Int64s:
+    return np.ascontiguousarray(records[name], np.int64)

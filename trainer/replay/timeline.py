@@ -1,0 +1,105 @@
+"""History in the order of the stream, and the features that the worker would have had in it.
+
+Rules of this file
+1. Features come from `stream.features.plan.apply_raw` alone: the kernel of the worker.
+2. The order is that of `trainer.replay.replay_order`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from stream.columns import EventBatch, Float64s, Int16s, Int64s, Spans, UInt64s
+from stream.features.plan import FeaturePlan, apply_raw
+from stream.state.table import CustomerTable
+from trainer.replay.actions import Actions
+from trainer.replay.replay_order import passes
+from trainer.replay.spill import Shard
+
+_EVENTS_PER_CALL = 2048  # their features stay in the cache
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Timeline:
+    """The n events of one shard in the order of their replay.
+
+    Attributes:
+        shard: Its partition and bucket.
+        table: The customers; knows their ids, holds no state.
+        topic: Index of the topic in the campaign. Shape (n,), int64.
+        row: Row of the customer in `table`. Shape (n,), int64.
+        offset: Kafka offset. Shape (n,), int64.
+        time_ms: Event time, epoch milliseconds. Shape (n,), int64.
+        type_code: As in `EventBatch`. Shape (n,), int16.
+        number: As in `EventBatch`. Shape (numbers, n), float64.
+        category: As in `EventBatch`. Shape (categories, n), uint64.
+        consent: As in `EventBatch`. Shape (n,), int8.
+        actions: What was done to these customers.
+    """
+
+    shard: Shard
+    table: CustomerTable
+    topic: Int64s
+    row: Int64s
+    offset: Int64s
+    time_ms: Int64s
+    type_code: Int16s
+    number: Float64s
+    category: UInt64s
+    consent: npt.NDArray[np.int8]
+    actions: Actions
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def batch(self, index: Int64s) -> EventBatch:
+        """Some events of one topic as the worker has them."""
+        nulls = Spans(np.empty(0, np.uint8), np.zeros_like(index), np.full_like(index, -1))
+        return EventBatch(
+            record=index,
+            offset=self.offset[index],
+            received_ms=self.time_ms[index],
+            time_ms=self.time_ms[index],
+            customer=self.table.key_spans(self.row[index]),
+            event_id=nulls,
+            type_code=self.type_code[index],
+            number=self.number[:, index],
+            category=self.category[:, index],
+            consent=self.consent[index],
+        )
+
+
+def replay_blocks(
+    plan: FeaturePlan, timeline: Timeline, wanted: Int64s
+) -> Iterator[tuple[Int64s, Float64s]]:
+    """The features right after some events, neither transformed nor normalized, a block at a time.
+
+    Args:
+        plan: The features.
+        timeline: n events.
+        wanted: Events to read the features after, each once. Shape (m,), int64.
+
+    Yields:
+        Which of the wanted, and their features: shapes (k,), int64, and (k, F), float64, NaN where
+        missing. The blocks have each of the m once.
+    """
+    place = np.full(len(timeline), -1, np.int64)
+    place[wanted] = np.arange(len(wanted))
+    # Nobody asks what becomes of a customer after the last event that is wanted.
+    last = np.full(timeline.table.rows, -1, np.int64)
+    np.maximum.at(last, timeline.row[wanted], wanted)
+    needed = np.flatnonzero(np.arange(len(timeline)) <= last[timeline.row])
+    state = np.zeros((timeline.table.rows, plan.row_words))
+    values = np.empty((min(len(needed), _EVENTS_PER_CALL), len(plan.names)))
+    for topic, run in passes(timeline.row[needed], timeline.topic[needed]):
+        for start in range(0, len(run), _EVENTS_PER_CALL):
+            part = needed[run[start : start + _EVENTS_PER_CALL]]
+            out = values[: len(part)]
+            apply_raw(plan, state, timeline.row[part], timeline.batch(part), topic, out)
+            keep = np.flatnonzero(place[part] >= 0)
+            if len(keep):
+                yield place[part[keep]], out[keep]

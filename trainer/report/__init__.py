@@ -1,0 +1,1 @@
+"""What a training did and how good its model is: JSON for programs, a page of HTML for people."""

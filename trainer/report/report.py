@@ -1,0 +1,213 @@
+"""What a training did and what came of it: as JSON for programs, as a page for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from models.kinds import KINDS
+from stream.campaign.file import Campaign
+from stream.campaign.training import ModelSpec, TrainingSpec
+from trainer.evaluation.evaluation import Evaluation
+from trainer.gate.gate import Verdict
+from trainer.report.facts import Check, Examples, Facts, Span
+from trainer.report.html import render_html
+from trainer.search.found import Found
+
+if TYPE_CHECKING:  # reading a report needs no TensorFlow
+    from trainer.examples.dataset import Dataset
+    from trainer.examples.part import Part
+    from trainer.fitting.fit import Fitted
+
+REPORT = "report.json"
+HTML = "report.html"
+
+_JOINS = {
+    "actions": "in the history",
+    "duplicates": "published again, counted once",
+    "unknown_strategy": "of another strategy",
+    "no_decision_point": "without a decision point before",
+    "event_missing": "about an event that is not in the history",
+    "immature": "too young for their attribution window to be over",
+    "unread": "with outcomes that may not have been read",
+    "cold": "too soon after a cut of the history",
+}
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What a training did.
+
+    Attributes:
+        model: The network, after a search.
+        training: How it was fitted, after a search.
+        facts: History, examples, losses, in numbers and words.
+        evaluation: How good it is on the test part; None without one.
+        verdict: What the gate said; None of a later evaluation.
+        search: What was tried.
+    """
+
+    model: ModelSpec
+    training: TrainingSpec
+    facts: Facts
+    evaluation: Evaluation | None = None
+    verdict: Verdict | None = None
+    search: Found | None = None
+
+    @classmethod
+    def decode(cls, data: bytes) -> Report:
+        """Reads what `encode` wrote."""
+        return msgspec.json.decode(data, type=cls)
+
+    def encode(self) -> bytes:
+        """JSON."""
+        return msgspec.json.encode(self)
+
+    def html(self) -> bytes:
+        """The page; without test examples there is nothing to show."""
+        if self.evaluation is None:
+            return b"<!doctype html><title>Not judged</title><p>There were no test examples.</p>\n"
+        return render_html(self.evaluation, self.facts)
+
+
+def facts_of_history(
+    campaign: Campaign,
+    dataset: Dataset,
+    rejects: Mapping[str, int],
+    names: Sequence[str],
+    created: datetime,
+    parts: Mapping[str, Part],
+    *,
+    candidate: str = "",
+    champion: str = "",
+) -> Facts:
+    """What is known of the data.
+
+    Args:
+        campaign: The campaign file.
+        dataset: All examples.
+        rejects: Records that are no events, by reason code.
+        names: Strategy id of each output.
+        created: When.
+        parts: Parts of the examples by name.
+        candidate: Version of the model that is judged, if it has one yet.
+        champion: Version of the model beside it.
+    """
+    return Facts(
+        campaign=campaign.app,
+        candidate=candidate,
+        champion=champion,
+        created=created,
+        outcome=campaign.training.outcome,
+        attribution_window=campaign.training.attribution_window,
+        randomised=bool(np.all(dataset.propensity < 1.0)),  # NaN, nobody said, is not below
+        events=dataset.events,
+        history=Span(
+            _time(dataset.start_ms), _time(dataset.end_ms), len(dataset), dataset.customers
+        ),
+        periods={name: _span(part) for name, part in parts.items() if len(part)},
+        joins=joins_of(dataset),
+        examples=examples_of(dataset, names),
+        rejects=dict(rejects),
+        notices=dataset.notices,
+    )
+
+
+def facts_of_training(
+    facts: Facts, campaign: Campaign, fitted: Fitted, found: Found | None, verdict: Verdict
+) -> Facts:
+    """What is known of the data, and of a training on them.
+
+    Args:
+        facts: Of the data.
+        campaign: With the settings that were used.
+        fitted: The model.
+        found: What a search found.
+        verdict: What the gate said.
+    """
+    return msgspec.structs.replace(
+        facts,
+        settings=_settings(campaign, fitted),
+        losses=fitted.losses,
+        validation_losses=fitted.validation_losses,
+        trials=0 if found is None else len(found.trials),
+        importance={} if found is None else found.importance,
+        passed=verdict.promote,
+        checks=tuple(
+            Check(
+                check.passed,
+                f"{check.name}: expected {check.expected}, got {check.got}; {check.why}",
+            )
+            for check in verdict.checks
+        ),
+    )
+
+
+def joins_of(dataset: Dataset) -> dict[str, int]:
+    """What became of the treatments or decisions, in words."""
+    kind = "decisions" if dataset.training.learn_from == "decisions" else "treatments"
+    counts = dataset.counts
+    found = {
+        f"{kind} {words}": int(getattr(counts, name))
+        for name, words in _JOINS.items()
+        if name == "actions" or getattr(counts, name)
+    }
+    found[f"{kind} that became examples"] = counts.joined
+    if counts.untreated:
+        found["decision points far from any contact"] = counts.untreated
+    return found
+
+
+def examples_of(dataset: Dataset, names: Sequence[str]) -> dict[str, Examples]:
+    """Rows and conversions by strategy."""
+    rows = np.bincount(dataset.strategy, minlength=len(names))
+    positives = np.bincount(dataset.strategy[dataset.outcome], minlength=len(names))
+    return {
+        name: Examples(int(rows[k]), int(positives[k])) for k, name in enumerate(names)
+    }  # fmt: skip
+
+
+def _settings(campaign: Campaign, fitted: Fitted) -> dict[str, str]:
+    """How the model was made, for people."""
+    model, training = campaign.model, campaign.training
+    kind, hidden = KINDS[model.network], "-".join(map(str, model.hidden))
+    words = {
+        "network": f"{model.network} {hidden}" if "hidden" in kind.uses else model.network,
+        "head": model.head,
+        "optimizer": f"{training.optimizer}, learning rate {training.learning_rate:g}",
+        "loss": training.loss,
+        "batch size": f"{training.batch_size:,}",
+        "epochs": f"{fitted.epochs} of at most {training.epochs}",
+    }
+    if "cross_layers" in kind.needs:
+        words["cross layers"] = f"{model.cross_layers} of rank {model.cross_rank}"
+    if model.dropout and "dropout" in kind.uses:
+        words["dropout"] = f"{model.dropout:g}"
+    if training.class_weights:
+        words["class weights"] = training.class_weights
+    if training.propensity_weights:
+        words["weights"] = "1 / propensity"
+    if fitted.calibration is not None:
+        found = fitted.calibration
+        words["calibration"] = (
+            f"logits times {found.scale:.3f}, plus {found.bias:+.3f}"
+            if found.applied
+            else "not needed"
+        )
+    return words
+
+
+def _span(part: Part) -> Span:
+    return Span(
+        _time(int(part.time_ms.min())),
+        _time(int(part.time_ms.max())),
+        len(part),
+        len(np.unique(part.customer)),
+    )
+
+
+def _time(epoch_ms: int) -> datetime:
+    return datetime.fromtimestamp(epoch_ms / 1000, UTC)
