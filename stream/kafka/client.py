@@ -1,4 +1,4 @@
-"""Everything that depends on the inside of aiokafka, in one place.
+"""aiokafka from the inside: a consumer that hands out chunks, a producer that takes whole batches.
 
 aiokafka hands out one Python object per record and takes them one by one. Here its consumer hands out
 a `RecordChunk` per fetched piece of a partition, and its producer takes whole encoded batches; its
