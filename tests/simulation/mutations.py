@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from stream import pipeline
+from stream.columns import split
 from stream.worker import publisher
 from stream.worker.checkpoints import Checkpoints
 from stream.worker.faust_app import store
@@ -30,7 +31,7 @@ def stale_restore() -> None:
                 destination[tp] = begin - 1
 
     store.Recovery._build_offsets = build  # type: ignore[method-assign]
-    restore.Restore.check = lambda *_: None  # type: ignore[method-assign,assignment]
+    restore.Restore.check = lambda *_: None  # type: ignore[method-assign]
 
 
 def commit_before_marker() -> None:
@@ -47,19 +48,18 @@ def commit_before_marker() -> None:
 
 def no_row_guard() -> None:
     """A row does not know which events it has seen."""
-    stock = pipeline.apply
+    stock = pipeline.apply  # type: ignore[attr-defined]
 
     def apply(plan: Any, state: Any, rows: Any, batch: Any, topic: int, constants: Any) -> Any:
         state.view(np.int64)[rows, plan.offset_words.start + topic] = 0
         return stock(plan, state, rows, batch, topic, constants)
 
-    pipeline.apply = apply  # type: ignore[assignment]
+    pipeline.apply = apply  # type: ignore[attr-defined,assignment]
 
 
 def split_off_by_one() -> None:
     """What was taken is cut off, and one record more."""
-    stock = order.split
-    intake.split = lambda chunk, offset: stock(chunk, offset + 1)  # type: ignore[assignment]
+    intake.split = lambda chunk, offset: split(chunk, offset + 1)  # type: ignore[attr-defined]
 
 
 def ledger_past_undone() -> None:
@@ -95,7 +95,7 @@ def order_ignored() -> None:
     def offer(_self: Any, chunk: Any, message: Any) -> list[order.Turn]:
         return [order.Turn(chunk, message, planned=False)]
 
-    order.Replay.offer = offer  # type: ignore[method-assign]
+    order.Replay.offer = offer  # type: ignore[assignment]
 
 
 def marker_before_rows() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -227,7 +228,7 @@ def test_a_worker_that_restored_is_paused_for_longer_than_its_session(
             worker.pause()
             time.sleep(SESSION_S + rng.uniform(1, 3))
             worker.resume()
-            worker.wait_until("begins again", lambda w=worker: w.lines("begin"))
+            worker.wait_until("begins again", partial(worker.lines, "begin"))
         time.sleep(rng.uniform(1, 3))
         finish(scene, worker, load, seed)
 

@@ -80,7 +80,8 @@ def decided(scene: Scene, since: dict[int, int] | None = None) -> Counter[str]:
 
 def rows(scene: Scene, seed: int, *logs: list[list[Message]]) -> dict[bytes, bytes]:
     """What the rows have to be after the events of one topic, and then of the next, as accepted."""
-    campaign, found = scene.campaign, {}
+    campaign = scene.campaign
+    found: dict[bytes, bytes] = {}
     plan = compile_features(campaign)
     scorer = Scorer(scene.bundle(seed))
     deployment = Deployment(scorer, Policy(campaign, scorer.head, scorer.strategies))
