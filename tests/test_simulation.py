@@ -20,7 +20,7 @@ _FOUND_BY = {
     "commit_before_marker": ".*4",
     "no_row_guard": "[235]",
     "split_off_by_one": "[1235]|stuck",
-    "ledger_past_undone": ".*4",
+    "seek_after_revocation": "[1-5]|.*(crashed|4)",
     "commit_what_was_taken": ".*4",
     "order_ignored": "[235]",
     "marker_before_rows": "4",

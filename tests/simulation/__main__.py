@@ -16,6 +16,7 @@ from tests.simulation.mutations import MUTATIONS
 from tests.simulation.play import Outcome, play
 
 _FAILURES_MAX = 10
+_COLLECT_EVERY = 20
 
 
 def main() -> int:
@@ -42,9 +43,8 @@ def main() -> int:
     for outcome in outcomes:
         if outcome.violation is not None:
             failures += 1
-            print(
-                f"seed {outcome.seed}: {outcome.violation}\n  {_command(outcome.seed, arguments)}"
-            )
+            command = _command(outcome.seed, arguments)
+            print(f"seed {outcome.seed}: {outcome.violation}\n  {command}", flush=True)
             if failures == arguments.failures:
                 break
     print(f"{failures} of {len(seeds)} seeds violate something")
@@ -57,13 +57,20 @@ def _command(seed: int, arguments: argparse.Namespace) -> str:
 
 
 def _played(seeds: Iterable[int], jobs: int) -> Iterator[Outcome]:
-    gc.freeze()
-    gc.set_threshold(100_000, 20, 100)
+    gc.freeze()  # the modules need not be looked at again and again
+    gc.disable()
     if jobs == 1:
-        yield from map(play, seeds)
+        yield from map(_play_and_collect, seeds)
         return
     with multiprocessing.get_context("fork").Pool(jobs) as pool:
-        yield from pool.imap_unordered(play, seeds, chunksize=16)
+        yield from pool.imap_unordered(_play_and_collect, seeds, chunksize=16)
+
+
+def _play_and_collect(seed: int) -> Outcome:
+    outcome = play(seed)
+    if seed % _COLLECT_EVERY == 0:
+        gc.collect()
+    return outcome
 
 
 def _arguments() -> argparse.Namespace:

@@ -11,7 +11,7 @@ from stream import pipeline
 from stream.columns import split
 from stream.worker import publisher
 from stream.worker.checkpoints import Checkpoints
-from stream.worker.faust_app import store
+from stream.worker.faust_app import store, transport
 from stream.worker.faust_app.ledger import Ledger
 from stream.worker.partition import intake, order, restore
 
@@ -62,20 +62,9 @@ def split_off_by_one() -> None:
     intake.split = lambda chunk, offset: split(chunk, offset + 1)  # type: ignore[attr-defined]
 
 
-def ledger_past_undone() -> None:
-    """The newest chunk that is done is committed, whatever is before it."""
-
-    def take(self: Any, tp: Any) -> int | None:
-        entries = self._entries.get(tp) or ()
-        done = [i for i, entry in enumerate(entries) if entry.done]
-        if not done:
-            return None
-        offset = int(entries[done[-1]].next_offset)
-        for _ in range(done[-1] + 1):
-            entries.popleft()
-        return offset
-
-    Ledger.take = take  # type: ignore[method-assign]
+def seek_after_revocation() -> None:
+    """A seek that Faust began for one generation goes on when its partitions were given up."""
+    transport.Consumer._is_over = lambda self, _: not self.flow_active  # type: ignore[method-assign]
 
 
 def commit_what_was_taken() -> None:
@@ -114,7 +103,7 @@ def marker_before_rows() -> None:
 MUTATIONS: dict[str, Callable[[], None]] = {
     mutation.__name__: mutation
     for mutation in (
-        stale_restore, commit_before_marker, no_row_guard, split_off_by_one, ledger_past_undone,
+        stale_restore, commit_before_marker, no_row_guard, split_off_by_one, seek_after_revocation,
         commit_what_was_taken, order_ignored, marker_before_rows,
     )
 }  # fmt: skip

@@ -182,6 +182,9 @@ class App:
         self._fetcher = Fetcher(cast(Any, self))
         for service in (self.tables.recovery, self.consumer, self._fetcher):
             cast(Any, service).crash = self.crash  # Faust hands it on to the app
+        cast(Any, self.tables.recovery)._highwater_logtable = lambda *_args, **_kwargs: (
+            ""
+        )  # drawn whether it is logged or not
 
     # The processor's shell
 
