@@ -64,7 +64,7 @@ def split_off_by_one() -> None:
 
 def seek_after_revocation() -> None:
     """A seek that Faust began for one generation goes on when its partitions were given up."""
-    transport.Consumer._is_over = lambda self, _: not self.flow_active  # type: ignore[method-assign]
+    transport.Consumer._is_over = lambda self, _: not self.flow_active  # type: ignore[assignment]
 
 
 def commit_what_was_taken() -> None:
