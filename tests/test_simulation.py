@@ -11,6 +11,8 @@ import pytest
 
 from tests.simulation.mutations import MUTATIONS
 
+pytestmark = pytest.mark.slow
+
 _SEEDS = 1000
 _SEEDS_WITH_A_FAULT = 300
 

@@ -173,18 +173,8 @@ def train(
     parts = Parts(*(dataset.part(which, normalization) for which in PARTS))
     learn, check = parts.learn, parts.check
     _expect_both_outcomes(campaign, learn)
-    found: Found | None = None
-    if searches:
-        watch.step("searching")
-        found = search(
-            campaign,
-            learn,
-            check,
-            len(names),
-            seed=seed,
-            storage=trials_file,
-            on_trial=watch.trials,
-        )
+    found = _search(campaign, parts, seed, trials_file, watch) if searches else None
+    if found is not None:
         campaign = msgspec.structs.replace(campaign, model=found.model, training=found.training)
     watch.step("fitting")
     config = network_config(campaign.model, campaign.training, len(plan.names), len(names))
@@ -213,6 +203,21 @@ def train(
     metrics = {} if evaluation is None else evaluation.headline()
     reports = {REPORT: report.encode(), HTML: report.html()}
     return Trained(bundle(fit=Fit(created, window, seed, metrics, reports)), report)
+
+
+def _search(
+    campaign: Campaign, parts: Parts, seed: int, trials_file: Path | None, watch: Watch
+) -> Found:
+    watch.step("searching")
+    return search(
+        campaign,
+        parts.learn,
+        parts.check,
+        len(outputs(campaign)),
+        seed=seed,
+        storage=trials_file,
+        on_trial=watch.trials,
+    )
 
 
 def _expect_both_outcomes(campaign: Campaign, learn: Part) -> None:

@@ -142,7 +142,11 @@ def rows(rng: random.Random) -> None:
 
 
 def _marker(rng: random.Random) -> bytes:
-    marker = {"version": rng.choice((1, 1, 2)), "covered": {"a": abs(number(rng))}, "order": []}
+    marker: dict[str, object] = {
+        "version": rng.choice((1, 1, 2)),
+        "covered": {"a": abs(number(rng))},
+        "order": [],
+    }
     data = bytearray(json.dumps(marker).encode())
     if rng.random() < 0.5:
         data[rng.randrange(len(data))] = rng.randrange(256)

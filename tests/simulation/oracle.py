@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -18,13 +18,12 @@ import numpy as np
 from aiokafka.record import MemoryRecords
 from faust.types import TP
 
-from stream.columns import RecordChunk, Spans
+from stream.columns import RecordChunk, Spans, split
 from stream.kafka.records import RecordReader
 from stream.state import changelog
 from stream.state.table import CustomerTable
 from tests.simulation.broker import Log
 from tests.simulation.campaigns import DECISIONS, LETTERS, Setup
-from tests.simulation.order import Event, in_order
 
 if TYPE_CHECKING:
     from tests.simulation.world import Era, World
@@ -32,6 +31,9 @@ if TYPE_CHECKING:
 _NOW_MS = 1_770_000_000_000
 _WALL_CLOCK = re.compile(rb'"decided_at":\d+')
 _EVENTS_MAX = 1 << 20
+
+Event = tuple[str, int]
+"""Topic and offset."""
 
 
 class Told(NamedTuple):
@@ -255,3 +257,28 @@ def _about(topic: str, value: bytes, headers: Mapping[str, bytes]) -> Event:
 
 def _words(value: bytes | None) -> list[float]:
     return [] if value is None else np.frombuffer(value[1:], np.float64).tolist()
+
+
+def in_order(chunks: Mapping[str, RecordChunk], decided: Sequence[Event]) -> list[RecordChunk]:
+    """Pieces of the chunks in the order in which they were decided for the first time.
+
+    Args:
+        chunks: All events of each topic.
+        decided: The events in the order of the decisions about them.
+    """
+    if len(chunks) == 1:
+        return list(chunks.values())
+    left = dict(chunks)
+    ends: list[Event] = []
+    position = dict.fromkeys(chunks, -1)
+    for topic, offset in decided:
+        if offset > position[topic]:
+            position[topic] = offset
+            if ends and ends[-1][0] == topic:
+                ends.pop()
+            ends.append((topic, offset + 1))
+    pieces = []
+    for topic, end in ends:
+        piece, left[topic] = split(left[topic], end)
+        pieces.append(piece)
+    return [*pieces, *left.values()]

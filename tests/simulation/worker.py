@@ -112,6 +112,9 @@ class _Table:
         await self.data.on_recovery_completed(active, standby)
 
 
+"""Its methods are borrowed by a class that is not one of its kind."""
+
+
 class App:
     """What the worker's parts see of Faust's app, and the processor's shell in one."""
 

@@ -136,6 +136,25 @@ def test_no_value_anywhere_makes_the_explanation_fail(wrong: object) -> None:
     assert all(": " in text for text in told)
 
 
+@pytest.mark.parametrize(
+    ("anew", "error"),
+    [
+        ('{ topic = "other", epoch = 1 }', r"anew\[0\].topic: expected one of topics.events"),
+        ('{ topic = "events", epoch = 1 }, { topic = "events", epoch = 2 }', "each topic once"),
+        ('{ topic = "events", epoch = 0 }', "epoch"),
+        ('{ topic = "events", epoch = 1, id = "a b" }', "a topic id"),
+    ],
+)
+def test_an_acceptance_that_is_wrong_is_refused(anew: str, error: str) -> None:
+    with pytest.raises(CampaignError, match=error):
+        parse(
+            'app = "t"\ntopics = { events = ["events"], anew = [' + anew + "] }\n"
+            'features = [{ op = "count", events = ["A"], half_lives = ["1d"] }]\n'
+            'strategies = [{ id = "mail" }]\nmodel = { head = "choice", network = "linear" }\n'
+            "policy = { do_nothing = false }\n"
+        )
+
+
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(CampaignError, match="expected a campaign file, No such file"):
         load(tmp_path / "none.toml")

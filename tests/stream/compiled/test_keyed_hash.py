@@ -45,7 +45,7 @@ def siphash(secret: bytes, text: bytes, compressions: int, finalizations: int) -
     return v[0] ^ v[1] ^ v[2] ^ v[3]
 
 
-@numba.njit
+@numba.njit()
 def _hash(data: Bytes, start: int, size: int, key: HashKey) -> np.uint64:
     return keyed_hash(data, start, size, key)
 

@@ -175,3 +175,25 @@ def test_an_unknown_codec_is_refused() -> None:
     raw[17:21] = crc32c.crc32c(bytes(raw[21:])).to_bytes(4, "big")
     with pytest.raises(CorruptRecords, match="compression codec 0 to 4, got 6"):
         list(read(bytes(raw)))
+
+
+def leader_epochs(
+    first_in_batch: list[tuple[int, int, int]], position: int, most: int
+) -> list[int]:
+    """Of the chunks of a fetch of batches, given as first offset, records and leader epoch."""
+    data = b""
+    for first, count, epoch in first_in_batch:
+        values = Spans.of([b"x"] * count)
+        (batch,) = build_batches(values, values, 0)
+        raw = batch.seal(-1, -1, -1)
+        raw[:8], raw[12:16] = first.to_bytes(8, "big"), epoch.to_bytes(4, "big")
+        data += bytes(raw)
+    return [chunk.leader_epoch for chunk in RecordReader("events", 0, data, position, most)]
+
+
+def test_a_chunk_has_the_leader_epoch_of_its_last_record() -> None:
+    batches = [(0, 4, 1), (4, 4, 2), (8, 2, 7)]
+    assert leader_epochs(batches, 0, 100) == [7]
+    assert leader_epochs(batches, 0, 4) == [1, 2, 7]
+    assert leader_epochs(batches, 0, 5) == [2, 7]
+    assert leader_epochs(batches, 5, 2) == [2, 7, 7]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -81,5 +82,5 @@ def test_a_broker_without_a_controller_knows_nothing_for_certain() -> None:
 def test_an_id_is_written_as_kafka_does() -> None:
     written = topic_ids._TopicId.encode("4rr2NgnWTj2rMAeP9cLBXg")
     assert len(written) == 16
-    assert topic_ids._TopicId.decode(topic_ids.BytesIO(written)) == "4rr2NgnWTj2rMAeP9cLBXg"
-    assert topic_ids._TopicId.decode(topic_ids.BytesIO(bytes(16))) is None
+    assert topic_ids._TopicId.decode(BytesIO(written)) == "4rr2NgnWTj2rMAeP9cLBXg"
+    assert topic_ids._TopicId.decode(BytesIO(bytes(16))) is None

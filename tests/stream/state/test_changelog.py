@@ -19,7 +19,7 @@ WORDS = 5
 OFFSETS = slice(2, 4)
 
 
-def chunk(records: list[tuple[bytes, bytes | None]]) -> RecordChunk:
+def chunk(records: Sequence[tuple[bytes, bytes | None]]) -> RecordChunk:
     batches = build_batches(Spans.of([k for k, _ in records]), Spans.of([v for _, v in records]), 0)
     data = b"".join(bytes(batch.seal(-1, -1, -1)) for batch in batches)
     (only,) = RecordReader("log", 3, data, 0, 100_000)
@@ -130,7 +130,8 @@ def test_a_tombstone_erases_the_customer() -> None:
 def test_who_comes_back_after_a_tombstone_begins_with_nothing_else() -> None:
     row = records_of(*changelog.encode_rows(filled({b"x": [5, 5, 3, 8, 5]}), np.array([0])))
     late = records_of(*changelog.encode_rows(filled({b"x": [6, 6, 4, 8, 6]}), np.array([0])))
-    for pieces in ([[*late, (b"x", None), *row]], [late, [(b"x", None)], row]):
+    gone: list[tuple[bytes, bytes | None]] = [(b"x", None)]
+    for pieces in ([late + gone + row], [late, gone, row]):
         table = CustomerTable(WORDS)
         for sent in pieces:
             changelog.apply_chunk(chunk(sent), table, OFFSETS, changelog.Progress())

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.trainer.fitting.fit_parts import FEATURES, part_of
+from tests.trainer.examples.dataset_harness import part_of
+from tests.trainer.fitting.fit_parts import FEATURES
 from trainer.examples.part import Part
 from trainer.fitting.feed import Feed
 

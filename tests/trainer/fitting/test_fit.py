@@ -14,7 +14,8 @@ from models.backend import keras
 from models.contract import Normalization
 from models.manifest import NetworkConfig
 from stream.campaign.training import ModelSpec, TrainingSpec
-from tests.trainer.fitting.fit_parts import FEATURES, LINEAR, customers, log_loss, part_of, run
+from tests.trainer.examples.dataset_harness import part_of
+from tests.trainer.fitting.fit_parts import FEATURES, LINEAR, customers, log_loss, run
 from trainer.errors import TrainingError
 from trainer.fitting.fit import Fitted, network_config, predict, scores
 

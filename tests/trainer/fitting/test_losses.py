@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.campaign.training import LOSSES, ModelSpec, TrainingSpec
+from tests.trainer.examples.dataset_harness import part_of
 from tests.trainer.fitting.fit_parts import (
     FEATURES,
     LINEAR,
     STRATEGIES,
     chosen,
     customers,
-    part_of,
     run,
 )
 from trainer.examples.part import Part

@@ -2,64 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import click
 import pytest
-from aiokafka.structs import TopicPartition
-from confluent_kafka.admin import AdminClient
 
-from stream.columns import RecordChunk
 from tests.conftest import CreateTopics, KafkaCluster
-from tests.kafka_client import Row, remove_before, send
+from tests.kafka_client import remove_before, send
+from tests.trainer.history.history_harness import HOUR_MS, START_MS, made, offsets, rows
 from trainer.commands.options.history_options import OffsetBound, offset_bounds
 from trainer.errors import TrainingError
 from trainer.history.gaps import HISTORY, OFFSETS, RETENTION, SINCE, Gap, Older
 from trainer.history.source import Bounds, KafkaSource
-from trainer.history.topics import Removed, TopicReader
-
-HOUR_MS = 3_600_000
-START_MS = 1_700_000_000_000
-
-
-def rows(chunks: Sequence[RecordChunk]) -> list[Row]:
-    """Topic, partition, offset, timestamp, key and value of each record, as they came."""
-    return [
-        (
-            chunk.topic,
-            chunk.partition,
-            int(chunk.offset[i]),
-            int(chunk.timestamp_ms[i]),
-            chunk.key[i],
-            chunk.value[i],
-        )
-        for chunk in chunks
-        for i in range(len(chunk))
-    ]
-
-
-def made(topic: str, partition: int, count: int) -> list[Row]:
-    """Records of which each is an hour later than the one before it."""
-    return [
-        (topic, partition, i, START_MS + i * HOUR_MS, b"k%d" % i, b"v%d" % i) for i in range(count)
-    ]
-
-
-@pytest.fixture
-def topic(
-    kafka: KafkaCluster, create_topics: CreateTopics, topic_name: Callable[[str], str]
-) -> str:
-    """A topic with 30 records in partition 0, 10 in 1 and none in 2."""
-    name = topic_name("history")
-    create_topics({name: 3})
-    send(kafka.bootstrap, made(name, 0, 30) + made(name, 1, 10))
-    return name
-
-
-def offsets(chunks: Sequence[RecordChunk], partition: int) -> list[int]:
-    return [row[2] for row in rows(chunks) if row[1] == partition]
 
 
 @pytest.mark.kafka
@@ -191,100 +145,6 @@ def test_without_a_broker_the_address_is_named() -> None:
         TrainingError, match=r"expected a Kafka broker at 127\.0\.0\.1:1, got Kafka"
     ):
         list(KafkaSource("127.0.0.1:1").chunks(["events"]))
-
-
-@pytest.mark.kafka
-def test_what_retention_removes_while_it_is_read_is_never_skipped(
-    kafka: KafkaCluster, topic: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assign = TopicReader.assign
-
-    def assign_then_remove(self: TopicReader, positions: dict[TopicPartition, int]) -> None:
-        remove_before(kafka.bootstrap, topic, 0, 4)
-        assign(self, positions)
-
-    monkeypatch.setattr(TopicReader, "assign", assign_then_remove)
-    with pytest.raises(TrainingError, match=f"expected offset 0 in {topic}/0, it is gone.*archive"):
-        list(KafkaSource(kafka.bootstrap).chunks([topic]))
-
-
-@pytest.mark.kafka
-def test_a_reader_says_when_nothing_comes_or_a_position_is_gone(
-    kafka: KafkaCluster, topic: str
-) -> None:
-    async def read() -> None:
-        reader = TopicReader(kafka.bootstrap, stalled_s=1.0)
-        await reader.open()
-        try:
-            reader.assign({TopicPartition(topic, 0): 28})
-            assert offsets(await reader.poll(), 0) == [28, 29]
-            assert await reader.poll() == []
-            with pytest.raises(TrainingError, match=f"the rest of {topic}/0 .* nothing for 1 s"):
-                assert [await reader.poll() for _ in range(9)] == []
-            reader.seek(TopicPartition(topic, 0), 31)  # one beyond the end
-            with pytest.raises(Removed) as gone:
-                await reader.poll()
-            assert (gone.value.tp, gone.value.wanted) == (TopicPartition(topic, 0), 31)
-            reader.seek(TopicPartition(topic, 0), 29)
-            assert offsets(await reader.poll(), 0) == [29]
-        finally:
-            await reader.close()
-
-    asyncio.run(read())
-
-
-@pytest.mark.kafka
-def test_a_reader_gives_out_nothing_of_a_topic_that_was_created_anew_meanwhile(
-    kafka: KafkaCluster, topic: str, create_topics: CreateTopics
-) -> None:
-    tp = TopicPartition(topic, 0)
-
-    async def nothing_comes(reader: TopicReader) -> None:
-        while True:
-            assert await reader.poll() == []
-
-    async def read() -> None:
-        reader = TopicReader(kafka.bootstrap, stalled_s=30.0)
-        await reader.open()
-        try:
-            await reader.extents([tp])
-            reader.assign({tp: 0})
-            while reader._position[tp] < 30:
-                await reader.poll()
-            admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
-            admin.delete_topics([topic], operation_timeout=20)[topic].result(timeout=30)
-            create_topics({topic: 2})
-            send(kafka.bootstrap, [(topic, 0, 0, START_MS, None, b"%d" % i) for i in range(99)])
-            time.sleep(1.0)  # noqa: ASYNC251  # busy, and without a fetch that waits
-            with pytest.raises(TrainingError, match="deleted and created anew meanwhile"):
-                await nothing_comes(reader)
-            with pytest.raises(TrainingError, match="deleted and created anew meanwhile"):
-                await reader.extents([tp])
-        finally:
-            await reader.close()
-
-    asyncio.run(read())
-
-
-@pytest.mark.kafka
-def test_a_fetch_that_does_not_go_on_is_read_again(kafka: KafkaCluster, topic: str) -> None:
-    tp = TopicPartition(topic, 0)
-
-    async def read() -> list[RecordChunk]:
-        reader = TopicReader(kafka.bootstrap)
-        await reader.open()
-        try:
-            reader.assign({tp: 0})
-            chunks = await reader.poll()
-            send(kafka.bootstrap, [(topic, 0, 0, START_MS, None, b"%d" % i) for i in range(9)])
-            reader._connected().seek(tp, 33)  # as a fetch from before a rebalance would be
-            while reader._position[tp] < 39:
-                chunks += await reader.poll()
-            return chunks
-        finally:
-            await reader.close()
-
-    assert offsets(asyncio.run(read()), 0) == list(range(39))
 
 
 def test_bounds_rise() -> None:

@@ -182,7 +182,8 @@ class Life(RuleBasedStateMachine):
 
     @property
     def history(self) -> list[tuple[str, int]]:
-        return self.__dict__.setdefault("_history", [])
+        found: list[tuple[str, int]] = self.__dict__.setdefault("_history", [])
+        return found
 
 
 TestLife = Life.TestCase

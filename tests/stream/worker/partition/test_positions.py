@@ -11,8 +11,8 @@ from msgspec.structs import replace
 
 from stream.campaign.file import parse
 from stream.campaign.topics_section import AnewSpec
-from stream.columns import RecordChunk, Spans
-from stream.errors import CampaignError, PositionError
+from stream.columns import RecordChunk
+from stream.errors import PositionError
 from stream.kafka.records import RecordReader, build_batches
 from stream.pipeline import Pipeline
 from stream.state import changelog
@@ -252,47 +252,6 @@ def replace_values(chunk: RecordChunk, value: bytes) -> RecordChunk:
         chunk.topic, chunk.partition, chunk.offset, chunk.timestamp_ms, chunk.key, values,
         chunk.next_offset,
     )  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("anew", "error"),
-    [
-        ('{ topic = "other", epoch = 1 }', r"anew\[0\].topic: expected one of topics.events"),
-        ('{ topic = "events", epoch = 1 }, { topic = "events", epoch = 2 }', "each topic once"),
-        ('{ topic = "events", epoch = 0 }', "epoch"),
-        ('{ topic = "events", epoch = 1, id = "a b" }', "a topic id"),
-    ],
-)
-def test_an_acceptance_that_is_wrong_is_refused(anew: str, error: str) -> None:
-    with pytest.raises(CampaignError, match=error):
-        parse(
-            'app = "t"\ntopics = { events = ["events"], anew = [' + anew + "] }\n"
-            'features = [{ op = "count", events = ["A"], half_lives = ["1d"] }]\n'
-            'strategies = [{ id = "mail" }]\nmodel = { head = "choice", network = "linear" }\n'
-            "policy = { do_nothing = false }\n"
-        )
-
-
-def leader_epochs(
-    first_in_batch: list[tuple[int, int, int]], position: int, most: int
-) -> list[int]:
-    """Of the chunks of a fetch of batches, given as first offset, records and leader epoch."""
-    data = b""
-    for first, count, epoch in first_in_batch:
-        values = Spans.of([b"x"] * count)
-        (batch,) = build_batches(values, values, 0)
-        raw = batch.seal(-1, -1, -1)
-        raw[:8], raw[12:16] = first.to_bytes(8, "big"), epoch.to_bytes(4, "big")
-        data += bytes(raw)
-    return [chunk.leader_epoch for chunk in RecordReader("events", 0, data, position, most)]
-
-
-def test_a_chunk_has_the_leader_epoch_of_its_last_record() -> None:
-    batches = [(0, 4, 1), (4, 4, 2), (8, 2, 7)]
-    assert leader_epochs(batches, 0, 100) == [7]
-    assert leader_epochs(batches, 0, 4) == [1, 2, 7]
-    assert leader_epochs(batches, 0, 5) == [2, 7]
-    assert leader_epochs(batches, 5, 2) == [2, 7, 7]
 
 
 def test_a_marker_says_of_which_log_its_offsets_are_also_when_no_event_comes() -> None:

@@ -26,7 +26,7 @@ from tests.stream.worker.faults.fault_load import Events, send
 from tests.stream.worker.faults.fault_verifier import NOW_MS, chunk_of, read
 from tests.stream.worker.faults.fault_worker import Worker
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(300)]
 
 PARTITIONS = 2
 BEFORE = 300
@@ -80,7 +80,8 @@ def decided(scene: Scene, since: dict[int, int] | None = None) -> Counter[str]:
 
 def rows(scene: Scene, seed: int, *logs: list[list[Message]]) -> dict[bytes, bytes]:
     """What the rows have to be after the events of one topic, and then of the next, as accepted."""
-    campaign, found = scene.campaign, {}
+    campaign = scene.campaign
+    found: dict[bytes, bytes] = {}
     plan = compile_features(campaign)
     scorer = Scorer(scene.bundle(seed))
     deployment = Deployment(scorer, Policy(campaign, scorer.head, scorer.strategies))
@@ -112,15 +113,6 @@ def caught_up(scene: Scene, worker: Worker) -> None:
     worker.wait_until("lag 0", lambda: scene.lag() == 0)
 
 
-def run_before(scene: Scene, start_worker: StartWorker, count: int = BEFORE) -> list[list[Message]]:
-    """A worker decides some events and is stopped."""
-    fill(scene, "before", count)
-    worker = start_worker(scene).ready()
-    caught_up(scene, worker)
-    assert worker.stop() == 0
-    return events(scene)
-
-
 def refused(worker: Worker) -> str:
     """The one reason that it gives as it ends."""
     assert worker.ended() == 2, worker.tail()
@@ -137,15 +129,21 @@ def ids(reason: str) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("count", [100, 900])
-def test_a_topic_created_anew_is_refused_until_it_is_accepted(
+def test_a_topic_created_anew_ends_workers_until_it_is_accepted(
     make_scene: MakeScene, start_worker: StartWorker, create_topics: CreateTopics, seed: int,
     count: int,
 ) -> None:  # fmt: skip
     scene = make_scene(partitions=PARTITIONS)
-    old = run_before(scene, start_worker)
-    before = decided(scene)
+    fill(scene, "before", BEFORE)
+    worker = start_worker(scene).ready()
+    caught_up(scene, worker)
+    old, before = events(scene), decided(scene)
+    worker.pause()  # it sees only what has become of the topic
     recreate(scene, create_topics)
     fill(scene, "after", count)
+    worker.resume()
+    assert re.search("deleted and created", refused(worker))
+    assert decided(scene) == before
 
     reason = refused(start_worker(scene))
     now, was = ids(reason)
@@ -177,23 +175,6 @@ def test_a_topic_created_anew_is_refused_until_it_is_accepted(
     assert not again.lines("anew")
     assert sum(decided(scene).values()) == sum(before.values()) + count + 50
     assert max(decided(scene).values()) == 1
-
-
-@pytest.mark.parametrize("count", [100, 900])
-def test_a_topic_created_anew_under_a_running_worker_ends_it(
-    make_scene: MakeScene, start_worker: StartWorker, create_topics: CreateTopics, count: int
-) -> None:
-    scene = make_scene(partitions=PARTITIONS)
-    fill(scene, "before", BEFORE)
-    worker = start_worker(scene).ready()
-    caught_up(scene, worker)
-    before = decided(scene)
-    worker.pause()  # it sees only what has become of the topic
-    recreate(scene, create_topics)
-    fill(scene, "after", count)
-    worker.resume()
-    assert re.search("deleted and created", refused(worker))
-    assert decided(scene) == before
 
 
 def cut(broker: EmbeddedKafka, topic: str, share: float) -> None:
