@@ -23,6 +23,7 @@ from yarl import URL
 
 from stream.columns import RecordChunk, split
 from stream.kafka.records import RecordBatch, RecordReader
+from stream.kafka.skip_log import SkipCount
 from stream.worker.faust_app import store
 from stream.worker.partition.snapshots import Snapshots
 from stream.worker.processor import Processor
@@ -163,7 +164,9 @@ class App:
         self.flow_control = FlowControlEvent()
         self.queue = self.FlowControlQueue(_CHUNKS_QUEUED_MAX, clear_on_resume=True)
         self.snapshots: Snapshots | None = world.snapshots(setup)
-        self.processor = Processor(setup.campaign, setup.plan, setup.changelog, cast(Any, self))
+        self.skips = SkipCount()
+        self.shell = self
+        self.processor = Processor(setup.campaign, setup.plan, setup.changelog, self)
         self.processor.pipeline = setup.pipeline
         self.processor.deployment = setup.deployment
         self.producer = self._producer = Producer(self)
