@@ -20,7 +20,7 @@ import numpy as np
 from msgspec import Meta, Struct
 
 from models.contract import FeatureContract, Normalization
-from models.kinds import KINDS, NAMES, SETTINGS
+from models.network_kinds import KINDS, NAMES, SETTINGS
 
 MANIFEST = "manifest.json"
 WEIGHTS = "weights.f32"

@@ -1,7 +1,7 @@
 """Keras networks from plain data: a trunk that looks at the customer, a head that scores strategies.
 
 Rules of this file
-1. A network is one trunk, by a row of `models.kinds`, and one of `_HEADS`.
+1. A network is one trunk, by a row of `models.network_kinds`, and one of `_HEADS`.
 2. A head ends in logits and one activation, so scores are probabilities whatever the trunk is.
 3. One config and one seed give one network.
 4. Weights go in only through `arrange`, which compares names and shapes first.
@@ -19,8 +19,8 @@ from models.backend import keras
 from models.builder import TRUNK, custom_trunk
 from models.contract import Float32s
 from models.errors import BundleError
-from models.kinds import KINDS
 from models.manifest import NetworkConfig
+from models.network_kinds import KINDS
 from models.trunks import dense
 
 Trunk = Callable[[Any, NetworkConfig, int], Any]

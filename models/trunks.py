@@ -1,7 +1,7 @@
 """The part of a network that looks at the customer: inputs in, what the head looks at out.
 
 Rules of this file
-1. A trunk is one row of `models.kinds`; one that is more than layers in a row has a file of its own.
+1. A trunk is one row of `models.network_kinds`; one that is more than layers in a row has a file of its own.
 2. Every initialiser and every dropout is seeded, no two of a network alike.
 """
 

@@ -3,6 +3,9 @@
 The worker starts with it, `opportune check` only tries it: what stops the one is told by the other.
 Whoever reads the event topics of a campaign, now or again, has the decoder from here: the trainer and
 a parity check see what the worker saw.
+
+A second format of events is a second decoder, chosen in `event_decoder`: it gives what
+`stream.events.decoder.EventDecoder` gives, an `EventBatch` and rejects, and the campaign file names it.
 """
 
 from __future__ import annotations

@@ -10,15 +10,15 @@ from typing import Any, get_args, get_type_hints
 import msgspec
 import pytest
 
-from models.kinds import BUILT, KINDS, SETTINGS
 from models.manifest import NetworkConfig
 from models.network import _HEADS
-from stream.campaign.feature_ops import OPERATORS, Transform
+from models.network_kinds import BUILT, KINDS, SETTINGS
 from stream.campaign.file import FeatureSpec, parse
+from stream.campaign.operator_table import OPERATORS, Transform
 from stream.campaign.training import LOSSES, GateSpec, ModelSpec, SearchSpec, TrainingSpec
 from stream.errors import CampaignError
 from stream.events.reasons import RejectCode
-from stream.features.operators import expand
+from stream.features.expansion import expand
 from stream.features.plan import _TRANSFORMS
 from tests.models.test_networks import TRUNKS
 from tests.stream.events.test_events import BAD

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Meta, field
 
 from stream.campaign.explain import explain
-from stream.campaign.feature_ops import OPERATORS, Transform
+from stream.campaign.operator_table import OPERATORS, Transform
 from stream.campaign.topics_section import Topics, shared_topic, wrong_anew, wrong_skip
 from stream.campaign.training import EvaluationSpec, GateSpec, ModelSpec, SearchSpec, TrainingSpec
 from stream.campaign.words import Duration, FieldPath, KafkaAddress, Name, Section

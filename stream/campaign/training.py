@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from msgspec import Meta
 
-from models import kinds
+from models import network_kinds
 from stream.campaign.words import Duration, FieldPath, Name, PositiveInt, Section
 
 OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop")
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     Optimizer: TypeAlias = str
     Loss: TypeAlias = str
 else:
-    Network = Literal[kinds.NAMES]
-    BuiltNetwork = Literal[kinds.BUILT]
+    Network = Literal[network_kinds.NAMES]
+    BuiltNetwork = Literal[network_kinds.BUILT]
     Optimizer = Literal[OPTIMIZERS]
     Loss = Literal[tuple(LOSSES)]
 ClassWeights = Literal["none", "balanced"]
@@ -158,7 +158,7 @@ class SearchSpec(Section, frozen=True):
 
     trials: Annotated[int, Meta(ge=1, le=10_000)] = 30
     time_budget: Duration = "10m"
-    networks: Annotated[tuple[BuiltNetwork, ...], Meta(min_length=1)] = kinds.BUILT
+    networks: Annotated[tuple[BuiltNetwork, ...], Meta(min_length=1)] = network_kinds.BUILT
     layers: tuple[Annotated[int, Meta(ge=1, le=8)], Annotated[int, Meta(ge=1, le=8)]] = (1, 3)
     units: Annotated[tuple[Units, ...], Meta(min_length=1)] = (16, 32, 64, 128)
     cross_layers: tuple[Annotated[int, Meta(ge=1, le=8)], Annotated[int, Meta(ge=1, le=8)]] = (1, 3)

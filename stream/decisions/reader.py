@@ -2,7 +2,8 @@
 
 `parse` reads single messages of either form, whole. `DecisionReader` reads a chunk as columns, for who
 learns from millions of them. `vectors` reads what was scored, from the headers. `stream.decisions.encoder` is
-what writes them.
+what writes them. Its readers: examples from decisions (`trainer.replay.actions`), parity
+(`trainer.parity.logged`), the demo and the benchmarks.
 
 Rules of this file
 1. A record is read as it stands; what is wrong with it is for the caller to count.

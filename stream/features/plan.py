@@ -20,13 +20,13 @@ import numpy as np
 import numpy.typing as npt
 
 from models.contract import FeatureContract, Normalization
-from stream.campaign.feature_ops import Transform
 from stream.campaign.file import Campaign
+from stream.campaign.operator_table import Transform
 from stream.columns import Bools, EventBatch, Float32s, Float64s, Int64s
+from stream.features.expansion import ANY, Operator, expand
 from stream.features.kernel import VERSION, apply_events
 from stream.features.kernel_tables import NEXT_OFFSET, Events, Outputs, Tables
 from stream.features.normalization import LOG1P, NONE, SIGNLOG, normalize
-from stream.features.operators import ANY, Operator, expand
 from stream.features.row import Layout, build_tables, lay_out
 from stream.policy.conditions import compile_conditions
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from stream.columns import Float64s, Int64s
 from stream.errors import CampaignError
+from stream.features.expansion import ANY, KINDS, Operator
 from stream.features.kernel import VERSION
 from stream.features.kernel_tables import (
     CLOCK_MS,
@@ -38,7 +39,6 @@ from stream.features.kernel_tables import (
     WORD,
     Tables,
 )
-from stream.features.operators import ANY, KINDS, Operator
 from stream.state.changelog import offset_of
 
 WORDS_MAX = 4096

@@ -16,8 +16,8 @@ import crc32c
 
 from stream.errors import OperatorError
 from stream.kafka import record_kernels as kernels
-from stream.kafka.read_rules import ReadRules
 from stream.kafka.record_builder import CRC_START
+from stream.kafka.skip_list import ReadRules
 
 OFFSET_MAX = 2**63 - 2
 """The offset after it still is an int64."""

@@ -24,7 +24,7 @@ from stream.kafka.batch_checks import (
     header_fault,
     tail_fault,
 )
-from stream.kafka.read_rules import Skipped, is_kept, resumed, within
+from stream.kafka.skip_list import Skipped, is_kept, resumed, within
 
 
 class Choice:

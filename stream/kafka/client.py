@@ -25,9 +25,9 @@ from aiokafka.structs import TopicPartition
 
 from stream.columns import RecordChunk, Spans
 from stream.kafka.log_guard import Compare, GuardedClient
-from stream.kafka.read_rules import ReadRules, Skipped
 from stream.kafka.records import AbortedTransaction, CorruptRecords, RecordBatch, RecordReader
-from stream.kafka.skip_log import log_skipped
+from stream.kafka.skip_list import ReadRules, Skipped
+from stream.kafka.skip_report import log_skipped
 
 # Faust asks for 1500: a fetch without data holds up changes of what is fetched that long.
 _FETCH_WAIT_MS_MAX = 500

@@ -24,8 +24,8 @@ from stream.columns import Bytes, Int64s, RecordChunk, Spans
 from stream.kafka import record_kernels as kernels
 from stream.kafka.batch_checks import CorruptRecords, Fault, Place, record_fault
 from stream.kafka.batch_choice import Choice
-from stream.kafka.read_rules import ReadRules, Skipped
 from stream.kafka.record_builder import NO_PRODUCER, Codec, RecordBatch, build_batches
+from stream.kafka.skip_list import ReadRules, Skipped
 from stream.kafka.unpack import Damaged, TooLarge, Unpacker
 
 __all__ = [

@@ -26,7 +26,7 @@ from stream.worker.checkpoints import Checkpoints
 from stream.worker.partition.blocks import Block, Blocks
 from stream.worker.partition.intake import Intake
 from stream.worker.partition.lifecycle import State
-from stream.worker.partition.positions import Positions
+from stream.worker.partition.same_log import Positions
 from stream.worker.publisher import Outgoing
 from stream.worker.shell import Shell
 from stream.worker.telemetry import Window

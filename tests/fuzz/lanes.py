@@ -21,8 +21,8 @@ from stream.errors import StateError
 from stream.events.decoder import EventDecoder
 from stream.kafka import record_kernels
 from stream.kafka.batch_checks import CorruptRecords
-from stream.kafka.read_rules import ReadRules
 from stream.kafka.records import AbortedTransaction, RecordReader
+from stream.kafka.skip_list import ReadRules
 from stream.state import changelog
 from stream.state.table import CustomerTable
 from tests.fuzz import oracle

@@ -23,7 +23,7 @@ from yarl import URL
 
 from stream.columns import RecordChunk, split
 from stream.kafka.records import RecordBatch, RecordReader
-from stream.kafka.skip_log import SkipCount
+from stream.kafka.skip_report import SkipCount
 from stream.worker.faust_app import store
 from stream.worker.partition.snapshots import Snapshots
 from stream.worker.processor import Processor

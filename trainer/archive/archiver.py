@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from aiokafka.structs import TopicPartition
 
 from stream.columns import RecordChunk, split
-from stream.kafka.read_rules import ReadRules
+from stream.kafka.skip_list import ReadRules
 from stream.log import log_event
 from trainer.archive.folder import Archive
 from trainer.archive.resume import LastRecord, Position, created_anew, resume

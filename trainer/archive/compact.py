@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import msgspec
 import pyarrow as pa
 
-from stream.kafka.read_rules import merged
+from stream.kafka.skip_list import merged
 from trainer.archive.files import decode, encode
 from trainer.archive.folder import Archive, TopicFolder
 from trainer.archive.layout import Facts, FileName, Flush

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from models.errors import NO_JSON
-from stream.kafka.read_rules import within
+from stream.kafka.skip_list import within
 from trainer.archive.columns import SCHEMA
 from trainer.archive.layout import FACTS, FORMAT, Facts
 from trainer.errors import TrainingError

@@ -24,7 +24,7 @@ import numpy as np
 import pyarrow as pa
 
 from stream.columns import RecordChunk
-from stream.kafka.read_rules import Ranges, ReadRules, merged, within, without_skipped
+from stream.kafka.skip_list import Ranges, ReadRules, merged, within, without_skipped
 from trainer.archive.columns import merge
 from trainer.archive.files import decode
 from trainer.archive.folder import Archive, TopicFolder

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from stream.columns import RecordChunk
-from stream.kafka.read_rules import Ranges, within
+from stream.kafka.skip_list import Ranges, within
 from trainer.archive.columns import Group, group
 from trainer.archive.files import encode
 from trainer.archive.folder import TopicFolder

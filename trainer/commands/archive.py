@@ -14,8 +14,8 @@ import click
 
 from stream.campaign import file as campaign_file
 from stream.campaign.options import BOOTSTRAP, CAMPAIGN
-from stream.kafka.read_rules import ReadRules
-from stream.kafka.skip_log import log_skip_list
+from stream.kafka.skip_list import ReadRules
+from stream.kafka.skip_report import log_skip_list
 from stream.log import LogFormat, configure, log_event
 from stream.terminal import Terminal
 from stream.visible import visible

@@ -11,8 +11,8 @@ import msgspec
 from stream.campaign import file as campaign_file
 from stream.campaign.file import Campaign
 from stream.campaign.options import BOOTSTRAP, CAMPAIGN, with_registry
-from stream.kafka.read_rules import ReadRules
-from stream.kafka.skip_log import log_skip_list
+from stream.kafka.skip_list import ReadRules
+from stream.kafka.skip_report import log_skip_list
 from stream.terminal import Terminal
 from trainer.commands.options.history_options import EventTime
 from trainer.commands.options.output_file import OutputFile

@@ -16,7 +16,7 @@ import numpy as np
 from stream.campaign.file import Campaign
 from stream.columns import Float32s, Float64s, Int64s
 from stream.errors import CampaignError
-from stream.features.operators import expand
+from stream.features.expansion import expand
 from stream.features.plan import FeaturePlan
 from trainer.evaluation.judged import Head
 from trainer.examples.part import Part

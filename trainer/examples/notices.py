@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from stream.campaign.feature_ops import OPERATORS
 from stream.campaign.file import Campaign
+from stream.campaign.operator_table import OPERATORS
 from stream.campaign.words import duration_ms
 from trainer.examples.labels import JoinCounts
 from trainer.history.gaps import BEGINNING_MS, Missing

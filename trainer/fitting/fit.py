@@ -23,8 +23,8 @@ from models import network
 from models.backend import keras
 from models.contract import Float32s
 from models.errors import BundleError
-from models.kinds import KINDS
 from models.manifest import NetworkConfig
+from models.network_kinds import KINDS
 from stream.campaign.training import ModelSpec, TrainingSpec
 from stream.columns import Float64s
 from trainer.errors import TrainingError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from stream.columns import RecordChunk, split
-from stream.kafka.read_rules import Ranges
+from stream.kafka.skip_list import Ranges
 from trainer.history.gaps import SKIPPED, Gap
 
 

@@ -21,7 +21,7 @@ import numpy as np
 from aiokafka.structs import TopicPartition
 
 from stream.columns import Bools, Int64s, RecordChunk, split
-from stream.kafka.read_rules import ReadRules, within
+from stream.kafka.skip_list import ReadRules, within
 from trainer.errors import TrainingError
 from trainer.history.gaps import HISTORY, RETENTION, SINCE, Gap, Older, edges
 from trainer.history.skipped import with_gaps

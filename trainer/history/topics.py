@@ -22,7 +22,7 @@ from aiokafka.structs import TopicPartition
 
 from stream.columns import RecordChunk
 from stream.kafka.client import ChunkConsumer, Fetched
-from stream.kafka.read_rules import ReadRules
+from stream.kafka.skip_list import ReadRules
 from stream.kafka.topic_ids import describe
 from trainer.errors import TrainingError
 

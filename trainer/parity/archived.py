@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from stream.columns import RecordChunk
-from stream.kafka.read_rules import ReadRules
+from stream.kafka.skip_list import ReadRules
 from trainer.archive.folder import Archive
 from trainer.archive.reader import ParquetSource
 from trainer.errors import TrainingError

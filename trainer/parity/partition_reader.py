@@ -16,7 +16,7 @@ from typing import Any
 from aiokafka.structs import TopicPartition
 
 from stream.columns import RecordChunk, split
-from stream.kafka.read_rules import ReadRules
+from stream.kafka.skip_list import ReadRules
 from trainer.errors import TrainingError
 from trainer.history.source import OnRecords
 from trainer.history.topics import Extent, Removed, TopicReader, broker_errors

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from models.kinds import KINDS
+from models.network_kinds import KINDS
 from stream.campaign.file import Campaign
 from stream.campaign.training import ModelSpec, TrainingSpec
 from trainer.evaluation.evaluation import Evaluation

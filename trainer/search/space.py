@@ -21,7 +21,7 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial
 
-from models.kinds import KINDS
+from models.network_kinds import KINDS
 from stream.campaign.file import Campaign
 from stream.campaign.training import ModelSpec, SearchSpec, TrainingSpec
 from stream.errors import CampaignError

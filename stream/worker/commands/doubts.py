@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from itertools import combinations
 
 from stream.campaign.file import Campaign
-from stream.features.operators import ANY
+from stream.features.expansion import ANY
 
 _ALIKE = 0.9
 """Share of the letters that two types have in common, from which on one may be a slip of the other."""

@@ -14,11 +14,11 @@ from rich.table import Column, Table
 from models.errors import BundleError, RegistryError
 from models.manifest import Manifest
 from models.registry import Registry
-from stream.campaign.feature_ops import OPERATORS
 from stream.campaign.file import Campaign, FeatureSpec
+from stream.campaign.operator_table import OPERATORS
 from stream.campaign.words import duration_ms
 from stream.errors import OperatorError
-from stream.features.operators import ANY, Operator, expand
+from stream.features.expansion import ANY, Operator, expand
 from stream.features.plan import FeaturePlan, compile_features
 from stream.policy.conditions import compile_lists
 from stream.terminal import Terminal, words

@@ -10,7 +10,7 @@ from typing import Any
 
 from mode import Worker
 
-from stream.worker.operate.deadline import Deadline
+from stream.worker.operate.forced_end import Deadline
 
 
 def install_signal_handlers(worker: Worker, deadline: Deadline) -> None:

@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 from faust.types import AppT
 
 from stream.campaign.file import Campaign
-from stream.kafka.skip_log import SkipCount
+from stream.kafka.skip_report import SkipCount
 from stream.worker.partition.snapshots import Snapshots
 from stream.worker.processor import Processor
 from stream.worker.shell import Shell

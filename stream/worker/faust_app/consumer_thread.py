@@ -13,7 +13,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from stream.kafka.client import ChunkConsumer, rebind, stable_end
-from stream.kafka.read_rules import ReadRules
+from stream.kafka.skip_list import ReadRules
 from stream.worker.faust_app.app_port import port_of
 from stream.worker.faust_app.log_facts import compare_read
 

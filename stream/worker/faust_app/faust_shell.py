@@ -9,8 +9,8 @@ from faust.types import TP, AppT
 
 from stream.campaign.file import Campaign
 from stream.columns import RecordChunk
-from stream.kafka.read_rules import ReadRules
 from stream.kafka.records import RecordBatch
+from stream.kafka.skip_list import ReadRules
 from stream.kafka.topic_ids import Topic
 from stream.worker.faust_app.transport import Consumer, Producer
 from stream.worker.partition.changelog_reader import read_stretch

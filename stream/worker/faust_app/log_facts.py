@@ -14,7 +14,7 @@ from faust.types import TP
 from stream.errors import PositionError
 from stream.kafka import leader_epochs, topic_ids
 from stream.worker.faust_app.app_port import AppPort
-from stream.worker.partition.positions import Found, Known, Positions
+from stream.worker.partition.same_log import Found, Known, Positions
 
 _LOOKS, _LOOK_AGAIN_S = 20, 0.5
 

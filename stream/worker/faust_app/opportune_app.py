@@ -18,15 +18,15 @@ import faust
 
 from stream.campaign.file import Campaign
 from stream.errors import OperatorError
-from stream.kafka.read_rules import ReadRules
-from stream.kafka.skip_log import SkipCount, log_skip_list
+from stream.kafka.skip_list import ReadRules
+from stream.kafka.skip_report import SkipCount, log_skip_list
 from stream.kafka.topic_ids import Topic
 from stream.log import log_event
 from stream.pipeline import Deployment
 from stream.policy.choice import Policy
 from stream.scoring.champion import ModelWatcher
 from stream.worker.faust_app.faust_shell import FaustShell
-from stream.worker.operate.deadline import SHUTDOWN_S, Deadline
+from stream.worker.operate.forced_end import SHUTDOWN_S, Deadline
 from stream.worker.operate.health import check_health_file, touch
 from stream.worker.operate.lines import Lines
 from stream.worker.operate.topic_watch import TopicWatch, watch_topics

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from stream.campaign.file import Campaign
-from stream.kafka.skip_log import SkipCount
+from stream.kafka.skip_report import SkipCount
 from stream.worker.processor import Processor
 
 

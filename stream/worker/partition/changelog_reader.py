@@ -8,7 +8,7 @@ from aiokafka.structs import TopicPartition
 
 from stream.columns import RecordChunk, split
 from stream.kafka.client import ChunkConsumer
-from stream.kafka.read_rules import ReadRules
+from stream.kafka.skip_list import ReadRules
 
 _POLL_MS = 500
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stream.campaign.feature_ops import OPERATORS
 from stream.campaign.file import EventMapping
+from stream.campaign.operator_table import OPERATORS
 from stream.columns import RecordChunk, Spans
 from stream.errors import CampaignError
 from stream.events.decoder import EventDecoder

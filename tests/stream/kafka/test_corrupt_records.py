@@ -9,8 +9,8 @@ import pytest
 
 from stream.kafka.batch_checks import CorruptRecords
 from stream.kafka.client import ChunkRecords, FetchedBytes
-from stream.kafka.read_rules import ReadRules
 from stream.kafka.records import RecordReader
+from stream.kafka.skip_list import ReadRules
 from stream.kafka.unpack import ZSTD
 from tests.fuzz.batches import varint
 from tests.stream.kafka.test_records import read, rows, stock_batch

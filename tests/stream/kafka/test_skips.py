@@ -14,7 +14,8 @@ from stream.campaign.file import parse
 from stream.columns import RecordChunk, Spans
 from stream.errors import CampaignError
 from stream.kafka.batch_checks import CorruptRecords
-from stream.kafka.read_rules import (
+from stream.kafka.records import AbortedTransaction, RecordReader
+from stream.kafka.skip_list import (
     ReadRules,
     Skipped,
     merged,
@@ -23,8 +24,7 @@ from stream.kafka.read_rules import (
     within,
     without_skipped,
 )
-from stream.kafka.records import AbortedTransaction, RecordReader
-from stream.kafka.skip_log import SkipCount, log_skip_list
+from stream.kafka.skip_report import SkipCount, log_skip_list
 from tests.stream.kafka.test_corrupt_records import batch, record
 from tests.stream.kafka.test_records import abort_marker, stock_batch
 from trainer.history.gaps import SKIPPED, Gap, GapTracker, cold_ms, unread_ms

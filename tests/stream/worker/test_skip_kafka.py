@@ -15,7 +15,7 @@ from confluent_kafka import Producer
 
 from stream.broker import EmbeddedKafka
 from stream.kafka.batch_checks import CorruptRecords
-from stream.kafka.read_rules import ReadRules
+from stream.kafka.skip_list import ReadRules
 from tests.conftest import FAST_START, MakeScene
 from tests.stream.worker.faults.fault_harness import Scene
 from tests.stream.worker.faults.fault_worker import Worker

@@ -14,8 +14,8 @@ from stream.campaign.file import Campaign
 from stream.campaign.options import BOOTSTRAP
 from stream.campaign.words import duration_ms
 from stream.events.timestamps import iso_ms
-from stream.kafka.read_rules import ReadRules
-from stream.kafka.skip_log import log_skip_list
+from stream.kafka.skip_list import ReadRules
+from stream.kafka.skip_report import log_skip_list
 from trainer.history.source import Bounds, KafkaSource, Source
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])

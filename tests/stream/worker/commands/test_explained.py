@@ -13,8 +13,8 @@ from models import network
 from models.contract import FeatureContract, Normalization
 from models.manifest import NetworkConfig
 from models.registry import Registry
-from stream.campaign.feature_ops import OPERATORS
 from stream.campaign.file import parse
+from stream.campaign.operator_table import OPERATORS
 from stream.cli import main
 from stream.columns import EventBatch, Spans
 from stream.features.plan import FeaturePlan, apply_raw, compile_features

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from stream.campaign.file import Campaign
-from stream.kafka.skip_log import SkipCount
+from stream.kafka.skip_report import SkipCount
 from stream.worker.processor import Processor
 from tests.stream.worker.processor_harness import CAMPAIGN
 

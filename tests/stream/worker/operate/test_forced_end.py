@@ -15,7 +15,7 @@ from tests.stream.worker.faults.fault_worker import ROOT
 
 PROGRAM = """
 import logging, signal, sys, threading, time
-from stream.worker.operate.deadline import Deadline
+from stream.worker.operate.forced_end import Deadline
 logging.basicConfig(level=logging.INFO, format="%(message)s")
 limit_s, reason, clogged = float(sys.argv[1]), sys.argv[2], sys.argv[3] == "clogged"
 deadline = Deadline(limit_s, lambda: print("last words", flush=True), lambda: reason)

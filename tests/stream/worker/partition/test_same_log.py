@@ -19,8 +19,8 @@ from stream.state import changelog
 from stream.state.changelog import Marker, Progress, Source
 from stream.state.table import CustomerTable
 from stream.worker.partition.blocks import Blocks
-from stream.worker.partition.positions import Fault, Found, Known, Positions, find_fault
 from stream.worker.partition.restore import NotRestored
+from stream.worker.partition.same_log import Fault, Found, Known, Positions, find_fault
 from stream.worker.processor import Processor
 from tests.stream.worker.processor_harness import (
     CAMPAIGN,

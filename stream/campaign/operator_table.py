@@ -1,8 +1,8 @@
 """The feature operators, one row each: what the campaign file may say, and what a row keeps.
 
 The names that a campaign file may use, the checks of an entry, its features and their words in a row
-follow from here. A new operator is its kernel (`stream.features.kernel`), unless one that is there will do, and
-its row; docs/features.md describes it to those who write campaign files.
+follow from here. A new operator is its row, and its kernel (`stream.features.kernel`, a word in `Kind` here and
+its number in `stream.features.expansion`) unless one that is there will do; docs/features.md describes it to those who write campaign files.
 
 Rules of this file
 1. It knows neither the campaign file nor the compiled features: both are made of it.

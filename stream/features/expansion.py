@@ -3,7 +3,7 @@
 Rules of this file
 1. An entry expands to one operator per number of a property range, event type and half-life, in this
    order: numbers, events, half-lives.
-2. What an entry must say, may say and cannot say stands in one table, `stream.campaign.feature_ops`.
+2. What an entry must say, may say and cannot say stands in one table, `stream.campaign.operator_table`.
 3. A refusal names the path in the file, the value and what was expected.
 """
 
@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from stream.campaign.feature_ops import OPERATORS, Kind, Transform
 from stream.campaign.file import FeatureOp, FeatureSpec
+from stream.campaign.operator_table import OPERATORS, Kind, Transform
 from stream.campaign.words import duration_ms
 from stream.errors import CampaignError
 from stream.features.kernel_tables import CYCLE, DISTINCT, LAST, RECENCY, SHARE, SUM, WINDOW

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from stream.kafka.read_rules import ReadRules, Skipped
+from stream.kafka.skip_list import ReadRules, Skipped
 from stream.log import log_event
 
 
