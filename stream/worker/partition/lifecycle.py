@@ -9,7 +9,7 @@ raises, and the worker ends: it would go on with a state that nobody has thought
 | kept | is whole as of its newest marker; nothing is taken, and others may own it |
 | restoring | is a part of the changelog, or is read on from its marker |
 | active | is whole, and events are taken |
-| draining | takes nothing more; what was taken is made durable until the deadline |
+| draining | takes nothing more; what was taken is made durable until the deadline, `worker.revoke_deadline_s` |
 
 Pure: no Kafka, no clock.
 """
