@@ -13,14 +13,16 @@ import pytest
 from models.manifest import NetworkConfig
 from models.network import _HEADS
 from models.network_kinds import BUILT, KINDS, SETTINGS
-from stream.campaign.file import FeatureSpec, parse
+from stream.campaign.file import DecisionSpec, FeatureSpec, parse
 from stream.campaign.operator_table import OPERATORS, Transform
 from stream.campaign.training import LOSSES, GateSpec, ModelSpec, SearchSpec, TrainingSpec
+from stream.decisions.encoder import CONTENT_TYPES
 from stream.errors import CampaignError
 from stream.events.reasons import RejectCode
 from stream.features.expansion import expand
 from stream.features.plan import _TRANSFORMS
 from tests.models.test_networks import TRUNKS
+from tests.stream.decisions.test_decisions import FORMS, GOLDEN, SCHEMAS
 from tests.stream.events.test_events import BAD
 from tests.stream.features.features_harness import CAMPAIGN
 from tests.trainer.fitting.test_losses import BY_HAND
@@ -98,6 +100,14 @@ def test_a_feature_operator_is_documented_and_says_what_it_cannot_do_without(nam
 def test_a_transform_is_computed_and_documented(name: Any) -> None:
     assert _TRANSFORMS.keys() == set(get_args(Transform))
     assert documented(name, "features.md")
+
+
+def test_a_form_of_the_decisions_has_a_type_and_a_schema_that_golden_bytes_meet() -> None:
+    forms = named(DecisionSpec, "format")
+    assert forms == set(CONTENT_TYPES) == set(FORMS) == set(SCHEMAS)
+    for name in forms:
+        assert f"`{name}`" in page("decisions.md")
+        assert (GOLDEN / f"decision.{name}.json").exists()
 
 
 def test_a_reason_to_refuse_a_record_is_documented_and_has_an_example() -> None:

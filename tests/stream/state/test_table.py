@@ -81,7 +81,10 @@ def test_who_is_erased_is_gone_until_they_come_back(
                 table.mark_dirty(np.array([row]))
                 table.erase(np.array([row]))
                 assert not table.has_dirty
-                assert key not in table._keys.tobytes() or any(key in other for other in oracle)
+                left = any(key in other for other in oracle) or not key.strip(
+                    b"\0"
+                )  # erased: zeros
+                assert left or key not in table._keys.tobytes()
         else:
             (row,) = table.rows_for(Spans.of([key])).tolist()
             assert table.state[row].tolist() == [oracle.get(key, 0.0)] * 2
