@@ -1,1 +1,1 @@
-"""What numba loops of every package are written with: borrowed arrays, and bytes copied at once."""
+"""What numba loops of every package are made of: borrowed arrays, bytes read and copied, keyed hashes."""

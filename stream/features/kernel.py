@@ -49,7 +49,7 @@ from stream.features.kernel_tables import (
 VERSION = 2
 """Meaning of words and values; part of the digests of the row layout and the feature contract."""
 
-COMPILED_IN = "64ee413c4be2"
+COMPILED_IN = "d98632c824b8"
 """12 hex digits of the sha256 of `kernel_tables.py` and `kernel_read.py`, one after the other."""
 
 LATE, DROPPED_LATE, REPLAYED = range(3)

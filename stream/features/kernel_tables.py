@@ -45,7 +45,7 @@ class Tables(NamedTuple):
         decays_start: First word that decays with each half-life. Shape (half_lives + 1,), int64.
     """
 
-    operators: tuple[Int64s, Int64s, Int64s, Int64s, Int64s, Int64s, Int64s]
+    operators: tuple[Int64s, ...]
     listeners: Int64s
     listeners_start: Int64s
     half_lives_ms: Float64s

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from stream.campaign.feature_ops import OPERATORS, Transform
+from stream.campaign.feature_ops import OPERATORS, Kind, Transform
 from stream.campaign.file import FeatureOp, FeatureSpec
 from stream.campaign.words import duration_ms
 from stream.errors import CampaignError
@@ -28,10 +28,11 @@ RANGE_MAX = 4096
 """Numbers in a range of properties: as many as a row may have words."""
 
 ANY = "*"
-_KINDS = {
+KINDS: dict[Kind, int] = {
     "sum": SUM, "share": SHARE, "recency": RECENCY, "last": LAST, "window": WINDOW,
     "distinct": DISTINCT, "cycle": CYCLE,
 }  # fmt: skip
+"""The kernel's number for each."""
 _LIFETIME_MS = 1 << 62  # one tile that never ends
 
 
@@ -164,7 +165,7 @@ def _expand_one(where: str, spec: FeatureSpec) -> Iterator[Operator]:
     for (stem, path, events), half_life in itertools.product(stems, half_lives):
         yield Operator(
             op=spec.op,
-            kind=_KINDS[rule.kind],
+            kind=KINDS[rule.kind],
             names=_names(stem, spec, half_life),
             events=events,
             transform=spec.transform or rule.transform,

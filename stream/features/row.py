@@ -25,7 +25,6 @@ from stream.features.kernel_tables import (
     COLUMN,
     CONSENT,
     CONSENT_MS,
-    CYCLE,
     DISTINCT,
     FIRST_MS,
     HALF_LIFE,
@@ -39,7 +38,7 @@ from stream.features.kernel_tables import (
     WORD,
     Tables,
 )
-from stream.features.operators import ANY, Operator
+from stream.features.operators import ANY, KINDS, Operator
 from stream.state.changelog import offset_of
 
 WORDS_MAX = 4096
@@ -47,7 +46,6 @@ WORDS_MAX = 4096
 
 _CONSENTS = ("not said", "granted", "withdrawn")
 _HEADER = ("clock_ms", "first_ms", "consent", "consent_ms")
-_KINDS = CYCLE + 1
 _FIELDS = PHASE_MS + 1
 
 
@@ -135,7 +133,7 @@ def build_tables(
     category_paths: Sequence[str],
 ) -> Tables:
     """The kernel's tables for a layout and the columns that the decoder delivers."""
-    operators: list[list[list[int]]] = [[] for _ in range(_KINDS)]
+    operators: list[list[list[int]]] = [[] for _ in range(len(KINDS))]
     place: list[int] = []  # of each operator in the table of its kind
     columns = accumulate((len(op.names) for op in layout.operators), initial=0)
     for op, word, column in zip(layout.operators, layout.word, columns, strict=False):
@@ -151,11 +149,8 @@ def build_tables(
         place.append(len(operators[op.kind]))
         operators[op.kind].append(fields)
     listeners, listeners_start = _listeners(layout.operators, place, event_types)
-    sums, shares, recencies, lasts, windows, distincts, cycles = (
-        np.array(table, np.int64).reshape(-1, _FIELDS) for table in operators
-    )
     return Tables(
-        (sums, shares, recencies, lasts, windows, distincts, cycles),
+        tuple(np.array(table, np.int64).reshape(-1, _FIELDS) for table in operators),
         listeners,
         listeners_start,
         np.array(layout.half_lives_ms, np.float64),
@@ -168,16 +163,16 @@ def _listeners(
 ) -> tuple[Int64s, Int64s]:
     """`Tables.listeners` and `listeners_start`."""
     listeners: list[int] = []
-    starts = np.zeros((len(event_types) + 1, _KINDS + 1), np.int64)
+    starts = np.zeros((len(event_types) + 1, len(KINDS) + 1), np.int64)
     for code, event in enumerate((*event_types, ANY)):  # only ANY hears what is not declared
-        for kind in range(_KINDS):
+        for kind in range(len(KINDS)):
             starts[code, kind] = len(listeners)
             listeners += [
                 place[o]
                 for o, op in enumerate(operators)
                 if op.kind == kind and {event, ANY} & set(op.events)
             ]
-        starts[code, _KINDS] = len(listeners)
+        starts[code, len(KINDS)] = len(listeners)
     return np.array(listeners, np.int64), starts
 
 

@@ -1,1 +1,1 @@
-"""Kafka's record batches as columns, both ways, and the consumer that hands them out in chunks."""
+"""Kafka's record batches as columns, both ways; chunks of a log, and whether it is still the same log."""

@@ -1,4 +1,4 @@
-"""Everything that depends on the inside of aiokafka, in one place.
+"""aiokafka from the inside: a consumer that hands out chunks, a producer that takes whole batches.
 
 aiokafka hands out one Python object per record and takes them one by one. Here its consumer hands out
 a `RecordChunk` per fetched piece of a partition, and its producer takes whole encoded batches; its
@@ -33,6 +33,7 @@ from stream.kafka.skip_log import log_skipped
 _FETCH_WAIT_MS_MAX = 500
 _MISSING_TOPIC_BACKOFF_S = 0.1
 _NO_RULES = ReadRules()
+_CHUNK_EVENTS_MAX = 4096
 
 
 def rebind(function: Callable[..., Any], **names: Any) -> Callable[..., Any]:
@@ -181,30 +182,33 @@ class ChunkConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no 
     It reads what is committed: an event of an aborted transaction never happened, and the producer
     most often sends it once more.
 
-    Attributes:
+    Args:
+        topics: What to subscribe to.
         chunk_events_max: Most records in one chunk.
         rules: Bound of what is unpacked, and the skip list.
         on_skip: Told of what the skip list has left out, in the thread that fetches.
         compare: Asked whether a log is still the one that was read, see `log_guard`; None for no one.
+        settings: Of aiokafka's consumer.
     """
 
-    chunk_events_max = 4096
-    rules = ReadRules()
-    on_skip: Callable[[Skipped], None] = staticmethod(log_skipped)
-    compare: Compare | None = None
-
-    def __init__(self, *topics: str, **settings: Any) -> None:
+    def __init__(
+        self,
+        *topics: str,
+        chunk_events_max: int = _CHUNK_EVENTS_MAX,
+        rules: ReadRules = _NO_RULES,
+        on_skip: Callable[[Skipped], None] = log_skipped,
+        compare: Compare | None = None,
+        **settings: Any,
+    ) -> None:
         super().__init__(*topics, **settings | {"isolation_level": "read_committed"})
         look_only(self._client)
+        chunk_records = partial(ChunkRecords, chunk_events_max, rules=rules, on_skip=on_skip)
+        self._chunk_fetcher = partial(ChunkFetcher, chunk_records=chunk_records, compare=compare)
 
     async def start(self) -> None:
         """Connects, and joins the group."""
         self._fetch_max_wait_ms = _FETCH_WAIT_MS_MAX
-        chunk_records = partial(
-            ChunkRecords, self.chunk_events_max, rules=self.rules, on_skip=self.on_skip
-        )
-        fetcher = partial(ChunkFetcher, chunk_records=chunk_records, compare=self.compare)
-        await rebind(AIOKafkaConsumer.start, Fetcher=fetcher)(self)
+        await rebind(AIOKafkaConsumer.start, Fetcher=self._chunk_fetcher)(self)
 
 
 def stable_end(consumer: AIOKafkaConsumer, tp: TopicPartition) -> int | None:

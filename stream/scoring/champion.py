@@ -18,9 +18,9 @@ from collections.abc import Set as AbstractSet
 
 from models.errors import BundleError, RegistryError
 from models.registry import Registry
+from stream.log import log_event
 from stream.scoring.scorer import TILE_ROWS, Scorer, score_ms
 
-logger = logging.getLogger("opportune.model")
 _REASON_CHARS_MAX = 2_000
 
 
@@ -78,18 +78,18 @@ class ModelWatcher:
         except BundleError as exc:
             self._seen = version
             reason = str(exc)[:_REASON_CHARS_MAX]  # a manifest may quote megabytes
-            _log(logging.ERROR, "model_refused", version=version, reason=reason)
+            log_event("model_refused", level=logging.ERROR, version=version, reason=reason)
             return None
         self._seen = version
         load_s = round(time.perf_counter() - started_s, 3)
         digest = scorer.contract_digest
-        _log(logging.INFO, "model_loaded", version=version, contract=digest, load_s=load_s)
+        log_event("model_loaded", version=version, contract=digest, load_s=load_s)
         return scorer
 
     def _begin(self, trouble: str, reason: str) -> None:
         """Says once that the registry gives no model; again after it has given one."""
         if trouble != self._trouble:
-            _log(logging.WARNING, trouble, registry=self._registry.url, reason=reason)
+            log_event(trouble, level=logging.WARNING, registry=self._registry.url, reason=reason)
         self._trouble = trouble
 
     def _verified(self, version: str) -> Scorer:
@@ -116,9 +116,3 @@ class ModelWatcher:
                 f"model.score_ms_max, got {took_ms:.3g} ms; fit a smaller network"
             )
         return scorer
-
-
-def _log(level: int, event: str, **fields: object) -> None:
-    """One line that reads well as text and keeps its fields for a structured formatter."""
-    text = " ".join(f"{name}={value}" for name, value in fields.items())
-    logger.log(level, "%s %s", event, text, extra={"evt": event, "fields": fields})

@@ -1,8 +1,7 @@
 """The shell: the only part that knows Faust, aiokafka, the clock and the environment.
 
 Read `processor.py` first (what happens to a chunk), then `publisher.py` (in which order it becomes
-durable), then
-`faust_app/opportune_app.py` (how both plug into Faust).
+durable), then `faust_app/factory.py` (how both plug into Faust).
 """
 
 import os

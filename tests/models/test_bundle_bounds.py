@@ -159,7 +159,7 @@ def test_a_worker_refuses_it_and_keeps_its_model(
     forged = json.loads((folder / MANIFEST).read_bytes())["version"]
     assert forged == version  # no manifest of this content has a version of its own
     (tmp_path / "champion").write_text(version)
-    with caplog.at_level(logging.ERROR, "opportune.model"), memory_below(2):
+    with caplog.at_level(logging.ERROR, "opportune"), memory_below(2):
         assert ModelWatcher(registry, "", set()).check() is None
     assert [record.evt for record in caplog.records] == ["model_refused"]  # type: ignore[attr-defined]
 
@@ -173,7 +173,7 @@ def test_what_a_manifest_says_at_length_is_not_said_at_length(
     manifest = msgspec.structs.replace(manifest, version=version_of(manifest))
     version = registry.publish(Bundle(manifest, bundle.files, bundle.weights, bundle.golden))
     (tmp_path / "champion").write_text(version)
-    with caplog.at_level(logging.ERROR, "opportune.model"):
+    with caplog.at_level(logging.ERROR, "opportune"):
         digest = manifest.contract_digest
         assert ModelWatcher(registry, digest, {"b"}).check() is None
     assert len(caplog.records[0].getMessage()) < 3_000

@@ -26,6 +26,16 @@ from tests.models.models_harness import (
     make_bundle,
 )
 
+TRUNKS: list[dict[str, Any]] = [
+    {"network": "linear", "hidden": ()},
+    {"hidden": (6, 4), "activation": "tanh"},
+    {"hidden": (9,), "activation": "gelu", "l2": 0.01},
+    {"hidden": (9,), "activation": "relu", "delta_l2": 0.01, "dropout": 0.2},
+    DCN,
+    DCN | {"hidden": (5,), "cross_layers": 1, "cross_rank": 7, "dropout": 0.5, "l2": 0.001},
+]
+"""Of every kind that is built, against `forward`."""
+
 
 def forward(network_config: NetworkConfig, weights: dict[str, Any], x: Any) -> Any:
     """The definition of the networks, in float64."""
@@ -51,17 +61,7 @@ def forward(network_config: NetworkConfig, weights: dict[str, Any], x: Any) -> A
 
 
 @pytest.mark.parametrize("head", ["choice", "response"])
-@pytest.mark.parametrize(
-    "trunk",
-    [
-        {"network": "linear", "hidden": ()},
-        {"hidden": (6, 4), "activation": "tanh"},
-        {"hidden": (9,), "activation": "gelu", "l2": 0.01},
-        {"hidden": (9,), "activation": "relu", "delta_l2": 0.01, "dropout": 0.2},
-        DCN,
-        DCN | {"hidden": (5,), "cross_layers": 1, "cross_rank": 7, "dropout": 0.5, "l2": 0.001},
-    ],
-)
+@pytest.mark.parametrize("trunk", TRUNKS)
 def test_networks_compute_what_they_are_defined_as(head: str, trunk: dict[str, Any]) -> None:
     network_config = config(head=head, **trunk)
     model = fitted(network_config)

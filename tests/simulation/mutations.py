@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from stream import pipeline
-from stream.columns import split
 from stream.worker import publisher
 from stream.worker.checkpoints import Checkpoints
 from stream.worker.faust_app import store, transport
@@ -16,9 +15,15 @@ from stream.worker.faust_app.ledger import Ledger
 from stream.worker.partition import intake, order, restore
 
 
+def _replace(owner: object, name: str, new: Callable[..., Any]) -> Callable[..., Any]:
+    """Puts something in the place of what a module or a class has; gives what it had."""
+    stock: Callable[..., Any] = getattr(owner, name)
+    setattr(owner, name, new)
+    return stock
+
+
 def stale_restore() -> None:
     """A restore goes on where Faust remembers to have been, whatever became of the block."""
-    stock = store.Recovery._build_offsets
 
     async def build(self: Any, consumer: Any, tps: Any, destination: Any, title: str) -> None:
         remembered = {tp: destination.get(tp) for tp in tps}
@@ -30,52 +35,49 @@ def stale_restore() -> None:
                 block.restore = restore.Restore(block.restore.first, begin, block.restore.end)
                 destination[tp] = begin - 1
 
-    store.Recovery._build_offsets = build  # type: ignore[method-assign]
-    restore.Restore.check = lambda *_: None  # type: ignore[method-assign]
+    stock = _replace(store.Recovery, "_build_offsets", build)
+    _replace(restore.Restore, "check", lambda *_: None)
 
 
 def commit_before_marker() -> None:
     """Chunks are done before the marker that covers them is acknowledged."""
-    stock = Checkpoints._write
 
     async def write(self: Any, block: Any, work: Any, copied: Any) -> Any:
         for message in copied.messages:
             self._shell.done(message)
         return await stock(self, block, work, copied)
 
-    Checkpoints._write = write  # type: ignore[method-assign]
+    stock = _replace(Checkpoints, "_write", write)
 
 
 def no_row_guard() -> None:
     """A row does not know which events it has seen."""
-    stock = pipeline.apply  # type: ignore[attr-defined]
 
     def apply(plan: Any, state: Any, rows: Any, batch: Any, topic: int, constants: Any) -> Any:
         state.view(np.int64)[rows, plan.offset_words.start + topic] = 0
         return stock(plan, state, rows, batch, topic, constants)
 
-    pipeline.apply = apply  # type: ignore[attr-defined,assignment]
+    stock = _replace(pipeline, "apply", apply)
 
 
 def split_off_by_one() -> None:
     """What was taken is cut off, and one record more."""
-    intake.split = lambda chunk, offset: split(chunk, offset + 1)  # type: ignore[attr-defined]
+    stock = _replace(intake, "split", lambda chunk, offset: stock(chunk, offset + 1))
 
 
 def seek_after_revocation() -> None:
     """A seek that Faust began for one generation goes on when its partitions were given up."""
-    transport.Consumer._is_over = lambda self, _: not self.flow_active  # type: ignore[assignment]
+    _replace(transport.Consumer, "_is_over", lambda self, _: not self.flow_active)
 
 
 def commit_what_was_taken() -> None:
     """A chunk counts as done as soon as it is taken."""
-    stock = Ledger.add
 
     def add(self: Any, tp: Any, next_offset: int, message: Any) -> None:
         stock(self, tp, next_offset, message)
         self.done(tp, message)
 
-    Ledger.add = add  # type: ignore[method-assign]
+    stock = _replace(Ledger, "add", add)
 
 
 def order_ignored() -> None:
@@ -84,12 +86,11 @@ def order_ignored() -> None:
     def offer(_self: Any, chunk: Any, message: Any) -> list[order.Turn]:
         return [order.Turn(chunk, message, planned=False)]
 
-    order.Replay.offer = offer  # type: ignore[assignment]
+    _replace(order.Replay, "offer", offer)
 
 
 def marker_before_rows() -> None:
     """The marker is sent before the rows that it covers."""
-    stock = publisher.Lane.write
 
     async def write(self: Any, topic: str, batches: Any, last: Any) -> Any:
         written = await stock(self, topic, [], last)
@@ -97,7 +98,7 @@ def marker_before_rows() -> None:
             await (await self._send_changelog(topic, batch))
         return written
 
-    publisher.Lane.write = write  # type: ignore[method-assign]
+    stock = _replace(publisher.Lane, "write", write)
 
 
 MUTATIONS: dict[str, Callable[[], None]] = {

@@ -23,6 +23,7 @@ from yarl import URL
 
 from stream.columns import RecordChunk, split
 from stream.kafka.records import RecordBatch, RecordReader
+from stream.kafka.skip_log import SkipCount
 from stream.worker.faust_app import store
 from stream.worker.partition.snapshots import Snapshots
 from stream.worker.processor import Processor
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 _CHUNKS_QUEUED_MAX = 4
 _EVENTS_MAX = 1 << 20
+
+_FAUST_APP: Any = faust.App
 
 
 class _Any:
@@ -110,26 +113,25 @@ class _Table:
         await self.data.on_recovery_completed(active, standby)
 
 
-_FAUST: Any = faust.App
 """Its methods are borrowed by a class that is not one of its kind."""
 
 
 class App:
     """What the worker's parts see of Faust's app, and the processor's shell in one."""
 
-    _update_assignment = _FAUST._update_assignment
-    _on_partitions_revoked = _FAUST._on_partitions_revoked
-    _on_partitions_assigned = _FAUST._on_partitions_assigned
-    _on_rebalance_when_stopped = _FAUST._on_rebalance_when_stopped
-    _consumer_wait_empty = _FAUST._consumer_wait_empty
-    _producer_flush = _FAUST._producer_flush
-    _stop_consumer = _FAUST._stop_consumer
-    _stop_fetcher = _FAUST._stop_fetcher
-    on_rebalance_start = _FAUST.on_rebalance_start
-    on_rebalance_return = _FAUST.on_rebalance_return
-    on_rebalance_end = _FAUST.on_rebalance_end
-    _start_span_from_rebalancing = _FAUST._start_span_from_rebalancing
-    FlowControlQueue = _FAUST.FlowControlQueue
+    _update_assignment = _FAUST_APP._update_assignment
+    _on_partitions_revoked = _FAUST_APP._on_partitions_revoked
+    _on_partitions_assigned = _FAUST_APP._on_partitions_assigned
+    _on_rebalance_when_stopped = _FAUST_APP._on_rebalance_when_stopped
+    _consumer_wait_empty = _FAUST_APP._consumer_wait_empty
+    _producer_flush = _FAUST_APP._producer_flush
+    _stop_consumer = _FAUST_APP._stop_consumer
+    _stop_fetcher = _FAUST_APP._stop_fetcher
+    on_rebalance_start = _FAUST_APP.on_rebalance_start
+    on_rebalance_return = _FAUST_APP.on_rebalance_return
+    on_rebalance_end = _FAUST_APP.on_rebalance_end
+    _start_span_from_rebalancing = _FAUST_APP._start_span_from_rebalancing
+    FlowControlQueue = _FAUST_APP.FlowControlQueue
 
     log = CompositeLogger(logging.getLogger("simulation"))
     tracer = _assignment = _rebalancing_span = None
@@ -162,7 +164,9 @@ class App:
         self.flow_control = FlowControlEvent()
         self.queue = self.FlowControlQueue(_CHUNKS_QUEUED_MAX, clear_on_resume=True)
         self.snapshots: Snapshots | None = world.snapshots(setup)
-        self.processor = Processor(setup.campaign, setup.plan, setup.changelog, cast(Any, self))
+        self.skips = SkipCount()
+        self.shell = self
+        self.processor = Processor(setup.campaign, setup.plan, setup.changelog, self)
         self.processor.pipeline = setup.pipeline
         self.processor.deployment = setup.deployment
         self.producer = self._producer = Producer(self)

@@ -91,9 +91,9 @@ class TopicReader:
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="none",
+            rules=self._rules,
+            compare=self._compare,
         )
-        consumer.rules = self._rules
-        consumer.compare = self._compare
         self._consumer = consumer
         await consumer.start()
 

@@ -64,11 +64,27 @@ def worker(
 
 @click.command()
 @CAMPAIGN
-def check(campaign: Path) -> None:
+@click.option(
+    "--explain",
+    metavar="FEATURE",
+    help="All about one feature instead: what it is made of, its words in a row, who asks for it. Also "
+    'the beginning of names, or a pattern such as "*_7d".',
+)
+@click.option(
+    "--registry",
+    help="With --explain: the mean and deviation that the champion of this registry has.",
+)
+def check(campaign: Path, explain: str | None, registry: str | None) -> None:
     """Validate a campaign file and show what it compiles to."""
     from stream.worker.commands.describe import describe_campaign
+    from stream.worker.commands.explained import explain_features
 
-    describe_campaign(campaign, campaign_file.load(campaign))
+    if explain is not None:
+        explain_features(campaign, campaign_file.load(campaign), explain, registry)
+    elif registry is not None:
+        raise click.UsageError("--registry says something only with --explain FEATURE.")
+    else:
+        describe_campaign(campaign, campaign_file.load(campaign))
 
 
 def load_for_worker(campaign: Path, registry: str | None, **files: str | None) -> Campaign:

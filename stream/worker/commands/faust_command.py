@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from functools import partial
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
 import click
 import faust
@@ -15,7 +15,8 @@ from stream.errors import OperatorError
 from stream.log import LogFormat, configure
 from stream.worker.commands.command import load_for_worker, worker
 from stream.worker.commands.signals import install_signal_handlers
-from stream.worker.faust_app.opportune_app import OpportuneApp, create_app
+from stream.worker.faust_app.factory import create_app
+from stream.worker.faust_app.opportune_app import OpportuneApp
 
 _SAID = (click.core.ParameterSource.COMMANDLINE, click.core.ParameterSource.ENVIRONMENT)
 _PAGES = ("tables", "router", "graph", "stats", "metrics")
@@ -39,13 +40,12 @@ def app_of_environment() -> OpportuneApp:
     log = {name: settings.pop(name) for name in ("log_format", "log_level")}
     bootstrap = settings.pop("bootstrap")
     try:
-        app = create_app(load_for_worker(**settings), bootstrap)
+        loaded = load_for_worker(**settings)
+        app = create_app(loaded, bootstrap, Worker=partial(_Worker, **log))
     except OperatorError as exc:
         raise _Refused(str(exc)) from exc
-    conf = cast(Any, app.conf)
-    conf.Worker = partial(_Worker, **log)
-    for page in _PAGES:
-        setattr(conf, f"web_{page}_enabled", False)
+    for page in _PAGES:  # given when the app is made, Faust's environment variables would win
+        setattr(app.conf, f"web_{page}_enabled", False)
     return app
 
 
@@ -59,6 +59,8 @@ def _asks_for_port() -> bool:
 class _Worker(faust.Worker):
     """Faust's worker with the log lines and the exit codes of `opportune worker`."""
 
+    app: OpportuneApp  # Faust makes this worker of the app whose setting names it
+
     def __init__(self, *args: Any, log_format: LogFormat, log_level: str, **kwargs: Any) -> None:
         mine = {"override_logging": False, "redirect_stdouts": False}
         super().__init__(*args, **(kwargs | mine))
@@ -67,12 +69,12 @@ class _Worker(faust.Worker):
         configure(log_format, log_level)
 
     def install_signal_handlers(self) -> None:
-        install_signal_handlers(self, cast(OpportuneApp, self.app))
+        install_signal_handlers(self, self.app.deadline)
 
     def execute_from_commandline(self) -> NoReturn:
         try:
             super().execute_from_commandline()
         except SystemExit:
-            if cast(OpportuneApp, self.app).stop_reason == "refused":
+            if self.app.stop_reason == "refused":
                 sys.exit(EXIT_OPERATOR_ERROR)
             raise

@@ -6,20 +6,21 @@ import signal
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from stream.worker.faust_app.opportune_app import OpportuneApp
+from mode import Worker
+
+from stream.worker.operate.deadline import Deadline
 
 
-def install_signal_handlers(worker: Any, app: OpportuneApp) -> None:
-    """Has signals stop a worker of mode, and its app's deadline see to its end."""
+def install_signal_handlers(worker: Worker, deadline: Deadline) -> None:
+    """Has signals stop a worker of mode, and the deadline of its app see to its end."""
 
     def in_loop(handler: Callable[[], Any]) -> None:
         with suppress(RuntimeError):  # the loop is closed: the process is nearly gone
             worker.loop.call_soon_threadsafe(handler)
 
-    app.deadline.arm({
+    deadline.arm({
         signal.SIGTERM: partial(in_loop, worker._on_sigterm),
         signal.SIGINT: partial(in_loop, worker._on_sigint),
         signal.SIGUSR1: partial(in_loop, worker._on_sigusr1),

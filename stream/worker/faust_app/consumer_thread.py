@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+import asyncio
+from collections.abc import Container, Mapping
 from functools import partial
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
+from aiokafka.structs import TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from stream.kafka.client import ChunkConsumer, rebind, stable_end
 from stream.kafka.read_rules import ReadRules
+from stream.worker.faust_app.app_port import port_of
 from stream.worker.faust_app.log_facts import compare_read
 
 
@@ -29,17 +32,29 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     """Runs aiokafka's consumer in its own thread and event loop."""
 
     def _create_worker_consumer(self, transport: driver.Transport) -> Any:
+        port = port_of(self.app)
+        make = partial(
+            ChunkConsumer,
+            chunk_events_max=port.campaign.worker.chunk_events_max,
+            rules=ReadRules.of(port.campaign),
+            on_skip=port.skips.add,
+            compare=self._compare,
+        )
         create = rebind(
             driver.AIOKafkaConsumerThread._create_worker_consumer,
-            aiokafka=SimpleNamespace(AIOKafkaConsumer=ChunkConsumer),
+            aiokafka=SimpleNamespace(AIOKafkaConsumer=make),
         )
-        consumer = create(self, transport)
-        campaign = cast(Any, self.app).campaign
-        consumer.chunk_events_max = campaign.worker.chunk_events_max
-        consumer.rules = ReadRules.of(campaign)
-        consumer.on_skip = cast(Any, self.app).skips.add
-        consumer.compare = partial(compare_read, cast(Any, self.app), consumer)
-        return consumer
+        return create(self, transport)
+
+    async def _compare(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Ends the worker when what is being read is not the log that was read before."""
+        port = port_of(self.app)
+        error = await compare_read(
+            port.processor.positions, port.campaign.topics.events, self._ensure_consumer(), offsets
+        )
+        if error is not None:
+            self.app.loop.call_soon_threadsafe(port.shell.fail, error)
+            await asyncio.Event().wait()  # nothing of it is handed out while the worker ends
 
     def set_paused(self, tps: set[TP], *, paused: bool) -> None:
         """Pauses or resumes partitions in aiokafka itself, from the thread that owns it.
@@ -70,8 +85,13 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     async def _fetch_records(
         self, consumer: Any, active_partitions: Any, *args: Any, **kwargs: Any
     ) -> Any:
-        active = cast(Any, Exactly(active_partitions))
-        return await super()._fetch_records(consumer, active, *args, **kwargs)
+        active = Exactly(active_partitions)
+        return await super()._fetch_records(
+            consumer,
+            active,  # type: ignore[arg-type]  # Faust says a set, and only asks what is in it
+            *args,
+            **kwargs,
+        )
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Replaced by the worker's own watchdog: the stock one compares unlike clocks."""

@@ -2,26 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from typing import Any, cast
 
-from faust.types import TP
+from faust.types import TP, AppT
 
+from stream.campaign.file import Campaign
 from stream.columns import RecordChunk
 from stream.kafka.read_rules import ReadRules
 from stream.kafka.records import RecordBatch
+from stream.kafka.topic_ids import Topic
+from stream.worker.faust_app.transport import Consumer, Producer
 from stream.worker.partition.changelog_reader import read_stretch
-
-if TYPE_CHECKING:
-    from stream.worker.faust_app.opportune_app import OpportuneApp
-    from stream.worker.faust_app.transport import Consumer
 
 
 class FaustShell:
-    """What the processor asks for, done by Faust: see `Shell`."""
+    """What the processor asks for, done by Faust: see `Shell`.
 
-    def __init__(self, app: OpportuneApp) -> None:
+    Args:
+        app: Faust's app.
+        campaign: The campaign file.
+        bootstrap: Kafka address.
+        fail: Crashes the worker.
+    """
+
+    def __init__(
+        self,
+        app: AppT,
+        campaign: Campaign,
+        bootstrap: str,
+        fail: Callable[[BaseException], None],
+    ) -> None:
         self._app = app
+        self._campaign = campaign
+        self._bootstrap = bootstrap
+        self._fail = fail
+
+    # Faust makes both by the classes that its transport names, when they are first asked for.
+
+    @property
+    def _consumer(self) -> Consumer:
+        return cast(Consumer, self._app.consumer)
+
+    @property
+    def _producer(self) -> Producer:
+        return cast(Producer, self._app.producer)
 
     @property
     def generation(self) -> int:
@@ -30,31 +55,40 @@ class FaustShell:
 
     async def send(self, topic: str, partition: int, batch: RecordBatch) -> Awaitable[Any]:
         """Queues a batch."""
-        return await self._app.send_batch(topic, partition, batch)
+        return await self._producer.send_encoded(topic, partition, batch)
 
     def taken(self, message: Any) -> None:
         """Remembers what came next of a partition."""
-        cast("Consumer", self._app.consumer).taken(message)
+        self._consumer.taken(message)
 
     def done(self, message: Any) -> None:
         """Lets the offset of what is durable be committed."""
-        self._app.consumer.ack(message)
+        self._consumer.ack(message)
 
     async def rewind(self, topic: str, partition: int, offset: int) -> int:
         """Has a partition read again."""
-        consumer = cast("Consumer", self._app.consumer)
-        return await consumer.rewind(TP(topic, partition), offset)
+        return await self._consumer.rewind(TP(topic, partition), offset)
 
     def read(self, topic: str, partition: int, first: int, end: int) -> AsyncIterator[RecordChunk]:
         """Reads with a client of its own."""
-        rules = ReadRules.of(self._app.campaign)
-        return read_stretch(self._app.bootstrap, rules, topic, partition, first, end)
+        rules = ReadRules.of(self._campaign)
+        return read_stretch(self._bootstrap, rules, topic, partition, first, end)
 
     async def earliest(self, topic: str, partition: int) -> int:
         """First offset that retention has left."""
         tp = TP(topic, partition)
-        return int((await self._app.consumer.earliest_offsets(tp))[tp])
+        return int((await self._consumer.earliest_offsets(tp))[tp])
 
     def fail(self, error: BaseException) -> None:
         """Crashes the worker."""
-        self._app.fail(error)
+        self._fail(error)
+
+    # What operators look at
+
+    def highwater(self, topic: str, partition: int) -> int | None:
+        """Offset up to which a partition can be read, None while it is not known."""
+        return self._consumer.highwater(TP(topic, partition))
+
+    async def describe(self, topics: Collection[str]) -> dict[str, Topic | None]:
+        """What a broker says about topics, see `topic_ids.describe`."""
+        return await self._producer.describe(topics)

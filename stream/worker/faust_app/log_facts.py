@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Container, Mapping, Sequence
+from typing import Any
 
 from aiokafka.errors import UnknownTopicOrPartitionError
 from aiokafka.structs import TopicPartition
+from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from stream.errors import PositionError
 from stream.kafka import leader_epochs, topic_ids
-from stream.worker.partition.positions import Found, Known
-
-if TYPE_CHECKING:
-    from stream.worker.faust_app.opportune_app import OpportuneApp
+from stream.worker.faust_app.app_port import AppPort
+from stream.worker.partition.positions import Found, Known, Positions
 
 _LOOKS, _LOOK_AGAIN_S = 20, 0.5
 
@@ -49,35 +48,40 @@ async def look(consumer: Any, known: Mapping[TopicPartition, Known]) -> dict[Top
 
 
 async def look_before(
-    app: OpportuneApp, thread: Any, tps: Sequence[TopicPartition]
+    positions: Positions, thread: driver.AIOKafkaConsumerThread, tps: Sequence[TopicPartition]
 ) -> Mapping[TopicPartition, Found]:
     """Asks about event partitions before they begin; a broker may need a moment after a change.
 
     Args:
-        app: The worker.
+        positions: Where the event topics are read.
         thread: Faust's thread of the consumer.
         tps: The partitions.
 
     Raises:
         aiokafka.errors.KafkaError: The broker does not answer, or does not know the topics.
     """
-    known = {tp: app.processor.positions.covered(*tp) for tp in tps}
+    known = {tp: positions.covered(*tp) for tp in tps}
 
     async def ask() -> Mapping[TopicPartition, Found]:
         return await look(thread._ensure_consumer(), known)
 
     for _ in range(_LOOKS if known else 0):
         try:
-            return cast("Mapping[TopicPartition, Found]", await thread.call_thread(ask))
+            found: Mapping[TopicPartition, Found] = await thread.call_thread(ask)
         except UnknownTopicOrPartitionError:
             await asyncio.sleep(_LOOK_AGAIN_S)
+        else:
+            return found
     return await thread.call_thread(ask) if known else {}
 
 
-async def settle(consumer: Any, partition: int, found: Mapping[str, Found]) -> None:
+async def settle(
+    port: AppPort, consumer: driver.Consumer, partition: int, found: Mapping[str, Found]
+) -> None:
     """Refuses topics that are not those that the state has seen, or begins them anew.
 
     Args:
+        port: The app.
         consumer: The worker's consumer, which knows what is committed.
         partition: Which.
         found: What is there, by event topic.
@@ -87,9 +91,9 @@ async def settle(consumer: Any, partition: int, found: Mapping[str, Found]) -> N
     """
     committed = {topic: consumer._committed_offset[TP(topic, partition)] for topic in found}
     try:
-        accepted = consumer.app.processor.positions.settle(partition, committed, found)
+        accepted = port.processor.positions.settle(partition, committed, found)
     except PositionError as exc:
-        consumer.app.fail(exc)  # not all of who calls this would
+        port.shell.fail(exc)  # not all of who calls this would
         raise
     for topic, fault in accepted.items():
         tp = TP(topic, partition)
@@ -99,24 +103,27 @@ async def settle(consumer: Any, partition: int, found: Mapping[str, Found]) -> N
 
 
 async def compare_read(
-    app: OpportuneApp, consumer: Any, offsets: Mapping[TopicPartition, int]
-) -> None:
-    """Ends the worker when what is being read is not the log that was read before.
+    positions: Positions,
+    events: Container[str],
+    consumer: Any,
+    offsets: Mapping[TopicPartition, int],
+) -> PositionError | None:
+    """Why what is being read is not the log that was read before, None if it is.
 
     Args:
-        app: The worker.
+        positions: What was read.
+        events: The event topics; nothing else is compared.
         consumer: aiokafka's consumer, in whose event loop this runs.
         offsets: The offsets that are being read.
 
     Raises:
         aiokafka.errors.KafkaError: The broker does not answer, or does not know the topics.
     """
-    positions, events = app.processor.positions, app.campaign.topics.events
     taken = {tp: positions.taken(*tp) for tp in offsets if tp.topic in events}
     known = {tp: seen for tp, seen in taken.items() if seen is not None}
     found = await look(consumer, known) if known else {}
     for tp, now in found.items():
         error = positions.check(f"{tp.topic}/{tp.partition}", known[tp], offsets[tp], now)
         if error is not None:
-            app.loop.call_soon_threadsafe(app.fail, error)
-            await asyncio.Event().wait()  # nothing of it is handed out while the worker ends
+            return error
+    return None

@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import faust
 from faust.stores.base import Store as StockStore
+from faust.tables.base import Collection
 from faust.tables.manager import TableManager as StockTableManager
 from faust.tables.recovery import Recovery as StockRecovery
 from faust.types import TP, AppT, ConsumerT, EventT, TopicT
@@ -23,6 +24,7 @@ from mode import Service
 
 from stream.columns import RecordChunk
 from stream.log import log_event
+from stream.worker.faust_app.app_port import port_of
 from stream.worker.partition.blocks import Blocks
 from stream.worker.partition.customer_view import CustomerView
 from stream.worker.partition.restore import Restore, Unproven
@@ -52,11 +54,12 @@ class Store(StockStore[Any, Any]):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        processor = cast(Any, self.app).processor
-        self.blocks: Blocks = processor.blocks
-        self.plan = processor.plan
-        self.snapshots: Snapshots | None = cast(Any, self.app).snapshots
-        self.data = cast(Any, CustomerView(self.blocks, self.plan.describe))
+        port = port_of(self.app)
+        self.blocks: Blocks = port.processor.blocks
+        self.plan = port.processor.plan
+        self.snapshots: Snapshots | None = port.snapshots
+        view = CustomerView(self.blocks, self.plan.describe)
+        self.data = view  # type: ignore[assignment]  # Faust's can be written; it only reads this one
 
     def persisted_offset(self, tp: TP) -> int | None:
         """None: where a restore begins is asked of the blocks, at its beginning (`restore`)."""
@@ -190,7 +193,7 @@ class Recovery(StockRecovery):
         await consumer.seek_wait({tp: offsets[tp] + 1 for tp in tps})
 
     def _store(self, tp: TP) -> Store:
-        return cast(Store, cast(Any, self.tp_to_table[tp]).data)
+        return cast(Store, cast(Collection, self.tp_to_table[tp]).data)
 
     @Service.task
     async def _slurp_changelogs(self) -> None:
@@ -226,7 +229,7 @@ class Recovery(StockRecovery):
         if next_offset is not None:
             self.active_offsets[tp] = next_offset - 1
         if again is not None:
-            await cast(Any, self.app.consumer).rewind(tp, again)
+            await self._rewind(tp, again)
 
     async def _read_again(self) -> None:
         """Nothing comes though something is missing: what Faust has dropped does not come again."""
@@ -234,7 +237,10 @@ class Recovery(StockRecovery):
             return
         for tp, remaining in self.active_remaining().items():
             if remaining > 0:
-                await cast(Any, self.app.consumer).rewind(tp, self.active_offsets[tp] + 1)
+                await self._rewind(tp, self.active_offsets[tp] + 1)
+
+    async def _rewind(self, tp: TP, offset: int) -> None:
+        await port_of(self.app).shell.rewind(tp.topic, tp.partition, offset)
 
 
 class _Progress:
@@ -266,7 +272,7 @@ class _Progress:
             done=done,
             records=self._total - remaining,
             remaining=remaining,
-            rows=cast(Any, recovery.app).processor.blocks.rows,
+            rows=port_of(recovery.app).processor.blocks.rows,
             records_s=round(rate),
             eta_s=None if done or rate <= 0 else round(remaining / rate, 1),
             elapsed_s=round(elapsed_s, 2),

@@ -23,9 +23,11 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerT, ProducerT
 from faust.types.tuples import ConsumerMessage, Message
 
+from stream.columns import RecordChunk
 from stream.kafka.client import Fetched, SealedBatch, look_only
 from stream.kafka.records import RecordBatch
 from stream.kafka.topic_ids import Topic, describe
+from stream.worker.faust_app.app_port import port_of
 from stream.worker.faust_app.consumer_thread import ConsumerThread
 from stream.worker.faust_app.ledger import Ledger
 from stream.worker.faust_app.log_facts import look_before, settle
@@ -38,8 +40,11 @@ _COMMIT_CRASHED_S = 1.0
 class Consumer(driver.Consumer):
     """Hands out chunks and commits what the ledger allows."""
 
+    _thread: ConsumerThread
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._port = port_of(self.app)
         self.ledger = Ledger()
         self._sought: set[TP] = set()
         self._given_up = 0  # how often partitions were
@@ -62,13 +67,13 @@ class Consumer(driver.Consumer):
         """Stops fetching partitions."""
         paused = set(tps)
         super().pause_partitions(paused)
-        cast(ConsumerThread, self._thread).set_paused(paused, paused=True)
+        self._thread.set_paused(paused, paused=True)
 
     def resume_partitions(self, tps: Iterable[TP]) -> None:
         """Fetches partitions again."""
         resumed = set(tps)
         super().resume_partitions(resumed)
-        cast(ConsumerThread, self._thread).set_paused(resumed, paused=False)
+        self._thread.set_paused(resumed, paused=False)
 
     def _to_message(self, tp: TP, record: Fetched) -> ConsumerMessage:
         chunk = record.chunk
@@ -80,7 +85,7 @@ class Consumer(driver.Consumer):
             0,
             None,
             None,
-            cast(Any, chunk),
+            chunk,  # type: ignore[arg-type]  # Faust says bytes, and does not look at them
             None,
             0,
             int(chunk.value.size.sum()),
@@ -90,7 +95,7 @@ class Consumer(driver.Consumer):
 
     def taken(self, message: Message) -> None:
         """Remembers a chunk that was taken, in the order of its partition."""
-        self.ledger.add(message.tp, cast(Any, message.value).next_offset, message)
+        self.ledger.add(message.tp, cast(RecordChunk, message.value).next_offset, message)
 
     def ack(self, message: Message) -> bool:
         """Marks a chunk as done, unless it belongs to an earlier generation of the group."""
@@ -104,7 +109,7 @@ class Consumer(driver.Consumer):
     def _new_offset(self, tp: TP) -> int | None:
         offset = self.ledger.take(tp)
         # A table that is rebuilt reads again what was committed: a commit never goes back.
-        processor = cast(Any, self.app).processor
+        processor = self._port.processor
         if offset is None or not processor.is_decided(tp.topic, tp.partition, offset):
             return None
         return offset
@@ -132,13 +137,13 @@ class Consumer(driver.Consumer):
         for tp in tps:  # Faust notes commits that were refused, too
             self._committed_offset.pop(tp, None)
         await super().perform_seek()
-        processor = cast(Any, self.app).processor
-        found = await look_before(cast(Any, self.app), self._thread, tps)
+        processor = self._port.processor
+        found = await look_before(processor.positions, self._thread, tps)
         for partition in sorted({tp.partition for tp in tps}):
             if self._is_over(generation):
                 return
             here = [tp for tp in tps if tp.partition == partition]
-            await settle(self, partition, {tp.topic: found[tp] for tp in here})
+            await settle(self._port, self, partition, {tp.topic: found[tp] for tp in here})
             if self._is_over(generation):
                 return  # revoked meanwhile
             starts = processor.begin(
@@ -175,7 +180,11 @@ class Consumer(driver.Consumer):
 
     async def _seek(self, partition: TP, offset: int) -> None:
         """Seeks in the thread that fetches: a position set beside a fetch may be overwritten."""
-        await self._thread.call_thread(cast(Any, self._thread.seek), partition, offset)
+
+        async def seek() -> None:
+            self._thread.seek(partition, offset)
+
+        await self._thread.call_thread(seek)
 
     async def rewind(self, tp: TP, offset: int) -> int:
         """Reads a partition again from an offset, or from the first one that retention has left.
@@ -206,8 +215,8 @@ class Consumer(driver.Consumer):
 
     async def wait_empty(self) -> None:
         """Gives chunks in work until the deadline, commits what became done."""
-        lost = not cast(ConsumerThread, self._thread).is_member()
-        await cast(Any, self.app).processor.drain(lost=lost)
+        lost = not self._thread.is_member()
+        await self._port.processor.drain(lost=lost)
         # The thread that commits may have crashed as well: the next start makes up for a commit.
         with suppress(TimeoutError):
             async with asyncio.timeout(_COMMIT_CRASHED_S if self.app.crashed else None):

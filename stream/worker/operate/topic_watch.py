@@ -12,9 +12,9 @@ Rules
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, cast
+from typing import Protocol
 
 from aiokafka.errors import KafkaError
 from faust.exceptions import NotReady
@@ -22,11 +22,8 @@ from faust.exceptions import NotReady
 from stream.campaign.topics_section import Topics
 from stream.errors import KafkaLayoutError
 from stream.kafka.topic_ids import Topic
+from stream.worker.processor import Processor
 from stream.worker.topics import check_partitions
-
-if TYPE_CHECKING:
-    from stream.worker.faust_app.opportune_app import OpportuneApp
-    from stream.worker.faust_app.transport import Producer
 
 _INTERVAL_S = 3.0
 _RESTART = "Operator action: stop all workers and start them again"
@@ -113,22 +110,40 @@ class TopicWatch:
         )
 
 
-async def watch_topics(app: OpportuneApp, watch: TopicWatch) -> None:
+class Asking(Protocol):
+    """A running worker that can ask a broker about topics."""
+
+    @property
+    def processor(self) -> Processor:
+        """What happens to a chunk."""
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether it is to end."""
+
+    async def describe(self, topics: Collection[str]) -> Mapping[str, Topic | None]:
+        """What a broker says about topics, see `topic_ids.describe`."""
+
+    def fail(self, error: BaseException) -> None:
+        """Crashes it."""
+
+
+async def watch_topics(worker: Asking, watch: TopicWatch) -> None:
     """Asks about the topics every few seconds, until the worker stops or one is not what it was.
 
     Args:
-        app: The worker; it is crashed with what was found.
+        worker: It is crashed with what was found.
         watch: Judges the answers.
     """
-    while not app.should_stop:
-        begun = any(app.processor.blocks)
-        found: dict[str, Topic | None] = {}
+    while not worker.should_stop:
+        begun = any(worker.processor.blocks)
+        found: Mapping[str, Topic | None] = {}
         # A broker that is away says nothing about topics; aiokafka tells of it.
         with suppress(KafkaError, NotReady):
-            found = await cast("Producer", app.producer).describe(watch.names)
+            found = await worker.describe(watch.names)
         try:
             watch.look(found, begun=begun)
         except KafkaLayoutError as exc:
-            app.fail(exc)
+            worker.fail(exc)
             return
         await asyncio.sleep(_INTERVAL_S)

@@ -32,8 +32,8 @@ async def read_stretch(
         group_id=None,
         enable_auto_commit=False,
         auto_offset_reset="none",
+        rules=rules,
     )
-    consumer.rules = rules
     await consumer.start()
     try:
         consumer.assign([tp])

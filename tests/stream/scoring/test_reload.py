@@ -33,7 +33,7 @@ RAISES = NetworkConfig(network="custom", head="choice", inputs=5, outputs=3, bui
 
 @pytest.fixture
 def watcher(registry: Registry, caplog: pytest.LogCaptureFixture) -> ModelWatcher:
-    caplog.set_level(logging.INFO, "opportune.model")
+    caplog.set_level(logging.INFO, "opportune")
     return ModelWatcher(registry, contract_of(5).digest, KNOWN, builder=BUILDER)
 
 
@@ -166,7 +166,7 @@ def test_a_model_that_takes_too_long_is_refused_and_the_old_one_stays(
 def test_the_time_is_measured_on_the_model_itself(
     registry: Registry, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "opportune.model")
+    caplog.set_level(logging.INFO, "opportune")
     promoted(registry, make_bundle(SMALL))
     assert ModelWatcher(registry, contract_of(5).digest, KNOWN, score_ms_max=1e-6).check() is None
     assert "scored in 1e-06 ms at most" in caplog.messages[-1]

@@ -17,6 +17,7 @@ from stream.kafka.records import RecordBatch, RecordReader, build_batches
 from stream.pipeline import BatchLimits, Pipeline
 from stream.state.table import CustomerTable
 from stream.worker.faust_app import opportune_app
+from stream.worker.faust_app.factory import create_app
 from stream.worker.topics import Layout
 from tests.stream.worker.processor_harness import CAMPAIGN, PLAN, deployment
 
@@ -105,7 +106,7 @@ def test_the_pipeline_keeps_to_the_limits_of_the_topics() -> None:
 def test_what_the_topics_are_like_reaches_those_who_need_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    worker = opportune_app.create_app(CAMPAIGN, "localhost:1")
+    worker = create_app(CAMPAIGN, "localhost:1")
     (changelog,) = (table.changelog_topic for table in worker.tables.values())
     asked = []
 

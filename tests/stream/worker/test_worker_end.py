@@ -19,8 +19,9 @@ from mode import Service
 from stream.campaign.file import Campaign
 from stream.errors import OperatorError, StateError
 from stream.log import EchoFilter, Formatter, log_event
-from stream.worker.faust_app.opportune_app import OpportuneApp, create_app
-from stream.worker.operate import monitor
+from stream.worker.faust_app.factory import create_app
+from stream.worker.faust_app.opportune_app import OpportuneApp
+from stream.worker.operate import health
 from tests.stream.worker.processor_harness import CAMPAIGN
 
 LOOP_IS_CLOSED = RuntimeError("Event loop is closed")
@@ -115,15 +116,15 @@ def test_echoes_of_a_crash_are_left_out_and_nothing_else(lines: list[dict[str, A
 def test_a_health_file_is_touched_while_the_worker_waits_for_a_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    health, asked = tmp_path / "health", []
+    file, asked = tmp_path / "health", []
 
     async def main() -> None:
-        spec = msgspec.structs.replace(CAMPAIGN.worker, health_file=str(health))
+        spec = msgspec.structs.replace(CAMPAIGN.worker, health_file=str(file))
         worker = app(msgspec.structs.replace(CAMPAIGN, worker=spec))
 
         async def deploy_new_model() -> bool:
-            asked.append(health.exists())
-            health.unlink(missing_ok=True)
+            asked.append(file.exists())
+            file.unlink(missing_ok=True)
             return len(asked) == 3
 
         async def no_time(_s: float) -> None: ...
@@ -141,11 +142,11 @@ def test_a_health_file_that_cannot_be_written_ends_the_start_only(
 ) -> None:
     there_is_none = str(tmp_path / "none" / "health")
     with pytest.raises(OperatorError, match=r"none/health, got No such file.*--health-file"):
-        monitor.check_health_file(there_is_none)
-    monitor.touch(there_is_none)
+        health.check_health_file(there_is_none)
+    health.touch(there_is_none)
     assert [(line["evt"], line["level"]) for line in lines] == [("health_file", "warning")]
-    monitor.check_health_file("")
-    monitor.touch("")
+    health.check_health_file("")
+    health.touch("")
 
 
 @pytest.mark.slow

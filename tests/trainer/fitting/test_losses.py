@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.campaign.training import ModelSpec, TrainingSpec
+from stream.campaign.training import LOSSES, ModelSpec, TrainingSpec
 from tests.trainer.examples.dataset_harness import part_of
 from tests.trainer.fitting.fit_parts import (
     FEATURES,
@@ -29,7 +30,14 @@ STEADY = TrainingSpec(optimizer="sgd", learning_rate=0.5, l2=0.0, delta_l2=0.0, 
 """With batches of the whole part: gradient descent, which forgets the order of the rows."""
 
 
-def loss_by_hand(head: str, gamma: float, part: Part, logits: Any) -> Any:
+BY_HAND: dict[str, Callable[[Any, float], Any]] = {
+    "cross_entropy": lambda p, _: -np.log(p),
+    "focal": lambda p, gamma: -((1 - p) ** gamma) * np.log(p),
+}
+"""Each loss of the probability of what happened, and `focal_gamma`."""
+
+
+def loss_by_hand(name: str, head: str, gamma: float, part: Part, logits: Any) -> Any:
     out = []
     for k, outcome, row in zip(part.strategy, part.outcome, logits.astype(np.float64), strict=True):
         if head == "choice":
@@ -37,7 +45,7 @@ def loss_by_hand(head: str, gamma: float, part: Part, logits: Any) -> Any:
         else:
             p = 1 / (1 + np.exp(-row[k]))
             p = p if outcome else 1 - p
-        out.append(-((1 - p) ** gamma) * np.log(p))
+        out.append(BY_HAND[name](p, gamma))
     return np.array(out)
 
 
@@ -53,24 +61,30 @@ def loss_values(head: str, training: TrainingSpec, part: Part, logits: Any) -> A
 
 @settings(max_examples=30)
 @given(
+    name=st.sampled_from(list(LOSSES)),
     head=st.sampled_from(["choice", "response"]),
     gamma=st.sampled_from([0.0, 0.5, 1.0, 2.0, 5.0]),
     spread=st.sampled_from([0.1, 1.0, 6.0]),
     seed=st.integers(0, 1000),
 )
-def test_losses_are_those_of_the_papers(head: str, gamma: float, spread: float, seed: int) -> None:
+def test_losses_are_those_of_the_papers(
+    name: Any, head: str, gamma: float, spread: float, seed: int
+) -> None:
     part = customers(20, seed)
     random = np.random.default_rng(seed)
     logits = (spread * random.normal(size=(20, STRATEGIES))).astype(np.float32)
-    got = loss_values(head, TrainingSpec(loss="focal", focal_gamma=gamma), part, logits)
-    np.testing.assert_allclose(got, loss_by_hand(head, gamma, part, logits), rtol=1e-4, atol=1e-6)
-    if gamma == 0:
+    got = loss_values(head, TrainingSpec(loss=name, focal_gamma=gamma), part, logits)
+    expected = loss_by_hand(name, head, gamma, part, logits)
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-6)
+    if name == "focal" and gamma == 0:
         plain = loss_values(head, TrainingSpec(), part, logits)
         assert got.tobytes() == plain.tobytes()
 
 
 @pytest.mark.parametrize("head", ["choice", "response"])
-@pytest.mark.parametrize("loss", ["cross_entropy", "focal"])
+@pytest.mark.parametrize(
+    "loss", ["cross_entropy", "focal"]
+)  # what is true of these two need not be of others
 def test_a_network_that_is_sure_has_a_loss_and_a_gradient(head: Any, loss: Any) -> None:
     """Scores of 0 and 1 in float32, where a loss of scores instead of logits has no slope left."""
     from models.backend import tf

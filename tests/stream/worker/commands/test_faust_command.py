@@ -105,3 +105,13 @@ def test_a_port_is_opened_only_when_it_is_asked_for(
     assert app.conf.web_enabled is opens
     # And then it says that it lives, and nothing else.
     assert app.web.blueprints._enabled == [("", "faust.web.apps.production_index:blueprint")]
+
+
+def test_pages_that_show_customers_stay_closed_whatever_the_environment_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OPPORTUNE_CAMPAIGN", str(ROOT / "examples/segment/opportune.toml"))
+    for page in faust_command._PAGES:
+        monkeypatch.setenv(f"APP_WEB_{page.upper()}_ENABLED", "1")
+    app = faust_command.app_of_environment()
+    assert app.web.blueprints._enabled == [("", "faust.web.apps.production_index:blueprint")]

@@ -15,7 +15,7 @@ from stream.columns import RecordChunk, Spans
 from stream.kafka.records import RecordReader, build_batches
 from stream.state import changelog
 from stream.state.table import CustomerTable
-from stream.worker.faust_app.opportune_app import create_app
+from stream.worker.faust_app.factory import create_app
 from stream.worker.faust_app.store import Recovery
 from stream.worker.partition.lifecycle import IllegalMove
 from stream.worker.partition.restore import NotRestored

@@ -18,7 +18,7 @@ from mode import Service
 from stream.columns import RecordChunk, Spans
 from stream.kafka.client import Fetched, stable_end
 from stream.worker.faust_app.consumer_thread import Exactly
-from stream.worker.faust_app.opportune_app import create_app
+from stream.worker.faust_app.factory import create_app
 from stream.worker.faust_app.transport import Consumer
 from tests.stream.worker.processor_harness import CAMPAIGN, begin
 
