@@ -89,6 +89,7 @@ def test_parts_share_no_customer(dealt: Deal) -> None:
     assert len(np.unique(np.concatenate(parts))) == 23_570
 
 
+@pytest.mark.slow
 @NEEDS_DATA
 def test_our_network_is_no_worse_than_a_logistic_regression(dealt: Deal) -> None:
     auc = {

@@ -93,6 +93,7 @@ def computed(
     return applied.features
 
 
+@pytest.mark.slow
 def test_features_are_those_of_the_specification() -> None:
     customers, batch = generated()
     got = computed(customers, batch, Normalization.identity(36))

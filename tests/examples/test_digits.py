@@ -105,6 +105,7 @@ def test_the_images_are_digits_of_28_by_28() -> None:
     assert (frames[:, 2:-2:3, 2:-2:3] == frames[:, 4:-2:3, 4:-2:3]).all()  # 3 x 3 of each
 
 
+@pytest.mark.slow
 def test_the_network_is_784_32_10(learned: Learned) -> None:
     shapes = {name: weight.shape for name, weight in network.weights(learned.fitted.model).items()}
     assert shapes == {
@@ -154,6 +155,7 @@ def served(learned: Learned, records: list[tuple[bytes, bytes]]) -> list[tuple[s
     return decisions
 
 
+@pytest.mark.slow
 def test_the_worker_decides_as_the_model_does(learned: Learned) -> None:
     """The last images again, from another customer each time and from the same one."""
     test = learned.test

@@ -246,6 +246,7 @@ def _mutated(source: random.Random, manifest: dict[str, Any]) -> bytes:
     return bytes(data)
 
 
+@pytest.mark.slow
 def test_2000_mutated_bundles_are_bundles_or_refused_in_bounded_memory(folder: Path) -> None:
     source = random.Random(5)
     there = Store.open(f"memory://{folder.parent.name}")

@@ -172,6 +172,7 @@ def test_configs_that_name_no_network_are_refused(changes: dict[str, Any]) -> No
 # ---- custom networks ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_custom_network_comes_back_with_all_its_state(tmp_path: Path) -> None:
     """The layers have no names, so Keras numbers them otherwise when they are built again."""
     custom = config(**CUSTOM)

@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from functools import partial
 
 from rich.progress import track
 
@@ -17,6 +18,7 @@ from tests.simulation.play import Outcome, play
 
 _FAILURES_MAX = 10
 _COLLECT_EVERY = 20
+_EACH = "each"
 
 
 def main() -> int:
@@ -25,6 +27,8 @@ def main() -> int:
     if os.environ.get("PYTHONHASHSEED") != "0":  # Faust goes through sets, in the order of hashes
         os.environ["PYTHONHASHSEED"] = "0"
         os.execv(sys.executable, [sys.executable, "-m", "tests.simulation", *sys.argv[1:]])
+    if arguments.mutation == _EACH:
+        return _break_each(arguments)
     if arguments.mutation:
         MUTATIONS[arguments.mutation]()
     if arguments.seed is not None:
@@ -56,6 +60,26 @@ def _command(seed: int, arguments: argparse.Namespace) -> str:
     return f"python -m tests.simulation --seed {seed} --trace{mutation}"
 
 
+def _break_each(arguments: argparse.Namespace) -> int:
+    """Every fault in a process of its own, forked from this one, which has imported everything."""
+    logging.disable(logging.CRITICAL)
+    seeds = range(arguments.first, arguments.first + arguments.seeds)
+    found = 0
+    with multiprocessing.get_context("fork").Pool(arguments.jobs, maxtasksperchild=1) as pool:
+        for told in pool.imap(partial(_first_violation, seeds), sorted(MUTATIONS), chunksize=1):
+            print(told, flush=True)
+            found += "nothing is violated" not in told
+    return int(found > 0)
+
+
+def _first_violation(seeds: Iterable[int], mutation: str) -> str:
+    MUTATIONS[mutation]()
+    for outcome in _played(seeds, 1):
+        if outcome.violation is not None:
+            return f"{mutation}: seed {outcome.seed}: {outcome.violation}"
+    return f"{mutation}: nothing is violated"
+
+
 def _played(seeds: Iterable[int], jobs: int) -> Iterator[Outcome]:
     gc.freeze()  # the modules need not be looked at again and again
     gc.disable()
@@ -84,8 +108,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--break",
         dest="mutation",
-        choices=sorted(MUTATIONS),
-        help="build this fault into the worker",
+        choices=[*sorted(MUTATIONS), _EACH],
+        help=f"build this fault into the worker; `{_EACH}`: one after the other",
     )
     return parser.parse_args()
 

@@ -24,6 +24,8 @@ from trainer.report.report import Report
 from trainer.review import review
 from trainer.train import Prepared, Trained, prepare, train
 
+pytestmark = pytest.mark.slow
+
 CREATED = datetime(2026, 11, 24, tzinfo=UTC)
 TEXT = CAMPAIGN.replace("epochs = 12", "epochs = 3") + (
     "[model]\nnetwork = 'linear'\n[evaluation]\nresamples = 50\n[gate]\nslice_rows_min = 50\n"

@@ -37,6 +37,8 @@ from trainer.report.report import Report
 from trainer.review import review
 from trainer.train import Trained, outputs, prepare, train
 
+pytestmark = pytest.mark.slow
+
 CREATED = datetime(2026, 11, 24, tzinfo=UTC)
 EVALUATION = "[evaluation]\nresamples = 100\n[gate]\nslice_rows_min = 50\n"
 

@@ -54,6 +54,7 @@ def outcome(text: str) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_1000_mutated_campaigns_are_campaigns_or_refused() -> None:
     source = random.Random(3)
     texts = [path.read_text() for path in EXAMPLES]

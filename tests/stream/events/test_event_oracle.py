@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -260,6 +261,7 @@ def values(draw: st.DrawFn) -> bytes | None:
     return None if draw(st.integers(0, 30)) == 0 else value
 
 
+@pytest.mark.slow
 @given(
     st.lists(values(), max_size=6),
     st.sampled_from([SEGMENT, FLAT, EventMapping(cloudevents=False, value_bytes_max=300)]),

@@ -127,6 +127,7 @@ def objects(draw: st.DrawFn) -> bytes:
     return f"{draw(SPACE)}{{{','.join(members) or draw(SPACE)}}}{draw(SPACE)}".encode()
 
 
+@pytest.mark.slow
 @given(st.lists(objects(), min_size=1, max_size=3))
 @settings(max_examples=150)
 @example([b'{"a":{"b":{"a":1}},"a":{"c":2}}', b'{"a":{"b":1},"a":{}}', b'{"a":{"b":1},"a":2}'])
@@ -137,6 +138,7 @@ def test_valid_records_are_accepted_and_read_as_json_reads_them(values: list[byt
         assert_values(found, i, value)
 
 
+@pytest.mark.slow
 @given(objects(), st.data())
 @settings(max_examples=400)
 def test_nothing_is_accepted_that_the_standard_library_refuses(

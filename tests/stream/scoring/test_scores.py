@@ -88,6 +88,7 @@ def test_place_and_neighbours_change_no_bit(scorers: list[Scorer], seed: int, in
     assert scorers[index].score(x)[~wild].tobytes() == alone[~wild].tobytes()
 
 
+@pytest.mark.slow
 def test_another_process_with_other_threads_gives_the_same_bytes(scorers: list[Scorer]) -> None:
     """A worker that takes over after a crash publishes the decisions that the dead one did."""
     expected = [

@@ -149,6 +149,7 @@ def test_a_health_file_that_cannot_be_written_ends_the_start_only(
     health.touch("")
 
 
+@pytest.mark.slow
 def test_a_start_with_a_health_file_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     campaign = tmp_path / "opportune.toml"
     campaign.write_text("""

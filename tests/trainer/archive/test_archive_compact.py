@@ -84,6 +84,7 @@ def test_what_was_lost_stays_written_down(tmp_path: Path) -> None:
     assert read(tmp_path)["t", 0] == later[:6] + later[9:]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["before", "within", "after"])
 def test_a_crash_at_any_change_loses_nothing_and_doubles_nothing(
     tmp_path: Path, moment: str

@@ -55,6 +55,7 @@ def test_events_are_in_time_order_and_in_the_segment_form(journey: Journey) -> N
     assert len(set(journey.key)) == HOUSEHOLDS
 
 
+@pytest.mark.slow
 def test_every_event_of_the_whole_year_has_an_id_of_its_own() -> None:
     year = read_journey()
     assert len(year) == 155_848 + 6_589 + 2_102

@@ -31,6 +31,7 @@ from trainer.evaluation.ranking import BINS
 NOT_IN_SKLEARN = {"lift_top_10_percent", "calibration_error"}
 
 
+@pytest.mark.slow
 @given(examples())
 @settings(max_examples=40)
 def test_metrics_of_a_response_are_those_of_scikit_learn(

@@ -154,6 +154,7 @@ def covers(estimate: Estimate, truth: float) -> bool:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_intervals_cover_when_customers_are_drawn_and_do_not_when_rows_are() -> None:
     """Customers differ in how often they convert; the mean over customers is 0.2."""
     spec = EvaluationSpec(resamples=WIDTH - 1)

@@ -109,6 +109,7 @@ BENDING: list[Callable[[TrainingSpec], TrainingSpec]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bend", BENDING, ids=["focal", "balanced"])
 def test_losses_that_bend_probabilities_end_in_honest_ones(
     bend: Callable[[TrainingSpec], TrainingSpec],
@@ -133,6 +134,7 @@ def test_losses_that_bend_probabilities_end_in_honest_ones(
     assert unjudged.calibration.applied, "without later data, on what was learned from"
 
 
+@pytest.mark.slow
 def test_a_focal_choice_is_calibrated_to_the_balance_it_learned() -> None:
     model = ModelSpec(network="linear", head="choice")
     training = TrainingSpec(
@@ -154,6 +156,7 @@ def test_a_focal_choice_is_calibrated_to_the_balance_it_learned() -> None:
     np.testing.assert_allclose(shares, 1 / 3, atol=0.05)
 
 
+@pytest.mark.slow
 def test_calibration_needs_both_outcomes() -> None:
     validation = customers(100, seed=1)
     validation = replace(validation, outcome=np.zeros(100, np.bool_))

@@ -93,6 +93,7 @@ TRAINED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", TRAINED, ids=lambda model: model.network)
 def test_the_seed_of_a_fit_decides_all_of_it(
     model: ModelSpec, monkeypatch: pytest.MonkeyPatch
@@ -106,6 +107,7 @@ def test_the_seed_of_a_fit_decides_all_of_it(
     assert runs[0].validation_losses == runs[1].validation_losses
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "rmsprop"])
 def test_every_optimizer_finds_what_moves_customers(optimizer: Any) -> None:
     rate = {"sgd": 0.3}.get(optimizer, 0.02)
@@ -128,6 +130,7 @@ def test_weight_decay_leaves_the_base_rate_alone() -> None:
     assert biases["base/bias"][0] == pytest.approx(start - 1.0, abs=0.005)
 
 
+@pytest.mark.slow
 def test_the_told_losses_are_those_of_the_data() -> None:
     train, validation = customers(500), customers(200, seed=1)
     told: list[tuple[int, float, float | None]] = []
@@ -148,6 +151,7 @@ def test_the_told_losses_are_those_of_the_data() -> None:
     assert (alone.epochs, alone.validation_losses) == (3, ())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("l2", [0.0, 0.05])
 def test_a_fit_that_gets_worse_stops_and_goes_back_to_its_best(l2: float) -> None:
     """Labels that are noise: what is learned of them by heart is wrong on others.
@@ -170,6 +174,7 @@ def test_a_fit_that_gets_worse_stops_and_goes_back_to_its_best(l2: float) -> Non
     )
 
 
+@pytest.mark.slow
 def test_penalties_draw_strategies_together() -> None:
     part = customers(2000)
     spread = []

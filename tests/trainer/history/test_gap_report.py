@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from stream.campaign.file import parse
 from stream.columns import RecordChunk
 from tests.trainer.shop_history import CAMPAIGN, chunks, shop
@@ -32,6 +34,7 @@ class Cut:
                 yield chunk
 
 
+@pytest.mark.slow
 def test_a_report_says_what_the_history_lacks(tmp_path: Path) -> None:
     more = 'warm_up = "15d"\n[evaluation]\nresamples = 50\n'
     campaign = parse(CAMPAIGN.replace("epochs = 12", "epochs = 1") + more)

@@ -28,6 +28,8 @@ from trainer.search.outcome import importance
 from trainer.search.search import search
 from trainer.search.trial import Task, judging_weight, log_loss, run
 
+pytestmark = pytest.mark.slow
+
 # ---------------------------------------------------------------- what comes out
 
 

@@ -119,6 +119,7 @@ def test_other_data_or_settings_start_anew(quick: Callable[[Run], None], tmp_pat
         assert told == [0, 1]
 
 
+@pytest.mark.slow
 def test_no_trial_begins_after_the_time_and_the_last_is_cut_off(tmp_path: Path) -> None:
     """With a real fit: the clock is read after every call of TensorFlow."""
     storage, clock = tmp_path / "study", Hours()
