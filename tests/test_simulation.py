@@ -11,7 +11,7 @@ import pytest
 
 from tests.simulation.mutations import MUTATIONS
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 _SEEDS = 300
 _SEEDS_WITH_A_FAULT = 300

@@ -60,6 +60,7 @@ def forward(network_config: NetworkConfig, weights: dict[str, Any], x: Any) -> A
     return 1 / (1 + np.exp(-(base + x @ w["delta/kernel"] + w["delta/bias"])))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", ["choice", "response"])
 @pytest.mark.parametrize("trunk", TRUNKS)
 def test_networks_compute_what_they_are_defined_as(head: str, trunk: dict[str, Any]) -> None:

@@ -86,6 +86,7 @@ def test_what_goes_in_comes_out(
     shutil.rmtree(root)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["before", "within", "after"])
 def test_a_crash_at_any_change_costs_nothing(tmp_path: Path, moment: str) -> None:
     source = {("t", 0): made(23, step=2), ("t", 1): made(14, first=5), ("u", 0): made(9)}

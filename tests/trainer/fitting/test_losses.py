@@ -145,6 +145,7 @@ def test_balanced_strategies_count_as_if_the_rare_ones_were_repeated() -> None:
     assert steady(choice, plain, part) != pytest.approx(expected, rel=1e-2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("class_weights", ["none", "balanced"])
 def test_a_weight_counts_as_if_the_row_were_repeated(class_weights: Any) -> None:
     part, choice = chosen(300), msgspec.structs.replace(LINEAR, head="choice")

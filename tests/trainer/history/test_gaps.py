@@ -144,6 +144,7 @@ def labels(data: Dataset) -> dict[tuple[int, int], bool]:
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(start=st.integers(0, 8), size=st.integers(1, 6), is_open=st.booleans())
 def test_what_was_not_read_makes_no_label_wrong(

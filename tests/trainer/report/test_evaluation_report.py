@@ -88,6 +88,7 @@ def test_it_reads_well_in_dark_and_on_paper(page: str) -> None:
     assert set(re.findall(r"var\((--[a-z0-9-]+)\)", page)) <= declared
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["\x1b[2J", "\x9b31m", "\u202egnp", "a\x00b\r", "日本", "$x^{$"])
 def test_no_text_acts_on_a_terminal_or_breaks_a_chart(judged: Evaluation, name: str) -> None:
     facts = msgspec.structs.replace(FACTS, campaign=name, importance={name: 0.7, "b": 0.3})
