@@ -174,3 +174,14 @@ def test_durations() -> None:
     assert [duration_ms(text) for text in ("500ms", "2s", "3m", "1h", "7d", "2w")] == [
         500, 2_000, 180_000, 3_600_000, 604_800_000, 1_209_600_000,
     ]  # fmt: skip
+
+
+def test_a_single_offset_may_be_skipped_and_a_range_may_not_end_before_it_begins() -> None:
+    def with_skip(last: int) -> str:
+        entry = f"{{ topic = 'customer-events', partition = 0, from = 7, to = {last} }}"
+        return GOOD.replace("[topics]", f"[topics]\nskip = [{entry}]")
+
+    (skip,) = parse(with_skip(7)).topics.skip
+    assert (skip.first, skip.last) == (7, 7)
+    with pytest.raises(CampaignError, match=r"at topics.skip\[0\].to: .* from 7 on.*got 6"):
+        parse(with_skip(6))

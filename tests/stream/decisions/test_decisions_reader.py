@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stream.columns import Spans
@@ -100,3 +101,10 @@ def test_a_record_with_broken_headers_stops_the_check() -> None:
     broken = replace(chunk, value=Spans(data, chunk.value.start, chunk.value.size))
     with pytest.raises(CorruptRecords, match="t/0: expected headers of format v2 at offset 0"):
         vectors(broken, np.arange(1), 2)
+
+
+@given(st.integers(946_684_800_000, 4_102_444_800_000))
+@example(1_076_664_076_820)  # as seconds in a float64 a little less
+def test_a_time_is_read_to_the_millisecond(time_ms: int) -> None:
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=time_ms)
+    assert epoch_ms(moment) == time_ms

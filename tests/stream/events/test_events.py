@@ -288,3 +288,12 @@ def test_the_same_path_may_be_number_and_category() -> None:
 def test_the_earliest_time_of_the_mapping_is_checked() -> None:
     with pytest.raises(CampaignError, match=r"events\.timestamp_earliest: expected .* got 'once'"):
         EventDecoder(EventMapping(timestamp_earliest="once"), (), (), ())
+
+
+def test_the_clock_of_a_producer_that_is_ahead_moves_no_bound() -> None:
+    """An event is from the future by the earlier one of record and worker."""
+    ahead_ms, last_ms = NOW_MS + 10 * 86_400_000, NOW_MS + 86_400_000
+    at_the_bound = event(FLAT_DECODER, flat(timestamp=last_ms), time_ms=ahead_ms)
+    assert at_the_bound["time_ms"] == last_ms
+    beyond = flat(timestamp=last_ms + 1)
+    assert code(FLAT_DECODER, beyond, time_ms=ahead_ms) == "absurd_timestamp"

@@ -206,3 +206,11 @@ def test_the_kernel_knows_what_is_compiled_into_it() -> None:
     assert digest == kernel.COMPILED_IN, (
         f'set COMPILED_IN = "{digest}" in stream/features/kernel.py'
     )
+
+
+@pytest.mark.parametrize(("days", "counted"), [(3, 1.0), (4, 0.0)])
+def test_a_late_event_is_in_a_window_while_the_ring_has_its_tile(days: int, counted: float) -> None:
+    """The tile before the oldest of the ring stands where the newest one does."""
+    table = Table()
+    table.feed([event(days * DAY, TYPES["view"], 0)])
+    assert table.values([event(0, TYPES["buy"], 1)])["buy_count_3d"] == counted

@@ -25,8 +25,11 @@ from stream.kafka.skip_list import (
     without_skipped,
 )
 from stream.kafka.skip_report import SkipCount, log_skip_list
+from stream.kafka.unpack import ZSTD
+from tests.fuzz.batches import varint
 from tests.stream.kafka.test_corrupt_records import batch, record
 from tests.stream.kafka.test_records import abort_marker, stock_batch
+from tests.stream.kafka.test_unpack import ENCODE, MIB
 from trainer.history.gaps import SKIPPED, Gap, GapTracker, cold_ms, unread_ms
 from trainer.history.skipped import with_gaps
 
@@ -232,3 +235,10 @@ def test_what_was_skipped_may_hide_outcomes_but_leaves_features_as_the_worker_ha
     missing = tracker.missing()
     assert unread_ms(missing).tolist() == [[100, 200]]
     assert cold_ms(missing, 100, 1_000).tolist() == []
+
+
+def test_what_a_full_fetch_leaves_to_the_next_is_told_by_that_one_alone() -> None:
+    large = ENCODE[ZSTD](record(value=varint(MIB * 2 // 3) + bytes(MIB * 2 // 3)))
+    data = b"".join(batch(large, base=base, codec=ZSTD) for base in (40, 41)) + broken(42)
+    assert read(data, 40, (42, 52)) == ([40], 41, [])
+    assert read(data, 41, (42, 52)) == ([41], 52, [Skipped("t", 0, 42, 51, 10)])

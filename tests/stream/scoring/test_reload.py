@@ -204,3 +204,17 @@ def test_a_pointer_that_is_rubbish_keeps_the_old_model(
     assert watcher.check() is None
     assert caplog.messages[-1].startswith("registry_unreadable ")
     assert "expected a version name, got '../../../etc'" in caplog.messages[-1]
+
+
+def test_trouble_that_comes_back_is_told_again(
+    registry: Registry, watcher: ModelWatcher, caplog: pytest.LogCaptureFixture
+) -> None:
+    version = promoted(registry, make_bundle(SMALL))
+    pointer = Path(registry.url) / "champion"
+    for _ in range(2):
+        pointer.write_text("rubbish")
+        assert [watcher.check() for _ in range(2)] == [None] * 2
+        pointer.write_text(version)
+        watcher.check()
+    events = [line.split()[0] for line in caplog.messages]
+    assert events == ["registry_unreadable", "model_loaded", "registry_unreadable"]

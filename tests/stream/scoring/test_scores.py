@@ -222,3 +222,11 @@ def test_the_time_of_a_tile_is_that_of_its_best_run() -> None:
             time.sleep(next(self.waits_s))
 
     assert 2 <= scorer_module.score_ms(cast("Scorer", Busy())) < 20
+
+
+def test_scores_that_are_no_numbers_do_not_come_out_either() -> None:
+    """Weights that are finite may overflow."""
+    drawn = make_bundle(CONFIGS[2]).weights
+    weights = {name: np.copysign(np.float32(3e38), array) for name, array in drawn.items()}
+    with pytest.raises(BundleError, match=r"within 1e-05, got a difference of nan"):
+        Scorer(make_bundle(CONFIGS[2], weights=weights)).check_golden()

@@ -165,3 +165,14 @@ def test_what_cannot_be_read_is_refused_with_its_place(key: bytes, value: bytes,
             chunk([(key, value)]), CustomerTable(WORDS), OFFSETS, changelog.Progress()
         )
     assert says in str(caught.value)
+
+
+def test_a_marker_that_covers_the_same_counts_rows_and_names_logs_anew() -> None:
+    """One is written after an erasure, and when a log is taken over before any of it is read."""
+    log = changelog.Source("another id", leader_epoch=3)
+    again = changelog.encode_marker(changelog.Progress({"a": 9}, rows=2, sources={"a": log}))
+    sent = [marker({"a": 9}, rows=3), (b"x", None), (changelog.MARKER_KEY, again)]
+    progress = changelog.Progress()
+    changelog.apply_chunk(chunk(sent), filled({b"x": [1] * WORDS}), OFFSETS, progress)
+    assert (progress.covered, progress.rows) == ({"a": 9}, 2)
+    assert (progress.sources, progress.erased) == ({"a": log}, set())

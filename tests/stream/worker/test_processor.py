@@ -226,3 +226,24 @@ def test_a_customer_is_found_by_text_and_by_bytes() -> None:
             customers[b"\xff"]
 
     run(scenario)
+
+
+def test_a_chunk_that_came_during_a_checkpoint_is_done_by_the_next() -> None:
+    async def scenario(shell: Shell, processor: Processor) -> None:
+        shell.auto = False
+        await processor.process(message(0, ["ann"]))
+        checkpoint = asyncio.create_task(processor.checkpoint())
+        await settle()
+        await processor.process(message(1, ["bob"]))
+        shell.auto = True
+        for i in range(len(shell.sent)):
+            if not shell.sent[i][2].done():
+                shell.acknowledge(i)
+                await settle()
+        await checkpoint
+        assert processor.pending() == 1
+        await processor.checkpoint()
+        assert processor.pending() == 0
+        assert [what for what in shell.happened if what.startswith("done")] == ["done 1", "done 2"]
+
+    run(scenario)

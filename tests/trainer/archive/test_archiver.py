@@ -150,3 +150,13 @@ def test_once_ends_where_the_topic_ended_when_it_began(tmp_path: Path) -> None:
     summary = archive_to(tmp_path, Busy({("t", 0): topic}, step=25, chunks=3))
     assert (summary.records, summary.complete) == (40, True)
     assert read(tmp_path)["t", 0] == made(40)
+
+
+def test_the_last_record_is_the_one_with_the_last_offset_whatever_its_day(tmp_path: Path) -> None:
+    """It came late, and retention has left nothing else of what was archived."""
+    archive_to(tmp_path, Kafka({("t", 0): Topic([*made(39), (39, START_MS, b"ann", b"late")])}))
+    anew = Topic(made(45, spread_ms=1)[39:], begin=39)
+    with pytest.raises(
+        TrainingError, match=r"expected the record of .* at offset 39 in t/0.*another"
+    ):
+        archive_to(tmp_path, Kafka({("t", 0): anew}))

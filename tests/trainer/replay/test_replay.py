@@ -6,14 +6,16 @@ from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from models.contract import Normalization
 from stream.campaign.file import Campaign
+from stream.columns import EventBatch, Spans
 from stream.features.plan import FeaturePlan, apply
 from tests.trainer.shop_history import DAY_MS, START_MS, Event, histories, timelines_of
-from trainer.replay.replay_order import passes
+from trainer.replay.replay_order import Run, in_order, passes
 from trainer.replay.timeline import Timeline, replay_blocks
 
 ONE_SHARD = 1
@@ -143,3 +145,31 @@ def test_passes_keep_the_order_of_every_customer(pairs: list[tuple[int, int]]) -
     assert len(runs) <= 3 * max(switches, default=0)
     if len(set(topic.tolist())) == 1:
         assert len(runs) == 1
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 5])
+def test_topics_read_as_needed_come_by_time_and_at_one_time_as_in_the_campaign(chunk: int) -> None:
+    """Of one customer, so that every place counts; a late event keeps its place in its topic."""
+    times_ms = ([10, 20, 15, 30], [10, 20, 20, 40], [20])
+    streams = [
+        iter([run_of(t, times[at : at + chunk], at) for at in range(0, len(times), chunk)])
+        for t, times in enumerate(times_ms)
+    ]
+    got = [(run.topic, offset) for run in in_order(streams) for offset in run.batch.offset.tolist()]
+    assert got == [
+        (0, 0), (1, 0),
+        (0, 1), (0, 2), (1, 1), (1, 2), (2, 0),
+        (0, 3), (1, 3),
+    ]  # fmt: skip
+
+
+def run_of(topic: int, times_ms: list[int], first: int) -> Run:
+    """Events of customer 0 at consecutive offsets."""
+    n, at = len(times_ms), np.array(times_ms, np.int64)
+    nulls = Spans(np.empty(0, np.uint8), np.zeros(n, np.int64), np.full(n, -1, np.int64))
+    batch = EventBatch(
+        record=np.arange(n), offset=first + np.arange(n), received_ms=at, time_ms=at, customer=nulls,
+        event_id=nulls, type_code=np.zeros(n, np.int16), number=np.zeros((0, n)),
+        category=np.zeros((0, n), np.uint64), consent=np.zeros(n, np.int8),
+    )  # fmt: skip
+    return Run(topic, np.zeros(n, np.int64), batch)

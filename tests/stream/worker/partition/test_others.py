@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from stream.features.plan import compile_features
 from stream.state import changelog
 from stream.worker.processor import Processor
 from tests.stream.state.test_changelog import filled
-from tests.stream.worker.processor_harness import PLAN, Shell, block_of, message, run
+from tests.stream.worker.processor_harness import (
+    PLAN,
+    TWO_TOPICS,
+    Shell,
+    block_of,
+    message,
+    run,
+)
 
 MARKER = changelog.MARKER_KEY
 
@@ -110,3 +118,26 @@ def test_who_was_erased_and_comes_back_begins_with_nothing() -> None:
         assert table.state[bob, words].tobytes() == table.state[dora, words].tobytes()
 
     run(scenario)
+
+
+def test_a_row_of_which_one_topic_is_still_to_come_is_left_alone() -> None:
+    plan = compile_features(TWO_TOPICS)
+
+    def seen(events: int, mails: int) -> bytes:
+        words = [0] * plan.row_words
+        words[plan.offset_words] = [events, mails]
+        table = filled({b"x": words}, plan.row_words)
+        return changelog.encode_rows(table, table.live)[1][0] or b""
+
+    async def scenario(shell: Shell, processor: Processor) -> None:
+        await processor.process(message(0, ["ann"] * 3))
+        await processor.process(message(0, ["ann"], topic="mails"))
+        await processor.checkpoint()
+        end = len(shell.changelog())
+        shell.foreign((b"dora", seen(2, 5)), (b"emil", seen(4, 1)), (b"finn", seen(3, 1)))
+        await processor.checkpoint(assure=True)
+        await processor.checkpoint()
+        # All of finn's events were taken, so that he was erased before.
+        assert written(shell, end + 3) == [(MARKER, True), (b"finn", False), (MARKER, True)]
+
+    run(scenario, TWO_TOPICS)
