@@ -143,9 +143,14 @@ def test_decisions_are_read_in_both_forms(
 ) -> None:
     flat = {"decision_id": "e", "event_id": "e", "customer_id": "c", "strategy": "strategy-7",
             "score": 0.25, "model": "m", "decided_at": 1}  # fmt: skip
+    moment = "2026-01-01T00:00:00Z"
     cloudevent = {"specversion": "1.0", "id": "t-0-1", "subject": "c", "causationid": "e",
-                  "data": {"external_id": "c", "score": 0.25,
-                           "action": {"strategy": "strategy-7", "channel": None}}}  # fmt: skip
+                  "time": moment, "data": {
+                      "external_id": "c", "score": 0.25, "expected_value": None,
+                      "probability": None, "probability_without": None, "model": "m",
+                      "feature_contract": "f", "reasons": [],
+                      "action": {"strategy": "strategy-7", "channel": None},
+                      "event": {"topic": "t", "partition": 0, "offset": 1, "time": moment}}}  # fmt: skip
     cluster = Cluster(kafka.bootstrap, 2)
     forms: list[tuple[Form, dict[str, Any]]] = [("flat", flat), ("cloudevents", cloudevent)]
     for form, message in forms:
