@@ -167,10 +167,10 @@ def test_a_new_model_of_the_same_shape_compiles_nothing(scorers: list[Scorer]) -
 
 def test_weights_of_another_network_are_refused() -> None:
     bundle = make_bundle(CONFIGS[2])
-    weights = {name: np.repeat(array, 2, axis=-1) for name, array in bundle.weights.items()}
-    wide = make_bundle(CONFIGS[2], weights=weights)
-    with pytest.raises(BundleError, match=r"delta/bias: expected \(3,\), got \(6,\)"):
-        Scorer(wide)
+    weights = {name: array.T for name, array in bundle.weights.items()}  # of the same size
+    turned = make_bundle(CONFIGS[2], weights=weights)
+    with pytest.raises(BundleError, match=r"delta/kernel: expected \(5, 3\), got \(3, 5\)"):
+        Scorer(turned)
 
 
 def test_a_golden_batch_that_does_not_come_out_is_refused() -> None:

@@ -153,6 +153,7 @@ def test_a_topic_created_anew_ends_workers_until_it_is_accepted(
 
     accept(scene, reason)
     worker = start_worker(scene).ready()
+    worker.wait_until("both told", lambda: len(worker.lines("anew")) >= PARTITIONS)
     told = worker.lines("anew")
     assert sorted(line["tp"] for line in told) == [f"{scene.topics[0]}/{p}" for p in range(2)]
     assert {(line["id"], line["id_before"], line["epoch"]) for line in told} == {(now, was, 1)}
