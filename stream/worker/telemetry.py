@@ -54,6 +54,9 @@ class Window:
     dropped_late: int = 0
     silent: int = 0
     rejects: Counter[str] = field(default_factory=Counter)
+    unreadable: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
+    ahead: int = 0
     strategies: Counter[str] = field(default_factory=Counter)
     changelog_rows: int = 0
     changelog_bytes: int = 0
@@ -81,6 +84,10 @@ class Window:
         self.replayed += int(step.counters[REPLAYED])
         self.silent += step.silent
         self.rejects.update(reject.code for reject in step.rejects)
+        self.ahead += step.flaws.ahead
+        if step.flaws.examples:
+            self.unreadable += step.flaws.by_path()
+            self.examples = {**step.flaws.examples, **self.examples}
         for i in np.flatnonzero(step.strategies).tolist():
             self.strategies[strategies[i]] += int(step.strategies[i])
 
@@ -100,6 +107,8 @@ class Window:
             "work_ratio": round(self.busy_s / interval_s, 2),
             "invalid": self.rejects.total(),
             "invalid_by": dict(self.rejects) or None,
+            "unreadable": dict(self.unreadable.most_common(12)) or None,
+            "ahead": self.ahead or None,
             "late": self.late,
             "dropped_late": self.dropped_late,
             "replayed": self.replayed,

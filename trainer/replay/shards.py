@@ -26,6 +26,7 @@ from stream.columns import EventBatch, Int64s, RecordChunk, Spans
 from stream.decisions.reader import DecisionReader
 from stream.events.decoder import NEVER_MS
 from stream.events.field_kernels import read_categories
+from stream.events.flaws import tally
 from stream.events.scan import STRING
 from stream.features.plan import FeaturePlan
 from stream.state.table import CustomerTable
@@ -180,8 +181,9 @@ class Shards:
         )
 
     def _add_events(self, chunk: RecordChunk, topic: int) -> None:
-        batch, rejects = self._decoder.decode(chunk, NEVER_MS)
-        self.rejects.update(reject.code for reject in rejects)
+        decoded = self._decoder.decode(chunk, NEVER_MS)
+        batch = decoded.batch
+        self.rejects.update(reject.code for reject in decoded.rejects)
         if len(batch) == 0:
             return
         # Outcomes were waited for until records came in, not until the future that one may tell of.
@@ -260,7 +262,7 @@ def _by_bucket(customer: Spans) -> Iterator[tuple[int, Int64s]]:
     hashes = np.empty(n, np.uint64)
     read_categories(
         customer.data, np.full(n, STRING, np.uint8), customer.start, customer.size,
-        np.ones(n, np.bool_), hashes,
+        False, np.ones(n, np.bool_), hashes, tally(1)[0],
     )  # fmt: skip
     bucket = ((hashes * _GOLDEN) >> _BUCKET_SHIFT).astype(np.uint8)
     order = np.argsort(bucket, kind="stable")

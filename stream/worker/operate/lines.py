@@ -12,7 +12,7 @@ from importlib.metadata import version
 from typing import Any
 
 from stream.log import log_event
-from stream.worker.clock import absurd_times
+from stream.worker.clock import times_ahead
 from stream.worker.operate.health import touch
 from stream.worker.operate.watched import Watched, lags_by_partition
 from stream.worker.telemetry import Totals, Window
@@ -28,6 +28,7 @@ class Lines:
     def __init__(self, worker: Watched) -> None:
         self._worker = worker
         self._totals = Totals()
+        self._told: set[str] = set()
 
     def start_fields(self, partitions: int) -> dict[str, Any]:
         """Everything about this process that a reader of the log may ask for, once.
@@ -59,6 +60,7 @@ class Lines:
         """What the worker did and left; asked once, since it counts the last window."""
         worker, totals = self._worker, self._totals
         totals.add(worker.processor.window)
+        self._tell_unreadable(worker.processor.window)
         return {
             "reason": worker.stop_reason,
             "events": totals.records,
@@ -81,9 +83,21 @@ class Lines:
             fields = window.summary(time.monotonic() - began_s)
             skipped = worker.skips.since_last()
             log_event("summary", **fields, skipped=skipped, **_state_fields(worker))
-            if reason := absurd_times(window.rejects, window.records):
+            self._tell_unreadable(window)
+            ahead = window.ahead + window.rejects["absurd_timestamp"]
+            if reason := times_ahead(ahead, window.records):
                 log_event("clock", level=logging.WARNING, reason=reason)
             touch(health_file)
+
+    def _tell_unreadable(self, window: Window) -> None:
+        """One line for each path of which something cannot be read, the first time that it cannot."""
+        for path, reason in window.examples.items():
+            if path not in self._told:
+                self._told.add(path)
+                log_event(
+                    "unreadable", level=logging.WARNING, path=path,
+                    values=window.unreadable[path], reason=reason,
+                )  # fmt: skip
 
 
 def _state_fields(worker: Watched) -> dict[str, Any]:
