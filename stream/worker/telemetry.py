@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from stream.columns import Int64s
+from stream.events.flaws import Flaws
 from stream.features.kernel import DROPPED_LATE, LATE, REPLAYED
 from stream.pipeline import Step
 
@@ -57,6 +58,8 @@ class Window:
     unreadable: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
     ahead: int = 0
+    present: Int64s | None = None
+    types: Int64s | None = None
     strategies: Counter[str] = field(default_factory=Counter)
     changelog_rows: int = 0
     changelog_bytes: int = 0
@@ -84,12 +87,18 @@ class Window:
         self.replayed += int(step.counters[REPLAYED])
         self.silent += step.silent
         self.rejects.update(reject.code for reject in step.rejects)
-        self.ahead += step.flaws.ahead
-        if step.flaws.examples:
-            self.unreadable += step.flaws.by_path()
-            self.examples = {**step.flaws.examples, **self.examples}
+        self._add_flaws(step.flaws)
         for i in np.flatnonzero(step.strategies).tolist():
             self.strategies[strategies[i]] += int(step.strategies[i])
+
+    def _add_flaws(self, flaws: Flaws) -> None:
+        self.ahead += flaws.ahead
+        if flaws.examples:
+            self.unreadable += flaws.by_path()
+            self.examples = {**flaws.examples, **self.examples}
+        if flaws.paths:  # else nothing was decoded
+            self.present = flaws.present + (0 if self.present is None else self.present)
+            self.types = flaws.types + (0 if self.types is None else self.types)
 
     def summary(self, interval_s: float) -> dict[str, Any]:
         """Fields of the summary line that follow from the window alone."""

@@ -29,6 +29,7 @@ from stream.events.field_kernels import read_categories
 from stream.events.flaws import tally
 from stream.events.scan import STRING
 from stream.features.plan import FeaturePlan
+from stream.features.silence import Silence
 from stream.state.table import CustomerTable
 from trainer.history.gaps import SINCE, Extent, Gap, GapTracker, Missing, cold_ms, unread_ms
 from trainer.history.source import Bounds
@@ -62,6 +63,10 @@ class Shards:
     Attributes:
         rejects: Records that are no events, by reason code; those of the decision topic begin with
             "decision_".
+        unreadable: Values of events that could not be read and are missing, by path.
+        examples: By path one sentence about such a value.
+        ahead: Events that said a time too far after that of their record.
+        silence: Which properties came.
         events: Events that count.
         start_ms: Oldest event time, epoch milliseconds.
         end_ms: How far the history goes: the newest event time, or when the record came in if the
@@ -73,6 +78,10 @@ class Shards:
 
     def __init__(self, campaign: Campaign, plan: FeaturePlan, folder: Path, bounds: Bounds) -> None:
         self.rejects: Counter[str] = Counter()
+        self.unreadable: Counter[str] = Counter()
+        self.examples: dict[str, str] = {}
+        self.ahead = 0
+        self.silence = Silence(campaign, plan)
         self.events = 0
         self.start_ms = np.iinfo(np.int64).max
         self.end_ms = np.iinfo(np.int64).min
@@ -184,6 +193,10 @@ class Shards:
         decoded = self._decoder.decode(chunk, NEVER_MS)
         batch = decoded.batch
         self.rejects.update(reject.code for reject in decoded.rejects)
+        self.unreadable += decoded.flaws.by_path()
+        self.examples = {**decoded.flaws.examples, **self.examples}
+        self.ahead += decoded.flaws.ahead
+        self.silence.add(decoded.flaws.present, decoded.flaws.types)
         if len(batch) == 0:
             return
         # Outcomes were waited for until records came in, not until the future that one may tell of.

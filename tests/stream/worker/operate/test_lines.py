@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from stream.columns import Spans
+from stream.features.silence import Silence
 from stream.worker.operate import lines
 from stream.worker.operate.lines import Lines
 from stream.worker.operate.watched import lags_by_partition
 from stream.worker.processor import Processor
 from tests.stream.worker.operate.running import Running, campaign
-from tests.stream.worker.processor_harness import Shell, message, run
+from tests.stream.worker.processor_harness import PLAN, Shell, message, run
 
 
 def test_the_last_line_counts_what_the_summaries_took_and_what_came_since(
@@ -75,6 +76,31 @@ def test_a_value_that_cannot_be_read_is_counted_and_told_once(
     assert (path, values) == ("timestamp", 2)
     assert reason == "expected ISO 8601 or the epoch in s, ms, us or ns at timestamp, got 'soon'"
     assert [evt for evt, _ in told].count("clock") == 1
+
+
+def test_a_property_that_never_came_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[dict[str, Any]] = []
+
+    def keep(evt: str, **fields: Any) -> None:
+        told.extend([fields] if evt == "never_came" else [])
+
+    monkeypatch.setattr(lines, "log_event", keep)
+    monkeypatch.setattr(Silence, "never", lambda _: {"properties.revnue": 1234})
+
+    async def scenario(_shell: Shell, processor: Processor) -> None:
+        worker = Running(processor, campaign(summary_interval_s=0.01), sleeps=3)
+        said = Lines(worker)
+        await processor.process(message(0, ["ann", "bob"]))
+        await said.summaries()
+        await processor.process(message(2, ["cat"]))
+        said.stop_fields()
+        types = {name: int(said._silence._types[k]) for k, name in enumerate(PLAN.event_types)}
+        assert types["Order Completed"] == 3
+
+    run(scenario)
+    (fields,) = told
+    assert (fields["path"], fields["events"]) == ("properties.revnue", 1234)
+    assert "Operator action" in fields["reason"]
 
 
 def test_the_lag_is_what_is_left_of_each_partition_whose_end_is_known() -> None:
