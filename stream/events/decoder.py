@@ -15,6 +15,7 @@ import numpy as np
 from stream.campaign.file import EventMapping
 from stream.campaign.words import duration_ms
 from stream.columns import Bytes, EventBatch, Int64s, RecordChunk, Reject, Spans
+from stream.compiled.time_zones import time_zone
 from stream.errors import CampaignError
 from stream.events.fields import Clock, FieldReader, Rows
 from stream.events.flaws import FIRST, PRESENT, UNREADABLE, Decoded, Flaws
@@ -23,7 +24,7 @@ from stream.events.paths import EventPaths
 from stream.events.present import Refused, RejectCode
 from stream.events.reasons import Event, Judge, Judged
 from stream.events.scan import append_bytes, scan
-from stream.events.timestamps import iso_ms
+from stream.events.timestamps import text_ms
 
 __all__ = ["NEVER_MS", "EventDecoder", "RejectCode"]
 
@@ -46,7 +47,7 @@ class EventDecoder:
         categories: Paths of categorical properties, in the order of `EventBatch.category`.
 
     Raises:
-        CampaignError: `mapping.timestamp_earliest` is no time.
+        CampaignError: `mapping.timestamp_earliest` is no time, or `mapping.time_zone` no time zone.
     """
 
     def __init__(
@@ -58,12 +59,16 @@ class EventDecoder:
     ) -> None:
         paths = EventPaths.of(mapping, numbers, categories)
         self._counted = paths.counted
-        self._reader = FieldReader(paths, types, strict=mapping.strict)
-        self._judge = Judge(mapping, paths, types)
+        try:
+            self._judge = Judge(mapping, paths, types)
+            zone = time_zone(mapping.time_zone)
+        except ValueError as exc:
+            raise CampaignError(f"events.time_zone: {exc}") from exc
+        self._reader = FieldReader(paths, types, zone, strict=mapping.strict)
         self._value_bytes_max = mapping.value_bytes_max
         self._ahead_max_ms = duration_ms(mapping.timestamp_ahead_max)
         try:
-            self._earliest_ms = iso_ms(mapping.timestamp_earliest)
+            self._earliest_ms = text_ms(mapping.timestamp_earliest)
         except ValueError as exc:
             raise CampaignError(
                 "events.timestamp_earliest: expected an ISO 8601 date or time, "

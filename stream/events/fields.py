@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import tzinfo
 
 import numpy as np
 
 from stream.columns import Bools, Bytes, Float64s, Int16s, Int64s, UInt64s
+from stream.compiled.time_zones import ZoneTable, zone_table
 from stream.events.field_kernels import (
     Int8s,
     count_types,
@@ -104,13 +106,16 @@ class FieldReader:
     Args:
         paths: Where they stand.
         types: Declared event types.
+        zone: Of times that say none.
         strict: Whether a value that cannot be read is left to the judge, and not just missing.
 
     Attributes:
         trie: What to scan for.
     """
 
-    def __init__(self, paths: EventPaths, types: Sequence[str], *, strict: bool) -> None:
+    def __init__(
+        self, paths: EventPaths, types: Sequence[str], zone: tzinfo, *, strict: bool
+    ) -> None:
         fields = (*paths.bare, *paths.enveloped)
         envelope = (SPECVERSION, DATA) if paths.unwraps else ()
         wanted = {path for field in (*fields, *paths.sent_at) for path in field}
@@ -118,7 +123,7 @@ class FieldReader:
         self._numbers = paths.numbers
         self._strict = strict
         self._counted = len(paths.counted)
-        self._times = _time_places(paths, node_of)
+        self._times = _time_places(paths, node_of, zone_table(zone))
         self._candidates = np.array([node_of[path] for field in fields for path in field], np.int64)
         ends = np.cumsum([0, *map(len, fields)], dtype=np.int64)
         self._first = np.stack([ends[: len(paths.bare) + 1], ends[len(paths.bare) :]])
@@ -180,7 +185,7 @@ class FieldReader:
         )  # fmt: skip
 
 
-def _time_places(paths: EventPaths, node_of: dict[str, int]) -> TimePlaces:
+def _time_places(paths: EventPaths, node_of: dict[str, int], zone: ZoneTable) -> TimePlaces:
     """Where the times stand, for `read_times`."""
     forms = (paths.bare[TIMESTAMP], paths.enveloped[TIMESTAMP])
 
@@ -190,7 +195,9 @@ def _time_places(paths: EventPaths, node_of: dict[str, int]) -> TimePlaces:
 
     time_nodes, first = nodes(forms)
     counted = np.array([*paths.times(0), *paths.times(1)], np.int64)
-    return TimePlaces(time_nodes, counted, first, *nodes(paths.sent_at))
+    return TimePlaces(
+        time_nodes, counted, first, *nodes(paths.sent_at), zone.local_ms, zone.offset_ms
+    )
 
 
 def _numbers(

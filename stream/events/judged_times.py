@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import tzinfo
 from typing import Any, TypeAlias
 
 from stream.campaign.file import EventMapping
+from stream.compiled.time_zones import time_zone
 from stream.events.paths import TIMESTAMP, EventPaths
 from stream.events.present import Found, JsonNumber, Refused, first_present
 from stream.events.scalars import JSON_NUMBER
 from stream.events.time_kernels import corrected_ms
-from stream.events.timestamps import epoch_ms, iso_ms
+from stream.events.timestamps import epoch_ms, text_ms
 
 Unreadable: TypeAlias = list[tuple[int, str]]
 """What could not be read: index in `EventPaths.counted`, and one sentence."""
@@ -27,10 +29,15 @@ class Times:
 
 
 class TimeJudge:
-    """Reads the times of single events, by the mapping of one campaign."""
+    """Reads the times of single events, by the mapping of one campaign.
+
+    Raises:
+        ValueError: `mapping.time_zone` is no time zone.
+    """
 
     def __init__(self, mapping: EventMapping, paths: EventPaths) -> None:
         self._mapping = mapping
+        self._zone = time_zone(mapping.time_zone)
         self._paths = paths
 
     def time_ms(
@@ -72,7 +79,7 @@ class TimeJudge:
         return times.record_ms, False
 
     def _not_absurd_ms(self, found: Found, times: Times) -> int:
-        time_ms = _time_ms(found)
+        time_ms = _time_ms(found, self._zone)
         if time_ms < times.earliest_ms:
             earliest = self._mapping.timestamp_earliest
             raise found.refusal("absurd_timestamp", f"a time from {earliest} on")
@@ -104,13 +111,13 @@ class TimeJudge:
         return times.limit_ms
 
 
-def _time_ms(found: Found) -> int:
+def _time_ms(found: Found, zone: tzinfo) -> int:
     value = found.value
     try:
         if isinstance(value, JsonNumber):
             return epoch_ms(value.text)
         if isinstance(value, str):
-            return epoch_ms(value) if JSON_NUMBER.fullmatch(value) else iso_ms(value)
+            return epoch_ms(value) if JSON_NUMBER.fullmatch(value) else text_ms(value, zone)
     except (ValueError, ArithmeticError) as exc:
         raise found.refusal("bad_timestamp", "ISO 8601 or the epoch in s, ms, us or ns") from exc
     raise found.refusal("bad_type", "a time as a string or a number")

@@ -18,7 +18,7 @@ from stream.columns import Bools, Bytes, Int64s
 from stream.compiled.borrow import borrow
 from stream.events.flaws import FIRST, UNREADABLE
 from stream.events.scan import MISSING, NULL, NUMBER, STRING, Kinds
-from stream.events.timestamps import UNCLEAR, clear_epoch_ms, clear_iso_ms
+from stream.events.timestamps import UNCLEAR, clear_epoch_ms, clear_text_ms
 
 UNREADABLE_MS = UNCLEAR + 1
 
@@ -35,6 +35,8 @@ class TimePlaces(NamedTuple):
         first: Where the candidates of a form begin, and where the last ends. Shape (3,), int64.
         sent_nodes: The same as `nodes` of when it was sent. Shape (sent candidates,), int64.
         sent_first: The same as `first`. Shape (3,), int64.
+        local_ms: Of the `ZoneTable` of times that say no zone. Shape (changes,), int64.
+        offset_ms: Of the same. Shape (changes + 1,), int64.
     """
 
     nodes: Int64s
@@ -42,6 +44,8 @@ class TimePlaces(NamedTuple):
     first: Int64s
     sent_nodes: Int64s
     sent_first: Int64s
+    local_ms: Int64s
+    offset_ms: Int64s
 
 
 @_jit
@@ -74,6 +78,7 @@ def read_times(
         How many times were ahead by more than `ahead_max_ms`.
     """
     data = borrow(data)
+    local_ms, offset_ms = borrow(places.local_ms), borrow(places.offset_ms)
     ahead = 0
     for i in range(len(ok)):
         if not ok[i]:
@@ -82,7 +87,8 @@ def read_times(
             out[i] = record_ms[i]
             ok[i] = record_ms[i] >= 0
             continue
-        time_ms = _moment(data, kind[i], start[i], start[i] + size[i])
+        stop = start[i] + size[i]
+        time_ms = _moment(data, kind[i], start[i], stop, local_ms, offset_ms)
         if time_ms < earliest_ms or time_ms > limit_ms[i]:
             if strict:
                 ok[i] = False
@@ -98,13 +104,15 @@ def read_times(
 
 
 @_inlined
-def _moment(data: Bytes, kind: int, start: int, stop: int) -> int:
+def _moment(
+    data: Bytes, kind: int, start: int, stop: int, local_ms: Int64s, offset_ms: Int64s
+) -> int:
     """Epoch milliseconds of one value, UNREADABLE_MS for what is no time, else UNCLEAR."""
     if kind != NUMBER and kind != STRING:
         return UNREADABLE_MS
     time_ms = clear_epoch_ms(data, start, stop)
     if time_ms == UNCLEAR and kind == STRING:
-        time_ms = clear_iso_ms(data, start, stop)
+        time_ms = clear_text_ms(data, start, stop, local_ms, offset_ms)
     return time_ms
 
 
@@ -115,14 +123,17 @@ def _settled(
 ) -> tuple[int, bool]:  # fmt: skip
     """The time of record i by all its candidates, or UNCLEAR; and whether it was ahead."""
     first, last = places.first[form], places.first[form + 1]
-    time_ms, chosen = _first_time(data, kind, span, i, places.nodes, first, last, earliest_ms)
+    time_ms, chosen = _first_time(
+        data, kind, span, i, places.nodes, first, last, places.local_ms, places.offset_ms,
+        earliest_ms,
+    )  # fmt: skip
     if time_ms == UNREADABLE_MS:
         time_ms = record_ms if record_ms >= 0 else UNCLEAR
     is_ahead = time_ms - limit_ms > ahead_max_ms and time_ms != UNCLEAR
     if time_ms > limit_ms:
         sent_ms, _ = _first_time(
             data, kind, span, i, places.sent_nodes, places.sent_first[form],
-            places.sent_first[form + 1], earliest_ms,
+            places.sent_first[form + 1], places.local_ms, places.offset_ms, earliest_ms,
         )  # fmt: skip
         if sent_ms == UNCLEAR:
             return UNCLEAR, False
@@ -141,7 +152,7 @@ def _settled(
 @_jit
 def _first_time(
     data: Bytes, kind: Kinds, span: Int64s, i: int, nodes: Int64s, first: int, last: int,
-    earliest_ms: int,
+    local_ms: Int64s, offset_ms: Int64s, earliest_ms: int,
 ) -> tuple[int, int]:  # fmt: skip
     """(first time not before the earliest, its candidate); UNCLEAR, or UNREADABLE_MS for none."""
     for c in range(first, last):
@@ -149,7 +160,7 @@ def _first_time(
         if kind[i, node] <= NULL or _is_blank(kind, span, i, node):
             continue
         at, size = span[i, node, 0], span[i, node, 1]
-        time_ms = _moment(data, kind[i, node], at, at + size)
+        time_ms = _moment(data, kind[i, node], at, at + size, local_ms, offset_ms)
         if time_ms == UNCLEAR or time_ms >= earliest_ms:
             return time_ms, c
     return UNREADABLE_MS, last

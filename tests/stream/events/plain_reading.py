@@ -7,9 +7,10 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from fractions import Fraction
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from stream.campaign.file import EventMapping
 from stream.columns import EventBatch
@@ -92,7 +93,7 @@ def _plain(
         type_code=TYPES.index(type_) if type_ in TYPES else -1,
         time_ms=_plain_event_time(
             find_all(mapping.timestamp, "time"), find_all(mapping.sent_at, "no such key"),
-            received_ms, counted, strict=mapping.strict,
+            received_ms, counted, ZoneInfo(mapping.time_zone), strict=mapping.strict,
         ),
         consent=_plain_consent(find(mapping.consent, "no such key")),
         numbers=[optional(_plain_number, path) for path in NUMBERS],
@@ -120,6 +121,7 @@ def _plain_event_time(
     sents: Iterator[tuple[str, Any]],
     received_ms: int,
     counted: Counter[str],
+    zone: tzinfo,
     *,
     strict: bool,
 ) -> int:
@@ -128,7 +130,7 @@ def _plain_event_time(
     time_ms = None
     for name, said in times:
         try:
-            time_ms = _plain_time(said)
+            time_ms = _plain_time(said, zone)
             break
         except Wrong:
             if strict:
@@ -143,7 +145,7 @@ def _plain_event_time(
     skew_ms = 0
     for _, said in sents:
         try:
-            skew_ms = max(_plain_time(said) - limit_ms, 0)
+            skew_ms = max(_plain_time(said, zone) - limit_ms, 0)
             break
         except Wrong:
             pass
@@ -197,7 +199,7 @@ def _is_number(text: str) -> bool:
         return False
 
 
-def _plain_time(value: Any) -> int:
+def _plain_time(value: Any, zone: tzinfo) -> int:
     if type(value) in (str, Lexeme) and _is_number(value):
         number = Fraction(value)
         size = abs(number)
@@ -208,7 +210,7 @@ def _plain_time(value: Any) -> int:
             moment = datetime.fromisoformat(value)
         except (TypeError, ValueError) as exc:
             raise Wrong("bad_timestamp" if type(value) is str else "bad_type") from exc
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=zone)
         time_ms = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
     if time_ms < EARLIEST_MS:
         raise Wrong("absurd_timestamp")

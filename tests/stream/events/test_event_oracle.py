@@ -86,13 +86,14 @@ def values(draw: st.DrawFn) -> bytes | None:
     return None if draw(st.integers(0, 30)) == 0 else value
 
 
+LOCAL = EventMapping(time_zone="Pacific/Kiritimati", sent_at=("time",))
 STRICT = EventMapping(cloudevents=False, value_bytes_max=300, strict=True)
 
 
 @pytest.mark.slow
 @given(
     st.lists(values(), max_size=6),
-    st.sampled_from([SEGMENT, FLAT, STRICT]),
+    st.sampled_from([SEGMENT, FLAT, STRICT, LOCAL]),
     st.sampled_from([NOW_MS, NOW_MS + DAY_MS, NOW_MS - DAY_MS, -1, 0, 10**15]),
 )
 @settings(max_examples=500)
