@@ -23,7 +23,8 @@ from tests.stream.events.plain_reading import AHEAD_MAX_MS, DAY_MS, EARLIEST_MS,
 SEGMENT = EventMapping()
 TEXT = [
     '"c1"', r'"M\u00fcller"', '"Müller"', r'"\ud83d\ude00"', r'"\ud83d"', '""', "null", "12", "-0",
-    "1.0", "1e2", "123456789012345678901234567890", "true", "{}", "[1]", f'"{"x" * 513}"',
+    "1.0", "1e2", "1.50", "-3.00", "0", "0.0", "-0.0", "1e400", '" c2 "', '"  "', '"Undefined"',
+    '" NULL\\n"', '"00000000-0000-0000-0000-000000000000"', '"[object Object]"', '"nul"', '"00"', "123456789012345678901234567890", "true", "{}", "[1]", f'"{"x" * 513}"',
     f'"{"é" * 256}"',
 ]  # fmt: skip
 TYPE_NAMES = [
