@@ -131,6 +131,7 @@ def _serve(connection: Connection) -> Program:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal: the client sees to the end
     for name in _IMPORTED:
         import_module(name)
+    _load_kernels()
     gc.collect()
     gc.freeze()  # a collection in a fork would write to, and so copy, all that was imported
     children: set[int] = set()
@@ -154,6 +155,15 @@ def _serve(connection: Connection) -> Program:
             os.close(handle)
         children.add(pid)
         connection.send(pid)
+
+
+def _load_kernels() -> None:
+    """Compiles the loops of a worker, or loads them: a fork finds them loaded."""
+    from stream.worker.warmup import warm_up
+    from tests.simulation.campaigns import setup
+
+    ready = setup(("events",), "a")  # its model is no Keras
+    warm_up(ready.pipeline, ready.deployment)
 
 
 def _collected(pid: int) -> int | None:
