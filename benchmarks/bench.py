@@ -1,7 +1,5 @@
 """Where measurements take place: an embedded broker, a folder, and progress for whoever waits."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -9,8 +9,6 @@ Rules of this file
    than everything that is measured.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The workers that do the reference job, each started on topics and a group of its own."""
 
-from __future__ import annotations
-
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

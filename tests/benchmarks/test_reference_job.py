@@ -1,7 +1,5 @@
 """The campaign file of the reference job against the plain recomputation of its specification."""
 
-from __future__ import annotations
-
 import json
 import math
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Small bundles, registries on both kinds of store, and crashes at an operation of the store."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta

@@ -1,7 +1,5 @@
 """Bundles: what is written comes back, what was changed is refused."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

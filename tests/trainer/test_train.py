@@ -1,7 +1,5 @@
 """Training from history to a judged, published model: one seed one model, champion and gate."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """What the gate asks of an evaluation, and nothing else of it."""
 
-from __future__ import annotations
-
 from msgspec.structs import replace
 
 from trainer.evaluation.baselines import BASE_RATE

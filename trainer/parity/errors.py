@@ -1,7 +1,5 @@
 """What the person who asks for parity has to change."""
 
-from __future__ import annotations
-
 from stream.errors import OperatorError
 
 

@@ -1,7 +1,5 @@
 """Whether an event topic is still the log that the state has seen: judged without a broker."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 
