@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -52,18 +52,34 @@ class Crash(BaseException):
     """The process ends here."""
 
 
+def crash(*_: object, **__: object) -> None:
+    raise Crash
+
+
+Moment = Literal["before", "within", "after"]
+
+
 @contextmanager
-def crashing(monkeypatch: pytest.MonkeyPatch, step: int, *, after: bool = False) -> Iterator[None]:
-    """Dies before, or right after, the operation number `step` that changes the store."""
+def crashing(
+    monkeypatch: pytest.MonkeyPatch, step: int, moment: Moment = "before"
+) -> Iterator[None]:
+    """Dies before the operation number `step` that changes the store, right after it, or within.
+
+    Within, a file on a local path has been written and has not got its name: it stays where it is.
+    """
     done = 0
 
     def dying(original: Callable[..., None]) -> Callable[..., None]:
         def operation(self: Store, *args: Any) -> None:
             nonlocal done
             done += 1
-            if done == step + 1 and not after:
+            if done == step + 1 and moment == "before":
                 raise Crash
-            original(self, *args)
+            with pytest.MonkeyPatch.context() as inner:
+                if done == step + 1 and moment == "within":
+                    inner.setattr(Path, "replace", crash)
+                    inner.setattr(Path, "unlink", lambda *_, **__: None)
+                original(self, *args)
             if done == step + 1:
                 raise Crash
 
