@@ -4,7 +4,6 @@ import asyncio
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,9 +11,7 @@ import msgspec
 import numpy as np
 
 from models import network
-from models.bundle import Bundle, Fit, Golden
-from models.contract import Normalization
-from models.manifest import DataWindow, NetworkConfig
+from models.manifest import NetworkConfig
 from stream.campaign.file import Campaign, parse
 from stream.columns import RecordChunk, Spans, split
 from stream.features.plan import compile_features
@@ -26,6 +23,7 @@ from stream.state import changelog
 from stream.worker.partition.blocks import Block
 from stream.worker.partition.lifecycle import State
 from stream.worker.processor import Processor
+from tests.bundles import bundle_of
 
 _TEXT = """
     app = "t"
@@ -44,19 +42,9 @@ TWO_TOPICS = parse(_TEXT.replace("TOPICS", '["events", "mails"]'))
 @functools.cache
 def deployment() -> Deployment:
     config = NetworkConfig(network="linear", head="choice", inputs=1, outputs=2)
-    model = network.build(config, seed=1)
     inputs = np.zeros((1, 1), np.float32)
-    now = datetime(2026, 1, 1, tzinfo=UTC)
-    bundle = Bundle.create(
-        contract=PLAN.contract,
-        normalization=Normalization.identity(1),
-        strategies=("mail", "push"),
-        network=config,
-        weights=network.weights(model),
-        golden=Golden(inputs, np.asarray(model(inputs))),
-        fit=Fit(created=now, window=DataWindow(0, 1), seed=1),
-    )
-    scorer = Scorer(bundle)
+    model = network.build(config, seed=1)
+    scorer = Scorer(bundle_of(model, config, PLAN.contract, ("mail", "push"), inputs))
     return Deployment(scorer, Policy(CAMPAIGN, scorer.head, scorer.strategies))
 
 
