@@ -1,17 +1,19 @@
 """Small bundles, registries on both kinds of store, and crashes at an operation of the store."""
 
+import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
 import numpy as np
 import pytest
 
 from models.bundle import Bundle, Fit, Golden
 from models.contract import FeatureContract, Normalization
-from models.manifest import DataWindow, NetworkConfig
+from models.manifest import MANIFEST, DataWindow, Manifest, NetworkConfig, version_of
 from models.registry import Registry
 from models.store import Store
 
@@ -34,6 +36,20 @@ def make_bundle(age: int = 0, bias: float = 0.0) -> Bundle:
             START + timedelta(hours=age), DataWindow(0, 1), seed=0, reports={"report.md": b"#"}
         ),
     )
+
+
+def signed(manifest: dict[str, Any]) -> bytes:
+    """JSON of a manifest whose version is the one of its content, if it is a manifest at all."""
+    with suppress(msgspec.ValidationError, TypeError):  # what the reader has to find
+        manifest["version"] = version_of(msgspec.convert(manifest, Manifest))
+    return json.dumps(manifest).encode()
+
+
+def forge(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Changes a manifest as someone would who knows how its version is made."""
+    manifest = json.loads((folder / MANIFEST).read_bytes())
+    change(manifest)
+    (folder / MANIFEST).write_bytes(signed(manifest))
 
 
 def new_registry(kind: str, folder: Path) -> Registry:

@@ -25,7 +25,7 @@ from stream.worker.partition.lifecycle import State
 from stream.worker.processor import Processor
 from tests.bundles import bundle_of
 
-_TEXT = """
+TEXT = """
     app = "t"
     topics = { events = TOPICS, decisions = "out", dead_letter = "dead" }
     features = [{ op = "count", events = ["Order Completed"], half_lives = ["1d"] }]
@@ -34,9 +34,9 @@ _TEXT = """
     model = { head = "choice", network = "linear" }
     worker = { revoke_deadline_s = 0.3 }
 """
-CAMPAIGN = parse(_TEXT.replace("TOPICS", '["events"]'))
+CAMPAIGN = parse(TEXT.replace("TOPICS", '["events"]'))
 PLAN = compile_features(CAMPAIGN)
-TWO_TOPICS = parse(_TEXT.replace("TOPICS", '["events", "mails"]'))
+TWO_TOPICS = parse(TEXT.replace("TOPICS", '["events", "mails"]'))
 
 
 @functools.cache
@@ -133,10 +133,15 @@ class Shell:
         return chunk
 
 
-def spans(items: list[bytes]) -> Spans:
-    """The items as one column."""
-    size = np.array([len(item) for item in items], np.int64)
-    return Spans(np.frombuffer(b"".join(items), np.uint8), np.cumsum(size) - size, size)
+def placed(
+    key: Spans, value: Spans, first: int, topic: str = "log", partition: int = 0, time_ms: int = 0
+) -> RecordChunk:
+    """Keys and values as they are read back from an offset on."""
+    (batch,) = build_batches(key, value, time_ms)
+    raw = batch.seal(-1, -1, -1)
+    raw[:8] = first.to_bytes(8, "big")
+    (chunk,) = RecordReader(topic, partition, bytes(raw), first, 100_000)
+    return chunk
 
 
 def message(first: int, customers: list[str], generation: int = 1, topic: str = "events") -> Any:
@@ -146,10 +151,8 @@ def message(first: int, customers: list[str], generation: int = 1, topic: str = 
         b'"timestamp":"2026-01-01T00:00:00Z"}' % (c.encode(), first + i)
         for i, c in enumerate(customers)
     ]
-    (batch,) = build_batches(spans(values), spans(values), 1_767_225_600_000)
-    raw = bytearray(batch.seal(-1, -1, -1))
-    raw[:8] = first.to_bytes(8, "big")
-    (chunk,) = RecordReader(topic, 0, bytes(raw), first, 1000)
+    column = Spans.of(values)
+    chunk = placed(column, column, first, topic, time_ms=1_767_225_600_000)
     return SimpleNamespace(value=chunk, offset=first, generation_id=generation)
 
 

@@ -5,13 +5,13 @@ import pytest
 
 from stream.columns import RecordChunk, Spans, split
 from stream.errors import StateError
-from stream.kafka.records import RecordReader, build_batches
 from stream.state import changelog
 from stream.state.changelog import MARKER_KEY
 from stream.state.table import CustomerTable
 from stream.worker.partition.blocks import Block, Blocks
 from stream.worker.partition.lifecycle import IllegalMove
 from stream.worker.partition.restore import NotRestored, Unproven
+from tests.stream.worker.processor_harness import placed
 
 WORDS = 3
 OFFSETS = slice(0, 1)
@@ -33,11 +33,7 @@ def marker(covered: int, rows: int) -> Record:
 
 def log(*records: Record, first: int = 0) -> RecordChunk:
     key, value = zip(*records, strict=True)
-    (batch,) = build_batches(Spans.of(list(key)), Spans.of(list(value)), 0)
-    raw = batch.seal(-1, -1, -1)
-    raw[:8] = first.to_bytes(8, "big")
-    (chunk,) = RecordReader("log", 0, bytes(raw), first, 100_000)
-    return chunk
+    return placed(Spans.of(list(key)), Spans.of(list(value)), first)
 
 
 WHOLE = log(row("ann", 1), row("bob", 2), marker(2, 2), row("ann", 3), marker(3, 2))
