@@ -8,7 +8,6 @@ from msgspec.structs import replace
 from models.bundle import Bundle
 from stream.campaign.file import Campaign
 from stream.campaign.words import duration_ms
-from stream.columns import Float64s
 from trainer import judging
 from trainer.errors import TrainingError
 from trainer.evaluation.baselines import BASE_RATE, BaseRate
@@ -61,10 +60,14 @@ def review(
     later = _later(dataset, bundle)
     names, rates = manifest.strategies, published.base_rates(bundle)
     rival = judging.rival_of(champion, bundle, campaign, later)
+    others = {}
+    if rates is not None:
+        scores = BaseRate(rates).scores(later)
+        others[BASE_RATE] = Scored(scores, published.thresholds(bundle, BASE_RATE))
     evaluation = evaluate_unseen(
         Judged.of(later, manifest.network.head, names, slices(campaign, prepared.plan, later)),
         judging.published_scores(bundle, campaign, later),
-        {} if rates is None else {BASE_RATE: _base_rate(bundle, rates, later)},
+        others,
         rival,
         campaign.evaluation,
         manifest.seed,
@@ -81,10 +84,6 @@ def review(
         ),
         evaluation=evaluation,
     )  # fmt: skip
-
-
-def _base_rate(bundle: Bundle, rates: Float64s, part: Part) -> Scored:
-    return Scored(BaseRate(rates).scores(part), published.thresholds(bundle, BASE_RATE))
 
 
 def _later(dataset: Dataset, bundle: Bundle) -> Part:

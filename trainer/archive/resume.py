@@ -9,8 +9,6 @@ Rules of this file
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import pyarrow as pa
-
 from stream.columns import RecordChunk
 from stream.log import log_event
 from trainer.archive.files import decode
@@ -104,12 +102,8 @@ def _last_record(folder: TopicFolder, chain: list[Flush], buckets: int) -> LastR
         decode(folder.read(name), Facts.of(folder.topic, name, buckets), folder.where(name))[0]
         for name in flush.files
     ]
-    rows = [_last_row(table) for table in tables if table.num_rows]
-    return max(rows, key=lambda row: row.offset, default=None)
-
-
-def _last_row(table: pa.Table) -> LastRecord:
-    return LastRecord(**table.slice(table.num_rows - 1).to_pylist()[0])
+    last = [row for table in tables for row in table.slice(max(table.num_rows - 1, 0)).to_pylist()]
+    return max((LastRecord(**row) for row in last), key=lambda row: row.offset, default=None)
 
 
 def created_anew(topic: str, partition: int, wanted: str, got: str) -> TrainingError:
