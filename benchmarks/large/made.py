@@ -58,7 +58,7 @@ def write_archive(
                 chunk = _chunk(partition, first[partition], customer[mine], time_ms[mine], random)
                 pending = Pending(partition, first[partition], first[partition])
                 pending.add(chunk, 0.0)
-                size_bytes += flush(pending, folder, _BUCKETS).size_bytes
+                size_bytes += flush(pending, folder).size_bytes
                 first[partition] = chunk.next_offset
                 advance(len(mine))
     return size_bytes
