@@ -4,8 +4,6 @@ Events of the reference job, as record chunks in memory and as a Parquet archive
 shards and replayed with the kernel of the worker, the features read after every event. One process.
 """
 
-from __future__ import annotations
-
 import tempfile
 import time
 import zlib
@@ -113,7 +111,7 @@ def _archive(topic: str, records: list[RecordChunk], root: Path) -> int:
         for chunk in records:
             pending.add(chunk, 0.0)
             if pending.records >= _FLUSH_RECORDS or chunk is records[-1]:
-                size_bytes += flush(pending, folder, _BUCKETS).size_bytes
+                size_bytes += flush(pending, folder).size_bytes
                 pending.clear()
     return size_bytes
 

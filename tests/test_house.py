@@ -3,8 +3,6 @@
 What is found here is a wish for a better cut, not for a line less: split where a second idea begins.
 """
 
-from __future__ import annotations
-
 import ast
 import tomllib
 from collections import defaultdict

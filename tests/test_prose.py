@@ -1,7 +1,5 @@
 """What prose names is there: files, modules, tests, links and their headings."""
 
-from __future__ import annotations
-
 import ast
 import re
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Several who move the champion of a registry at once: threads, object stores, processes."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

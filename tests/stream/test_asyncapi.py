@@ -1,7 +1,5 @@
 """docs/asyncapi.yaml says what the code does: topics, headers, schemas."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """`opportune demo`."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import signal

@@ -1,7 +1,5 @@
 """`opportune parity`."""
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """`opportune rollback`: back to the champion before."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

@@ -1,7 +1,5 @@
 """`opportune trainer`: the service that trains, judges and promotes again and again."""
 
-from __future__ import annotations
-
 import asyncio
 import re
 import signal

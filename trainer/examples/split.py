@@ -9,8 +9,6 @@ Rules of this file
    training part.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -7,8 +7,6 @@ Rules of this file
    nothing may be missing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 from stream.columns import RecordChunk

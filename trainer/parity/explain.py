@@ -3,8 +3,6 @@
 Pure: arrays in, arrays out, but for the registry that `Bundles` asks.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

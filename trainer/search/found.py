@@ -1,7 +1,5 @@
 """What a search found, as plain data for the report."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from msgspec import Struct

@@ -1,7 +1,5 @@
 """One trial: a network is fitted, watched, and perhaps ended early."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

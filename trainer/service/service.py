@@ -9,8 +9,6 @@ Rules of this file
    interval.
 """
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Scores that depend on the row alone."""
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 import os

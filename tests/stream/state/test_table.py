@@ -1,7 +1,5 @@
 """The customer table against a dict."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

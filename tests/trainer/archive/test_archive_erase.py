@@ -1,7 +1,5 @@
 """Deleting from an archive."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

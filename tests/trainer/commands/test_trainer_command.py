@@ -1,7 +1,5 @@
 """`opportune trainer`: what it hands to a cycle, how it ends, what it refuses."""
 
-from __future__ import annotations
-
 import json
 import signal
 import subprocess

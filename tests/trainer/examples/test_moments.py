@@ -1,7 +1,5 @@
 """Statistics of the training part: exact, of known values, and applied as the worker does."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Parts of a dataset: one after the other, and their weights."""
 
-from __future__ import annotations
-
 import itertools
 
 import numpy as np

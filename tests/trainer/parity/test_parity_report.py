@@ -1,7 +1,5 @@
 """What a parity report says, and of whom."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import msgspec

@@ -1,7 +1,5 @@
 """What shards hold, for tests."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import msgspec

@@ -1,7 +1,5 @@
 """A process that is to end does end, whatever its main thread does."""
 
-from __future__ import annotations
-
 import signal
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Snapshots: what was durable comes back as it was, once; whatever else lies there costs a warning."""
 
-from __future__ import annotations
-
 import os
 import re
 import stat
