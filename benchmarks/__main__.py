@@ -1,5 +1,7 @@
 """`python -m benchmarks`: the command line of the benchmarks."""
 
+from __future__ import annotations
+
 import signal
 from collections.abc import Mapping
 from pathlib import Path

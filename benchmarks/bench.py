@@ -1,5 +1,7 @@
 """Where measurements take place: an embedded broker, a folder, and progress for whoever waits."""
 
+from __future__ import annotations
+
 import tempfile
 import uuid
 from collections.abc import Iterator

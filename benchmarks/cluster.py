@@ -5,6 +5,8 @@ Rules of this file
 2. Times are the broker's, the time of the append, never those of a client.
 """
 
+from __future__ import annotations
+
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field

@@ -1,5 +1,7 @@
 """The one error of the benchmarks: a measurement that did not come about."""
 
+from __future__ import annotations
+
 import click
 
 

@@ -4,6 +4,8 @@ Latency is the append time of the decision less the append time of its event, bo
 clock: all that the worker and the broker take, and nothing that the producer takes.
 """
 
+from __future__ import annotations
+
 import multiprocessing
 import time
 from dataclasses import dataclass

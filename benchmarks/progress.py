@@ -1,5 +1,7 @@
 """Progress on standard error, so that standard output holds results only."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Self

@@ -4,6 +4,8 @@ Events of the reference job, as record chunks in memory and as a Parquet archive
 shards and replayed with the kernel of the worker, the features read after every event. One process.
 """
 
+from __future__ import annotations
+
 import tempfile
 import time
 import zlib

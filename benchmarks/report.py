@@ -5,6 +5,8 @@ Rules of this file
 2. What could not be measured is null, never a number.
 """
 
+from __future__ import annotations
+
 import math
 import os
 import platform

@@ -5,6 +5,8 @@ in the same group. Then further events of the same customers prove that what was
 there: the referee recomputes the decisions about all of them.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial

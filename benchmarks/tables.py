@@ -1,5 +1,7 @@
 """What a benchmark found, as tables for people, on standard output."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Sequence
 

@@ -6,6 +6,8 @@ Rules of this file
 3. A worker that ends by itself is an error with the last lines of its log.
 """
 
+from __future__ import annotations
+
 import os
 import signal
 import subprocess

@@ -1,5 +1,7 @@
 """Bundles of networks that tests make up."""
 
+from __future__ import annotations
+
 from datetime import UTC, datetime
 from typing import Any
 

@@ -1,5 +1,7 @@
 """What tests do to the topics of a broker."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any
 

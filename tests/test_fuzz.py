@@ -1,5 +1,7 @@
 """The fuzz lanes for some seconds each, with every index of the kernels checked."""
 
+from __future__ import annotations
+
 import os
 import subprocess
 import sys

@@ -3,6 +3,8 @@
 What is found here is a wish for a better cut, not for a line less: split where a second idea begins.
 """
 
+from __future__ import annotations
+
 import ast
 import tomllib
 from collections import defaultdict

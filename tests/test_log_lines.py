@@ -1,5 +1,7 @@
 """Every line that is written on purpose stands in a table of the documentation, and is still written."""
 
+from __future__ import annotations
+
 import ast
 import re
 from collections.abc import Iterator

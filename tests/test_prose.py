@@ -1,5 +1,7 @@
 """What prose names is there: files, modules, tests, links and their headings."""
 
+from __future__ import annotations
+
 import ast
 import re
 from collections.abc import Iterator

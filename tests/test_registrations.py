@@ -1,5 +1,7 @@
 """Everything that is added by a row of a table is complete: built, documented, named in words."""
 
+from __future__ import annotations
+
 import pkgutil
 import re
 from pathlib import Path

@@ -1,5 +1,7 @@
 """Many histories of faults, each against a recomputation; and faults in the worker, all to be found."""
 
+from __future__ import annotations
+
 import os
 import re
 import subprocess

@@ -1,5 +1,7 @@
 """What the person who trains a model has to change."""
 
+from __future__ import annotations
+
 from stream.errors import OperatorError
 
 

@@ -1,5 +1,7 @@
 """From models and examples to an evaluation and a verdict."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Any
 

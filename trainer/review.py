@@ -1,5 +1,7 @@
 """A published model on what happened after it was fitted: the same judgement, later data."""
 
+from __future__ import annotations
+
 from datetime import datetime
 
 import numpy as np

@@ -7,6 +7,8 @@ The parts lie one after the other in time. The network learns from the first; th
 to stop, on thresholds and in the search; the third, which nothing has seen, judges.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime

@@ -1,5 +1,7 @@
 """`python -m benchmarks cdnow`."""
 
+from __future__ import annotations
+
 import os
 from itertools import product
 from pathlib import Path

@@ -6,6 +6,8 @@ Rules of this file
 2. All models see what our network sees: features transformed and normalized by the worker's kernel.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import product

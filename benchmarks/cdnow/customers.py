@@ -6,6 +6,8 @@ Rules of this file
 1. What a feature sees ends with the calibration period; what it is to predict begins after it.
 """
 
+from __future__ import annotations
+
 import json
 from dataclasses import dataclass
 from datetime import date

@@ -1,5 +1,7 @@
 """What the contest found: means over the seeds, and how sure the differences are."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -9,6 +9,8 @@ Rules of this file
    everything that is measured.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,5 +1,7 @@
 """`python -m benchmarks training`: a whole `opportune train` on a large history."""
 
+from __future__ import annotations
+
 import json
 import subprocess
 import sys

@@ -1,5 +1,7 @@
 """A campaign file derived from another: fresh names for a run, another form of the decisions."""
 
+from __future__ import annotations
+
 import json
 import tomllib
 from collections.abc import Mapping

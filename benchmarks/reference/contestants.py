@@ -1,5 +1,7 @@
 """The workers that do the reference job, each started on topics and a group of its own."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path

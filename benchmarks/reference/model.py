@@ -1,5 +1,7 @@
 """The model of the reference job: the float64 truth, and the bundle of it that the worker loads."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path

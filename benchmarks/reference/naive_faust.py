@@ -10,6 +10,8 @@ with the environment that `benchmarks.reference.contestants` gives it. The forwa
 normalization folded into the first layer, which is faster than one call of a network per event.
 """
 
+from __future__ import annotations
+
 import math
 import os
 import time

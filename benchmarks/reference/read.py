@@ -1,5 +1,7 @@
 """The events and decisions of the reference job, read back from the broker as columns."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal

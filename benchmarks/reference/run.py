@@ -1,5 +1,7 @@
 """The reference job, done by our worker and by the baseline in turn, on one broker."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
 

@@ -7,6 +7,8 @@ events take: then T counts from the first decision of each run, and the result s
 given beside it: it flatters a system that holds its output back.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass

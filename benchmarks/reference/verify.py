@@ -8,6 +8,8 @@ Rules of this file
 3. A customer's events come in the order of their times: the job has no late ones.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,5 +1,7 @@
 """Events as they come back from a topic, the right decisions about them, and wrong ones."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 from typing import Any
 

@@ -1,5 +1,7 @@
 """The benchmarks: the input to the byte, the campaign file of the job, the topics of a run."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import time

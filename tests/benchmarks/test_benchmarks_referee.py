@@ -1,5 +1,7 @@
 """A referee that decides as the definition of the job does, and finds every fault."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace

@@ -1,5 +1,7 @@
 """Latency, rates, the keys of the reports and the exit code."""
 
+from __future__ import annotations
+
 import json
 from dataclasses import replace
 from pathlib import Path

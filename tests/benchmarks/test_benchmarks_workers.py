@@ -1,5 +1,7 @@
 """A worker as a process: watched, stopped, and an error when it ends or stalls."""
 
+from __future__ import annotations
+
 import time
 from pathlib import Path
 

@@ -1,5 +1,7 @@
 """The benchmark on CDNOW: features as a slow recomputation has them, and figures that hold."""
 
+from __future__ import annotations
+
 import math
 from datetime import UTC, datetime
 

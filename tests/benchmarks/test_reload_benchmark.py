@@ -1,5 +1,7 @@
 """The benchmark of model changes: which events count as around a swap, and what is made of them."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 

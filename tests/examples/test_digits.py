@@ -1,5 +1,7 @@
 """The digits example: events in, a 784-32-10 network out, and the worker decides as it does."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,5 +1,7 @@
 """Builders of custom networks, good and bad, that tests name as `tests.models.custom_networks:<function>`."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from models.backend import keras, tf

@@ -1,5 +1,7 @@
 """Small networks and a bundle of one, for the tests of networks, contracts and bundles."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable
 from datetime import UTC, datetime

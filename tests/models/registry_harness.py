@@ -1,5 +1,7 @@
 """Small bundles, registries on both kinds of store, and crashes at an operation of the store."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress

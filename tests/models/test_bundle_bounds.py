@@ -1,5 +1,7 @@
 """Bundles made to hurt: they are refused as any bad one is, before they take memory or time."""
 
+from __future__ import annotations
+
 import copy
 import hashlib
 import json

@@ -1,5 +1,7 @@
 """Feature contracts and normalization, and what needs no TensorFlow."""
 
+from __future__ import annotations
+
 import hashlib
 import math
 import subprocess

@@ -1,5 +1,7 @@
 """Bundles: what is written comes back, what was changed is refused."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import math

@@ -1,5 +1,7 @@
 """Networks compute what they are defined as; a user's builder is used as it was named."""
 
+from __future__ import annotations
+
 import math
 import sys
 from pathlib import Path

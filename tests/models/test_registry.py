@@ -1,5 +1,7 @@
 """The registry: versions, pointers, names, history, on disk and on an object store."""
 
+from __future__ import annotations
+
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

@@ -1,5 +1,7 @@
 """The registry through crashes: at every operation on the store there is a champion, and a way back."""
 
+from __future__ import annotations
+
 import itertools
 from collections.abc import Callable
 from contextlib import suppress

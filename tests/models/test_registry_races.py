@@ -1,5 +1,7 @@
 """Several who move the champion of a registry at once: threads, object stores, processes."""
 
+from __future__ import annotations
+
 import json
 import subprocess
 import sys

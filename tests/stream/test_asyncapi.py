@@ -1,5 +1,7 @@
 """docs/asyncapi.yaml says what the code does: topics, headers, schemas."""
 
+from __future__ import annotations
+
 import json
 import re
 from collections.abc import Iterator

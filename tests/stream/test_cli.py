@@ -1,5 +1,7 @@
 """The command line: what it says, and how it ends."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import pytest

@@ -1,5 +1,7 @@
 """One event a line, the same in both formats."""
 
+from __future__ import annotations
+
 import json
 import logging
 from collections.abc import Iterator

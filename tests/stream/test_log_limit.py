@@ -1,5 +1,7 @@
 """A library that repeats itself says it a few times, and then how often it would have."""
 
+from __future__ import annotations
+
 import logging
 
 from hypothesis import given

@@ -1,5 +1,7 @@
 """Nothing that others wrote acts on the terminal or is taken for markup, whichever command prints it."""
 
+from __future__ import annotations
+
 import io
 import json
 import logging

@@ -1,5 +1,7 @@
 """Small histories of a shop with three event topics, as records, for tests of the trainer."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass

@@ -1,5 +1,7 @@
 """Models beside each other on rows that neither has seen; a published model on later data."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path

@@ -1,5 +1,7 @@
 """Training from history to a judged, published model: one seed one model, champion and gate."""
 
+from __future__ import annotations
+
 import json
 import os
 import subprocess

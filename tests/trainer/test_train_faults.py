@@ -1,5 +1,7 @@
 """What goes wrong around a training: told before anything is read, and nothing stays on the disk."""
 
+from __future__ import annotations
+
 import signal
 import subprocess
 import sys

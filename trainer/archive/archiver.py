@@ -7,6 +7,8 @@ Rules of this file
 3. What is read and not yet flushed stays within `Limits.size_bytes`.
 """
 
+from __future__ import annotations
+
 import asyncio
 import logging
 import time

@@ -5,6 +5,8 @@ Rules of this file
 2. The rows of a table are in the order of their offsets.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 

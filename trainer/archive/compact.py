@@ -8,6 +8,8 @@ Rules of this file
 3. Flushes of different days are not merged, so that a day is merged once.
 """
 
+from __future__ import annotations
+
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack

@@ -7,6 +7,8 @@ Rules of this file
 4. What a crash has left of a compaction goes first: nothing of it may outlive the deletion.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 

@@ -5,6 +5,8 @@ Rules of this file
 2. What cannot be read, or is not what its name says, is an error that names the file.
 """
 
+from __future__ import annotations
+
 import msgspec
 import numpy as np
 import pyarrow as pa

@@ -5,6 +5,8 @@ Rules of this file
    deletion or a compaction. Each removes its own, since the other one may be at work.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 
 from trainer.archive.folder import TopicFolder

@@ -8,6 +8,8 @@ Rules of this file
 4. What is in the archive when reading begins is read; an archiver may go on meanwhile.
 """
 
+from __future__ import annotations
+
 import os
 import time
 from collections import deque

@@ -6,6 +6,8 @@ Rules of this file
    when it is shorter than the archive, or when the last archived record is another one in it.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 

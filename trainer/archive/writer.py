@@ -6,6 +6,8 @@ Rules of this file
 2. Every offset from the first to the next is covered, also those that hold no record.
 """
 
+from __future__ import annotations
+
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 

@@ -1,5 +1,7 @@
 """`opportune demo`."""
 
+from __future__ import annotations
+
 import asyncio
 import logging
 import signal

@@ -1,5 +1,7 @@
 """`opportune evaluate`: how good a published model is on what happened after it was fitted."""
 
+from __future__ import annotations
+
 import sys
 from datetime import UTC, datetime
 from pathlib import Path

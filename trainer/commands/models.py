@@ -1,5 +1,7 @@
 """`opportune models`: what the registry holds, what a version is, how two of them differ."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Any
 

@@ -1,5 +1,7 @@
 """`opportune parity`."""
 
+from __future__ import annotations
+
 import logging
 from pathlib import Path
 

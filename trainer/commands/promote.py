@@ -1,5 +1,7 @@
 """`opportune promote`: makes a version the champion, as its verdict says or against it."""
 
+from __future__ import annotations
+
 import sys
 from pathlib import Path
 

@@ -1,5 +1,7 @@
 """`opportune rollback`: back to the champion before."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import click

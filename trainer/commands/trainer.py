@@ -1,5 +1,7 @@
 """`opportune trainer`: the service that trains, judges and promotes again and again."""
 
+from __future__ import annotations
+
 import asyncio
 import re
 import signal

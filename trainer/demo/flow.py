@@ -3,6 +3,8 @@
 Broker up -> history in -> train -> worker up -> it catches up -> the rest streams in -> summary.
 """
 
+from __future__ import annotations
+
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime

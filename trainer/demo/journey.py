@@ -5,6 +5,8 @@ Rules of this file
 2. Events are in time order and deterministic: the same households give the same bytes.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any

@@ -1,5 +1,7 @@
 """A command of Opportune as a child process that never outlives the demo."""
 
+from __future__ import annotations
+
 import asyncio
 import os
 import subprocess

@@ -4,6 +4,8 @@ The demo is the only producer of its topics, so the k-th event that it sends to 
 offset k: a decision that names its event by topic, partition and offset names it exactly.
 """
 
+from __future__ import annotations
+
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Sequence

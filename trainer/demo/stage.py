@@ -1,5 +1,7 @@
 """What goes on while the worker runs: it catches up, then decides live."""
 
+from __future__ import annotations
+
 import asyncio
 import time
 from collections import deque

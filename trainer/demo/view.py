@@ -5,6 +5,8 @@ Rules of this file
 2. Without a terminal the same facts come as lines, one every few seconds.
 """
 
+from __future__ import annotations
+
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

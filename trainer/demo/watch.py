@@ -1,5 +1,7 @@
 """Reads the decision topic, as a campaign engine would, and counts what was decided."""
 
+from __future__ import annotations
+
 import asyncio
 from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field

@@ -6,6 +6,8 @@ same places for all: a band says how high the curve may be there (Fawcett 2006, 
 ROC analysis", section 8: vertical averaging).
 """
 
+from __future__ import annotations
+
 import numpy as np
 
 from stream.columns import Float64s

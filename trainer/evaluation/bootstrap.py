@@ -10,6 +10,8 @@ Rules of this file
    difference of two models is taken within each.
 """
 
+from __future__ import annotations
+
 import numpy as np
 import numpy.typing as npt
 

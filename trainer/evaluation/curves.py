@@ -5,6 +5,8 @@ the positives; then recall is g, precision g * rate / x, lift g / x, and the fal
 (x - g * rate) / (1 - rate).
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,5 +1,7 @@
 """The numbers of one model in every resample."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from functools import cache
 

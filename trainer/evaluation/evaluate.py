@@ -6,6 +6,8 @@ Rules of this file
    come in chunks, and each chunk goes through all models and groups.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime

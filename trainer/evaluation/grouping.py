@@ -5,6 +5,8 @@ other strategies would have led to is not in the data. A choice asks K questions
 strategy?
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np

@@ -9,6 +9,8 @@ Rules of this file
 4. The counts come as bytes: a customer is never drawn 256 times.
 """
 
+from __future__ import annotations
+
 import numba
 import numpy as np
 import numpy.typing as npt

@@ -6,6 +6,8 @@ Rules of this file
 2. The last axis is the resample.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal

@@ -5,6 +5,8 @@ Rules of this file
 2. Names that are made here have a space in them, which declared names cannot have.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import numpy as np

@@ -5,6 +5,8 @@ threshold of a strategy is the one with the highest F1 on examples that come bef
 judged. A choice needs none: the largest output is what it predicts.
 """
 
+from __future__ import annotations
+
 import numpy as np
 
 from stream.columns import Bools, Float32s, Float64s

@@ -6,6 +6,8 @@ Rules of this file
 3. Nothing that is fitted sees more than the training part.
 """
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace

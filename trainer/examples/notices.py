@@ -1,5 +1,7 @@
 """What whoever trains is told about a history that is not whole, and about one without examples."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from datetime import UTC, datetime
 

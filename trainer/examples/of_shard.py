@@ -1,5 +1,7 @@
 """The examples of one shard, as the campaign file asks for them."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from stream.campaign.file import Campaign

@@ -9,6 +9,8 @@ Rules of this file
    training part.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np

@@ -4,6 +4,8 @@ A file is read by the block and not mapped into memory: mapped pages count as me
 container that is bounded would be ended for them.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -5,6 +5,8 @@ Rules of this file
 2. The scale comes from the training part alone: a mean of 1 keeps learning rates and penalties.
 """
 
+from __future__ import annotations
+
 import numpy as np
 
 from stream.campaign.training import TrainingSpec

@@ -9,6 +9,8 @@ Rules of this file
 2. The weights change only if the log loss falls and the order of customers stays.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal

@@ -6,6 +6,8 @@ Rules of this file
 3. Batches are cut in TensorFlow: Python is asked once a pool, not once a batch.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from typing import Any, Self
 

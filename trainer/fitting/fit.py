@@ -9,6 +9,8 @@ Rules of this file
    fall as weights shrink, also when the network gets worse.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -6,6 +6,8 @@ Rules of this file
 3. Weights are columns of their own. A row of weight 2 is the same as two rows of weight 1.
 """
 
+from __future__ import annotations
+
 import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass

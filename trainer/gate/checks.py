@@ -5,6 +5,8 @@ Rules of this file
    known proves nothing: neither that a model is better nor that a slice is worse.
 """
 
+from __future__ import annotations
+
 from msgspec import Struct
 
 from stream.campaign.training import GateSpec

@@ -1,5 +1,7 @@
 """What the gate asks of an evaluation, and nothing else of it."""
 
+from __future__ import annotations
+
 from msgspec.structs import replace
 
 from trainer.evaluation.baselines import BASE_RATE

@@ -5,6 +5,8 @@ Rules of this file
 2. Every check of `trainer.gate.checks` is listed, passed or not, with what was expected and what came.
 """
 
+from __future__ import annotations
+
 from msgspec import Struct
 
 from stream.campaign.training import GateSpec

@@ -1,5 +1,7 @@
 """What the skip list of the campaign file leaves out of a history, said where it would have come."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 
 from stream.columns import RecordChunk, split

@@ -8,6 +8,8 @@ Rules of this file
 3. No topic is created by asking for it.
 """
 
+from __future__ import annotations
+
 import asyncio
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence

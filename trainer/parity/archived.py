@@ -7,6 +7,8 @@ Rules of this file
    nothing may be missing.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 
 from stream.columns import RecordChunk

@@ -1,5 +1,7 @@
 """The models that decided, as far as the registry still has them."""
 
+from __future__ import annotations
+
 from functools import cache
 
 import msgspec

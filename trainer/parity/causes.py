@@ -4,6 +4,8 @@ A cause that explains is a fact outside the feature code, found in the topics or
 none of them explains is a fault until somebody knows better.
 """
 
+from __future__ import annotations
+
 import enum
 
 

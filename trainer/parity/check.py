@@ -8,6 +8,8 @@ Partition after partition: the decisions of one are held in memory while its eve
 says why what differs may differ, `findings` adds up, `report` is what comes out.
 """
 
+from __future__ import annotations
+
 from models.registry import Registry
 from stream.campaign.file import Campaign
 from stream.features.plan import compile_features

@@ -3,6 +3,8 @@
 Pure: arrays in, arrays out, but for the registry that `Bundles` asks.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 

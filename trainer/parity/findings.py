@@ -1,5 +1,7 @@
 """What was found so far, added up over the partitions."""
 
+from __future__ import annotations
+
 import math
 from collections import Counter
 from collections.abc import Callable

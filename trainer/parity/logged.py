@@ -5,6 +5,8 @@ Rules of this file
 2. Of a decision that is not asked about, only its place stays: its vector takes no memory.
 """
 
+from __future__ import annotations
+
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass

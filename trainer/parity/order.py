@@ -7,6 +7,8 @@ overlap their order is known. A customer with a pair of events from two topics w
 known to be that of the replay may have had other features; nobody else.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import numpy as np

@@ -4,6 +4,8 @@ Decisions are joined to events by topic and offset. What differs is kept until a
 replayed, because some causes show only then.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial

@@ -3,6 +3,8 @@
 The keys are an interface: they are only added to.
 """
 
+from __future__ import annotations
+
 from msgspec import Struct
 
 CONCLUSIVE_MIN = 0.01

@@ -12,6 +12,8 @@ Rules of this file
 3. A record is an event, a decision, or counted in `rejects`.
 """
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path

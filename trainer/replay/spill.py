@@ -5,6 +5,8 @@ Rules of this file
 2. A file is written once, from the front to the end; one that is there already is an error.
 """
 
+from __future__ import annotations
+
 from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple

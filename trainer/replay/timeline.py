@@ -5,6 +5,8 @@ Rules of this file
 2. The order is that of `trainer.replay.replay_order`.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass
 

@@ -1,5 +1,7 @@
 """What a report tells beside the evaluation: history, training, verdict. All of it may be missing."""
 
+from __future__ import annotations
+
 from datetime import datetime
 
 from msgspec import Struct

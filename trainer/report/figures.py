@@ -5,6 +5,8 @@ Rules of this file
 2. Nothing is drawn that is not in the `Evaluation` or the facts.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

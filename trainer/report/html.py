@@ -5,6 +5,8 @@ Rules of this file
 2. Texts are escaped; only the charts, which are drawn here, are markup. Control characters are shown by their numbers.
 """
 
+from __future__ import annotations
+
 from dataclasses import replace
 from functools import cache
 

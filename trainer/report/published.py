@@ -1,5 +1,7 @@
 """What a published model says of itself in its report: what later judgements take as given."""
 
+from __future__ import annotations
+
 import msgspec
 import numpy as np
 from msgspec import Struct

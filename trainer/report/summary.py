@@ -5,6 +5,8 @@ Rules of this file
 2. What the numbers do not say is said too.
 """
 
+from __future__ import annotations
+
 from trainer.evaluation.baselines import BASE_RATE
 from trainer.evaluation.evaluation import CANDIDATE, CHAMPION, Estimate, Evaluation, Group
 from trainer.report import wording

@@ -5,6 +5,8 @@ Rules of this file
 2. Colours are names; a page gives them values as custom properties of CSS.
 """
 
+from __future__ import annotations
+
 import io
 import re
 import warnings

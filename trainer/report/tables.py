@@ -1,5 +1,7 @@
 """What the tables of a report say, as texts: the template only lays them out."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
 
 from trainer.evaluation.evaluation import CANDIDATE, Estimate, Evaluation, Group

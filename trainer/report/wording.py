@@ -1,5 +1,7 @@
 """Numbers as people read them: rounded to what is known of them, with units and signs."""
 
+from __future__ import annotations
+
 import math
 import re
 from collections.abc import Iterable

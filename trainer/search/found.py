@@ -1,5 +1,7 @@
 """What a search found, as plain data for the report."""
 
+from __future__ import annotations
+
 from typing import Literal
 
 from msgspec import Struct

@@ -1,5 +1,7 @@
 """From the record of a search to what it found."""
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Sequence
 

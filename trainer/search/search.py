@@ -1,5 +1,7 @@
 """Tries settings one after the other until the number or the time of `[search]` is reached."""
 
+from __future__ import annotations
+
 import time
 import zlib
 from collections.abc import Callable

@@ -7,6 +7,8 @@ Rules of this file
 4. A file that is no storage of a search is never changed.
 """
 
+from __future__ import annotations
+
 import fcntl
 import hashlib
 from collections.abc import Iterator

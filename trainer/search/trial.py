@@ -1,5 +1,7 @@
 """One trial: a network is fitted, watched, and perhaps ended early."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 

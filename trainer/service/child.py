@@ -8,6 +8,8 @@ Rules of this file
    TMPDIR is a folder of its own that is removed here.
 """
 
+from __future__ import annotations
+
 import os
 import select
 import shutil

@@ -9,6 +9,8 @@ Rules of this file
    interval.
 """
 
+from __future__ import annotations
+
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence

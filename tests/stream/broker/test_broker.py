@@ -1,5 +1,7 @@
 """The embedded broker: a real Kafka that starts, keeps its data, and never outlives its parent."""
 
+from __future__ import annotations
+
 import asyncio
 import os
 import signal

@@ -1,5 +1,7 @@
 """What the embedded broker needs on a machine: a Java, the locked jars, and the way they come."""
 
+from __future__ import annotations
+
 import dataclasses
 import hashlib
 import http.server

@@ -1,5 +1,7 @@
 """Every kind of mistake in a campaign file is refused with its path, its value and what was expected."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterator
 from datetime import date

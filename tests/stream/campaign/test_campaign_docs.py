@@ -1,5 +1,7 @@
 """docs/campaign.md has every setting with its default, and none that is not there."""
 
+from __future__ import annotations
+
 import re
 import typing
 from collections.abc import Iterator

@@ -1,5 +1,7 @@
 """A mutated campaign file is a campaign that compiles, or a `CampaignError` that says what is wrong."""
 
+from __future__ import annotations
+
 import random
 from pathlib import Path
 

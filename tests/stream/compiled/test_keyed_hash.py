@@ -1,5 +1,7 @@
 """SipHash-1-3 against a plain form of it, which is checked by the vector of its authors."""
 
+from __future__ import annotations
+
 import numba
 import numpy as np
 from hypothesis import given

@@ -1,5 +1,7 @@
 """Dead letters keep the record as it came."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from stream.columns import RecordChunk, Reject, Spans

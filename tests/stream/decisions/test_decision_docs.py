@@ -1,5 +1,7 @@
 """What is written about decisions, schemas and documentation, is what the code publishes."""
 
+from __future__ import annotations
+
 import json
 import re
 from pathlib import Path

@@ -1,5 +1,7 @@
 """Decisions as bytes: against a plain renderer, the schemas and golden bytes."""
 
+from __future__ import annotations
+
 import json
 import math
 from datetime import UTC, datetime, timedelta

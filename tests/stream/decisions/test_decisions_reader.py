@@ -1,5 +1,7 @@
 """What the encoder writes in either form is read back, and the vector in the headers."""
 
+from __future__ import annotations
+
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

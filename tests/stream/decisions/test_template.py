@@ -1,5 +1,7 @@
 """Values as JSON text against Python's own formatting, and templates against json.dumps."""
 
+from __future__ import annotations
+
 import json
 import math
 from collections.abc import Callable, Sequence

@@ -1,5 +1,7 @@
 """Batches with a right checksum that do not follow the format: refused, with their offsets."""
 
+from __future__ import annotations
+
 import pickle
 
 import crc32c

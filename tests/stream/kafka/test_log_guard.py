@@ -1,5 +1,7 @@
 """A log that may have become another one is compared before a record of it is handed out."""
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace

@@ -1,5 +1,7 @@
 """Record batches against aiokafka's own reader and writer, and against broken bytes."""
 
+from __future__ import annotations
+
 from contextlib import suppress
 
 import crc32c

@@ -1,5 +1,7 @@
 """The skip list: what it leaves out, of sound and of broken batches, and what is told of it."""
 
+from __future__ import annotations
+
 import logging
 from itertools import pairwise
 

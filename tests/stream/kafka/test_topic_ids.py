@@ -1,5 +1,7 @@
 """What a broker says about topics, and what it makes of being asked."""
 
+from __future__ import annotations
+
 import asyncio
 import time
 from collections.abc import Callable

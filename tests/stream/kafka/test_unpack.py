@@ -1,5 +1,7 @@
 """Compressed bodies of batches: a bound before memory is used, and no exception of a codec."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from contextlib import suppress
 

@@ -1,5 +1,7 @@
 """Networks of every kind, bundles with all weights drawn, and rows to score."""
 
+from __future__ import annotations
+
 from datetime import UTC, datetime, timedelta
 from typing import Any
 

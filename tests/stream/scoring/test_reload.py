@@ -1,5 +1,7 @@
 """The watcher that swaps models under a running worker."""
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Callable
 from pathlib import Path

@@ -1,5 +1,7 @@
 """Scores that depend on the row alone."""
 
+from __future__ import annotations
+
 import hashlib
 import itertools
 import os

@@ -1,5 +1,7 @@
 """Changelog records: there and back, in any order, and what is refused."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import numpy as np

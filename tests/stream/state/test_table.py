@@ -1,5 +1,7 @@
 """The customer table against a dict."""
 
+from __future__ import annotations
+
 import subprocess
 import sys
 

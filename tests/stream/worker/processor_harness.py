@@ -1,5 +1,7 @@
 """A processor without Kafka: chunks by hand, and a broker that acknowledges when it is told to."""
 
+from __future__ import annotations
+
 import asyncio
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping

@@ -1,5 +1,7 @@
 """A wrong clock is told as one, with the times."""
 
+from __future__ import annotations
+
 from collections import Counter
 
 import pytest

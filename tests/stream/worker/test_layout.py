@@ -1,5 +1,7 @@
 """The topics that a worker needs, on a real broker."""
 
+from __future__ import annotations
+
 import asyncio
 import socket
 from collections.abc import Callable

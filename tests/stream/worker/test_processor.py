@@ -1,5 +1,7 @@
 """In which order the processor makes things durable, and what it does when it cannot."""
 
+from __future__ import annotations
+
 import asyncio
 from typing import Any, cast
 

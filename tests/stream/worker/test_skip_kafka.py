@@ -1,5 +1,7 @@
 """A batch that nobody can read, on a real broker: refused with its offsets, then skipped by all."""
 
+from __future__ import annotations
+
 import asyncio
 import json
 import logging

@@ -1,5 +1,7 @@
 """Quantiles of the summary line against numpy, and what the line says."""
 
+from __future__ import annotations
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st

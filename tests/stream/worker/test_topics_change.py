@@ -1,5 +1,7 @@
 """Topics that are deleted, or get more partitions, under a running worker: told once, exit code 2."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 import pytest

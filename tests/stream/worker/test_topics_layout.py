@@ -1,5 +1,7 @@
 """The worker on a Kafka as it is delivered: it creates topics by itself, and limits their records."""
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import Callable, Iterator
 from typing import Any

@@ -1,5 +1,7 @@
 """What goes out fits into its topic, however large the record was that came in."""
 
+from __future__ import annotations
+
 import asyncio
 
 import msgspec

@@ -1,5 +1,7 @@
 """How a worker ends: the reason is told once, and nothing else hides it."""
 
+from __future__ import annotations
+
 import asyncio
 import json
 import logging

@@ -1,5 +1,7 @@
 """The worker on a real Kafka: restore, new features, new models, and whatever may stand on a topic."""
 
+from __future__ import annotations
+
 import random
 import time
 from collections.abc import Callable

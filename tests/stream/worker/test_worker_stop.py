@@ -5,6 +5,8 @@ docs/operations.md, `revoke_deadline_s` and 5 s. That leaves a second for a busy
 deadlines of the tests are five times as long.
 """
 
+from __future__ import annotations
+
 import os
 import signal
 import subprocess

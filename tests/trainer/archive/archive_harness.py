@@ -1,5 +1,7 @@
 """An archive and the topics that it is made of, in memory; crashes, and what is read back."""
 
+from __future__ import annotations
+
 import asyncio
 import json
 import threading

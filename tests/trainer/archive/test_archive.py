@@ -1,5 +1,7 @@
 """The archive: every record once and byte for byte, whatever crashes when."""
 
+from __future__ import annotations
+
 import re
 import shutil
 import uuid

@@ -1,5 +1,7 @@
 """Compaction: fewer files, the same records, whatever crashes when and whoever reads meanwhile."""
 
+from __future__ import annotations
+
 import uuid
 from pathlib import Path
 from typing import Any

@@ -1,5 +1,7 @@
 """What is wrong with an archive is found and named."""
 
+from __future__ import annotations
+
 import os
 import random
 import shutil

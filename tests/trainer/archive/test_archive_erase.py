@@ -1,5 +1,7 @@
 """Deleting from an archive."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import pytest

@@ -1,5 +1,7 @@
 """Folders in which no archive can be made or read, and the lock of a user without a name."""
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Callable
 from functools import partial

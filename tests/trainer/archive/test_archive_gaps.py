@@ -1,5 +1,7 @@
 """What an archive lacks, as whoever reads it is told; and how much of one is read."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Any
 

@@ -1,5 +1,7 @@
 """Archiving topics of a real broker, killed and started again."""
 
+from __future__ import annotations
+
 import asyncio
 import json
 import random

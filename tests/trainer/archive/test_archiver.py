@@ -1,5 +1,7 @@
 """Where archiving goes on, what retention took, and when files are written."""
 
+from __future__ import annotations
+
 import asyncio
 import logging
 from pathlib import Path

@@ -1,5 +1,7 @@
 """Published versions with verdicts, and commands run on their registry."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta

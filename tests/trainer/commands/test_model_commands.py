@@ -1,5 +1,7 @@
 """Commands on models: what they show, what they refuse, and that none of them waits for TensorFlow."""
 
+from __future__ import annotations
+
 import json
 import subprocess
 import sys

@@ -1,5 +1,7 @@
 """`opportune promote` and `opportune rollback`: what they do and what they refuse."""
 
+from __future__ import annotations
+
 from models.registry import Registry
 from tests.trainer.commands.model_commands_harness import (
     WORSE,

@@ -1,5 +1,7 @@
 """`opportune trainer`: what it hands to a cycle, how it ends, what it refuses."""
 
+from __future__ import annotations
+
 import json
 import signal
 import subprocess

@@ -1,5 +1,7 @@
 """The demo: a year of real-shaped events, the example campaigns, and the whole thing once."""
 
+from __future__ import annotations
+
 import json
 import re
 import subprocess

@@ -1,5 +1,7 @@
 """Examples with an outcome and scores, what scikit-learn says of them, and what an evaluation does."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Evaluation: metrics against scikit-learn and loops, ties without an order."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 from hypothesis import given, settings

@@ -1,5 +1,7 @@
 """Slices, baselines: what a model is judged on and against, before any model is there."""
 
+from __future__ import annotations
+
 from datetime import UTC, datetime, timedelta
 from typing import Any
 

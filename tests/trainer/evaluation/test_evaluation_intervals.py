@@ -1,5 +1,7 @@
 """Evaluation: resamples of customers, intervals that cover, paired differences."""
 
+from __future__ import annotations
+
 import math
 
 import numpy as np

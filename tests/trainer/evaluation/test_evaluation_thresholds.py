@@ -1,5 +1,7 @@
 """Evaluation: thresholds that never saw the test, what is absent, what is refused."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping
 from typing import Any

@@ -1,5 +1,7 @@
 """Datasets of small histories, for tests."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any

@@ -1,5 +1,7 @@
 """Datasets: the examples of a plain loop, and nothing of what comes later in them."""
 
+from __future__ import annotations
+
 import itertools
 from dataclasses import replace
 from pathlib import Path

@@ -1,5 +1,7 @@
 """Features of examples: the same in memory and on disk, and each example once."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,5 +1,7 @@
 """Labels: what was done, at which decision point, and what came of it later."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import numpy as np

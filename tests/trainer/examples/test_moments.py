@@ -1,5 +1,7 @@
 """Statistics of the training part: exact, of known values, and applied as the worker does."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Parts of a dataset: one after the other, and their weights."""
 
+from __future__ import annotations
+
 import itertools
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Parts made of chance, and fits of them, for tests of the trainer."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Calibration: what a loss bent is bent back, and folded into the network."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any

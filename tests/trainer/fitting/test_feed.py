@@ -1,5 +1,7 @@
 """The feed: every example once an epoch, in an order of its own, a pool at a time."""
 
+from __future__ import annotations
+
 import gc
 import weakref
 from dataclasses import replace

@@ -1,5 +1,7 @@
 """Fitting: the network of a campaign file, one seed one network, the best epoch comes back."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 from typing import Any
 

@@ -1,5 +1,7 @@
 """Losses by hand, weights as repeated rows."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any

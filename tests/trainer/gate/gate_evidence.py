@@ -1,5 +1,7 @@
 """What is known of a candidate that passes the gate, with changes, and what the gate says."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from stream.campaign.training import GateSpec

@@ -1,5 +1,7 @@
 """What the gate takes from an evaluation."""
 
+from __future__ import annotations
+
 from datetime import UTC, datetime
 from typing import Any
 

@@ -1,5 +1,7 @@
 """The gate: each rule alone, at its boundary, and what the verdict says."""
 
+from __future__ import annotations
+
 import msgspec
 import pytest
 from hypothesis import given

@@ -1,5 +1,7 @@
 """What the tests of the history read."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 import pytest

@@ -1,5 +1,7 @@
 """Topics with a history to be read."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 from stream.columns import RecordChunk

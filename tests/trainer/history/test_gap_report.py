@@ -1,5 +1,7 @@
 """What a history lacks, in the report of the training on it: as JSON and on the page."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path

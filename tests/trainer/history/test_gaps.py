@@ -1,5 +1,7 @@
 """Gaps: what a history lacks, in event time; no label, and after a warm-up no feature, suffers."""
 
+from __future__ import annotations
+
 import itertools
 from pathlib import Path
 

@@ -1,5 +1,7 @@
 """Reading topics as history: all of it to an end that is fixed, within bounds, or a clear error."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 import click

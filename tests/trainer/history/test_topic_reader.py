@@ -1,5 +1,7 @@
 """What a reader of topics does when the log changes under it, or nothing comes."""
 
+from __future__ import annotations
+
 import asyncio
 import time
 

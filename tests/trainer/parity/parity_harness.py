@@ -1,5 +1,7 @@
 """A small campaign whose worker is a pipeline by hand: its topics are lists that tests may change."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace

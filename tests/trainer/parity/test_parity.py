@@ -1,5 +1,7 @@
 """Parity: what was logged equals the replay, and whatever does not is found and explained."""
 
+from __future__ import annotations
+
 import json
 import shutil
 from collections import Counter

@@ -1,5 +1,7 @@
 """Parity with events from an archive: what retention has removed of them is compared as well."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path

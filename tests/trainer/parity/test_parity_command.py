@@ -1,5 +1,7 @@
 """`opportune parity`, most of it on a broker."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,5 +1,7 @@
 """Parity over several event topics, whose order nobody recorded."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

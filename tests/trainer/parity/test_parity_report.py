@@ -1,5 +1,7 @@
 """What a parity report says, and of whom."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 import msgspec

@@ -1,5 +1,7 @@
 """What shards hold, for tests."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import msgspec

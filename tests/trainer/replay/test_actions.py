@@ -1,5 +1,7 @@
 """What was done, found at the events that it is about."""
 
+from __future__ import annotations
+
 import json
 from typing import Any
 

@@ -1,5 +1,7 @@
 """Replay: the order of the stream, and the bits that the worker would have had in it."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 from itertools import pairwise
 

@@ -1,5 +1,7 @@
 """Shards: every record in one place, wherever it is kept."""
 
+from __future__ import annotations
+
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path

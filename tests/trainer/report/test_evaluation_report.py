@@ -1,5 +1,7 @@
 """The report: a page that needs nothing else and says what is in the evaluation."""
 
+from __future__ import annotations
+
 import html
 import re
 

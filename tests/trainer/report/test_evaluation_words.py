@@ -1,5 +1,7 @@
 """The report: what its sentences say, how numbers are rounded, JSON that stays as it is."""
 
+from __future__ import annotations
+
 import tomllib
 from pathlib import Path
 from typing import Any

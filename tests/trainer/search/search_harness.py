@@ -1,5 +1,7 @@
 """A campaign to search, customers no weighted sum can tell apart, and fits that cost nothing."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any
 

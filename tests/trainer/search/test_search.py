@@ -1,5 +1,7 @@
 """Search: the file's own settings first, and models compared by calibrated log loss."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import replace
 

@@ -1,5 +1,7 @@
 """Search: nothing is lost by interruptions, and a fit that fails ends one trial."""
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Callable
 from pathlib import Path

@@ -1,5 +1,7 @@
 """What cycles of the trainer print, and whether their processes are gone."""
 
+from __future__ import annotations
+
 import json
 import os
 import time

@@ -1,5 +1,7 @@
 """The trainer as a service: ticks, retries, and children that fail in every way."""
 
+from __future__ import annotations
+
 import re
 import resource
 import sys

@@ -1,5 +1,7 @@
 """Which history a command reads: options, and the source that they name."""
 
+from __future__ import annotations
+
 import logging
 import re
 from collections.abc import Callable, Sequence

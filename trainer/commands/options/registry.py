@@ -1,5 +1,7 @@
 """The registry of a command: by option, by environment, or by the campaign file."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path

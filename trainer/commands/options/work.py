@@ -1,5 +1,7 @@
 """The folder for what does not fit into memory: of a run alone, and gone when the run is over."""
 
+from __future__ import annotations
+
 import signal
 import sys
 import tempfile

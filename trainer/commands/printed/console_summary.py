@@ -1,5 +1,7 @@
 """What a training or an evaluation says on standard output."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator
 
 from rich.console import Console

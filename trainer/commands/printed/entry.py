@@ -1,5 +1,7 @@
 """What is known about a published version without its weights, and how two of them differ."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any

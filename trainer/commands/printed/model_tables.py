@@ -1,5 +1,7 @@
 """What the commands on models print for people."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any

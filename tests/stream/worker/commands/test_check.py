@@ -1,5 +1,7 @@
 """`opportune check` refuses what a worker would refuse, and doubts what looks mistyped."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import pytest

@@ -1,5 +1,7 @@
 """`opportune check --explain`: what it says of a feature is what the kernel, the row and the model have."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Any
 

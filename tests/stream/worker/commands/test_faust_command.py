@@ -1,5 +1,7 @@
 """`faust -A stream.app worker` is the worker of `opportune worker`: its lines, decisions and exit codes."""
 
+from __future__ import annotations
+
 import os
 import subprocess
 import sys

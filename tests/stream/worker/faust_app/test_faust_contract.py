@@ -4,6 +4,8 @@ A change here is no defect of the new release: read what changed, adapt stream/w
 the digest. Each digest is of the method's source, so that a change of behaviour shows, too.
 """
 
+from __future__ import annotations
+
 import hashlib
 import inspect
 from importlib.metadata import version

@@ -1,5 +1,7 @@
 """The ledger never lets a commit pass a chunk that is not done."""
 
+from __future__ import annotations
+
 from hypothesis import given
 from hypothesis import strategies as st
 

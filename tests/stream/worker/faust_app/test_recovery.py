@@ -1,5 +1,7 @@
 """The changelog is read without a gap, whatever Faust drops on the way."""
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import Awaitable, Callable
 from types import SimpleNamespace

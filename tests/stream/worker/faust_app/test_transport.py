@@ -1,5 +1,7 @@
 """What is committed: never past a chunk that is not done. The faults of Faust's own bookkeeping."""
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from types import SimpleNamespace

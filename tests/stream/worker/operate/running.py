@@ -1,5 +1,7 @@
 """A running worker as operators see it, without Kafka."""
 
+from __future__ import annotations
+
 import asyncio
 from dataclasses import dataclass, field
 

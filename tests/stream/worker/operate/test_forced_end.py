@@ -1,5 +1,7 @@
 """A process that is to end does end, whatever its main thread does."""
 
+from __future__ import annotations
+
 import signal
 import subprocess
 import sys

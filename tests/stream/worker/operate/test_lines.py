@@ -1,5 +1,7 @@
 """What a worker says of itself: each counts for itself, and nothing is counted twice."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import pytest

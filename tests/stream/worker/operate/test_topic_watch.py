@@ -1,5 +1,7 @@
 """Which answers of a broker about the topics end a worker, and what the operator is told."""
 
+from __future__ import annotations
+
 import pytest
 
 from stream.campaign.topics_section import Topics

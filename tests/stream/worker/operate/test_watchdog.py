@@ -1,5 +1,7 @@
 """A worker is ended when there is work and nothing becomes durable, and only then."""
 
+from __future__ import annotations
+
 import asyncio
 import faulthandler
 import os

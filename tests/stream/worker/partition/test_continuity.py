@@ -1,5 +1,7 @@
 """No chunk is taken that does not continue its partition, whatever the layers below drop or repeat."""
 
+from __future__ import annotations
+
 import asyncio
 from types import SimpleNamespace
 from typing import Any

@@ -1,5 +1,7 @@
 """A tombstone in the changelog of a running worker: the customer is gone, and stays gone."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable
 

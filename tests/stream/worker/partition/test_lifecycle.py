@@ -1,5 +1,7 @@
 """The table of a partition's life, walked at random beside a slow model of what must come of it."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings

@@ -1,5 +1,7 @@
 """The changelog after any record of it: what its markers promise is there, and nothing is forgotten."""
 
+from __future__ import annotations
+
 import asyncio
 import random
 

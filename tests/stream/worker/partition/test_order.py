@@ -1,5 +1,7 @@
 """Chunks of several topics are taken again in the order in which they were taken."""
 
+from __future__ import annotations
+
 from random import Random
 
 import numpy as np

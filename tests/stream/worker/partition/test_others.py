@@ -1,5 +1,7 @@
 """What others write to a changelog while its owner runs: nothing is lost by it, nobody comes back."""
 
+from __future__ import annotations
+
 from stream.features.plan import compile_features
 from stream.state import changelog
 from stream.worker.processor import Processor

@@ -1,5 +1,7 @@
 """With several topics, nothing is decided on rows that are rebuilt by half."""
 
+from __future__ import annotations
+
 import asyncio
 import functools
 import random

@@ -1,5 +1,7 @@
 """A partition is whole or absent: what begins in the middle, ends early or lacks rows is never taken."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 

@@ -1,5 +1,7 @@
 """Whether an event topic is still the log that the state has seen: judged without a broker."""
 
+from __future__ import annotations
+
 import dataclasses
 import re
 from typing import Any

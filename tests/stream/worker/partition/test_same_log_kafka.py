@@ -1,5 +1,7 @@
 """An event topic that is not the one the state has seen: told, refused, and accepted by the campaign file."""
 
+from __future__ import annotations
+
 import re
 import time
 from collections import Counter

@@ -1,5 +1,7 @@
 """Forged snapshots: a right checksum over wrong contents gives `Unusable` or a table, nothing else."""
 
+from __future__ import annotations
+
 import random
 import tracemalloc
 from typing import Any

@@ -1,5 +1,7 @@
 """Snapshots: what was durable comes back as it was, once; whatever else lies there costs a warning."""
 
+from __future__ import annotations
+
 import os
 import re
 import stat

@@ -1,5 +1,7 @@
 """Snapshots of a real worker: it restores the tail alone, and never a table that its topic denies."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 import pytest
