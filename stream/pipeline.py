@@ -19,6 +19,7 @@ from stream.codecs import compile_codecs
 from stream.columns import EventBatch, Int64s, RecordChunk, Reject, Spans
 from stream.decisions import dead_letter
 from stream.decisions.encoder import FEATURES_HEADER
+from stream.events.flaws import NO_FLAWS, Flaws
 from stream.features.plan import Applied, FeaturePlan, apply
 from stream.kafka.records import RecordBatch, build_batches
 from stream.policy.choice import Policy
@@ -59,6 +60,7 @@ class Step:
         decisions: Batches for the decision topic.
         dead_letters: Batches for the dead-letter topic.
         rejects: The records that are no events.
+        flaws: What could not be read in those that are.
         strategies: Decisions per strategy, "nothing" last. Shape (S + 1,), int64.
         decided: Number of decisions.
         received_ms: Record timestamp of each decided event, for latency. Shape (decided,), int64.
@@ -69,6 +71,7 @@ class Step:
     decisions: list[RecordBatch] = field(default_factory=list)
     dead_letters: list[RecordBatch] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
+    flaws: Flaws = NO_FLAWS
     strategies: Int64s = field(default_factory=lambda: np.zeros(0, np.int64))
     decided: int = 0
     received_ms: Int64s = field(default_factory=lambda: np.zeros(0, np.int64))
@@ -114,11 +117,12 @@ class Pipeline:
             silent_until: Offset before which events change the table and are not decided.
             now_ms: The time, epoch milliseconds.
         """
-        batch, rejects = self._codecs.decoder.decode(chunk, now_ms)
+        decoded = self._codecs.decoder.decode(chunk, now_ms)
+        batch, rejects = decoded.batch, decoded.rejects
         loud = [reject for reject in rejects if chunk.offset[reject.record] >= silent_until]
         letters = self._dead_letters(loud, chunk, now_ms)
         if len(batch) == 0:
-            return Step(dead_letters=letters, rejects=loud)
+            return Step(dead_letters=letters, rejects=loud, flaws=decoded.flaws)
         rows = table.rows_for(batch.customer)
         applied = apply(
             self.plan, table.state, rows, self._counted(batch, chunk.topic),
@@ -133,6 +137,7 @@ class Pipeline:
             decisions=self._encode(deployment, chunk, batch, applied, index, decisions, now_ms),
             dead_letters=letters,
             rejects=loud,
+            flaws=decoded.flaws,
             strategies=np.bincount(
                 decisions.strategy, minlength=len(deployment.policy.strategies)
             ).astype(np.int64),
@@ -146,7 +151,7 @@ class Pipeline:
         self, chunk: RecordChunk, table: CustomerTable, normalization: Normalization, now_ms: int
     ) -> Applied:
         """Applies a chunk to a table without deciding: what a replay of history does."""
-        batch, _ = self._codecs.decoder.decode(chunk, now_ms)
+        batch = self._codecs.decoder.decode(chunk, now_ms).batch
         rows = table.rows_for(batch.customer)
         topic, counted = self.topics[chunk.topic], self._counted(batch, chunk.topic)
         return apply(self.plan, table.state, rows, counted, topic, normalization)

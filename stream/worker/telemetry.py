@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from stream.columns import Int64s
+from stream.events.flaws import Flaws
 from stream.features.kernel import DROPPED_LATE, LATE, REPLAYED
 from stream.pipeline import Step
 
@@ -54,6 +55,11 @@ class Window:
     dropped_late: int = 0
     silent: int = 0
     rejects: Counter[str] = field(default_factory=Counter)
+    unreadable: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
+    ahead: int = 0
+    present: Int64s | None = None
+    types: Int64s | None = None
     strategies: Counter[str] = field(default_factory=Counter)
     changelog_rows: int = 0
     changelog_bytes: int = 0
@@ -81,8 +87,18 @@ class Window:
         self.replayed += int(step.counters[REPLAYED])
         self.silent += step.silent
         self.rejects.update(reject.code for reject in step.rejects)
+        self._add_flaws(step.flaws)
         for i in np.flatnonzero(step.strategies).tolist():
             self.strategies[strategies[i]] += int(step.strategies[i])
+
+    def _add_flaws(self, flaws: Flaws) -> None:
+        self.ahead += flaws.ahead
+        if flaws.examples:
+            self.unreadable += flaws.by_path()
+            self.examples = {**flaws.examples, **self.examples}
+        if flaws.paths:  # else nothing was decoded
+            self.present = flaws.present + (0 if self.present is None else self.present)
+            self.types = flaws.types + (0 if self.types is None else self.types)
 
     def summary(self, interval_s: float) -> dict[str, Any]:
         """Fields of the summary line that follow from the window alone."""
@@ -100,6 +116,8 @@ class Window:
             "work_ratio": round(self.busy_s / interval_s, 2),
             "invalid": self.rejects.total(),
             "invalid_by": dict(self.rejects) or None,
+            "unreadable": dict(self.unreadable.most_common(12)) or None,
+            "ahead": self.ahead or None,
             "late": self.late,
             "dropped_late": self.dropped_late,
             "replayed": self.replayed,

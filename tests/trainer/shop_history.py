@@ -211,7 +211,7 @@ def decisions_about(
     decided_ms: int = START_MS + 999 * DAY_MS,
 ) -> list[bytes]:
     """What a worker publishes about some events of a chunk, by its own encoder."""
-    batch, _ = EventDecoder(campaign.events, (), (), ()).decode(chunk, START_MS + 1000 * DAY_MS)
+    batch = EventDecoder(campaign.events, (), (), ()).decode(chunk, START_MS + 1000 * DAY_MS).batch
     n, nothing = len(index), np.full(len(index), np.nan, np.float32)
     chosen = DecisionBatch(
         strategy=np.array(strategy, np.int16),

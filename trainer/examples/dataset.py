@@ -256,7 +256,9 @@ class _Builder:
         missing, counts = shards.missing(), self._counts
         outcomes = [one for one in missing if shards.holds_outcomes(one.topic)]
         cut = notices.cut(self._campaign, missing, counts, self._near)
-        return tuple(filter(None, (cut, notices.unread(outcomes, counts, shards.end_ms))))
+        unread = notices.unread(outcomes, counts, shards.end_ms)
+        flawed = notices.flawed(shards.unreadable, shards.examples, shards.ahead)
+        return tuple(filter(None, (cut, unread, *flawed, *notices.silent(shards.silence.never()))))
 
     def _write(self, timeline: Timeline, points: Int64s) -> Int64s:
         """Writes the features after some events, each once; returns where they stand."""

@@ -60,7 +60,7 @@ _MEANING = {
     Cause.STATE_OF_REFUSED: "the vector differs: the worker took an event of the customer that a "
     "replay refuses, see event_refused",
     Cause.EVENT_REFUSED: "decision about an event whose time is too far ahead of its record; the "
-    "worker had another events.timestamp_ahead_max, or went by the time at which it read",
+    "worker had another events.timestamp_ahead_max, or none that was strict",
     Cause.EVENT_REMOVED: "decision about an event that was removed, by retention or from the archive",
     Cause.DECISION_REMOVED: "event older than the first decision that retention left",
     Cause.OTHER_TOPIC: "decision about an event of a topic that the campaign file does not name",

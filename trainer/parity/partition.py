@@ -121,7 +121,8 @@ class _Partition:
             )  # events are missing in the middle of the topic
             if len(chunk) == 0:
                 continue
-            batch, rejects = self._decoder.decode(chunk, NEVER_MS)
+            decoded = self._decoder.decode(chunk, NEVER_MS)
+            batch, rejects = decoded.batch, decoded.rejects
             refused = [one.record for one in rejects if one.code == "absurd_timestamp"]
             self._refused[topic] += chunk.offset[refused].tolist()  # the worker may have taken them
             sampled = np.flatnonzero(self.subject.scope.has_customers(batch.customer))

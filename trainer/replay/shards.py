@@ -26,8 +26,10 @@ from stream.columns import EventBatch, Int64s, RecordChunk, Spans
 from stream.decisions.reader import DecisionReader
 from stream.events.decoder import NEVER_MS
 from stream.events.field_kernels import read_categories
+from stream.events.flaws import tally
 from stream.events.scan import STRING
 from stream.features.plan import FeaturePlan
+from stream.features.silence import Silence
 from stream.state.table import CustomerTable
 from trainer.history.gaps import SINCE, Extent, Gap, GapTracker, Missing, cold_ms, unread_ms
 from trainer.history.source import Bounds
@@ -61,6 +63,10 @@ class Shards:
     Attributes:
         rejects: Records that are no events, by reason code; those of the decision topic begin with
             "decision_".
+        unreadable: Values of events that could not be read and are missing, by path.
+        examples: By path one sentence about such a value.
+        ahead: Events that said a time too far after that of their record.
+        silence: Which properties came.
         events: Events that count.
         start_ms: Oldest event time, epoch milliseconds.
         end_ms: How far the history goes: the newest event time, or when the record came in if the
@@ -72,6 +78,10 @@ class Shards:
 
     def __init__(self, campaign: Campaign, plan: FeaturePlan, folder: Path, bounds: Bounds) -> None:
         self.rejects: Counter[str] = Counter()
+        self.unreadable: Counter[str] = Counter()
+        self.examples: dict[str, str] = {}
+        self.ahead = 0
+        self.silence = Silence(campaign, plan)
         self.events = 0
         self.start_ms = np.iinfo(np.int64).max
         self.end_ms = np.iinfo(np.int64).min
@@ -180,8 +190,13 @@ class Shards:
         )
 
     def _add_events(self, chunk: RecordChunk, topic: int) -> None:
-        batch, rejects = self._decoder.decode(chunk, NEVER_MS)
-        self.rejects.update(reject.code for reject in rejects)
+        decoded = self._decoder.decode(chunk, NEVER_MS)
+        batch = decoded.batch
+        self.rejects.update(reject.code for reject in decoded.rejects)
+        self.unreadable += decoded.flaws.by_path()
+        self.examples = {**decoded.flaws.examples, **self.examples}
+        self.ahead += decoded.flaws.ahead
+        self.silence.add(decoded.flaws.present, decoded.flaws.types)
         if len(batch) == 0:
             return
         # Outcomes were waited for until records came in, not until the future that one may tell of.
@@ -260,7 +275,7 @@ def _by_bucket(customer: Spans) -> Iterator[tuple[int, Int64s]]:
     hashes = np.empty(n, np.uint64)
     read_categories(
         customer.data, np.full(n, STRING, np.uint8), customer.start, customer.size,
-        np.ones(n, np.bool_), hashes,
+        False, np.ones(n, np.bool_), hashes, tally(1)[0],
     )  # fmt: skip
     bucket = ((hashes * _GOLDEN) >> _BUCKET_SHIFT).astype(np.uint8)
     order = np.argsort(bucket, kind="stable")

@@ -191,7 +191,8 @@ def test_a_long_range_of_properties_is_read_from_one_event() -> None:
     one = Spans.of([value.encode()])
     zero = np.zeros(1, np.int64)
     came_in = np.full(1, 1 << 41)
-    batch, rejects = decoder.decode(RecordChunk("one", 0, zero, came_in, one, one, 1), 1 << 41)
+    decoded = decoder.decode(RecordChunk("one", 0, zero, came_in, one, one, 1), 1 << 41)
+    batch, rejects = decoded.batch, decoded.rejects
     assert not rejects
     assert batch.number[:, 0].tolist() == list(pixels.values())
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from models.registry import Registry
+from stream.campaign.file import Campaign
 from stream.columns import Spans
 from stream.features.plan import compile_features
 from tests.bundles import remade
@@ -179,8 +180,25 @@ def test_a_cut_history_explains_the_customers_who_had_events_in_it(shop: Shop) -
     assert causes(shop.check())["history_cut"] == found["history_cut"] + 1
 
 
+def strict(campaign: Campaign) -> Campaign:
+    """The same with one bad value costing the record."""
+    events = msgspec.structs.replace(campaign.events, strict=True)
+    return msgspec.structs.replace(campaign, events=events)
+
+
+def test_an_event_from_after_its_record_is_moved_by_worker_and_replay_alike(shop: Shop) -> None:
+    records = shop.events["events"][:60]
+    far_ms = START_MS + 40 * 24 * HOUR_MS
+    records[20] = event("c3", 1, far_ms, received_ms=records[20].timestamp_ms)
+    worker = Worker(shop.campaign, bundle(compile_features(shop.campaign), 1))
+    worker.take(records, now_ms=far_ms)
+    parity = replace(shop, events={"events": records}, decisions=worker.decisions).check()
+    assert (parity.events, parity.equal, parity.findings) == (60, 60, ())
+
+
 def test_an_event_that_is_refused_only_now(shop: Shop) -> None:
     """Its time is far ahead of its record: the worker had a campaign file that allowed it."""
+    shop = replace(shop, campaign=strict(shop.campaign))
     records = shop.events["events"][:60]
     far_ms = START_MS + 40 * 24 * HOUR_MS
     records[20] = event("c3", 1, far_ms, received_ms=records[20].timestamp_ms)
@@ -196,6 +214,7 @@ def test_an_event_that_is_refused_only_now(shop: Shop) -> None:
 
 def test_each_event_is_judged_by_its_own_record(shop: Shop) -> None:
     """A young record in the same chunk does not make an old one's event possible."""
+    shop = replace(shop, campaign=strict(shop.campaign))
     records = shop.events["events"][:20]
     far_ms = START_MS + 40 * 24 * HOUR_MS
     records[3] = event("c3", 1, far_ms, received_ms=records[3].timestamp_ms)
