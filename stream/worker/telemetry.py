@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from stream.columns import Int64s
-from stream.features.kernel import DROPPED_LATE, LATE, REPLAYED
+from stream.features.kernel import DROPPED_LATE, LATE, REPEATED, REPLAYED
 from stream.pipeline import Step
 
 _BUCKETS_PER_DOUBLING = 8
@@ -50,6 +50,7 @@ class Window:
     decisions: int = 0
     chunks: int = 0
     replayed: int = 0
+    duplicates: int = 0
     late: int = 0
     dropped_late: int = 0
     silent: int = 0
@@ -79,6 +80,7 @@ class Window:
         self.late += int(step.counters[LATE])
         self.dropped_late += int(step.counters[DROPPED_LATE])
         self.replayed += int(step.counters[REPLAYED])
+        self.duplicates += int(step.counters[REPEATED])
         self.silent += step.silent
         self.rejects.update(reject.code for reject in step.rejects)
         for i in np.flatnonzero(step.strategies).tolist():
@@ -103,6 +105,7 @@ class Window:
             "late": self.late,
             "dropped_late": self.dropped_late,
             "replayed": self.replayed,
+            "duplicates": self.duplicates,
             "silent": self.silent or None,
             "strategies": dict(self.strategies.most_common(12)) or None,
             "changelog_rows": self.changelog_rows,

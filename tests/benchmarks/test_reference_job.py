@@ -37,7 +37,7 @@ def test_the_features_stand_in_the_order_of_the_specification() -> None:
     assert list(PLAN.event_types[:6]) == TYPES
     assert PLAN.number_paths == ("properties.value",)
     assert PLAN.decides.all()
-    assert PLAN.row_bytes == 8 * (4 + 1 + 24 + 4 + 6)
+    assert PLAN.row_bytes == 8 * (4 + 1 + 24 + 4 + 6 + 1 + 16)
 
 
 def generated() -> tuple[npt.NDArray[np.int64], EventBatch]:
@@ -51,7 +51,7 @@ def generated() -> tuple[npt.NDArray[np.int64], EventBatch]:
     index = np.arange(EVENTS)
     return customer, EventBatch(
         record=index, offset=index, received_ms=time_ms, time_ms=time_ms, customer=none,
-        event_id=none, type_code=code, number=value[None], category=np.zeros((0, EVENTS), np.uint64),
+        event_id=none, event_hash=index.astype(np.uint64) + 1, type_code=code, number=value[None], category=np.zeros((0, EVENTS), np.uint64),
         consent=np.ones(EVENTS, np.int8),
     )  # fmt: skip
 
@@ -89,7 +89,7 @@ def computed(
     state = np.zeros((CUSTOMERS, PLAN.row_words))
     applied = apply(PLAN, state, customers, batch, 0, normalization)
     assert applied.applied.all()
-    assert applied.counters.tolist() == [0, 0, 0]
+    assert applied.counters.tolist() == [0, 0, 0, 0]
     return applied.features
 
 
