@@ -64,7 +64,8 @@ class Step:
         strategies: Decisions per strategy, "nothing" last. Shape (S + 1,), int64.
         decided: Number of decisions.
         received_ms: Record timestamp of each decided event, for latency. Shape (decided,), int64.
-        counters: late, dropped late, replayed events, as `stream.features.kernel` counts them.
+        counters: late, dropped late, replayed, repeated events, as `stream.features.kernel` counts
+            them.
         silent: Events that only rebuilt the table.
     """
 
@@ -75,7 +76,7 @@ class Step:
     strategies: Int64s = field(default_factory=lambda: np.zeros(0, np.int64))
     decided: int = 0
     received_ms: Int64s = field(default_factory=lambda: np.zeros(0, np.int64))
-    counters: Int64s = field(default_factory=lambda: np.zeros(3, np.int64))
+    counters: Int64s = field(default_factory=lambda: np.zeros(4, np.int64))
     silent: int = 0
 
 
@@ -128,7 +129,7 @@ class Pipeline:
             self.plan, table.state, rows, self._counted(batch, chunk.topic),
             self.topics[chunk.topic], deployment.scorer.normalization,
         )  # fmt: skip
-        table.mark_dirty(rows[applied.applied])
+        table.mark_dirty(rows[applied.applied | applied.repeated])
         wanted = applied.applied & self.plan.decides[batch.type_code]
         silent = wanted & (batch.offset < silent_until)
         index = np.flatnonzero(wanted & ~silent)

@@ -43,6 +43,7 @@ class EventMapping(Section, frozen=True):
     timestamp_earliest: str = "2000-01-01T00:00:00Z"
     timestamp_ahead_max: Duration = "5m"
     value_bytes_max: Annotated[int, Meta(ge=64, le=16 << 20)] = 1 << 20
+    repeats_remembered: Annotated[int, Meta(ge=0, le=1024)] = 16
 
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import numpy as np
 
 from stream.columns import Int64s
 from stream.events.flaws import Flaws
-from stream.features.kernel import DROPPED_LATE, LATE, REPLAYED
+from stream.features.kernel import DROPPED_LATE, LATE, REPEATED, REPLAYED
 from stream.pipeline import Step
 
 _BUCKETS_PER_DOUBLING = 8
@@ -51,6 +51,7 @@ class Window:
     decisions: int = 0
     chunks: int = 0
     replayed: int = 0
+    duplicates: int = 0
     late: int = 0
     dropped_late: int = 0
     silent: int = 0
@@ -85,6 +86,7 @@ class Window:
         self.late += int(step.counters[LATE])
         self.dropped_late += int(step.counters[DROPPED_LATE])
         self.replayed += int(step.counters[REPLAYED])
+        self.duplicates += int(step.counters[REPEATED])
         self.silent += step.silent
         self.rejects.update(reject.code for reject in step.rejects)
         self._add_flaws(step.flaws)
@@ -121,6 +123,7 @@ class Window:
             "late": self.late,
             "dropped_late": self.dropped_late,
             "replayed": self.replayed,
+            "duplicates": self.duplicates,
             "silent": self.silent or None,
             "strategies": dict(self.strategies.most_common(12)) or None,
             "changelog_rows": self.changelog_rows,

@@ -14,7 +14,7 @@ import numpy as np
 
 from stream.campaign.file import Campaign
 from stream.codecs import event_decoder
-from stream.columns import Float32s, Float64s, Int64s, RecordChunk
+from stream.columns import Bools, Float32s, Float64s, Int64s, RecordChunk
 from stream.events.decoder import NEVER_MS
 from stream.features.normalization import normalize
 from stream.features.plan import FeaturePlan, apply_raw
@@ -95,6 +95,7 @@ class _Partition:
         self._order = OrderCheck(logged, self._about)
         self._cause = explain.before_replay(logged, holds, subject.bundles)
         self._found = np.zeros(len(logged), np.bool_)
+        self._repeated = np.zeros(len(logged), np.bool_)
         self._compared = np.zeros(len(logged), np.bool_)
         self._has_gaps = False
         self._refused: list[list[int]] = [[] for _ in holds.events]
@@ -106,11 +107,12 @@ class _Partition:
         for run in in_order([self._runs(topic, chunks) for topic, chunks in enumerate(events)]):
             self._order.follow(run, table.rows)
             values = np.empty((len(run.row), len(plan.names)))
-            apply_raw(plan, table.state, run.row, run.batch, run.topic, values)
+            applied = apply_raw(plan, table.state, run.row, run.batch, run.topic, values)
             event, entry = self._joined(run)
             self._found[entry] = True
-            self._compare(values, event, entry)
-            self._count_undecided(run, event)
+            self._repeated[entry] = ~applied[event]
+            self._compare(values, event[applied[event]], entry[applied[event]])
+            self._count_undecided(run, event, applied)
             self.findings.counts["events"] += len(run.row)
 
     def _runs(self, topic: int, chunks: Iterator[RecordChunk]) -> Iterator[Run]:
@@ -166,10 +168,10 @@ class _Partition:
         vectors: Float32s = self.logged.vectors[self.logged.vector[entry]]
         return vectors
 
-    def _count_undecided(self, run: Run, decided: Int64s) -> None:
-        """Counts events that ask for a decision and have none."""
+    def _count_undecided(self, run: Run, decided: Int64s, applied: Bools) -> None:
+        """Counts events that ask for a decision and have none; a repeated one asks for none."""
         batch, findings = run.batch, self.findings
-        alone = self.subject.plan.decides[batch.type_code]
+        alone = applied & self.subject.plan.decides[batch.type_code]
         alone &= self.subject.scope.has_times(batch.time_ms)
         alone[decided] = False
         known = self.logged.offset[self._about[run.topic]]
@@ -192,6 +194,7 @@ class _Partition:
         """Says of everything that differs, or has no counterpart, why."""
         logged, findings = self.logged, self.findings
         lost = explain.without_event(logged, self.holds, self._found, self._refused)
+        lost[self._repeated] = Cause.EVENT_REPEATED
         self._explain_differences(lost)
         self._cause = np.where(self._cause == COMPARABLE, lost, self._cause)
         for code in np.unique(self._cause[logged.asked]).tolist():

@@ -22,12 +22,13 @@ import numpy as np
 
 from stream.campaign.file import Campaign
 from stream.codecs import event_decoder
-from stream.columns import EventBatch, Int64s, RecordChunk, Spans
+from stream.columns import Bools, EventBatch, Int64s, RecordChunk, Spans
 from stream.decisions.reader import DecisionReader
 from stream.events.decoder import NEVER_MS
 from stream.events.field_kernels import read_categories
 from stream.events.flaws import tally
 from stream.events.scan import STRING
+from stream.features.kernel_repeats import find_repeats
 from stream.features.plan import FeaturePlan
 from stream.features.silence import Silence
 from stream.state.table import CustomerTable
@@ -89,6 +90,7 @@ class Shards:
         self._topics = {name: i for i, name in enumerate(campaign.topics.events)}
         self._gaps = GapTracker()
         self._outcome = plan.event_types.index(campaign.training.outcome)
+        self._remembered = plan.layout.remembered
         self._outcome_topics: set[str] = set()
         self._treatment_topics: set[str] = set()
         self._decision_topic = campaign.topics.decisions
@@ -174,10 +176,16 @@ class Shards:
         """Everything about the customers of a shard."""
         records = self._records.load(shard)
         records = records[merged(records["topic"], records["time_ms"])]
+        table = self._tables.get(shard, CustomerTable(1))
+        repeated = self._repeated(records, table)
+        actions = Actions.of(
+            self._actions.load(shard), _column(records, "topic"), _column(records, "offset")
+        ).without(repeated)
+        records = records[~repeated]
         topic, offset = _column(records, "topic"), _column(records, "offset")
         return Timeline(
             shard=shard,
-            table=self._tables.get(shard, CustomerTable(1)),
+            table=table,
             topic=topic,
             row=_column(records, "row"),
             offset=offset,
@@ -186,8 +194,18 @@ class Shards:
             number=np.ascontiguousarray(records["number"].T),
             category=np.ascontiguousarray(records["category"].T),
             consent=records["consent"].copy(),
-            actions=Actions.of(self._actions.load(shard), topic, offset),
+            actions=actions,
+            repeated=int(repeated.sum()),
         )
+
+    def _repeated(self, records: Records, table: CustomerTable) -> Bools:
+        """Which events, in the order of their replay, a worker finds repeated. Shape (n,), bool."""
+        out = np.zeros(len(records), np.bool_)
+        if self._remembered and len(records):
+            ring = np.zeros((table.rows, 1 + self._remembered), np.int64)
+            hashes = np.ascontiguousarray(records["event_hash"])
+            find_repeats(_column(records, "row"), _column(records, "topic"), hashes, ring, out)
+        return out
 
     def _add_events(self, chunk: RecordChunk, topic: int) -> None:
         decoded = self._decoder.decode(chunk, NEVER_MS)
@@ -250,7 +268,7 @@ class Shards:
 def _event_dtype(plan: FeaturePlan) -> np.dtype[np.void]:
     """What is kept of an event: the columns of `EventBatch` that features are made of."""
     return np.dtype(
-        [("offset", "<i8"), ("time_ms", "<i8"), ("row", "<i4"), ("type_code", "<i2"),
+        [("offset", "<i8"), ("time_ms", "<i8"), ("event_hash", "<u8"), ("row", "<i4"), ("type_code", "<i2"),
          ("topic", "i1"), ("consent", "i1"), ("number", "<f8", (len(plan.number_paths),)),
          ("category", "<u8", (len(plan.category_paths),))]
     )  # fmt: skip
@@ -262,7 +280,7 @@ def _events(
     """Some events of a topic as records without row, and the customer of each."""
     records = np.empty(len(index), dtype)
     records["topic"] = topic
-    for name in ("offset", "time_ms", "type_code", "consent"):
+    for name in ("offset", "time_ms", "event_hash", "type_code", "consent"):
         records[name] = getattr(batch, name)[index]
     records["number"] = batch.number.T[index]
     records["category"] = batch.category.T[index]
