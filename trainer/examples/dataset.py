@@ -246,7 +246,7 @@ class _Builder:
             propensity=examples.propensity,
             counts=self._counts,
             events=shards.events,
-            customers=self._customers,
+            customers=shards.spread.customers,
             start_ms=shards.start_ms,
             end_ms=shards.end_ms,
             notices=self._notices(shards),
@@ -256,7 +256,9 @@ class _Builder:
         missing, counts = shards.missing(), self._counts
         outcomes = [one for one in missing if shards.holds_outcomes(one.topic)]
         cut = notices.cut(self._campaign, missing, counts, self._near)
-        return tuple(filter(None, (cut, notices.unread(outcomes, counts, shards.end_ms))))
+        unread = notices.unread(outcomes, counts, shards.end_ms)
+        scattered = notices.scattered(shards.spread, shards.misplaced)
+        return tuple(filter(None, (cut, unread, scattered)))
 
     def _write(self, timeline: Timeline, points: Int64s) -> Int64s:
         """Writes the features after some events, each once; returns where they stand."""

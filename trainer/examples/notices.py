@@ -8,9 +8,14 @@ from datetime import UTC, datetime
 from stream.campaign.file import Campaign
 from stream.campaign.operator_table import OPERATORS
 from stream.campaign.words import duration_ms
+from stream.keys.spread import Spread
 from trainer.examples.labels import JoinCounts
 from trainer.history.gaps import BEGINNING_MS, Missing
 
+_REKEY = (
+    "Operator action: have all producers of the event topics send the customer id as key and use one "
+    "partitioner"
+)
 _SHOWN_MAX = 3
 """Partitions that are named of each kind of gap."""
 
@@ -78,6 +83,26 @@ def unread(missing: Sequence[Missing], counts: JoinCounts, end_ms: int) -> str:
         f"while the history goes to {_day(end_ms)}. Read these topics as far as the others, such as "
         "by archiving them (`opportune archive`)"
     )
+
+
+def scattered(spread: Spread, misplaced: str) -> str:
+    """That customers are in several partitions, so that their events do not meet.
+
+    Args:
+        spread: Of the customers that have events.
+        misplaced: What the keys say of it.
+
+    Returns:
+        A sentence without its stop; empty when there is nothing to tell.
+    """
+    if spread.several == 0:
+        return misplaced
+    told = (
+        f"At least {spread.several:,} customers of {spread.customers:,} are in two partitions or more "
+        "of the event topics: in each the worker, and the training, knows a part of their events, and "
+        "counts and conditions such as caps see no more"
+    )
+    return f"{told}: {misplaced}" if misplaced else f"{told}. {_REKEY}"
 
 
 def no_examples(campaign: Campaign, counts: JoinCounts) -> str:

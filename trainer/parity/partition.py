@@ -126,6 +126,7 @@ class _Partition:
             if len(chunk) == 0:
                 continue
             batch, rejects = self._decoder.decode(chunk, NEVER_MS)
+            self._findings.keys.add(chunk)
             refused = [one.record for one in rejects if one.code == "absurd_timestamp"]
             self._refused[topic] += chunk.offset[refused].tolist()  # the worker may have taken them
             sampled = np.flatnonzero(self._subject.scope.has_customers(batch.customer))
@@ -207,7 +208,7 @@ class _Partition:
             where = Where(topic, self._holds.partition, offset, None)
             findings.add(Cause.UNREADABLE, len(logged.unreadable), where)
         findings.counts["decisions"] += int(logged.asked.sum())
-        findings.counts["customers"] += self._table.rows
+        findings.customers.append(self._table.hashes)
         for model, count in enumerate(np.bincount(logged.model[logged.asked]).tolist()):
             if count:
                 findings.models[self._subject.bundles.name(model)] += count

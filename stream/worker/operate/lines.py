@@ -14,6 +14,7 @@ from typing import Any
 from stream.log import log_event
 from stream.worker.clock import absurd_times
 from stream.worker.operate.health import touch
+from stream.worker.operate.input_watch import InputWatch
 from stream.worker.operate.watched import Watched, lags_by_partition
 from stream.worker.telemetry import Totals, Window
 
@@ -28,6 +29,8 @@ class Lines:
     def __init__(self, worker: Watched) -> None:
         self._worker = worker
         self._totals = Totals()
+        self._inputs = InputWatch()
+        self._partitions = 1
 
     def start_fields(self, partitions: int) -> dict[str, Any]:
         """Everything about this process that a reader of the log may ask for, once.
@@ -35,6 +38,7 @@ class Lines:
         Args:
             partitions: Of each topic.
         """
+        self._partitions = partitions
         campaign, plan = self._worker.campaign, self._worker.processor.plan
         return {
             "version": version("opportune"),
@@ -83,7 +87,8 @@ class Lines:
             log_event("summary", **fields, skipped=skipped, **_state_fields(worker))
             if reason := absurd_times(window.rejects, window.records):
                 log_event("clock", level=logging.WARNING, reason=reason)
-            touch(health_file)
+            self._inputs.look(worker.processor.inputs, self._partitions, time.monotonic())
+            touch(health_file, self._inputs.status)
 
 
 def _state_fields(worker: Watched) -> dict[str, Any]:
