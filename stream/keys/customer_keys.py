@@ -13,7 +13,7 @@ import numpy as np
 
 from stream.columns import Bytes, EventBatch, Int64s, RecordChunk
 from stream.compiled.borrow import borrow
-from stream.compiled.byteread import byte_at
+from stream.compiled.byteread import byte_at, word_at
 
 _QUOTE = 0x22
 
@@ -46,6 +46,19 @@ def compare_keys(chunk: RecordChunk, batch: EventBatch) -> KeyCounts:
     return KeyCounts(*counts.tolist())
 
 
+@numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+def _same(a: Bytes, at: int, b: Bytes, start: int, size: int) -> bool:
+    k = 0
+    same = True
+    while same and k + 8 <= size:
+        same = word_at(a, at + k) == word_at(b, start + k)
+        k += 8
+    while same and k < size:
+        same = byte_at(a, at + k) == byte_at(b, start + k)
+        k += 1
+    return same
+
+
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def _compare(
     key: Bytes, key_start: Int64s, key_size: Int64s, record: Int64s,
@@ -65,11 +78,6 @@ def _compare(
             and byte_at(keys, at + left - 1) == _QUOTE
         ):
             at, left = at + 1, left - 2
-        same = left == size[i]
-        k = 0
-        while same and k < left:
-            same = byte_at(keys, at + k) == byte_at(customers, start[i] + k)
-            k += 1
-        if not same:
+        if left != size[i] or not _same(keys, at, customers, start[i], left):
             differ += 1
     counts[0], counts[1] = null, differ

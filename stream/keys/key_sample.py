@@ -7,6 +7,7 @@ Rules of this file
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ UNKNOWN = "unknown"
 """The partitioner of keys that no known one has placed where they are."""
 
 _KEYS_MAX = 500
+_LOOKS_MAX = 5_000  # where few customers come again and again
 _KEYS_OF_CHUNK_MAX = 32
 _FIT_MIN = 0.98
 
@@ -52,15 +54,18 @@ class KeySample:
 
     def __init__(self) -> None:
         self._keys: dict[str, dict[KeyHashes, int]] = {}
+        self._looks: Counter[str] = Counter()
 
     def add(self, chunk: RecordChunk) -> None:
         """Takes a few keys of a chunk, as long as there is room; null and empty ones go anywhere."""
         seen = self._keys.setdefault(chunk.topic, {})
-        if len(seen) >= _KEYS_MAX:
+        if len(seen) >= _KEYS_MAX or self._looks[chunk.topic] >= _LOOKS_MAX:
             return
         keyed = np.flatnonzero(chunk.key.size > 0)
         step = max(len(keyed) // _KEYS_OF_CHUNK_MAX, 1)
-        for i in keyed[::step][:_KEYS_OF_CHUNK_MAX].tolist():
+        chosen = keyed[::step][:_KEYS_OF_CHUNK_MAX].tolist()
+        self._looks[chunk.topic] += len(chosen)
+        for i in chosen:
             key = chunk.key[i]
             assert key is not None, "its size is above 0"
             seen.setdefault(key_hashes(key), chunk.partition)
