@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+
+import numpy as np
 
 from stream.campaign.file import Campaign
 from stream.campaign.operator_table import OPERATORS
 from stream.campaign.words import duration_ms
+from stream.columns import Int64s
 from stream.keys.spread import Spread
+from stream.policy.decision import NOTHING
 from trainer.examples.labels import JoinCounts
 from trainer.history.gaps import BEGINNING_MS, Missing
 
+_log = logging.getLogger(__name__)
 _REKEY = (
     "Operator action: have all producers of the event topics send the customer id as key and use one "
     "partitioner"
@@ -103,6 +109,44 @@ def scattered(spread: Spread, misplaced: str) -> str:
         "counts and conditions such as caps see no more"
     )
     return f"{told}: {misplaced}" if misplaced else f"{told}. {_REKEY}"
+
+
+def untrained(names: Sequence[str], strategy: Int64s, examples_min: int) -> dict[str, int]:
+    """Strategies that there are too few examples of, and how many there are.
+
+    Args:
+        names: Strategy of each output of the network.
+        strategy: Output of each example that is learned from. Shape (n,), int64.
+        examples_min: How many there have to be.
+    """
+    rows = np.bincount(strategy, minlength=len(names)).tolist()
+    return {
+        name: count
+        for name, count in zip(names, rows, strict=True)
+        if name != NOTHING and count < examples_min
+    }
+
+
+def never_chosen(campaign: Campaign, few: Mapping[str, int]) -> tuple[str, ...]:
+    """That the policy will not choose strategies; logged as a warning, too.
+
+    Args:
+        campaign: The campaign file.
+        few: See `untrained`.
+
+    Returns:
+        A sentence without its stop, or none.
+    """
+    if not few:
+        return ()
+    got = ", ".join(f"{count:,} of {name}" for name, count in few.items())
+    told = (
+        f"expected {campaign.training.examples_min:,} examples or more of each strategy to learn from "
+        f"(training.examples_min), got {got}: the policy does not choose these with this model "
+        "(UNTRAINED). Operator action: use them on some customers first, by chance or by a rule"
+    )
+    _log.warning("%s", told)
+    return (told,)
 
 
 def no_examples(campaign: Campaign, counts: JoinCounts) -> str:
