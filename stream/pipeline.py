@@ -22,6 +22,7 @@ from stream.decisions.encoder import FEATURES_HEADER
 from stream.events.flaws import NO_FLAWS, Flaws
 from stream.features.plan import Applied, FeaturePlan, apply
 from stream.kafka.records import RecordBatch, build_batches
+from stream.keys.customer_keys import KeyCounts, compare_keys
 from stream.policy.choice import Policy
 from stream.policy.decision import DecisionBatch
 from stream.policy.eligibility import eligible
@@ -67,6 +68,8 @@ class Step:
         counters: late, dropped late, replayed, repeated events, as `stream.features.kernel` counts
             them.
         silent: Events that only rebuilt the table.
+        events: Number of events, those that only rebuilt the table among them.
+        keys: Events whose key is not their customer.
     """
 
     decisions: list[RecordBatch] = field(default_factory=list)
@@ -78,6 +81,8 @@ class Step:
     received_ms: Int64s = field(default_factory=lambda: np.zeros(0, np.int64))
     counters: Int64s = field(default_factory=lambda: np.zeros(4, np.int64))
     silent: int = 0
+    events: int = 0
+    keys: KeyCounts = field(default_factory=KeyCounts)
 
 
 class Pipeline:
@@ -146,6 +151,8 @@ class Pipeline:
             received_ms=batch.received_ms[index],
             counters=applied.counters,
             silent=int(silent.sum()),
+            events=len(batch),
+            keys=compare_keys(chunk, batch),
         )
 
     def rebuild(

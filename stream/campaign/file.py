@@ -94,10 +94,12 @@ StrategyId = Annotated[
 class StrategySpec(Section, frozen=True):
     """What a campaign engine may be told to do. Doing nothing is always there and not listed.
 
-    Value and cost have a bound: six decimals of a sum stay exact in a float64 far beyond it.
+    Value and cost have a bound: six decimals of a sum stay exact in a float64 far beyond it. One that
+    is not enabled is never chosen, and the model goes on to know it.
     """
 
     id: StrategyId
+    enabled: bool = True
     channel: str = ""
     campaign_id: str = ""
     value: Annotated[float, Meta(ge=-1e9, le=1e9)] = 1.0

@@ -55,6 +55,8 @@ class Window:
     late: int = 0
     dropped_late: int = 0
     silent: int = 0
+    key_null: int = 0
+    key_not_customer: int = 0
     rejects: Counter[str] = field(default_factory=Counter)
     unreadable: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
@@ -88,6 +90,8 @@ class Window:
         self.replayed += int(step.counters[REPLAYED])
         self.duplicates += int(step.counters[REPEATED])
         self.silent += step.silent
+        self.key_null += step.keys.null
+        self.key_not_customer += step.keys.differ
         self.rejects.update(reject.code for reject in step.rejects)
         self._add_flaws(step.flaws)
         for i in np.flatnonzero(step.strategies).tolist():
@@ -125,6 +129,8 @@ class Window:
             "replayed": self.replayed,
             "duplicates": self.duplicates,
             "silent": self.silent or None,
+            "key_null": self.key_null or None,
+            "key_not_customer": self.key_not_customer or None,
             "strategies": dict(self.strategies.most_common(12)) or None,
             "changelog_rows": self.changelog_rows,
             "changelog_mb": round(self.changelog_bytes / 1e6, 1),

@@ -161,7 +161,12 @@ def test_what_a_manifest_says_at_length_is_not_said_at_length(
     (tmp_path / "champion").write_text(version)
     with caplog.at_level(logging.ERROR, "opportune"):
         digest = manifest.contract_digest
-        assert ModelWatcher(registry, digest, {"b"}).check() is None
+        assert ModelWatcher(registry, digest, {"c"}).check() is None
+    assert len(caplog.records[0].getMessage()) < 3_000
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, "opportune"):
+        assert ModelWatcher(registry, digest, {"b"}).check() is not None
+    assert [record.evt for record in caplog.records] == ["model_strategies"]  # type: ignore[attr-defined]
     assert len(caplog.records[0].getMessage()) < 3_000
 
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -19,6 +20,8 @@ from stream.campaign.file import Campaign, parse
 from stream.columns import RecordChunk
 from stream.errors import CampaignError
 from stream.features.plan import apply, compile_features
+from stream.policy.choice import Policy
+from stream.policy.decision import Dropped
 from stream.scoring.scorer import Scorer
 from tests.trainer.shop_history import (
     CAMPAIGN,
@@ -115,6 +118,33 @@ def test_a_candidate_is_compared_with_the_champion_on_the_same_rows(tmp_path: Pa
     incomparable = train_on(events, other, tmp_path / "other", champion=champion)
     assert incomparable.verdict.opponent == "base rates"
     assert incomparable.verdict.champion == champion.manifest.version
+
+
+def test_a_strategy_without_examples_is_told_and_never_chosen_by_the_model(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    campaign = parse(
+        (CAMPAIGN + EVALUATION).replace(
+            '[[strategies]]\nid = "mail"',
+            '[[strategies]]\nid = "gift"\nvalue = 60\n[[strategies]]\nid = "mail"',
+        )
+    )
+    trained = train_on(shop(200, seed=3), campaign, tmp_path / "work")
+    assert trained.bundle.manifest.untrained == ("gift",)
+    (told,) = trained.report.facts.notices
+    assert "got 0 of gift: the policy does not choose" in told
+    assert told in caplog.messages
+    scorer = Scorer(trained.bundle)
+    policy = Policy(campaign, scorer.head, scorer.strategies, scorer.untrained)
+    scores = scorer.score(np.zeros((50, scorer.features), np.float32))
+    decisions = policy.choose(scores, np.ones((50, 3), np.bool_), np.ones(50, np.int8))
+    assert not (decisions.strategy == 0).any()
+    assert (decisions.dropped[:, 0] == Dropped.UNTRAINED).all()
+    few = msgspec.structs.replace(campaign.training, examples_min=1_000_000)
+    other = train_on(
+        shop(60, seed=3), msgspec.structs.replace(campaign, training=few), tmp_path / "few"
+    )
+    assert other.bundle.manifest.untrained == ("gift", "mail", "call")
 
 
 def test_without_test_examples_there_is_no_verdict(tmp_path: Path) -> None:

@@ -251,7 +251,7 @@ class _Builder:
             counts=self._counts,
             events=shards.events,
             repeated=self._repeated,
-            customers=self._customers,
+            customers=shards.spread.customers,
             start_ms=shards.start_ms,
             end_ms=shards.end_ms,
             notices=self._notices(shards),
@@ -263,7 +263,9 @@ class _Builder:
         cut = notices.cut(self._campaign, missing, counts, self._near)
         unread = notices.unread(outcomes, counts, shards.end_ms)
         flawed = notices.flawed(shards.unreadable, shards.examples, shards.ahead)
-        return tuple(filter(None, (cut, unread, *flawed, *notices.silent(shards.silence.never()))))
+        silent = notices.silent(shards.silence.never())
+        scattered = notices.scattered(shards.spread, shards.misplaced)
+        return tuple(filter(None, (cut, unread, *flawed, *silent, scattered)))
 
     def _write(self, timeline: Timeline, points: Int64s) -> Int64s:
         """Writes the features after some events, each once; returns where they stand."""

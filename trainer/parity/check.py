@@ -55,6 +55,7 @@ def check_parity(
     # Decisions first: then each finds its event, and events that came since are not decided yet.
     names = (campaign.topics.decisions, *campaign.topics.events)
     held = [topics.extents(name) for name in names]
+    findings.partitions = max(map(len, held))
     for partition in sorted(set().union(*held)):
         extents = [extents.get(partition, _NOTHING) for extents in held]
         decisions, *events = (

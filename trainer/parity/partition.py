@@ -123,6 +123,7 @@ class _Partition:
             )  # events are missing in the middle of the topic
             if len(chunk) == 0:
                 continue
+            self.findings.keys.add(chunk)
             decoded = self._decoder.decode(chunk, NEVER_MS)
             batch, rejects = decoded.batch, decoded.rejects
             refused = [one.record for one in rejects if one.code == "absurd_timestamp"]
@@ -207,7 +208,7 @@ class _Partition:
             where = Where(topic, self.holds.partition, offset, None)
             findings.add(Cause.UNREADABLE, len(logged.unreadable), where)
         findings.counts["decisions"] += int(logged.asked.sum())
-        findings.counts["customers"] += self.table.rows
+        findings.customers.append(self.table.hashes)
         for model, count in enumerate(np.bincount(logged.model[logged.asked]).tolist()):
             if count:
                 findings.models[self.subject.bundles.name(model)] += count

@@ -22,7 +22,7 @@ import numpy as np
 
 from stream.campaign.file import Campaign
 from stream.codecs import event_decoder
-from stream.columns import Bools, EventBatch, Int64s, RecordChunk, Spans
+from stream.columns import Bools, EventBatch, Int64s, RecordChunk, Spans, UInt64s
 from stream.decisions.reader import DecisionReader
 from stream.events.decoder import NEVER_MS
 from stream.events.field_kernels import read_categories
@@ -31,6 +31,8 @@ from stream.events.scan import STRING
 from stream.features.kernel_repeats import find_repeats
 from stream.features.plan import FeaturePlan
 from stream.features.silence import Silence
+from stream.keys.key_sample import KeySample, disagreement
+from stream.keys.spread import Spread, spread
 from stream.state.table import CustomerTable
 from trainer.history.gaps import SINCE, Extent, Gap, GapTracker, Missing, cold_ms, unread_ms
 from trainer.history.source import Bounds
@@ -48,6 +50,7 @@ from trainer.replay.timeline import Timeline
 
 BUCKETS = 16
 """Shards of one partition."""
+_CUSTOMERS_OF_PARTITION_MIN = 8
 _BUCKET_SHIFT = np.uint64(64 - 4)
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # Fibonacci hashing: FNV alone leaves the upper bits alike
 
@@ -70,6 +73,7 @@ class Shards:
         silence: Which properties came.
         events: Events that count.
         start_ms: Oldest event time, epoch milliseconds.
+        keys: Keys of the event topics, and which partitioner has placed them.
         end_ms: How far the history goes: the newest event time, or when the record came in if the
             event says that it is from later.
 
@@ -84,6 +88,7 @@ class Shards:
         self.ahead = 0
         self.silence = Silence(campaign, plan)
         self.events = 0
+        self.keys = KeySample()
         self.start_ms = np.iinfo(np.int64).max
         self.end_ms = np.iinfo(np.int64).min
         self._bounds = bounds
@@ -108,8 +113,24 @@ class Shards:
 
     @property
     def customers(self) -> int:
-        """Customers that have events."""
-        return sum(map(len, self._tables.values()))
+        """Customers that have events, each once."""
+        return self.spread.customers
+
+    @property
+    def spread(self) -> Spread:
+        """Customers that have events, and how many of them in several partitions."""
+        buckets: dict[int, list[UInt64s]] = {}  # which one is decided by the id alone
+        for shard, table in self._tables.items():
+            buckets.setdefault(shard.bucket, []).append(table.hashes)
+        return sum(map(spread, buckets.values()), Spread())
+
+    @property
+    def misplaced(self) -> str:
+        """What to do about keys that not one partitioner has placed; "" when nothing says so."""
+        partitions = max((partition for _, partition in self._next_offset), default=0) + 1
+        if self.customers < _CUSTOMERS_OF_PARTITION_MIN * partitions:
+            return ""  # there may be further partitions, without any
+        return disagreement(self.keys.placed(partitions))
 
     def add(self, chunk: RecordChunk) -> None:
         """Takes in a chunk of an event topic, or of the decision topic when it is learned from.
@@ -208,6 +229,7 @@ class Shards:
         return out
 
     def _add_events(self, chunk: RecordChunk, topic: int) -> None:
+        self.keys.add(chunk)
         decoded = self._decoder.decode(chunk, NEVER_MS)
         batch = decoded.batch
         self.rejects.update(reject.code for reject in decoded.rejects)

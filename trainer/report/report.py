@@ -83,6 +83,7 @@ def facts_of_history(
     *,
     candidate: str = "",
     champion: str = "",
+    notices: Sequence[str] = (),
 ) -> Facts:
     """What is known of the data.
 
@@ -95,6 +96,7 @@ def facts_of_history(
         parts: Parts of the examples by name.
         candidate: Version of the model that is judged, if it has one yet.
         champion: Version of the model beside it.
+        notices: What there is to say beside what the history lacks.
     """
     return Facts(
         campaign=campaign.app,
@@ -113,7 +115,7 @@ def facts_of_history(
         joins=joins_of(dataset),
         examples=examples_of(dataset, names),
         rejects=dict(rejects),
-        notices=dataset.notices,
+        notices=(*dataset.notices, *notices),
     )
 
 

@@ -81,6 +81,9 @@ def test_the_command_says_whether_serving_is_the_replay(
     assert "400 bit-equal (100 %)" in result.stdout
     assert "400 vectors of 24 customers say something" in result.stdout
     assert "Serving and replay are the same." in result.stdout
+    # Of the histories both have the customers c0 to c11: their events meet in no partition.
+    assert (found.customers, found.customers_in_several_partitions) == (12, 12)
+    assert "warning: At least 12 customers of 12 are in two partitions or more" in result.stdout
 
     sampled, found = run_command(campaign_file, kafka, "--customers-share", "0.5")
     assert sampled.exit_code == 0

@@ -253,9 +253,3 @@ def test_a_registry_that_cannot_be_read_ends_with_2(shop: Path, tmp_path: Path) 
     result = explain(shop, "tenure", "--registry", str(tmp_path / "r"))
     assert result.exit_code == 2
     assert "--registry: expected a registry that can be read: " in result.output
-
-
-def test_a_registry_alone_asks_what_is_to_be_explained(shop: Path) -> None:
-    result = CliRunner().invoke(main, ["check", str(shop), "--registry", "r"])
-    assert result.exit_code == 2
-    assert "only with --explain FEATURE" in result.output
