@@ -22,6 +22,7 @@ from stream.decisions.encoder import FEATURES_HEADER
 from stream.events.flaws import NO_FLAWS, Flaws
 from stream.features.plan import Applied, FeaturePlan, apply
 from stream.kafka.records import RecordBatch, build_batches
+from stream.keys.customer_keys import KeyCounts, compare_keys
 from stream.policy.choice import Policy
 from stream.policy.conditions import asks_for_identity
 from stream.policy.decision import DecisionBatch
@@ -65,8 +66,11 @@ class Step:
         strategies: Decisions per strategy, "nothing" last. Shape (S + 1,), int64.
         decided: Number of decisions.
         received_ms: Record timestamp of each decided event, for latency. Shape (decided,), int64.
-        counters: late, dropped late, replayed events, as `stream.features.kernel` counts them.
+        counters: late, dropped late, replayed, repeated events, as `stream.features.kernel` counts
+            them.
         silent: Events that only rebuilt the table.
+        events: Number of events, those that only rebuilt the table among them.
+        keys: Events whose key is not their customer.
     """
 
     decisions: list[RecordBatch] = field(default_factory=list)
@@ -76,8 +80,10 @@ class Step:
     strategies: Int64s = field(default_factory=lambda: np.zeros(0, np.int64))
     decided: int = 0
     received_ms: Int64s = field(default_factory=lambda: np.zeros(0, np.int64))
-    counters: Int64s = field(default_factory=lambda: np.zeros(3, np.int64))
+    counters: Int64s = field(default_factory=lambda: np.zeros(4, np.int64))
     silent: int = 0
+    events: int = 0
+    keys: KeyCounts = field(default_factory=KeyCounts)
 
 
 class Pipeline:
@@ -130,7 +136,7 @@ class Pipeline:
             self.plan, table.state, rows, self._counted(batch, chunk.topic),
             self.topics[chunk.topic], deployment.scorer.normalization,
         )  # fmt: skip
-        table.mark_dirty(rows[applied.applied])
+        table.mark_dirty(rows[applied.applied | applied.repeated])
         wanted = applied.applied & self.plan.decides[batch.type_code]
         silent = wanted & (batch.offset < silent_until)
         index = np.flatnonzero(wanted & ~silent)
@@ -147,6 +153,8 @@ class Pipeline:
             received_ms=batch.received_ms[index],
             counters=applied.counters,
             silent=int(silent.sum()),
+            events=len(batch),
+            keys=compare_keys(chunk, batch),
         )
 
     def rebuild(

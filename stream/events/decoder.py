@@ -16,6 +16,7 @@ from stream.campaign.file import EventMapping
 from stream.campaign.words import duration_ms
 from stream.columns import Bytes, EventBatch, Int64s, RecordChunk, Reject, Spans
 from stream.errors import CampaignError
+from stream.events.event_hash import event_hashes
 from stream.events.fields import Clock, FieldReader, Rows
 from stream.events.flaws import FIRST, PRESENT, UNREADABLE, Decoded, Flaws
 from stream.events.judged_times import Times
@@ -162,13 +163,15 @@ def _batch(chunk: RecordChunk, rows: Rows, data: Bytes) -> EventBatch:
     """The rows that are events."""
     record = np.flatnonzero(rows.ok)
     keep = record if len(record) < len(chunk) else slice(None)
+    event_id = Spans(data, rows.event_id_start[keep], rows.event_id_size[keep])
     return EventBatch(
         record=record,
         offset=chunk.offset[keep],
         received_ms=chunk.timestamp_ms[keep],
         time_ms=rows.time_ms[keep],
         customer=Spans(data, rows.customer_start[keep], rows.customer_size[keep]),
-        event_id=Spans(data, rows.event_id_start[keep], rows.event_id_size[keep]),
+        event_id=event_id,
+        event_hash=event_hashes(event_id),
         type_code=rows.type_code[keep],
         number=np.ascontiguousarray(rows.number[:, keep]),
         category=np.ascontiguousarray(rows.category[:, keep]),

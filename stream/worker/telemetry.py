@@ -15,7 +15,7 @@ import numpy as np
 
 from stream.columns import Int64s
 from stream.events.flaws import Flaws
-from stream.features.kernel import DROPPED_LATE, LATE, REPLAYED
+from stream.features.kernel import DROPPED_LATE, LATE, REPEATED, REPLAYED
 from stream.pipeline import Step
 
 _BUCKETS_PER_DOUBLING = 8
@@ -51,9 +51,12 @@ class Window:
     decisions: int = 0
     chunks: int = 0
     replayed: int = 0
+    duplicates: int = 0
     late: int = 0
     dropped_late: int = 0
     silent: int = 0
+    key_null: int = 0
+    key_not_customer: int = 0
     rejects: Counter[str] = field(default_factory=Counter)
     unreadable: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
@@ -85,7 +88,10 @@ class Window:
         self.late += int(step.counters[LATE])
         self.dropped_late += int(step.counters[DROPPED_LATE])
         self.replayed += int(step.counters[REPLAYED])
+        self.duplicates += int(step.counters[REPEATED])
         self.silent += step.silent
+        self.key_null += step.keys.null
+        self.key_not_customer += step.keys.differ
         self.rejects.update(reject.code for reject in step.rejects)
         self._add_flaws(step.flaws)
         for i in np.flatnonzero(step.strategies).tolist():
@@ -121,7 +127,10 @@ class Window:
             "late": self.late,
             "dropped_late": self.dropped_late,
             "replayed": self.replayed,
+            "duplicates": self.duplicates,
             "silent": self.silent or None,
+            "key_null": self.key_null or None,
+            "key_not_customer": self.key_not_customer or None,
             "strategies": dict(self.strategies.most_common(12)) or None,
             "changelog_rows": self.changelog_rows,
             "changelog_mb": round(self.changelog_bytes / 1e6, 1),

@@ -82,6 +82,7 @@ class Event:
     revenue: float = 0.0
     strategy: object = ""
     propensity: float | None = None
+    identity: str | None = None
 
     def json(self) -> bytes:
         properties: dict[str, object] = {"revenue": self.revenue, "category": self.customer}
@@ -94,6 +95,7 @@ class Event:
                 "type": "track",
                 "event": TYPES[self.kind],
                 "userId": self.customer,
+                "messageId": self.identity,
                 "timestamp": self.time_ms,
                 "properties": properties,
             }

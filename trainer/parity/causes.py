@@ -28,6 +28,8 @@ class Cause(enum.IntEnum):
     OTHER_KERNEL = 13
     OTHER_CONTRACT = 14
     MODEL_UNKNOWN = 15
+    EVENT_REPEATED = 16
+    STATE_OF_REPEATED = 17
 
     @property
     def code(self) -> str:
@@ -68,4 +70,8 @@ _MEANING = {
     Cause.OTHER_CONTRACT: "decision with other features than those of the campaign file",
     Cause.MODEL_UNKNOWN: "decision by a model that is not in the registry: its normalization is "
     "not known",
+    Cause.EVENT_REPEATED: "decision about a repetition of an event: the worker had another "
+    "events.repeats_remembered",
+    Cause.STATE_OF_REPEATED: "the vector differs: the worker counted an event of the customer twice, see "
+    "event_repeated",
 }

@@ -15,6 +15,7 @@ from stream.features.silence import Silence
 from stream.log import log_event
 from stream.worker.clock import times_ahead
 from stream.worker.operate.health import touch
+from stream.worker.operate.input_watch import InputWatch
 from stream.worker.operate.watched import Watched, lags_by_partition
 from stream.worker.telemetry import Totals, Window
 
@@ -32,6 +33,8 @@ class Lines:
         self._told: set[str] = set()
         self._silence = Silence(worker.campaign, worker.processor.plan)
         self._silent: set[str] = set()
+        self._inputs = InputWatch()
+        self._partitions = 1
 
     def start_fields(self, partitions: int) -> dict[str, Any]:
         """Everything about this process that a reader of the log may ask for, once.
@@ -39,6 +42,7 @@ class Lines:
         Args:
             partitions: Of each topic.
         """
+        self._partitions = partitions
         campaign, plan = self._worker.campaign, self._worker.processor.plan
         return {
             "version": version("opportune"),
@@ -90,7 +94,8 @@ class Lines:
             ahead = window.ahead + window.rejects["absurd_timestamp"]
             if reason := times_ahead(ahead, window.records):
                 log_event("clock", level=logging.WARNING, reason=reason)
-            touch(health_file)
+            self._inputs.look(worker.processor.inputs, self._partitions, time.monotonic())
+            touch(health_file, self._inputs.status)
 
     def _tell_flaws(self, window: Window) -> None:
         """One line for each path that cannot be read or never came, the first time that it is so."""

@@ -212,6 +212,34 @@ def test_an_event_that_is_refused_only_now(shop: Shop) -> None:
     assert parity.holds
 
 
+def test_what_comes_again_asks_for_no_decision(shop: Shop) -> None:
+    records = [replace(record, value=with_id(record, i // 2)) for i, record in enumerate(REPEATED)]
+    worker = Worker(shop.campaign, bundle(compile_features(shop.campaign), 1))
+    worker.take(records)
+    assert len(worker.decisions) == len(records) // 2
+    parity = replace(shop, events={"events": records}, decisions=worker.decisions).check()
+    assert (causes(parity), parity.undecided_yet, parity.equal) == ({}, 0, len(worker.decisions))
+
+
+def test_a_worker_that_remembered_nothing_is_told_from_a_fault(shop: Shop) -> None:
+    records = [replace(record, value=with_id(record, i // 2)) for i, record in enumerate(REPEATED)]
+    mapping = msgspec.structs.replace(shop.campaign.events, repeats_remembered=0)
+    before = msgspec.structs.replace(shop.campaign, events=mapping)
+    worker = Worker(before, bundle(compile_features(before), 1))
+    worker.take(records)
+    parity = replace(shop, events={"events": records}, decisions=worker.decisions).check()
+    half = len(records) // 2
+    assert causes(parity) == {"event_repeated": half, "state_of_repeated": half - 1}
+    assert parity.holds
+
+
+REPEATED = [event("ann", 1, START_MS + i // 2 * HOUR_MS, 8.0) for i in range(20)]
+
+
+def with_id(record: Record, number: int) -> bytes:
+    return (record.value or b"").replace(b"{", b'{"messageId": "m-%d", ' % number, 1)
+
+
 def test_each_event_is_judged_by_its_own_record(shop: Shop) -> None:
     """A young record in the same chunk does not make an old one's event possible."""
     shop = replace(shop, campaign=strict(shop.campaign))
