@@ -19,12 +19,12 @@ from stream.errors import CampaignError
 from stream.events.event_hash import event_hashes
 from stream.events.fields import Clock, FieldReader, Rows
 from stream.events.flaws import FIRST, PRESENT, UNREADABLE, Decoded, Flaws
-from stream.events.judged_times import Times
 from stream.events.paths import EventPaths
 from stream.events.present import Refused, RejectCode
 from stream.events.reasons import Event, Judge, Judged
 from stream.events.scan import append_bytes, scan
-from stream.events.timestamps import text_ms
+from stream.events.times.judged_times import Times
+from stream.events.times.timestamps import text_ms
 
 __all__ = ["NEVER_MS", "EventDecoder", "RejectCode"]
 

@@ -41,7 +41,7 @@ from stream.events.paths import (
     compile_trie,
 )
 from stream.events.scan import Kinds, Scan
-from stream.events.time_kernels import TimePlaces, read_times
+from stream.events.times.time_kernels import TimePlaces, read_times
 
 CUSTOMER_BYTES_MAX = 512
 _BLANK = no_ids(())

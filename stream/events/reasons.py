@@ -17,7 +17,6 @@ from typing import Any, NoReturn, TypeVar
 from stream.campaign.file import EventMapping
 from stream.events.fields import CUSTOMER_BYTES_MAX
 from stream.events.id_kernels import plain_word
-from stream.events.judged_times import TimeJudge, Times, Unreadable
 from stream.events.paths import (
     CONSENT,
     CUSTOMER,
@@ -37,6 +36,7 @@ from stream.events.scalars import (
     consent_of,
 )
 from stream.events.scan import DEPTH_MAX
+from stream.events.times.judged_times import TimeJudge, Times, Unreadable
 
 _Value = TypeVar("_Value")
 

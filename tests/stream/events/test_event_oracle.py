@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from stream.campaign.file import EventMapping
 from stream.events.decoder import EventDecoder
 from stream.events.flaws import Flaws
-from stream.events.judged_times import Times
 from stream.events.paths import EventPaths
 from stream.events.present import Refused
 from stream.events.reasons import Judge
+from stream.events.times.judged_times import Times
 from tests.stream.events.events_harness import CATEGORIES, FLAT, NOW_MS, NUMBERS, TYPES, chunk_of
 from tests.stream.events.plain_reading import AHEAD_MAX_MS, DAY_MS, EARLIEST_MS, plain, row
 
