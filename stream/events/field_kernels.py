@@ -38,7 +38,7 @@ _inlined = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=T
 @_jit
 def pick(
     found_kind: Kinds, found_span: Int64s, ok: Bools, candidates: Int64s, first: Int64s,
-    envelope: Int64s, forms: Kinds, kind: Kinds, start: Int64s, size: Int64s,
+    envelope: Int64s, forms: Kinds, chosen: Int64s, kind: Kinds, start: Int64s, size: Int64s,
 ) -> None:  # fmt: skip
     """Of the candidates of every field the first that is present: neither null nor an empty string.
 
@@ -50,6 +50,7 @@ def pick(
         first: Where the candidates of a field begin; row 0 for bare events, row 1 for CloudEvents.
             Shape (2, fields + 1), int64.
         envelope: Nodes of `specversion` and `data`, or -1. Shape (2,), int64.
+        chosen: Filled: which candidate it is, of the first fields. Shape (some fields, n), int64.
         forms: Filled: 1 for CloudEvents, else 0. Shape (n,), uint8.
         kind: Filled, like `start` and `size`. Shape (fields, n).
         start: First byte of each value.
@@ -71,6 +72,8 @@ def pick(
                 if what <= NULL or (what == STRING and found_span[i, node, 1] == 0):
                     continue
                 kind[field, i] = what
+                if field < len(chosen):
+                    chosen[field, i] = c
                 start[field, i] = found_span[i, node, 0]
                 size[field, i] = found_span[i, node, 1]
                 break

@@ -27,7 +27,7 @@ from stream.events.field_kernels import (
     refuse_or_count,
 )
 from stream.events.flaws import tally
-from stream.events.id_kernels import find_identified, no_ids, read_ids
+from stream.events.id_kernels import no_ids, read_ids
 from stream.events.paths import (
     CONSENT,
     CUSTOMER,
@@ -126,15 +126,17 @@ class FieldReader:
         self._numbers = paths.numbers
         self._strict = mapping.strict
         self._no_customers = no_ids(mapping.no_ids)
-        self._own = np.array(
-            [[node_of[path] for path in paths.own_customer(form)] for form in range(2)], np.int64
-        )
         self._counted = len(paths.counted)
         self._times = _time_places(paths, node_of, zone_table(time_zone(mapping.time_zone)))
         self._candidates = np.array([node_of[path] for field in fields for path in field], np.int64)
         ends = np.cumsum([0, *map(len, fields)], dtype=np.int64)
         self._first = np.stack([ends[: len(paths.bare) + 1], ends[len(paths.bare) :]])
         self._ids = [self._first[:, k : k + 2].copy() for k in (CUSTOMER, EVENT_ID)]
+        self._is_own = np.zeros(len(self._candidates), np.bool_)
+        for form, of_form in enumerate((paths.bare, paths.enveloped)):
+            own = paths.own_customer(form)
+            for k, path in enumerate(of_form[CUSTOMER], int(self._first[form, CUSTOMER])):
+                self._is_own[k] = path in own
         self._envelope = np.array([node_of[path] for path in envelope] or [-1, -1], np.int64)
         encoded = [name.encode() for name in types]
         self._type_bytes = np.frombuffer(b"".join(encoded), np.uint8)
@@ -150,12 +152,13 @@ class FieldReader:
         n, fields = len(found.ok), self._first.shape[1] - 1
         data, ok = found.data, found.ok.copy()
         form = np.empty(n, np.uint8)
+        chosen = np.zeros((len(self._ids), n), np.int64)
         kind = np.empty((fields, n), np.uint8)
         start = np.empty((fields, n), np.int64)
         size = np.empty((fields, n), np.int64)
         pick(
             found.kind, found.span, ok, self._candidates, self._first, self._envelope,
-            form, kind, start, size,
+            form, chosen, kind, start, size,
         )  # fmt: skip
 
         def value(field: int) -> tuple[Bytes, Kinds, Int64s, Int64s]:
@@ -164,11 +167,10 @@ class FieldReader:
         for field, absent in ((CUSTOMER, self._no_customers), (EVENT_ID, _BLANK)):
             read_ids(
                 data, found.kind, found.span, form, self._candidates, self._ids[field], absent, ok,
-                *value(field)[1:],
+                chosen[field], *value(field)[1:],
             )  # fmt: skip
         ok &= (size[CUSTOMER] > 0) & (size[CUSTOMER] <= CUSTOMER_BYTES_MAX)
-        identified = np.empty(n, np.bool_)
-        find_identified(found.kind, found.span, form, ok, self._own, start[CUSTOMER], identified)
+        identified = self._is_own[chosen[CUSTOMER]]
         type_code = np.empty(n, np.int16)
         read_types(*value(TYPE), self._type_bytes, self._type_end, ok, type_code)
         consent = np.empty(n, np.int8)

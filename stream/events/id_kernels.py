@@ -20,7 +20,7 @@ from stream.compiled.borrow import borrow
 from stream.events.json_tokens import MINUS, POINT, ZERO, after_space, digits_end, is_space
 from stream.events.scan import MISSING, NULL, NUMBER, STRING, Kinds
 
-_A, _Z = b"AZ"
+_A, _Z, _SPACE = b"AZ "
 _CASE = 0x20
 
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -33,21 +33,22 @@ class NoIds(NamedTuple):
     Attributes:
         words: Back to back, UTF-8. Shape (bytes,), uint8.
         ends: Where each ends. Shape (words,), int64.
-        has_size: Whether there is a word of so many bytes. Shape (longest + 1,), bool.
+        may_be: Whether a word has so many bytes and begins so, in any case. Shape (longest + 1, 256), bool.
     """
 
     words: Bytes
     ends: Int64s
-    has_size: Bools
+    may_be: Bools
 
 
 def no_ids(words: Iterable[str]) -> NoIds:
     """The words as kernels read them; `is_no_id` says the same of one text."""
     encoded = sorted({plain_word(word.encode()) for word in words} - {b""})
-    has_size = np.zeros(max(map(len, encoded), default=0) + 1, np.bool_)
-    has_size[[len(word) for word in encoded]] = True
+    may_be = np.zeros((max(map(len, encoded), default=0) + 1, 256), np.bool_)
+    for word in encoded:
+        may_be[len(word), [word[0], word[:1].upper()[0]]] = True
     ends = np.cumsum([len(word) for word in encoded], dtype=np.int64)
-    return NoIds(np.frombuffer(b"".join(encoded), np.uint8), ends, has_size)
+    return NoIds(np.frombuffer(b"".join(encoded), np.uint8), ends, may_be)
 
 
 def plain_word(text: bytes) -> bytes:
@@ -58,7 +59,7 @@ def plain_word(text: bytes) -> bytes:
 @_jit
 def read_ids(
     data: Bytes, found_kind: Kinds, found_span: Int64s, form: Kinds, candidates: Int64s,
-    first: Int64s, absent: NoIds, ok: Bools, kind: Kinds, start: Int64s, size: Int64s,
+    first: Int64s, absent: NoIds, ok: Bools, chosen: Int64s, kind: Kinds, start: Int64s, size: Int64s,
 ) -> None:  # fmt: skip
     """The spans of one field of ids; sets `size` to -1 where there is none.
 
@@ -71,12 +72,13 @@ def read_ids(
         first: Where the candidates of this field begin and end, by form. Shape (2, 2), int64.
         absent: What is no id.
         ok: Stays true where the id is clear. Shape (n,), bool.
+        chosen: Candidate that is present first. Changed to that of the id. Shape (n,), int64.
         kind: Of the first candidate that is present, like `start` and `size`. Shape (n,).
         start: First byte. Changed to that of the id.
         size: Length in bytes. Changed to that of the id.
     """
     data = borrow(data)
-    words, ends, has_size = borrow(absent.words), borrow(absent.ends), borrow(absent.has_size)
+    words, ends, may_be = borrow(absent.words), borrow(absent.ends), borrow(absent.may_be)
     for i in range(len(ok)):
         if not ok[i]:
             continue
@@ -84,12 +86,13 @@ def read_ids(
             size[i] = -1
             continue
         what, at, length = int(kind[i]), start[i], size[i]
-        if what == STRING and not _is_doubtful(data, at, length, has_size):
+        if what == STRING and not _is_doubtful(data, at, length, may_be):
             continue  # by far the most
         c, last = first[form[i], 0], first[form[i], 1]
         length = _id_bytes(data, what, at, length, words, ends)
         while length == 0 and c < last:
             node = candidates[c]
+            chosen[i] = c
             c += 1
             what = int(found_kind[i, node])
             if what > NULL:
@@ -100,35 +103,12 @@ def read_ids(
         size[i] = length or -1
 
 
-@_jit
-def find_identified(
-    found_kind: Kinds, found_span: Int64s, form: Kinds, ok: Bools, own: Int64s, start: Int64s,
-    out: Bools,
-) -> None:  # fmt: skip
-    """Whether each customer stands where it does when the sender knows who it is.
-
-    Args:
-        found_kind: From the scan. Shape (n, nodes), uint8.
-        found_span: From the scan. Shape (n, nodes, 2), int64.
-        form: 1 for CloudEvents. Shape (n,), uint8.
-        ok: Records to look at. Shape (n,), bool.
-        own: Nodes of the first path of the customer, by form. Shape (2, k), int64.
-        start: First byte of the customer. Shape (n,), int64.
-        out: Filled. Shape (n,), bool.
-    """
-    for i in range(len(ok)):
-        out[i] = False
-        if ok[i]:
-            for k in range(own.shape[1]):
-                node = own[form[i], k]
-                out[i] |= found_kind[i, node] > NULL and found_span[i, node, 0] == start[i]
-
-
 @_inlined
-def _is_doubtful(data: Bytes, at: int, size: int, has_size: Bools) -> bool:
-    """Whether a string has white space at an end or the length of a word that is no id."""
-    is_blank = is_space(data, at) or is_space(data, at + size - 1)
-    return bool(is_blank or (size < len(has_size) and has_size[size]))
+def _is_doubtful(data: Bytes, at: int, size: int, may_be: Bools) -> bool:
+    """Whether a string may have white space at an end or be a word that is no id."""
+    first = data[at]
+    is_blank = first <= _SPACE or data[at + size - 1] <= _SPACE
+    return bool(is_blank or (size < len(may_be) and may_be[size, first]))
 
 
 @_jit

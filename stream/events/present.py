@@ -10,6 +10,8 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from stream.campaign.field_path import steps
+
 RejectCode: TypeAlias = Literal[
     "null_value", "oversize", "bad_utf8", "bad_json", "not_object",
     "missing_customer", "missing_type", "missing_timestamp", "customer_too_long",
@@ -51,8 +53,11 @@ def first_present(root: dict[str, Any], paths: tuple[str, ...]) -> Found | None:
     """The first of several paths that leads to a value which is neither null nor empty text."""
     for path in paths:
         value: Any = root
-        for key in path.split("."):
-            value = value.get(key) if isinstance(value, dict) else None
+        for step in steps(path):
+            if isinstance(step, str):
+                value = value.get(step) if isinstance(value, dict) else None
+            else:
+                value = value[step] if isinstance(value, list) and step < len(value) else None
         if value is not None and value != "":
             return Found(value, path)
     return None

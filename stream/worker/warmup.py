@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from stream.campaign.field_path import steps
 from stream.campaign.file import Campaign
 from stream.columns import RecordChunk, Spans
 from stream.kafka.records import RecordReader, build_batches
@@ -58,10 +59,16 @@ def example_chunk(campaign: Campaign, topic: str) -> RecordChunk:
 
 
 def _put(event: dict[str, Any], path: str, value: object) -> None:
-    *parents, last = path.split(".")
-    for key in parents:
-        event = event.setdefault(key, {})
-    event.setdefault(last, value)
+    """Puts a value where a path leads; the elements before that of an index are null."""
+    here: Any = event
+    way = steps(path)
+    for step, below in zip(way, (*way[1:], None), strict=True):
+        if isinstance(step, int):
+            here.extend([None] * (step + 1 - len(here)))
+        new = value if below is None else [] if isinstance(below, int) else {}
+        if (here[step] if isinstance(step, int) else here.get(step)) is None:
+            here[step] = new
+        here = here[step]
 
 
 def _chunk(topic: str, key: Spans, value: Spans) -> RecordChunk:
