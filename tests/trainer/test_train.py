@@ -37,7 +37,6 @@ from tests.trainer.shop_history import (
 from trainer.errors import TrainingError
 from trainer.evaluation.evaluation import CHAMPION
 from trainer.report.report import Report
-from trainer.review import review
 from trainer.train import Trained, outputs, prepare, train
 
 pytestmark = pytest.mark.slow
@@ -167,34 +166,6 @@ def test_a_search_finds_the_settings_of_the_model(tmp_path: Path) -> None:
     assert [trial.number for trial in found.trials] == [0, 1]
     assert trained.bundle.manifest.network.network == found.model.network
     assert trained.report.training == found.training
-
-
-def test_a_published_model_is_judged_on_what_came_after_it(tmp_path: Path) -> None:
-    campaign, events = campaign_with(), shop(200, seed=3)
-    until = START_MS + 140 * DAY_MS
-    bundle = train_on([e for e in events if e.time_ms < until], campaign, tmp_path / "a").bundle
-    (tmp_path / "b").mkdir()
-    everything = prepare(campaign, Memory(chunks(events, partitions=2)), tmp_path / "b", 5)
-    report = review(campaign, everything, bundle, None, CREATED)
-    assert report.evaluation is not None
-    gap = datetime.fromtimestamp((bundle.manifest.window.end_ms + 10 * DAY_MS) / 1000, UTC)
-    assert report.evaluation.start >= gap
-    assert report.evaluation.all.metrics["candidate"]["roc_auc"].value > 0.6
-
-    with pytest.raises(TrainingError, match="which this campaign file declares"):
-        review(
-            campaign,
-            _of(everything, '[[features]]\nop = "tenure"\n', tmp_path),
-            bundle,
-            None,
-            CREATED,
-        )
-
-
-def _of(_: Any, more: str, tmp_path: Path) -> Any:
-    (tmp_path / "c").mkdir()
-    campaign = campaign_with(more)
-    return prepare(campaign, Memory(chunks(shop(60, seed=3))), tmp_path / "c", 5)
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,8 @@ def _skew(one: TopicDiagnosis) -> Iterator[Finding]:
     if one.skew is not None and one.skew.ahead > SHARE_MIN * one.events:
         yield Finding(
             one.topic,
-            f"{one.skew.ahead:,} of {one.events:,} events are more than a minute later than their record",
+            f"{one.skew.ahead:,} of {one.events:,} events are further ahead of their record than "
+            "events.timestamp_ahead_max: they count at a corrected time",
             "Set the clocks of the senders, or name a path whose clock is right in events.timestamp.",
         )
 

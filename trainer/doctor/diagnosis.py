@@ -25,13 +25,13 @@ class Finding(Struct, frozen=True):
 
 
 class Skew(Struct, frozen=True):
-    """How much older events are than their records, seconds; below 0 the event is from the future.
+    """How much older events are than their records, seconds, after clocks that are ahead were corrected.
 
     Attributes:
         p01_s: 1 % are below it.
         p50_s: The median.
         p99_s: 99 % are below it.
-        ahead: Events that are more than a minute later than their record.
+        ahead: Events that said a time further ahead than `events.timestamp_ahead_max`.
     """
 
     p01_s: float

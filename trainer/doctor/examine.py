@@ -25,7 +25,6 @@ from trainer.doctor.forms import form_of, parsed
 from trainer.doctor.paths import at, count_path, epoch_kind, paths_of
 from trainer.doctor.sample import TopicSample
 
-_AHEAD_MS = 60_000
 _REASON_CHARS_MAX = 300
 _VALUE_CHARS_MAX = 40
 
@@ -89,7 +88,7 @@ class _Seen:
         self._decoder = event_decoder(declared.campaign, declared.plan)
         self._customers = CustomerTable(1)
         self._keys = KeySample()
-        self._null = self._differ = 0
+        self._null = self._differ = self._ahead = 0
         self._age_ms: list[Int64s] = []
         self._consent = np.zeros(0, np.int8)
         self._event_ids: Counter[bytes] = Counter()
@@ -103,7 +102,7 @@ class _Seen:
 
     def add(self, chunk: RecordChunk) -> None:
         """Takes the records of one partition, in the order of their offsets."""
-        batch, rejects = self._decoder.decode(chunk, self._now_ms)
+        decoded = self._decoder.decode(chunk, self._now_ms)
         self._received_ms.append(chunk.timestamp_ms)
         self._keys.add(chunk)
         for i in range(len(chunk)):
@@ -115,9 +114,10 @@ class _Seen:
             root = parsed(value)
             if root is not None:
                 self._roots.append(root)
-        for reject in rejects:
+        for reject in decoded.rejects:
             self._refuse(reject)
-        self._take(chunk, batch)
+        self._ahead += decoded.flaws.ahead
+        self._take(chunk, decoded.batch)
 
     def _refuse(self, reject: Reject) -> None:
         self.refused[reject.code] += 1
@@ -166,7 +166,7 @@ class _Seen:
                 self._null, self._differ,
                 placed.partitioner if placed else "", dict(placed.fit) if placed else {},
             ),
-            skew=_skew(self._age_ms),
+            skew=_skew(self._age_ms, self._ahead),
             **_contents(self._declared, self._roots),
             granted=int((self._consent == 1).sum()),
             denied=int((self._consent == 0).sum()),
@@ -201,11 +201,9 @@ def _contents(declared: Declared, roots: Sequence[Mapping[str, Any]]) -> dict[st
     }  # fmt: skip
 
 
-def _skew(ages_ms: Sequence[Int64s]) -> Skew | None:
+def _skew(ages_ms: Sequence[Int64s], ahead: int) -> Skew | None:
     age_ms = np.concatenate(ages_ms) if ages_ms else np.zeros(0, np.int64)
     if len(age_ms) == 0:
         return None
-    low, middle, high = (
-        round(float(one), 1) for one in np.quantile(age_ms, (0.01, 0.5, 0.99)) / 1e3
-    )
-    return Skew(low, middle, high, int((age_ms < -_AHEAD_MS).sum()))
+    low, middle, high = (float(one) / 1e3 for one in np.quantile(age_ms, (0.01, 0.5, 0.99)))
+    return Skew(round(low, 1), round(middle, 1), round(high, 1), ahead)

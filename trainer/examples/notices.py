@@ -40,6 +40,45 @@ def memory(campaign: Campaign) -> str:
     return max(spans, key=duration_ms)
 
 
+def flawed(unreadable: Mapping[str, int], examples: Mapping[str, str], ahead: int) -> list[str]:
+    """What could not be read in the events of a history, and whose clock was ahead.
+
+    Args:
+        unreadable: Values that could not be read, by path.
+        examples: By path one sentence about such a value.
+        ahead: Events that said a time too far after that of their record.
+
+    Returns:
+        Sentences without their stop.
+    """
+    told = [
+        f"{count:,} values of {path} could not be read and are missing: {examples[path]}"
+        for path, count in unreadable.items()
+    ]
+    if ahead:
+        told.append(
+            f"{ahead:,} events said a time after that of their record (events.timestamp_ahead_max) "
+            "and were moved to it, or by what events.sent_at says"
+        )
+    return told
+
+
+def silent(never: Mapping[str, int]) -> list[str]:
+    """Which properties never came.
+
+    Args:
+        never: By path the events that came without it.
+
+    Returns:
+        Sentences without their stop.
+    """
+    return [
+        f"{path} never came in {events:,} events that features read it from: what is learned of it "
+        "is a constant. Compare the property in the campaign file with an event"
+        for path, events in never.items()
+    ]
+
+
 def cut(campaign: Campaign, missing: Sequence[Missing], counts: JoinCounts, near: int) -> str:
     """That a history is cut, and what this does to its examples.
 

@@ -28,7 +28,7 @@ HTML = "report.html"
 
 _JOINS = {
     "actions": "in the history",
-    "duplicates": "published again, counted once",
+    "duplicates": "told again, counted once",
     "unknown_strategy": "of another strategy",
     "no_decision_point": "without a decision point before",
     "event_missing": "about an event that is not in the history",
@@ -107,6 +107,7 @@ def facts_of_history(
         attribution_window=campaign.training.attribution_window,
         randomised=bool(np.all(dataset.propensity < 1.0)),  # NaN, nobody said, is not below
         events=dataset.events,
+        repeated=dataset.repeated,
         history=Span(
             _time(dataset.start_ms), _time(dataset.end_ms), len(dataset), dataset.customers
         ),

@@ -49,7 +49,8 @@ def test_keys_are_counted_as_a_plain_loop_does(rows: list[tuple[str, str, str]])
             continue
         records.append((key, event(customer)))
     chunk = chunk_of(records)
-    batch, rejects = EventDecoder(EventMapping(), (), (), ()).decode(chunk, NOW_MS)
+    decoded = EventDecoder(EventMapping(), (), (), ()).decode(chunk, NOW_MS)
+    batch, rejects = decoded.batch, decoded.rejects
     assert len(batch) == sum(kind != "bad" for _, kind, _ in rows)
     assert len(batch) + len(rejects) == len(records)
     assert compare_keys(chunk, batch) == KeyCounts(null, differ)
@@ -57,7 +58,7 @@ def test_keys_are_counted_as_a_plain_loop_does(rows: list[tuple[str, str, str]])
 
 def test_a_number_is_its_text() -> None:
     chunk = chunk_of([(b"7", event(7)), (b"70", event(7)), (b"", event(7)), (b'"', event(7))])
-    batch, _ = EventDecoder(EventMapping(), (), (), ()).decode(chunk, NOW_MS)
+    batch = EventDecoder(EventMapping(), (), (), ()).decode(chunk, NOW_MS).batch
     assert compare_keys(chunk, batch) == KeyCounts(0, 3)
 
 

@@ -171,6 +171,14 @@ def test_money_as_text_is_told_with_examples(look: Look) -> None:
     assert "\x1b[2J" not in result.stdout
 
 
+def test_clocks_that_are_ahead_are_told(look: Look) -> None:
+    later = int(time.time() * 1000) + 7_200_000
+    records: list[Record] = [(f"c-{i}", event(f"c-{i}", i, timestamp=later)) for i in range(60)]
+    found = look.found(look.at(records))
+    assert found["topics"][0]["skew"]["ahead"] == 60
+    assert "60 of 60 events are further ahead of their record" in told(found)
+
+
 def test_an_id_in_a_reason_is_hidden_too(look: Look) -> None:
     file = look.at([("k", event("secret" * 900, 1)) for _ in range(3)])
     (topic,) = look.found(file)["topics"]

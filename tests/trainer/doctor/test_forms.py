@@ -112,7 +112,7 @@ def test_paths_lead_into_the_data_of_cloud_events_first() -> None:
 
 
 def test_what_is_personal_is_told_by_its_shape() -> None:
-    events = [{"userId": "ann"}, {"userId": 77}, {"userId": {"id": "ann"}}]
+    events: list[dict[str, Any]] = [{"userId": "ann"}, {"userId": 77}, {"userId": {"id": "ann"}}]
     counted = count_path("userId", "customer id", events, {}, personal=True)
     assert (counted.seen, counted.unreadable, counted.examples) == (3, 1, ("object of 1",))
     fine = count_path("userId", "customer id", events[:2], {}, personal=True)

@@ -17,7 +17,6 @@ from tests.kafka_client import remove_before
 from tests.trainer.parity.parity_harness import Record, Shop, Worker, bundle, causes, history, text
 from trainer.commands.parity import parity as command
 from trainer.errors import TrainingError
-from trainer.parity.errors import ParityError
 from trainer.parity.partition_reader import open_topics
 from trainer.parity.result import Parity
 
@@ -115,7 +114,7 @@ def test_the_command_says_what_to_change(
 ) -> None:
     flat = campaign_file.read_text().replace('"cloudevents"', '"flat"')
     campaign_file.write_text(flat)
-    with pytest.raises(ParityError, match="only such decisions say which event"):
+    with pytest.raises(TrainingError, match="only such decisions say which event"):
         CliRunner().invoke(command, [str(campaign_file), "--bootstrap", kafka.bootstrap],
                            catch_exceptions=False)  # fmt: skip
     missing = topic_name("missing")

@@ -208,7 +208,13 @@ def test_customers_in_several_partitions_are_counted_once_and_told(
     campaign: Campaign, plan: FeaturePlan
 ) -> None:
     """Orders keyed as Java does, mails as librdkafka does: half of the customers are in two places."""
-    java, librdkafka = (lambda key: (murmur2(key) & 0x7FFFFFFF) % 2), (lambda key: crc32(key) % 2)
+
+    def java(key: bytes) -> int:
+        return (murmur2(key) & 0x7FFFFFFF) % 2
+
+    def librdkafka(key: bytes) -> int:
+        return crc32(key) % 2
+
     apart = sum(java(b"c%d" % i) != librdkafka(b"c%d" % i) for i in range(200))
     records = [*keyed(TOPICS[0], 200, java), *keyed(TOPICS[1], 200, librdkafka)]
     shards = shards_of(records, campaign, plan)

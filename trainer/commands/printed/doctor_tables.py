@@ -57,7 +57,7 @@ def _facts(topic: TopicDiagnosis) -> Iterator[tuple[str, str]]:
     if topic.skew is not None:
         skew = topic.skew
         quantiles = f"1 %: {skew.p01_s:g} s, median: {skew.p50_s:g} s, 99 %: {skew.p99_s:g} s"
-        yield "event age", f"{quantiles}; {skew.ahead:,} ahead by more than a minute"
+        yield "event age", f"{quantiles}; {skew.ahead:,} too far ahead"
     yield "event times", _counts(topic.times)
     yield "types", _counts(topic.types)
     said = _counts(topic.consent) or "nothing said"
