@@ -32,7 +32,7 @@ from tests.trainer.shop_history import (
 from trainer.errors import TrainingError
 from trainer.examples import notices
 from trainer.history.source import Bounds
-from trainer.replay.shards import BUCKETS
+from trainer.replay.buckets import BUCKETS
 from trainer.replay.spill import Shard, Spill
 
 
