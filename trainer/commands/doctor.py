@@ -38,8 +38,8 @@ EXIT_FINDINGS = 1
 @click.option(
     "--examples",
     is_flag=True,
-    help="Show ids of customers and events and categories as they are: they are personal data, and shown by "
-    "their shape without this.",
+    help="Show ids of customers and events as they are: they are personal data, and shown by their shape "
+    "without this.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 def doctor(

@@ -53,9 +53,11 @@ def _empty(one: TopicDiagnosis) -> Iterator[Finding]:
 
 
 def _forms(one: TopicDiagnosis) -> Iterator[Finding]:
+    refused = sum(one.refused.values())
     for name, remedy in one.remedies.items():
         count = one.forms[name]
-        if count >= SHARE_MIN * one.records and one.refused:
+        # What is read all the same needs no remedy.
+        if count >= SHARE_MIN * one.records and 2 * refused >= count:
             yield Finding(
                 one.topic, f"{count:,} of {one.records:,} values look like {name}", f"{remedy}."
             )
@@ -157,7 +159,7 @@ def _never(topics: Sequence[TopicDiagnosis]) -> Iterator[Finding]:
     """Paths of features at which nothing stood in any topic."""
     paths: dict[str, list[PathCount]] = {}
     for one in topics:
-        for path in one.paths if one.events else ():
+        for path in one.paths if one.types else ():
             paths.setdefault(path.path, []).append(path)
     for name, counts in paths.items():
         if any(one.seen for one in counts) or counts[0].wanted not in ("number", "category"):

@@ -53,7 +53,7 @@ class Declared:
             *((path, "event type", False) for path in mapping.type),
             *((path, "time", False) for path in mapping.timestamp),
             *((path, "number", False) for path in self.plan.number_paths),
-            *((path, "category", hidden) for path in self.plan.category_paths),
+            *((path, "category", False) for path in self.plan.category_paths),
         ]
 
 

@@ -74,9 +74,10 @@ def form_of(value: bytes | None) -> Form:
 
 
 def parsed(value: bytes | None) -> dict[str, Any] | None:
-    """The value as a JSON object, None when it is none."""
+    """The value as a JSON object, behind the frame of a schema registry or not; None when it is none."""
+    text = value or b""
     try:
-        root = msgspec.json.decode(value or b"")
+        root = msgspec.json.decode(text[_FRAME_BYTES:] if text[:1] == b"\0" else text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return root if isinstance(root, dict) else None

@@ -102,6 +102,11 @@ def test_units_of_times(value: object, unit: str) -> None:
     assert epoch_kind(value) == unit
 
 
+def test_json_behind_a_frame_is_looked_into() -> None:
+    assert parsed(b'\0\0\0\0\7{"a": 1}') == {"a": 1}
+    assert parsed(b"\0\0\0\0\7\x02ann") is None
+
+
 def test_paths_lead_into_the_data_of_cloud_events_first() -> None:
     envelope = {"specversion": "1.0", "id": "e", "data": {"id": "inner", "a": {"b": 1}}}
     assert (at(envelope, "id"), at(envelope, "a.b"), at(envelope, "a.c")) == ("inner", 1, None)
