@@ -93,6 +93,11 @@ class FaustShell:
         """Offset up to which a partition can be read, None while it is not known."""
         return self._consumer.highwater(TP(topic, partition))
 
+    def log_ends(self, topic: str, partition: int) -> tuple[int, int] | None:
+        """The same, and the offset after the last record."""
+        ends: tuple[int, int] | None = self._consumer._thread.log_ends(TP(topic, partition))
+        return ends
+
     async def describe(self, topics: Collection[str]) -> dict[str, Topic | None]:
         """What a broker says about topics, see `topic_ids.describe`."""
         return await self._producer.describe(topics)
