@@ -189,7 +189,7 @@ class _Partition:
 
     def _repeated(self, chunk: RecordChunk) -> Iterator[Event]:
         """Events whose customer had the id before in this topic: rows have room for all ids."""
-        batch, _ = self._pipeline._codecs.decoder.decode(chunk, _NOW_MS)
+        batch = self._pipeline._codecs.decoder.decode(chunk, _NOW_MS).batch
         known = set()
         for i, offset in enumerate(batch.offset.tolist()):
             told = batch.customer[i], batch.event_id[i]

@@ -12,7 +12,7 @@ from rich.table import Column, Table
 
 from stream.campaign import file as campaign_file
 from stream.campaign.options import BOOTSTRAP, CAMPAIGN
-from stream.events.reasons import RejectCode
+from stream.events.present import RejectCode
 from stream.terminal import Terminal
 from stream.visible import visible
 from trainer.commands.options.history_options import EventTime

@@ -131,5 +131,5 @@ class LetterJudge:
             value=Spans.of([letter.value for letter in letters]),
             next_offset=len(letters),
         )
-        _, rejects = self._decoder.decode(chunk, NEVER_MS)
+        rejects = self._decoder.decode(chunk, NEVER_MS).rejects
         return {reject.record: reject.reason for reject in rejects}
