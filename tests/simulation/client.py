@@ -71,6 +71,10 @@ class Client:
             if not self.world.broker.group.knows(self, self.generation):
                 self.heartbeat()
 
+    def rejoin(self) -> None:
+        """The worker asks for its partitions anew."""
+        self._rejoin.set()
+
     def told_to_rejoin(self) -> None:
         """The group is being rebalanced."""
         self._rejoin.set()

@@ -26,7 +26,6 @@ from stream.decisions.reader import DecisionReader
 from stream.events.decoder import NEVER_MS
 from stream.features.kernel_repeats import find_repeats
 from stream.features.plan import FeaturePlan
-from stream.features.silence import Silence
 from stream.keys.key_sample import KeySample
 from stream.keys.spread import Spread
 from stream.state.table import CustomerTable
@@ -41,6 +40,7 @@ from trainer.replay.actions import (
     of_decisions,
 )
 from trainer.replay.buckets import by_bucket, misplaced, spread_of
+from trainer.replay.flaw_counts import FlawCounts
 from trainer.replay.replay_order import merged
 from trainer.replay.spill import Shard, Spill
 from trainer.replay.timeline import Timeline
@@ -58,10 +58,7 @@ class Shards:
     Attributes:
         rejects: Records that are no events, by reason code; those of the decision topic begin with
             "decision_".
-        unreadable: Values of events that could not be read and are missing, by path.
-        examples: By path one sentence about such a value.
-        ahead: Events that said a time too far after that of their record.
-        silence: Which properties came.
+        flaws: What could not be read in the events, and what never came.
         events: Events that count.
         start_ms: Oldest event time, epoch milliseconds.
         keys: Keys of the event topics, and which partitioner has placed them.
@@ -74,10 +71,7 @@ class Shards:
 
     def __init__(self, campaign: Campaign, plan: FeaturePlan, folder: Path, bounds: Bounds) -> None:
         self.rejects: Counter[str] = Counter()
-        self.unreadable: Counter[str] = Counter()
-        self.examples: dict[str, str] = {}
-        self.ahead = 0
-        self.silence = Silence(campaign, plan)
+        self.flaws = FlawCounts(campaign, plan)
         self.events = 0
         self.keys = KeySample()
         self.start_ms = np.iinfo(np.int64).max
@@ -219,10 +213,7 @@ class Shards:
         decoded = self._decoder.decode(chunk, NEVER_MS)
         batch = decoded.batch
         self.rejects.update(reject.code for reject in decoded.rejects)
-        self.unreadable += decoded.flaws.by_path()
-        self.examples = {**decoded.flaws.examples, **self.examples}
-        self.ahead += decoded.flaws.ahead
-        self.silence.add(decoded.flaws.present, decoded.flaws.types)
+        self.flaws.add(decoded.flaws)
         if len(batch) == 0:
             return
         # Outcomes were waited for until records came in, not until the future that one may tell of.

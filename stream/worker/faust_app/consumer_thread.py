@@ -71,6 +71,11 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
         self.thread_loop.call_soon_threadsafe(apply)
 
+    def rejoin(self) -> None:
+        """Joins the group again, which assigns its partitions anew."""
+        coordinator = self._ensure_consumer()._coordinator
+        self.thread_loop.call_soon_threadsafe(coordinator.request_rejoin)
+
     def is_member(self) -> bool:
         """Whether the group still counts on this worker, as far as it knows."""
         consumer = self._consumer

@@ -79,6 +79,10 @@ class FaustShell:
         tp = TP(topic, partition)
         return int((await self._consumer.earliest_offsets(tp))[tp])
 
+    def rejoin(self) -> None:
+        """Has the group assign its partitions anew."""
+        self._consumer._thread.rejoin()
+
     def fail(self, error: BaseException) -> None:
         """Crashes the worker."""
         self._fail(error)
