@@ -53,11 +53,6 @@ def test_fates_are_those_of_a_worker_with_the_campaign_file_of_now() -> None:
     assert fates[1][1] == ""
 
 
-def test_a_time_too_far_ahead_of_its_own_record_is_still_refused() -> None:
-    young = letter(timestamp=b"1700000000000")
-    assert LetterJudge(CAMPAIGN).fates([young])[0][0] is Fate.REFUSED
-
-
 def test_a_mended_mapping_makes_letters_readable() -> None:
     value = GOOD.replace(b"userId", b"user")
     mended = parse("""
