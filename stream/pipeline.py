@@ -20,6 +20,7 @@ from stream.columns import EventBatch, Int64s, RecordChunk, Reject, Spans
 from stream.decisions import dead_letter
 from stream.decisions.encoder import FEATURES_HEADER
 from stream.features.plan import Applied, FeaturePlan, apply
+from stream.formats.port import SchemaPort
 from stream.kafka.records import RecordBatch, build_batches
 from stream.policy.choice import Policy
 from stream.policy.decision import DecisionBatch
@@ -82,18 +83,21 @@ class Pipeline:
     Args:
         campaign: The campaign file.
         plan: Its compiled features.
+        schemas: The registry of the events, None for JSON.
 
     Attributes:
         limits: What the outgoing topics take; may be set once they are known.
     """
 
-    def __init__(self, campaign: Campaign, plan: FeaturePlan) -> None:
+    def __init__(
+        self, campaign: Campaign, plan: FeaturePlan, schemas: SchemaPort | None = None
+    ) -> None:
         self.limits = BatchLimits()
         self.campaign = campaign
         self.plan = plan
         self.topics = {name: i for i, name in enumerate(campaign.topics.events)}
         self._first_word = {s.topic: Source(epoch=s.epoch).word(0) for s in campaign.topics.anew}
-        self._codecs = compile_codecs(campaign, plan)
+        self._codecs = compile_codecs(campaign, plan, schemas)
         self._contract_digest = plan.contract.digest
 
     def step(

@@ -19,8 +19,9 @@ from stream.errors import CampaignError
 from stream.events.fields import FieldReader, Rows
 from stream.events.paths import EventPaths
 from stream.events.reasons import Event, Judge, Refused, RejectCode
-from stream.events.scan import append_bytes, scan
+from stream.events.scan import append_bytes
 from stream.events.timestamps import iso_ms
+from stream.events.value_format import Json, ValueFormat
 
 __all__ = ["NEVER_MS", "EventDecoder", "RejectCode"]
 
@@ -38,6 +39,7 @@ class EventDecoder:
         types: Declared event types; `EventBatch.type_code` is the index here.
         numbers: Paths of numeric properties, in the order of `EventBatch.number`.
         categories: Paths of categorical properties, in the order of `EventBatch.category`.
+        value_format: How values are written, None for JSON.
 
     Raises:
         CampaignError: `mapping.timestamp_earliest` is no time.
@@ -49,10 +51,12 @@ class EventDecoder:
         types: Sequence[str],
         numbers: Sequence[str],
         categories: Sequence[str],
+        value_format: ValueFormat | None = None,
     ) -> None:
         paths = EventPaths.of(mapping, numbers, categories)
         self._reader = FieldReader(paths, types)
         self._judge = Judge(mapping, paths, types)
+        self._format = value_format or Json(self._judge)
         self._value_bytes_max = mapping.value_bytes_max
         self._ahead_max_ms = duration_ms(mapping.timestamp_ahead_max)
         try:
@@ -79,7 +83,9 @@ class EventDecoder:
         received_ms = chunk.timestamp_ms
         known_ms = np.where(received_ms >= 0, np.minimum(received_ms, now_ms), now_ms)
         latest_ms = known_ms + self._ahead_max_ms
-        found = scan(chunk.value, (size >= 0) & (size <= self._value_bytes_max), self._reader.trie)
+        eligible = (size >= 0) & (size <= self._value_bytes_max)
+        values = self._format.read(chunk.value, eligible, self._reader.trie)
+        found = values.found
         rows = self._reader.read(found, received_ms, self._earliest_ms, latest_ms)
         rejects = []
         texts = []
@@ -87,7 +93,8 @@ class EventDecoder:
         for i in np.flatnonzero(~rows.ok).tolist():
             times_ms = int(received_ms[i]), self._earliest_ms, int(latest_ms[i])
             try:
-                event = self._judge.judge(chunk.value[i], *times_ms)
+                value = self._judge.bounded(chunk.value[i])
+                event = self._judge.judge_root(values.root(i, value), *times_ms)
             except Refused as exc:
                 rejects.append(Reject(i, exc.code, str(exc)))
                 continue

@@ -24,8 +24,19 @@ from stream.events.scalars import (
     clear_hash,
     is_integer,
 )
-from stream.events.scan import FALSE, MISSING, NULL, NUMBER, OBJECT, STRING, TRUE, Kinds
-from stream.events.timestamps import UNCLEAR, clear_epoch_ms, clear_iso_ms
+from stream.events.scan import (
+    FALSE,
+    FLOAT64,
+    MISSING,
+    NULL,
+    NUMBER,
+    OBJECT,
+    STRING,
+    TIME,
+    TRUE,
+    Kinds,
+)
+from stream.events.timestamps import UNCLEAR, clear_epoch_ms, clear_integer, clear_iso_ms
 
 Int8s: TypeAlias = npt.NDArray[np.int8]
 
@@ -128,6 +139,8 @@ def read_times(
         time_ms = UNCLEAR
         if kind[i] == MISSING:
             time_ms = received_ms[i] if received_ms[i] >= 0 else time_ms
+        elif kind[i] == TIME:
+            time_ms = clear_integer(data, start[i], start[i] + size[i])
         elif kind[i] == NUMBER or kind[i] == STRING:
             time_ms = clear_epoch_ms(data, start[i], start[i] + size[i])
             if time_ms == UNCLEAR and kind[i] == STRING:
@@ -176,7 +189,14 @@ def read_numbers(
             out[i] = np.nan
         elif kind[i] == TRUE or kind[i] == FALSE:
             out[i] = kind[i] == TRUE
-        elif kind[i] == NUMBER or (kind[i] == STRING and number_end(data, start[i], stop) == stop):
+        elif kind[i] == FLOAT64:
+            out[i] = start[i : i + 1].view(np.float64)[0]
+            ok[i] = np.isfinite(out[i])
+        elif (
+            kind[i] == NUMBER
+            or kind[i] == TIME
+            or (kind[i] == STRING and number_end(data, start[i], stop) == stop)
+        ):
             out[i], is_exact = clear_float(data, start[i], stop)
             if not is_exact:
                 inexact[left] = i

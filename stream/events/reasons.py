@@ -39,10 +39,12 @@ RejectCode: TypeAlias = Literal[
     "null_value", "oversize", "bad_utf8", "bad_json", "not_object",
     "missing_customer", "missing_type", "missing_timestamp", "customer_too_long",
     "bad_type", "bad_timestamp", "absurd_timestamp", "not_finite",
+    "not_framed", "unknown_schema", "bad_avro", "bad_protobuf",
 ]  # fmt: skip
 """Why a record is no event; docs/events.md says what each means."""
 
 _SHOWN_MAX = 60
+_FRAME_BYTES = 5
 _TOO_DEEP = f"expected at most {DEPTH_MAX} objects and arrays inside each other, got more"
 
 
@@ -72,6 +74,17 @@ class _Number:
     """A JSON number as it was written."""
 
     text: str
+
+
+class EpochMs(_Number):
+    """Digits that are epoch milliseconds whatever their size: the schema says so."""
+
+    __slots__ = ()
+
+
+def value_of_number(text: str) -> object:
+    """A number as `Judge` has it, written as JSON would."""
+    return _Number(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +123,23 @@ class Judge:
         Raises:
             Refused: It is no event.
         """
-        root = self._object(value)
+        root = self.object_of(self.bounded(value))
+        return self.judge_root(root, received_ms, earliest_ms, latest_ms)
+
+    def judge_root(
+        self, root: dict[str, Any], received_ms: int, earliest_ms: int, latest_ms: int
+    ) -> Event:
+        """The event of a value that was read already, else as `judge`.
+
+        Args:
+            root: str, bool, None, numbers of this module, dict and list; bytes are no text.
+            received_ms: As in `judge`.
+            earliest_ms: As in `judge`.
+            latest_ms: As in `judge`.
+
+        Raises:
+            Refused: It is no event.
+        """
         found = self._present(root)
         numbers_end = FIRST_NUMBER + self._paths.numbers
         return Event(
@@ -123,13 +152,14 @@ class Judge:
             categories=[_category(field) for field in found[numbers_end:]],
         )
 
-    def _object(self, value: bytes | None) -> dict[str, Any]:
-        """The value as a JSON object; numbers stay as they were written."""
-        if value is None:
-            raise Refused("null_value", "expected a JSON object, got a null value (a tombstone)")
-        limit = self._mapping.value_bytes_max
-        if len(value) > limit:
-            raise Refused("oversize", f"expected at most {limit} bytes, got {len(value)}")
+    def object_of(self, value: bytes) -> dict[str, Any]:
+        """The value as a JSON object; numbers stay as they were written.
+
+        Raises:
+            Refused: It is none.
+        """
+        if value[:1] == b"\0":
+            raise Refused("bad_json", _framed_reason(value))
         try:
             root = self._json.decode(value.decode())
         except UnicodeDecodeError as exc:
@@ -146,6 +176,19 @@ class Judge:
         if not isinstance(root, dict):
             raise Refused("not_object", f"expected a JSON object at the root, got {_shown(root)}")
         return root
+
+    def bounded(self, value: bytes | None) -> bytes:
+        """A value that is there and not too long, in whatever format.
+
+        Raises:
+            Refused: It is null or too long.
+        """
+        if value is None:
+            raise Refused("null_value", "expected a JSON object, got a null value (a tombstone)")
+        limit = self._mapping.value_bytes_max
+        if len(value) > limit:
+            raise Refused("oversize", f"expected at most {limit} bytes, got {len(value)}")
+        return value
 
     def _present(self, root: dict[str, Any]) -> list[_Found | None]:
         """The first candidate of each field that is neither null nor an empty string."""
@@ -188,6 +231,18 @@ class Judge:
 
     def _absent(self, expected: str, field: int) -> str:
         return f"expected {expected} at {' or '.join(self._paths.bare[field])}, got nothing there"
+
+
+def _framed_reason(value: bytes) -> str:
+    """JSON never begins with a zero byte; the values of a schema registry's serializers do."""
+    if len(value) < _FRAME_BYTES:
+        return "expected JSON, got a zero byte at byte 0"
+    schema_id = int.from_bytes(value[1:_FRAME_BYTES])
+    return (
+        f"expected JSON, got the frame of a schema registry (a zero byte and schema id {schema_id}): "
+        'set events.format = "avro" or "protobuf" and events.schema_registry, or events.framed = '
+        "true where JSON stands behind it"
+    )
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -234,6 +289,8 @@ def _utf8(found: _Found) -> bytes:
 def _time_ms(found: _Found) -> int:
     value = found.value
     try:
+        if isinstance(value, EpochMs):
+            return int(value.text)
         if isinstance(value, _Number):
             return epoch_ms(value.text)
         if isinstance(value, str):

@@ -62,14 +62,9 @@ def iso_ms(text: str) -> int:
 def clear_epoch_ms(data: Bytes, at: int, stop: int) -> int:
     """Epoch milliseconds of digits with or without a fraction, else UNCLEAR."""
     end = digits_end(data, at, stop)
-    if end == at or end - at > 19 or (data[at] == ZERO and end > at + 1):
+    value = clear_integer(data, at, end)
+    if value == UNCLEAR:
         return UNCLEAR
-    value = 0
-    for k in range(at, end):
-        digit = data[k] - ZERO
-        if value > _INT64_MAX // 10 or (value == _INT64_MAX // 10 and digit > _INT64_MAX % 10):
-            return UNCLEAR  # told before the product: compiled code takes it that it does not wrap
-        value = value * 10 + digit
     fraction_ms = 0
     if end < stop:
         fraction_ms = _fraction_ms(data, end, stop)
@@ -80,6 +75,22 @@ def clear_epoch_ms(data: Bytes, at: int, stop: int) -> int:
     if value < _MILLIS:
         return value
     return value // 1000 if value < _MICROS else value // 1_000_000
+
+
+@_inlined
+def clear_integer(data: Bytes, at: int, stop: int) -> int:
+    """The int64 that the digits data[at:stop] are, else UNCLEAR."""
+    if stop == at or stop - at > 19 or (data[at] == ZERO and stop > at + 1):
+        return UNCLEAR
+    value = 0
+    for k in range(at, stop):
+        digit = data[k] - ZERO
+        if digit < 0 or digit > 9:
+            return UNCLEAR
+        if value > _INT64_MAX // 10 or (value == _INT64_MAX // 10 and digit > _INT64_MAX % 10):
+            return UNCLEAR  # told before the product: compiled code takes it that it does not wrap
+        value = value * 10 + digit
+    return value
 
 
 @_inlined
