@@ -15,8 +15,7 @@ from dataclasses import dataclass
 
 from stream.campaign.file import Campaign, EventMapping
 from stream.decisions.encoder import DecisionEncoder
-from stream.events.decoder import EventDecoder
-from stream.events.value_format import ValueFormat
+from stream.events.decoder import EventDecoder, ValueFormat
 from stream.features.plan import FeaturePlan
 from stream.formats.avro.avro_language import AVRO
 from stream.formats.framed_json import FramedJson

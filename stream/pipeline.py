@@ -19,9 +19,11 @@ from stream.codecs import compile_codecs
 from stream.columns import EventBatch, Int64s, RecordChunk, Reject, Spans
 from stream.decisions import dead_letter
 from stream.decisions.encoder import FEATURES_HEADER
+from stream.events.flaws import NO_FLAWS, Flaws
 from stream.features.plan import Applied, FeaturePlan, apply
 from stream.formats.port import SchemaPort
 from stream.kafka.records import RecordBatch, build_batches
+from stream.keys.customer_keys import KeyCounts, compare_keys
 from stream.policy.choice import Policy
 from stream.policy.decision import DecisionBatch
 from stream.policy.eligibility import eligible
@@ -60,21 +62,28 @@ class Step:
         decisions: Batches for the decision topic.
         dead_letters: Batches for the dead-letter topic.
         rejects: The records that are no events.
+        flaws: What could not be read in those that are.
         strategies: Decisions per strategy, "nothing" last. Shape (S + 1,), int64.
         decided: Number of decisions.
         received_ms: Record timestamp of each decided event, for latency. Shape (decided,), int64.
-        counters: late, dropped late, replayed events, as `stream.features.kernel` counts them.
+        counters: late, dropped late, replayed, repeated events, as `stream.features.kernel` counts
+            them.
         silent: Events that only rebuilt the table.
+        events: Number of events, those that only rebuilt the table among them.
+        keys: Events whose key is not their customer.
     """
 
     decisions: list[RecordBatch] = field(default_factory=list)
     dead_letters: list[RecordBatch] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
+    flaws: Flaws = NO_FLAWS
     strategies: Int64s = field(default_factory=lambda: np.zeros(0, np.int64))
     decided: int = 0
     received_ms: Int64s = field(default_factory=lambda: np.zeros(0, np.int64))
-    counters: Int64s = field(default_factory=lambda: np.zeros(3, np.int64))
+    counters: Int64s = field(default_factory=lambda: np.zeros(4, np.int64))
     silent: int = 0
+    events: int = 0
+    keys: KeyCounts = field(default_factory=KeyCounts)
 
 
 class Pipeline:
@@ -118,17 +127,18 @@ class Pipeline:
             silent_until: Offset before which events change the table and are not decided.
             now_ms: The time, epoch milliseconds.
         """
-        batch, rejects = self._codecs.decoder.decode(chunk, now_ms)
+        decoded = self._codecs.decoder.decode(chunk, now_ms)
+        batch, rejects = decoded.batch, decoded.rejects
         loud = [reject for reject in rejects if chunk.offset[reject.record] >= silent_until]
         letters = self._dead_letters(loud, chunk, now_ms)
         if len(batch) == 0:
-            return Step(dead_letters=letters, rejects=loud)
+            return Step(dead_letters=letters, rejects=loud, flaws=decoded.flaws)
         rows = table.rows_for(batch.customer)
         applied = apply(
             self.plan, table.state, rows, self._counted(batch, chunk.topic),
             self.topics[chunk.topic], deployment.scorer.normalization,
         )  # fmt: skip
-        table.mark_dirty(rows[applied.applied])
+        table.mark_dirty(rows[applied.applied | applied.repeated])
         wanted = applied.applied & self.plan.decides[batch.type_code]
         silent = wanted & (batch.offset < silent_until)
         index = np.flatnonzero(wanted & ~silent)
@@ -137,6 +147,7 @@ class Pipeline:
             decisions=self._encode(deployment, chunk, batch, applied, index, decisions, now_ms),
             dead_letters=letters,
             rejects=loud,
+            flaws=decoded.flaws,
             strategies=np.bincount(
                 decisions.strategy, minlength=len(deployment.policy.strategies)
             ).astype(np.int64),
@@ -144,13 +155,15 @@ class Pipeline:
             received_ms=batch.received_ms[index],
             counters=applied.counters,
             silent=int(silent.sum()),
+            events=len(batch),
+            keys=compare_keys(chunk, batch),
         )
 
     def rebuild(
         self, chunk: RecordChunk, table: CustomerTable, normalization: Normalization, now_ms: int
     ) -> Applied:
         """Applies a chunk to a table without deciding: what a replay of history does."""
-        batch, _ = self._codecs.decoder.decode(chunk, now_ms)
+        batch = self._codecs.decoder.decode(chunk, now_ms).batch
         rows = table.rows_for(batch.customer)
         topic, counted = self.topics[chunk.topic], self._counted(batch, chunk.topic)
         return apply(self.plan, table.state, rows, counted, topic, normalization)

@@ -9,24 +9,85 @@ Rules of this file
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
 from stream.campaign.file import EventMapping
 from stream.campaign.words import duration_ms
-from stream.columns import Bytes, EventBatch, RecordChunk, Reject, Spans
+from stream.columns import Bools, Bytes, EventBatch, Int64s, RecordChunk, Reject, Spans
+from stream.compiled.time_zones import time_zone
 from stream.errors import CampaignError
-from stream.events.fields import FieldReader, Rows
-from stream.events.paths import EventPaths
-from stream.events.reasons import Event, Judge, Refused, RejectCode
-from stream.events.scan import append_bytes
-from stream.events.timestamps import iso_ms
-from stream.events.value_format import Json, ValueFormat
+from stream.events.event_hash import event_hashes
+from stream.events.fields import Clock, FieldReader, Rows
+from stream.events.flaws import FIRST, PRESENT, UNREADABLE, Decoded, Flaws
+from stream.events.judged_times import Times
+from stream.events.paths import EventPaths, Trie
+from stream.events.present import Refused, RejectCode
+from stream.events.reasons import Event, Judge, Judged
+from stream.events.scan import Scan, append_bytes, scan
+from stream.events.timestamps import text_ms
 
 __all__ = ["NEVER_MS", "EventDecoder", "RejectCode"]
 
 NEVER_MS = 2**62
 """The present, for who reads again: events are compared with the timestamps of their records alone."""
+
+_RECORD_END_MS = 10**14
+"""The year 5138: a record from then on has its timestamp in another unit, so it has none."""
+
+
+class Values(Protocol):
+    """The values of n records, as far as they were read."""
+
+    @property
+    def found(self) -> Scan:
+        """Where the wanted ones stand; what is not ok in it, `root` explains."""
+
+    def root(self, i: int, value: bytes) -> dict[str, Any]:
+        """Record i as the object that `Judge.judge_root` takes.
+
+        Args:
+            i: Index of the record.
+            value: Its value.
+
+        Raises:
+            Refused: It has none.
+        """
+
+
+class ValueFormat(Protocol):
+    """Reads the values of records."""
+
+    def read(self, value: Spans, eligible: Bools, trie: Trie) -> Values:
+        """Finds the wanted values in all eligible records.
+
+        Args:
+            value: Values of n records.
+            eligible: The records to look at; they are not null. Shape (n,), bool.
+            trie: The wanted paths.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class _JsonValues:
+    found: Scan
+    judge: Judge
+
+    def root(self, i: int, value: bytes) -> dict[str, Any]:
+        return self.judge.object_of(value)
+
+
+class _Json:
+    """JSON, whose last word has the judge."""
+
+    def __init__(self, judge: Judge) -> None:
+        self._judge = judge
+
+    def read(self, value: Spans, eligible: Bools, trie: Trie) -> Values:
+        """As `ValueFormat.read`."""
+        return _JsonValues(scan(value, eligible, trie), self._judge)
 
 
 class EventDecoder:
@@ -42,7 +103,7 @@ class EventDecoder:
         value_format: How values are written, None for JSON.
 
     Raises:
-        CampaignError: `mapping.timestamp_earliest` is no time.
+        CampaignError: `mapping.timestamp_earliest` is no time, or `mapping.time_zone` no time zone.
     """
 
     def __init__(
@@ -54,55 +115,100 @@ class EventDecoder:
         value_format: ValueFormat | None = None,
     ) -> None:
         paths = EventPaths.of(mapping, numbers, categories)
-        self._reader = FieldReader(paths, types)
-        self._judge = Judge(mapping, paths, types)
-        self._format = value_format or Json(self._judge)
+        self._counted = paths.counted
+        try:
+            self._judge = Judge(mapping, paths, types)
+            zone = time_zone(mapping.time_zone)
+        except ValueError as exc:
+            raise CampaignError(f"events.time_zone: {exc}") from exc
+        self._format = value_format or _Json(self._judge)
+        self._reader = FieldReader(paths, types, zone, strict=mapping.strict)
         self._value_bytes_max = mapping.value_bytes_max
         self._ahead_max_ms = duration_ms(mapping.timestamp_ahead_max)
         try:
-            self._earliest_ms = iso_ms(mapping.timestamp_earliest)
+            self._earliest_ms = text_ms(mapping.timestamp_earliest)
         except ValueError as exc:
             raise CampaignError(
                 "events.timestamp_earliest: expected an ISO 8601 date or time, "
                 f"got {mapping.timestamp_earliest!r}"
             ) from exc
 
-    def decode(self, chunk: RecordChunk, now_ms: int) -> tuple[EventBatch, list[Reject]]:
-        """The events of a chunk in order of offsets, and the records that are none.
+    def decode(self, chunk: RecordChunk, now_ms: int) -> Decoded:
+        """The events of a chunk, the records that are none, and what could not be read.
 
         Args:
             chunk: n records.
-            now_ms: The present, epoch milliseconds. An event may not be far after it, nor after the
-                timestamp of its record: who reads the record again later must not judge otherwise.
+            now_ms: The present, epoch milliseconds, for records without a timestamp: no event is
+                later than its record, whoever reads it and whenever.
 
         Returns:
-            The events, whose spans share the chunk's buffer where no text had to be rewritten, and
-            the rejects in order of offsets; together n.
+            The spans of the events share the chunk's buffer where no text had to be rewritten.
         """
         size = chunk.value.size
         received_ms = chunk.timestamp_ms
-        known_ms = np.where(received_ms >= 0, np.minimum(received_ms, now_ms), now_ms)
-        latest_ms = known_ms + self._ahead_max_ms
+        is_known = (received_ms >= max(self._earliest_ms, 0)) & (received_ms < _RECORD_END_MS)
+        clock = Clock(
+            np.where(is_known, received_ms, -1), np.where(is_known, received_ms, now_ms),
+            self._earliest_ms, self._ahead_max_ms,
+        )  # fmt: skip
         eligible = (size >= 0) & (size <= self._value_bytes_max)
         values = self._format.read(chunk.value, eligible, self._reader.trie)
         found = values.found
-        rows = self._reader.read(found, received_ms, self._earliest_ms, latest_ms)
+        rows = self._reader.read(found, clock)
+        examples = self._examples(chunk, values, clock, rows.tally)
         rejects = []
         texts = []
+        ahead = rows.ahead
         data_bytes = len(found.data)
         for i in np.flatnonzero(~rows.ok).tolist():
-            times_ms = int(received_ms[i]), self._earliest_ms, int(latest_ms[i])
             try:
-                value = self._judge.bounded(chunk.value[i])
-                event = self._judge.judge_root(values.root(i, value), *times_ms)
+                judged = self._judged(chunk, values, clock, i)
             except Refused as exc:
                 rejects.append(Reject(i, exc.code, str(exc)))
                 continue
-            _put(rows, i, event, data_bytes)
-            texts.append(event.customer + (event.event_id or b""))
+            _put(rows, i, judged.event, data_bytes)
+            self._count(rows, judged, examples)
+            ahead += judged.is_ahead
+            texts.append(judged.event.customer + (judged.event.event_id or b""))
             data_bytes += len(texts[-1])
         data = found.data if not texts else append_bytes(found.data, b"".join(texts))
-        return _batch(chunk, rows, data), rejects
+        present, unreadable = rows.tally[:, PRESENT], rows.tally[:, UNREADABLE]
+        flaws = Flaws(self._counted, present, unreadable, ahead, rows.types, examples)
+        return Decoded(_batch(chunk, rows, data), rejects, flaws)
+
+    def _judged(self, chunk: RecordChunk, values: Values, clock: Clock, i: int) -> Judged:
+        root = values.root(i, self._judge.bounded(chunk.value[i]))
+        return self._judge.judge_root(root, _times(clock, i))
+
+    def _examples(
+        self, chunk: RecordChunk, values: Values, clock: Clock, tally: Int64s
+    ) -> dict[str, str]:
+        """One sentence about each path of which the kernels could not read a value."""
+        examples: dict[str, str] = {}
+        first = tally[tally[:, UNREADABLE] > 0, FIRST]
+        for i in np.unique(first).tolist():
+            judged = self._judged(chunk, values, clock, i)
+            self._keep(judged, examples)
+        return examples
+
+    def _keep(self, judged: Judged, examples: dict[str, str]) -> None:
+        for path, sentence in judged.unreadable:
+            examples.setdefault(self._counted[path], sentence)
+
+    def _count(self, rows: Rows, judged: Judged, examples: dict[str, str]) -> None:
+        """Counts a judged event as the kernels count theirs."""
+        rows.types[judged.event.type_code] += 1
+        rows.tally[judged.present, PRESENT] += 1
+        for path, _ in judged.unreadable:
+            rows.tally[path, UNREADABLE] += 1
+        self._keep(judged, examples)
+
+
+def _times(clock: Clock, i: int) -> Times:
+    """What the time of record i may be."""
+    return Times(
+        int(clock.record_ms[i]), int(clock.limit_ms[i]), clock.earliest_ms, clock.ahead_max_ms
+    )
 
 
 def _put(rows: Rows, i: int, event: Event, text_at: int) -> None:
@@ -123,13 +229,15 @@ def _batch(chunk: RecordChunk, rows: Rows, data: Bytes) -> EventBatch:
     """The rows that are events."""
     record = np.flatnonzero(rows.ok)
     keep = record if len(record) < len(chunk) else slice(None)
+    event_id = Spans(data, rows.event_id_start[keep], rows.event_id_size[keep])
     return EventBatch(
         record=record,
         offset=chunk.offset[keep],
         received_ms=chunk.timestamp_ms[keep],
         time_ms=rows.time_ms[keep],
         customer=Spans(data, rows.customer_start[keep], rows.customer_size[keep]),
-        event_id=Spans(data, rows.event_id_start[keep], rows.event_id_size[keep]),
+        event_id=event_id,
+        event_hash=event_hashes(event_id),
         type_code=rows.type_code[keep],
         number=np.ascontiguousarray(rows.number[:, keep]),
         category=np.ascontiguousarray(rows.category[:, keep]),

@@ -10,7 +10,8 @@ import numpy as np
 from stream.campaign.file import EventMapping
 from stream.columns import Bools, Spans
 from stream.events.paths import EventPaths, Trie
-from stream.events.reasons import Judge, Refused
+from stream.events.present import Refused
+from stream.events.reasons import Judge
 from stream.events.scan import Scan, scan
 from stream.formats.framing import ID_END, NOT_FRAMED, Frames, find_frames
 
@@ -42,7 +43,7 @@ class FramedJson:
         self._judge = Judge(mapping, EventPaths.of(mapping, (), ()), ())
 
     def read(self, value: Spans, eligible: Bools, trie: Trie) -> _FramedJsonValues:
-        """As `stream.events.value_format.ValueFormat.read`."""
+        """As `stream.events.decoder.ValueFormat.read`."""
         frames = find_frames(value, eligible, indexed=False)
         framed = frames.group != NOT_FRAMED
         behind = Spans(

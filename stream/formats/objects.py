@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stream.events.paths import KEY_SIZE, KEY_START, PARENT, ROOT, Trie
-from stream.events.reasons import EpochMs, Refused, value_of_number
+from stream.events.present import EpochMs, JsonNumber, Refused
 from stream.events.scan import (
     ARRAY,
     BYTES,
@@ -55,12 +55,12 @@ def _value(found: Scan, i: int, node: int, kind: int) -> Any:
         return []
     if kind == FLOAT64:
         bits = found.span[i, node, :1].view("float64")
-        return value_of_number(repr(float(bits[0])))
+        return JsonNumber(repr(float(bits[0])))
     start, size = found.span[i, node].tolist()
     content = found.data[start : start + size].tobytes()
     if kind == BYTES:
         return content
     text = content.decode()
     if kind == NUMBER:
-        return value_of_number(text)
+        return JsonNumber(text)
     return EpochMs(text) if kind == TIME else text

@@ -16,7 +16,7 @@ import numpy as np
 
 from stream.columns import Bools, Bytes, Int64s, Spans
 from stream.events.paths import Trie
-from stream.events.reasons import Refused
+from stream.events.present import Refused
 from stream.events.scan import DEPTH_MAX, Kinds, Scan, append_bytes
 from stream.formats.decimals import write_decimals
 from stream.formats.faults import FAULTS
@@ -71,7 +71,7 @@ class FramedValues:
     causes: dict[int, str]
 
     def root(self, i: int, value: bytes) -> dict[str, Any]:
-        """As `stream.events.value_format.Values.root`."""
+        """As `stream.events.decoder.Values.root`."""
         group, fault = int(self.frames.group[i]), int(self.fault[i])
         name = self.language.name
         if group < 0:
@@ -104,7 +104,7 @@ class FramedFormat:
         self._trie: Trie | None = None
 
     def read(self, value: Spans, eligible: Bools, trie: Trie) -> FramedValues:
-        """As `stream.events.value_format.ValueFormat.read`."""
+        """As `stream.events.decoder.ValueFormat.read`."""
         if trie is not self._trie:
             self._trie, self._programs = trie, {}
         frames = find_frames(value, eligible, indexed=self._language.indexed)

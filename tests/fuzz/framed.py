@@ -17,7 +17,7 @@ from typing import Any
 import fastavro
 
 from stream.campaign.file import EventMapping
-from stream.events.reasons import EpochMs, value_of_number
+from stream.events.present import EpochMs, JsonNumber
 from stream.formats.decimals import decimal_text
 
 MAPPING = EventMapping(
@@ -163,13 +163,13 @@ def plain(value: Any) -> Any:  # noqa: PLR0911  # one for each type
     if isinstance(value, decimal.Decimal):
         scale = -int(value.as_tuple().exponent)
         digits = int("".join(map(str, value.as_tuple().digits)))
-        return value_of_number(decimal_text(-digits if value.is_signed() else digits, scale))
+        return JsonNumber(decimal_text(-digits if value.is_signed() else digits, scale))
     if isinstance(value, bytes):
         try:
             return value.decode()
         except UnicodeDecodeError:
             return value
-    return value_of_number(repr(value))
+    return JsonNumber(repr(value))
 
 
 def mutated(rng: random.Random, content: bytes) -> bytes:

@@ -10,16 +10,18 @@ import numpy as np
 from stream.campaign.words import duration_ms
 from stream.columns import EventBatch, RecordChunk, Spans
 from stream.events.decoder import EventDecoder
+from stream.events.judged_times import Times
 from stream.events.paths import EventPaths
-from stream.events.reasons import Event, Judge, Refused
-from stream.events.timestamps import iso_ms
+from stream.events.present import Refused
+from stream.events.reasons import Event, Judge
+from stream.events.timestamps import text_ms
 from stream.formats.port import WriterSchema
 from stream.formats.reading import FramedFormat, Language
 from tests.fuzz.framed import CATEGORIES, MAPPING, NUMBERS, TYPES
 
 NOW_MS = 1_760_000_000_000
-_EARLIEST_MS = iso_ms(MAPPING.timestamp_earliest)
-_LATEST_MS = NOW_MS + duration_ms(MAPPING.timestamp_ahead_max)
+_EARLIEST_MS = text_ms(MAPPING.timestamp_earliest)
+_TIMES = Times(NOW_MS, NOW_MS, _EARLIEST_MS, duration_ms(MAPPING.timestamp_ahead_max))
 _JUDGE = Judge(MAPPING, EventPaths.of(MAPPING, NUMBERS, CATEGORIES), TYPES)
 
 NO_VALUE = "no value"
@@ -47,8 +49,9 @@ def decode(
     chunk = RecordChunk(
         "events", 0, np.arange(n), np.full(n, NOW_MS), Spans.of([None] * n), Spans.of(values), n
     )
-    batch, rejects = decoder.decode(chunk, NOW_MS)
-    found: dict[int, tuple[Any, ...] | str] = {one.record: one.code for one in rejects}
+    decoded = decoder.decode(chunk, NOW_MS)
+    batch = decoded.batch
+    found: dict[int, tuple[Any, ...] | str] = {one.record: one.code for one in decoded.rejects}
     for row, record in enumerate(batch.record.tolist()):
         assert record not in found
         found[record] = _row(batch, row)
@@ -60,10 +63,10 @@ def judged(root: Any) -> tuple[Any, ...] | str:
     if not isinstance(root, dict):
         return "not_object"
     try:
-        event = _JUDGE.judge_root(root, NOW_MS, _EARLIEST_MS, _LATEST_MS)
+        judged = _JUDGE.judge_root(root, _TIMES)
     except Refused as exc:
         return exc.code
-    return _event(event)
+    return _event(judged.event)
 
 
 def compare(

@@ -7,12 +7,18 @@ import random
 from typing import Any
 
 from google.protobuf import descriptor_pb2 as pb
-from google.protobuf import descriptor_pool, message_factory, struct_pb2, timestamp_pb2, wrappers_pb2
+from google.protobuf import (
+    descriptor_pool,
+    message_factory,
+    struct_pb2,
+    timestamp_pb2,
+    wrappers_pb2,
+)
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
-from stream.events.reasons import EpochMs, value_of_number
+from stream.events.present import EpochMs, JsonNumber
 from stream.formats.port import WriterSchema
 from stream.formats.protobuf.protobuf_language import PROTOBUF
 from tests.fuzz.framed import NAMES, mutated, plain
@@ -26,7 +32,16 @@ _SCALARS = [
     _F.TYPE_FIXED32, _F.TYPE_BOOL, _F.TYPE_STRING, _F.TYPE_BYTES, _F.TYPE_UINT32, _F.TYPE_SFIXED32,
     _F.TYPE_SFIXED64, _F.TYPE_SINT32, _F.TYPE_SINT64,
 ]  # fmt: skip
-_KNOWN = ("Timestamp", "Struct", "Value", "ListValue", "StringValue", "Int64Value", "DoubleValue", "BoolValue")
+_KNOWN = (
+    "Timestamp",
+    "Struct",
+    "Value",
+    "ListValue",
+    "StringValue",
+    "Int64Value",
+    "DoubleValue",
+    "BoolValue",
+)
 
 
 def file_of(rng: random.Random, syntax: str) -> pb.FileDescriptorProto:
@@ -37,13 +52,19 @@ def file_of(rng: random.Random, syntax: str) -> pb.FileDescriptorProto:
     for name, numbers in (("Kind", (0, 1, 7, -1)), ("Far", (0, 2**31 - 1))):
         enum = file.enum_type.add(name=name)
         for number in numbers:
-            enum.value.add(name=("view" if not number else f"V{number}".replace("-", "m")) + ("" if name == "Kind" else "f"), number=number)
+            enum.value.add(
+                name=("view" if not number else f"V{number}".replace("-", "m"))
+                + ("" if name == "Kind" else "f"),
+                number=number,
+            )
     file.message_type.add(name="Before")
     _fill(rng, file.message_type.add(name="E"), ".shop.E", syntax, 3)
     return file
 
 
-def _fill(rng: random.Random, message: pb.DescriptorProto, name: str, syntax: str, depth: int) -> None:
+def _fill(
+    rng: random.Random, message: pb.DescriptorProto, name: str, syntax: str, depth: int
+) -> None:
     numbers = rng.sample([*range(1, 20), 63, 64, 500, 2**29 - 1], len(NAMES))
     one_of = rng.random() < 0.4
     optional = []
@@ -68,7 +89,9 @@ def _fill(rng: random.Random, message: pb.DescriptorProto, name: str, syntax: st
         message.oneof_decl.add(name=f"_{one.name}")
 
 
-def _type(rng: random.Random, message: pb.DescriptorProto, one: Any, name: str, syntax: str, depth: int) -> None:
+def _type(
+    rng: random.Random, message: pb.DescriptorProto, one: Any, name: str, syntax: str, depth: int
+) -> None:
     one.type = rng.choice(_SCALARS)
     if one.name in _USUAL and rng.random() < 0.7:
         one.type = _USUAL[one.name]
@@ -97,7 +120,9 @@ def _type(rng: random.Random, message: pb.DescriptorProto, one: Any, name: str, 
         one.label = _F.LABEL_REPEATED
 
 
-def _to_map(rng: random.Random, message: pb.DescriptorProto, one: Any, name: str, value: str | None) -> None:
+def _to_map(
+    rng: random.Random, message: pb.DescriptorProto, one: Any, name: str, value: str | None
+) -> None:
     entry = message.nested_type.add(name=one.name.capitalize() + "Entry")
     entry.options.map_entry = True
     entry.field.add(name="key", number=1, type=_F.TYPE_STRING, label=_F.LABEL_OPTIONAL)
@@ -150,7 +175,9 @@ def _scalar(rng: random.Random, one: FieldDescriptor) -> Any:
     if one.type in (_F.TYPE_DOUBLE, _F.TYPE_FLOAT):
         return rng.choice((0.0, 1.5, 0.1, -3.0, 1.76e9, float("nan"), 1e30))
     if one.type == _F.TYPE_STRING:
-        return rng.choice(("view", "buy", "", "é", "12.5", "granted", "2026-01-01T00:00:00Z", "x" * 40))
+        return rng.choice(
+            ("view", "buy", "", "é", "12.5", "granted", "2026-01-01T00:00:00Z", "x" * 40)
+        )
     if one.type == _F.TYPE_BYTES:
         return rng.choice((b"", b"buy", b"\xff\xfe"))
     if one.type == _F.TYPE_ENUM:
@@ -158,10 +185,12 @@ def _scalar(rng: random.Random, one: FieldDescriptor) -> Any:
     low, high = _RANGES.get(one.type, (-(2**31), 2**31 - 1))
     if one.containing_type.full_name == "google.protobuf.Timestamp" and one.name == "nanos":
         low, high = 0, 999_999_999
-    return rng.choice([n for n in (0, 1, -1, 77, 1_760_000_000, 1_760_000_000_000, low, high) if low <= n <= high])
+    return rng.choice(
+        [n for n in (0, 1, -1, 77, 1_760_000_000, 1_760_000_000_000, low, high) if low <= n <= high]
+    )
 
 
-def object_of(message: Any) -> Any:  # noqa: C901, PLR0911  # one for each message that has a meaning
+def object_of(message: Any) -> Any:  # noqa: PLR0911  # one for each message that has a meaning
     """What the library has read, as the judge takes it."""
     name = message.DESCRIPTOR.full_name
     if name == "google.protobuf.Timestamp":
@@ -189,14 +218,16 @@ def object_of(message: Any) -> Any:  # noqa: C901, PLR0911  # one for each messa
 def _value_of(message: Any, one: FieldDescriptor) -> Any:
     held = getattr(message, one.name)
     if _is_map(one):
-        return {key: object_of(x) if isinstance(x, Message) else plain(x) for key, x in held.items()} or None
+        return {
+            key: object_of(x) if isinstance(x, Message) else plain(x) for key, x in held.items()
+        } or None
     if one.is_repeated:
         return [] if len(held) else None
     if isinstance(held, Message):
         return object_of(held)
     if one.enum_type is not None:
         known = one.enum_type.values_by_number.get(held)
-        return known.name if known is not None else value_of_number(str(held))
+        return known.name if known is not None else JsonNumber(str(held))
     return plain(held)
 
 

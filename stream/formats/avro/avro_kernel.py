@@ -102,13 +102,12 @@ def read_avro(
 
 
 @_inlined
-def _read_record(  # noqa: C901, PLR0911, PLR0912  # one step of a machine: a call each costs as much
+def _read_record(  # noqa: C901, PLR0912  # one step of a machine: a call each costs as much
     data: Bytes, at: int, stop: int, ops: Int64s, lists: Int64s, slots: Int64s, nodes: Int64s,
     keys: Bytes, texts_at: int, open_rows: Int64s, i: int, kind: Kinds, span: Int64s,
 ) -> int:  # fmt: skip
     """Puts the wanted values into row i; `stop`, or a fault."""
-    row = 0
-    depth = 0
+    row, depth = 0, 0
     work = _WORK_MIN + _WORK_PER_BYTE * (stop - at)
     while True:  # a value of `row` begins here
         work -= 1
@@ -117,10 +116,8 @@ def _read_record(  # noqa: C901, PLR0911, PLR0912  # one step of a machine: a ca
         op = ops[row, OP]
         if op == UNION_OP:
             branch, at = zigzag(data, at, stop)
-            if at < 0:
-                return at
-            if branch < 0 or branch >= ops[row, COUNT]:
-                return UNION
+            if at < 0 or branch < 0 or branch >= ops[row, COUNT]:
+                return at if at < 0 else UNION
             row = lists[ops[row, FIRST] + branch]
             continue
         if op == RECORD_OP or op == ARRAY_OP or op == MAP_OP:
@@ -129,8 +126,7 @@ def _read_record(  # noqa: C901, PLR0911, PLR0912  # one step of a machine: a ca
             what = ARRAY if op == ARRAY_OP else OBJECT
             note(nodes, ops[row, NODE], i, what, at, 0, kind, span)
             open_rows[depth, ROW] = row
-            open_rows[depth, NEXT] = 0
-            open_rows[depth, BLOCK_END] = _NO_END
+            open_rows[depth, NEXT], open_rows[depth, BLOCK_END] = 0, _NO_END
             depth += 1
         else:
             at = _scalar(data, at, stop, ops, lists, nodes, row, texts_at, i, kind, span)
