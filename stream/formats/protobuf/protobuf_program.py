@@ -129,7 +129,7 @@ class _Compiler:
         self, of: MessageType, one: pb.FieldDescriptorProto, node: int, role: int
     ) -> list[int]:
         target = self._schema.resolve(one.type_name, of.name) if one.type_name else ""
-        kind = one.type or (ENUM if target in self._schema.enums else MESSAGE)
+        kind = self._type(of, one)
         place = self._place(of, one, node, role)
         repeated = one.label == pb.FieldDescriptorProto.LABEL_REPEATED
         flags = REPEATED * repeated + VERIFIED * is_verified(of.file, one)
@@ -166,10 +166,15 @@ class _Compiler:
             return False
         if of.proto.options.map_entry:
             return bool(one.number == 2)
-        is_message = one.type == MESSAGE or one.type == GROUP or (
-            not one.type and self._schema.resolve(one.type_name, of.name) not in self._schema.enums
-        )  # fmt: skip
+        is_message = self._type(of, one) in (MESSAGE, GROUP)
         return not is_message and not has_presence(of.file, one)
+
+    def _type(self, of: MessageType, one: pb.FieldDescriptorProto) -> int:
+        """The type of a field; who has not resolved names says none beside the name of a type."""
+        if one.HasField("type"):
+            return int(one.type)
+        is_enum = self._schema.resolve(one.type_name, of.name) in self._schema.enums
+        return ENUM if is_enum else MESSAGE
 
     def _set_rivals(self, of: MessageType, fields: list[list[int]]) -> None:
         for index, one in enumerate(of.proto.field):
