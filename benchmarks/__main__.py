@@ -12,7 +12,7 @@ import click
 from benchmarks.bench import open_bench
 from benchmarks.cdnow.command import cdnow
 from benchmarks.errors import BenchmarkError
-from benchmarks.formats import formats
+from benchmarks.formats.command import formats
 from benchmarks.large.training import training
 from benchmarks.latency import Pace, measure_latency
 from benchmarks.options import Decorator, json_option, setting

@@ -136,7 +136,8 @@ def class_of(file: pb.FileDescriptorProto, name: str) -> type[Message]:
     for module in (timestamp_pb2, struct_pb2, wrappers_pb2):
         pool.AddSerializedFile(module.DESCRIPTOR.serialized_pb)
     pool.AddSerializedFile(file.SerializeToString())
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(name))
+    found: type[Message] = message_factory.GetMessageClass(pool.FindMessageTypeByName(name))
+    return found
 
 
 def fill(rng: random.Random, message: Any, depth: int = 4) -> None:

@@ -13,11 +13,12 @@ import numpy as np
 from google.protobuf import descriptor_pb2 as pb
 
 from stream.campaign.file import EventMapping
-from stream.codecs import AVRO, PROTOBUF
 from stream.columns import RecordChunk, Spans
 from stream.events.decoder import EventDecoder
 from stream.events.flaws import Decoded
+from stream.formats.avro.avro_language import AVRO
 from stream.formats.port import WriterSchema
+from stream.formats.protobuf.protobuf_language import PROTOBUF
 from stream.formats.reading import FramedFormat, Language
 
 NOW_MS = 1_760_000_000_000

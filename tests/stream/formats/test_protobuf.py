@@ -8,9 +8,9 @@ import pytest
 from google.protobuf import descriptor_pb2 as pb
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from stream.codecs import PROTOBUF
 from stream.events.scalars import category_hash
 from stream.formats.port import WriterSchema
+from stream.formats.protobuf.protobuf_language import PROTOBUF
 from tests.stream.formats.formats_harness import (
     decode_protobuf,
     decode_values,
@@ -142,16 +142,13 @@ def test_bytes_that_are_no_message_are_refused_with_what_is_wrong(tail: bytes, s
 
 def test_messages_are_read_to_a_depth_of_64() -> None:
     file = file_of(event(("next", 3, ".shop.E")))
-    value = b""
-    for depth in range(1, 65):
+    values, value = [], b""
+    for _ in range(64):
         size = len(value)
-        value = (
-            b"\x1a"
-            + (bytes([size]) if size < 128 else bytes([size & 127 | 128, size >> 7]))
-            + value
-        )
-        decoded = decode_protobuf(file, GOOD + value)
-        assert len(decoded.batch) == (depth < 64), depth
+        value = (b"\x1a" + bytes([size] if size < 128 else [size & 127 | 128, size >> 7])) + value
+        values.append(GOOD + value)
+    decoded = decode_protobuf(file, *values)
+    assert decoded.batch.record.tolist() == list(range(63))
     assert "at most 64" in decoded.rejects[0].reason
 
 

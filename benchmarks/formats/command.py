@@ -23,10 +23,11 @@ from rich.table import Table
 from benchmarks.options import json_option, setting
 from benchmarks.report import environment, write_json
 from stream.campaign.file import EventMapping
-from stream.codecs import AVRO, PROTOBUF
 from stream.columns import RecordChunk, Spans
 from stream.events.decoder import EventDecoder, ValueFormat
+from stream.formats.avro.avro_language import AVRO
 from stream.formats.port import WriterSchema
+from stream.formats.protobuf.protobuf_language import PROTOBUF
 from stream.formats.reading import FramedFormat
 
 _NOW_MS = 1_760_000_000_000
