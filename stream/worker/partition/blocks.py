@@ -116,8 +116,7 @@ class Block:
         self.rebuild = Rebuild(self.silent_until, ends)
         runs = [Run(*run) for run in self.progress.order]
         self.order = Announcer(runs)
-        left = self.order.beyond(covered)
-        self.replay = Replay(left, ends, self.position, self.rebuild.limit)
+        self.replay = Replay(self.order.beyond(covered), ends, self.position, self.rebuild.limit)
         self.asked.clear()
 
     def awaited(self, topic: str) -> list[str]:
