@@ -76,7 +76,7 @@ def _events(count: int) -> list[dict[str, Any]]:
             "userId": f"u-{rng.randrange(5_000)}", "messageId": f"m-{n}-abcdefgh",
             "event": "Product Added", "timestamp": _NOW_MS - n,
             "properties": {
-                "value": rng.random() * 100, "quantity": rng.randrange(1, 9),
+                "value": round(rng.random() * 100, 2), "quantity": rng.randrange(1, 9),
                 "price": rng.randrange(10_000), "category": rng.choice(("shoes", "hats")),
                 "currency": "EUR",
             },

@@ -24,8 +24,7 @@ UNKNOWN = 5
 SCHEMA: Any = {
     "type": "record", "name": "Event", "fields": [
         {"name": "userId", "type": "string"}, {"name": "messageId", "type": "string"},
-        {"name": "event", "type": {"type": "enum", "name": "Kind", "symbols": [
-            "Product Viewed", "Order Completed"]}},
+        {"name": "event", "type": "string"},
         {"name": "timestamp", "type": {"type": "long", "logicalType": "timestamp-millis"}},
         {"name": "properties", "type": {"type": "record", "name": "Properties", "fields": [
             {"name": "value", "type": ["null", "double"]}, {"name": "category", "type": "string"}]}},
