@@ -28,6 +28,7 @@ TYPES = ("view", "buy")
 NUMBERS = ("n", "m.n", "m.m.n", "x")
 CATEGORIES = ("g", "m.g", "y")
 NAMES = ("c", "e", "t", "s", "k", "n", "m", "x", "g", "y", "u")
+_PRECISIONS = (28, 60)
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _WORDS = ("view", "buy", "", "é", "12.5", "granted", "no", "2026-01-01T00:00:00Z", "x" * 40, "7")
 _LONGS = (0, 1, -1, 63, 64, -65, 2**31, -(2**31), 2**53 + 1, 2**63 - 1, -(2**63), 1_760_000_000_000)
@@ -72,9 +73,7 @@ def _avro_type(rng: random.Random, depth: int, count: list[int]) -> Any:
         {"type": "enum", "name": f"E{count[0]}", "symbols": ["view", "buy", "granted"]},
     ]  # fmt: skip
     if plain[11]["size"] < 12:
-        plain[11]["precision"] = (0, 2, 0, 0, 9)[plain[11]["size"]] or 1
-        if plain[11]["size"] < 4:
-            plain[11].pop("logicalType")
+        plain[11].pop("logicalType")
     choice = rng.randrange(len(plain) + (4 if depth > 0 else 0))
     if choice < len(plain):
         return plain[choice]
@@ -161,6 +160,8 @@ def plain(value: Any) -> Any:  # noqa: PLR0911  # one for each type
     if isinstance(value, dt.date):
         return EpochMs(str((value - dt.date(1970, 1, 1)).days * 86_400_000))
     if isinstance(value, decimal.Decimal):
+        if len(value.as_tuple().digits) in _PRECISIONS:
+            raise ArithmeticError("it may have been rounded to what its schema says")
         scale = -int(value.as_tuple().exponent)
         digits = int("".join(map(str, value.as_tuple().digits)))
         return JsonNumber(decimal_text(-digits if value.is_signed() else digits, scale))
