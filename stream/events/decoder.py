@@ -17,17 +17,16 @@ import numpy as np
 from stream.campaign.file import EventMapping
 from stream.campaign.words import duration_ms
 from stream.columns import Bools, Bytes, EventBatch, Int64s, RecordChunk, Reject, Spans
-from stream.compiled.time_zones import time_zone
 from stream.errors import CampaignError
 from stream.events.event_hash import event_hashes
 from stream.events.fields import Clock, FieldReader, Rows
 from stream.events.flaws import FIRST, PRESENT, UNREADABLE, Decoded, Flaws
-from stream.events.judged_times import Times
 from stream.events.paths import EventPaths, Trie
 from stream.events.present import Refused, RejectCode
 from stream.events.reasons import Event, Judge, Judged
 from stream.events.scan import Scan, append_bytes, scan
-from stream.events.timestamps import text_ms
+from stream.events.times.judged_times import Times
+from stream.events.times.timestamps import text_ms
 
 __all__ = ["NEVER_MS", "EventDecoder", "RejectCode"]
 
@@ -118,11 +117,10 @@ class EventDecoder:
         self._counted = paths.counted
         try:
             self._judge = Judge(mapping, paths, types)
-            zone = time_zone(mapping.time_zone)
+            self._reader = FieldReader(mapping, paths, types)
         except ValueError as exc:
             raise CampaignError(f"events.time_zone: {exc}") from exc
         self._format = value_format or _Json(self._judge)
-        self._reader = FieldReader(paths, types, zone, strict=mapping.strict)
         self._value_bytes_max = mapping.value_bytes_max
         self._ahead_max_ms = duration_ms(mapping.timestamp_ahead_max)
         try:
@@ -167,6 +165,7 @@ class EventDecoder:
                 rejects.append(Reject(i, exc.code, str(exc)))
                 continue
             _put(rows, i, judged.event, data_bytes)
+            rows.identified[i] = judged.is_identified
             self._count(rows, judged, examples)
             ahead += judged.is_ahead
             texts.append(judged.event.customer + (judged.event.event_id or b""))
@@ -174,7 +173,7 @@ class EventDecoder:
         data = found.data if not texts else append_bytes(found.data, b"".join(texts))
         present, unreadable = rows.tally[:, PRESENT], rows.tally[:, UNREADABLE]
         flaws = Flaws(self._counted, present, unreadable, ahead, rows.types, examples)
-        return Decoded(_batch(chunk, rows, data), rejects, flaws)
+        return Decoded(_batch(chunk, rows, data), rejects, flaws, rows.identified[rows.ok])
 
     def _judged(self, chunk: RecordChunk, values: Values, clock: Clock, i: int) -> Judged:
         root = values.root(i, self._judge.bounded(chunk.value[i]))

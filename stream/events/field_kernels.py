@@ -25,7 +25,6 @@ from stream.events.scalars import (
     clear_consent,
     clear_float,
     clear_hash,
-    is_integer,
     numeral,
 )
 from stream.events.scan import (
@@ -86,21 +85,6 @@ def pick(
                 start[field, i] = found_span[i, node, 0]
                 size[field, i] = found_span[i, node, 1]
                 break
-
-
-@_jit
-def read_ids(data: Bytes, kind: Kinds, start: Int64s, size: Int64s, ok: Bools) -> None:
-    """Ids are strings or integers; their spans are the column. Sets `size` to -1 where missing."""
-    data = borrow(data)
-    for i in range(len(ok)):
-        if not ok[i]:
-            continue
-        if kind[i] == MISSING:
-            size[i] = -1
-        elif kind[i] == NUMBER:
-            ok[i] = is_integer(data, start[i], start[i] + size[i])
-        else:
-            ok[i] = kind[i] == STRING
 
 
 @_jit

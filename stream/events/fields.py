@@ -10,24 +10,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import tzinfo
 
 import numpy as np
 
+from stream.campaign.file import EventMapping
 from stream.columns import Bools, Bytes, Float64s, Int16s, Int64s, UInt64s
-from stream.compiled.time_zones import ZoneTable, zone_table
+from stream.compiled.time_zones import ZoneTable, time_zone, zone_table
 from stream.events.field_kernels import (
     Int8s,
     count_types,
     pick,
     read_categories,
     read_consents,
-    read_ids,
     read_numbers,
     read_types,
     refuse_or_count,
 )
 from stream.events.flaws import tally
+from stream.events.id_kernels import find_identified, no_ids, read_ids
 from stream.events.paths import (
     CONSENT,
     CUSTOMER,
@@ -42,9 +42,10 @@ from stream.events.paths import (
 )
 from stream.events.scalars import category_hash
 from stream.events.scan import FLOAT64, Kinds, Scan
-from stream.events.time_kernels import TimePlaces, read_times
+from stream.events.times.time_kernels import TimePlaces, read_times
 
 CUSTOMER_BYTES_MAX = 512
+_BLANK = no_ids(())
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class Rows:
         consent: Shape (n,), int8.
         number: Shape (numbers, n), float64.
         category: Shape (categories, n), uint64.
+        identified: Whether the customer stands at the first of its paths. Shape (n,), bool.
         tally: What came and what could not be read, by `EventPaths.counted`; see
             `stream.events.flaws`. Shape (paths, 3), int64.
         types: Events of each declared type, and last of all others. Shape (types + 1,), int64.
@@ -78,6 +80,7 @@ class Rows:
     consent: Int8s
     number: Float64s
     category: UInt64s
+    identified: Bools
     tally: Int64s
     types: Int64s
     ahead: int
@@ -105,29 +108,34 @@ class FieldReader:
     """Reads the fields that an `EventPaths` names.
 
     Args:
+        mapping: How they are read.
         paths: Where they stand.
         types: Declared event types.
-        zone: Of times that say none.
-        strict: Whether a value that cannot be read is left to the judge, and not just missing.
 
     Attributes:
         trie: What to scan for.
+
+    Raises:
+        ValueError: `mapping.time_zone` is no time zone.
     """
 
-    def __init__(
-        self, paths: EventPaths, types: Sequence[str], zone: tzinfo, *, strict: bool
-    ) -> None:
+    def __init__(self, mapping: EventMapping, paths: EventPaths, types: Sequence[str]) -> None:
         fields = (*paths.bare, *paths.enveloped)
         envelope = (SPECVERSION, DATA) if paths.unwraps else ()
         wanted = {path for field in (*fields, *paths.sent_at) for path in field}
         self.trie, node_of = compile_trie(wanted.union(envelope))
         self._numbers = paths.numbers
-        self._strict = strict
+        self._strict = mapping.strict
+        self._no_customers = no_ids(mapping.no_ids)
+        self._own = np.array(
+            [[node_of[path] for path in paths.own_customer(form)] for form in range(2)], np.int64
+        )
         self._counted = len(paths.counted)
-        self._times = _time_places(paths, node_of, zone_table(zone))
+        self._times = _time_places(paths, node_of, zone_table(time_zone(mapping.time_zone)))
         self._candidates = np.array([node_of[path] for field in fields for path in field], np.int64)
         ends = np.cumsum([0, *map(len, fields)], dtype=np.int64)
         self._first = np.stack([ends[: len(paths.bare) + 1], ends[len(paths.bare) :]])
+        self._ids = [self._first[:, k : k + 2].copy() for k in (CUSTOMER, EVENT_ID)]
         self._envelope = np.array([node_of[path] for path in envelope] or [-1, -1], np.int64)
         encoded = [name.encode() for name in types]
         self._type_bytes = np.frombuffer(b"".join(encoded), np.uint8)
@@ -154,9 +162,14 @@ class FieldReader:
         def value(field: int) -> tuple[Bytes, Kinds, Int64s, Int64s]:
             return data, kind[field], start[field], size[field]
 
-        read_ids(*value(CUSTOMER), ok)
+        for field, absent in ((CUSTOMER, self._no_customers), (EVENT_ID, _BLANK)):
+            read_ids(
+                data, found.kind, found.span, form, self._candidates, self._ids[field], absent, ok,
+                *value(field)[1:],
+            )  # fmt: skip
         ok &= (size[CUSTOMER] > 0) & (size[CUSTOMER] <= CUSTOMER_BYTES_MAX)
-        read_ids(*value(EVENT_ID), ok)
+        identified = np.empty(n, np.bool_)
+        find_identified(found.kind, found.span, form, ok, self._own, start[CUSTOMER], identified)
         type_code = np.empty(n, np.int16)
         read_types(*value(TYPE), self._type_bytes, self._type_end, ok, type_code)
         consent = np.empty(n, np.int8)
@@ -183,7 +196,7 @@ class FieldReader:
         count_types(type_code, ok, types)
         return Rows(
             ok, start[CUSTOMER], size[CUSTOMER], start[EVENT_ID], size[EVENT_ID],
-            time_ms, type_code, consent, number, category, counts, types, ahead,
+            time_ms, type_code, consent, number, category, identified, counts, types, ahead,
         )  # fmt: skip
 
 

@@ -171,8 +171,7 @@ def _choose(
         if acts:
             dropped[i, winner] = Dropped.CHOSEN
         strategy[i] = winner
-        score[i] = probabilities[i, output[winner]] if acts else nothing
-        without[i] = nothing
+        score[i], without[i] = (probabilities[i, output[winner]] if acts else nothing), nothing
         expected_value[i] = best if acts else 0.0
         reason[i] = _reason(acts, consented[i], allowed, comparable)
 

@@ -10,11 +10,11 @@ import numpy as np
 from stream.campaign.words import duration_ms
 from stream.columns import EventBatch, RecordChunk, Spans
 from stream.events.decoder import EventDecoder
-from stream.events.judged_times import Times
 from stream.events.paths import EventPaths
 from stream.events.present import Refused
 from stream.events.reasons import Event, Judge
-from stream.events.timestamps import text_ms
+from stream.events.times.judged_times import Times
+from stream.events.times.timestamps import text_ms
 from stream.formats.port import WriterSchema
 from stream.formats.reading import FramedFormat, Language
 from tests.fuzz.framed import CATEGORIES, MAPPING, NUMBERS, TYPES

@@ -22,7 +22,7 @@ from stream.events.scalars import (
     clear_hash,
     consent_of,
 )
-from stream.events.timestamps import UNCLEAR, clear_epoch_ms, epoch_ms
+from stream.events.times.timestamps import UNCLEAR, clear_epoch_ms, epoch_ms
 
 
 @numba.njit()
