@@ -21,6 +21,7 @@ from stream.decisions import dead_letter
 from stream.decisions.encoder import FEATURES_HEADER
 from stream.events.flaws import NO_FLAWS, Flaws
 from stream.features.plan import Applied, FeaturePlan, apply
+from stream.formats.port import SchemaPort
 from stream.kafka.records import RecordBatch, build_batches
 from stream.keys.customer_keys import KeyCounts, compare_keys
 from stream.policy.choice import Policy
@@ -92,18 +93,21 @@ class Pipeline:
     Args:
         campaign: The campaign file.
         plan: Its compiled features.
+        schemas: The registry of the events, None for JSON.
 
     Attributes:
         limits: What the outgoing topics take; may be set once they are known.
     """
 
-    def __init__(self, campaign: Campaign, plan: FeaturePlan) -> None:
+    def __init__(
+        self, campaign: Campaign, plan: FeaturePlan, schemas: SchemaPort | None = None
+    ) -> None:
         self.limits = BatchLimits()
         self.campaign = campaign
         self.plan = plan
         self.topics = {name: i for i, name in enumerate(campaign.topics.events)}
         self._first_word = {s.topic: Source(epoch=s.epoch).word(0) for s in campaign.topics.anew}
-        self._codecs = compile_codecs(campaign, plan)
+        self._codecs = compile_codecs(campaign, plan, schemas)
         self._contract_digest = plan.contract.digest
         self._asks_identity = asks_for_identity(campaign.strategies)
 

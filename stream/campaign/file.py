@@ -20,7 +20,7 @@ from stream.campaign.explain import explain
 from stream.campaign.operator_table import OPERATORS, Transform
 from stream.campaign.topics_section import Topics, shared_topic, wrong_anew, wrong_skip
 from stream.campaign.training import EvaluationSpec, GateSpec, ModelSpec, SearchSpec, TrainingSpec
-from stream.campaign.words import Duration, FieldPath, KafkaAddress, Name, Section
+from stream.campaign.words import Duration, FieldPath, HttpAddress, KafkaAddress, Name, Section
 from stream.errors import CampaignError
 
 
@@ -29,7 +29,14 @@ class EventMapping(Section, frozen=True):
 
     The default reads the Segment/RudderStack spec (track, identify, page, screen), bare or as the
     `data` of a CloudEvent. The type of a `track` call is its `event`, of the others the call itself.
+
+    `format` says what the values are. Avro and Protobuf stand behind the frame of a schema registry;
+    JSON does when it is `framed`.
     """
+
+    format: Literal["json", "avro", "protobuf"] = "json"
+    framed: bool = False
+    schema_registry: HttpAddress = ""
 
     customer_id: tuple[FieldPath, ...] = ("userId", "anonymousId")
     no_ids: tuple[Annotated[str, Meta(min_length=1, max_length=64)], ...] = (
@@ -216,6 +223,7 @@ def parse(text: str, where: str = "campaign") -> Campaign:
         wrong_skip(campaign.topics),
         wrong_anew(campaign.topics),
         _repeated_strategy(campaign),
+        _wrong_format(campaign.events),
     ):
         if contradiction:
             raise CampaignError(f"{where}: {contradiction}")
@@ -228,4 +236,19 @@ def _repeated_strategy(campaign: Campaign) -> str:
     for i, name in enumerate(ids):
         if name in ids[:i]:
             return f'at strategies[{i}].id: expected each id once, got "{name}" again'
+    return ""
+
+
+def _wrong_format(events: EventMapping) -> str:
+    """What contradicts the format of events, "" if nothing does."""
+    if events.format != "json" and not events.schema_registry:
+        return (
+            "at events.schema_registry: expected the address of the registry that has the schemas of "
+            f'events.format = "{events.format}", such as http://registry:8081, got none'
+        )
+    if events.format == "json" and events.schema_registry:
+        return (
+            'at events.schema_registry: expected none with events.format = "json", got '
+            f'"{events.schema_registry}"'
+        )
     return ""

@@ -9,20 +9,22 @@ Rules of this file
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
 from stream.campaign.file import EventMapping
 from stream.campaign.words import duration_ms
-from stream.columns import Bytes, EventBatch, Int64s, RecordChunk, Reject, Spans
+from stream.columns import Bools, Bytes, EventBatch, Int64s, RecordChunk, Reject, Spans
 from stream.errors import CampaignError
 from stream.events.event_hash import event_hashes
 from stream.events.fields import Clock, FieldReader, Rows
 from stream.events.flaws import FIRST, PRESENT, UNREADABLE, Decoded, Flaws
-from stream.events.paths import EventPaths
+from stream.events.paths import EventPaths, Trie
 from stream.events.present import Refused, RejectCode
 from stream.events.reasons import Event, Judge, Judged
-from stream.events.scan import append_bytes, scan
+from stream.events.scan import Scan, append_bytes, scan
 from stream.events.times.judged_times import Times
 from stream.events.times.timestamps import text_ms
 
@@ -35,6 +37,58 @@ _RECORD_END_MS = 10**14
 """The year 5138: a record from then on has its timestamp in another unit, so it has none."""
 
 
+class Values(Protocol):
+    """The values of n records, as far as they were read."""
+
+    @property
+    def found(self) -> Scan:
+        """Where the wanted ones stand; what is not ok in it, `root` explains."""
+
+    def root(self, i: int, value: bytes) -> dict[str, Any]:
+        """Record i as the object that `Judge.judge_root` takes.
+
+        Args:
+            i: Index of the record.
+            value: Its value.
+
+        Raises:
+            Refused: It has none.
+        """
+
+
+class ValueFormat(Protocol):
+    """Reads the values of records."""
+
+    def read(self, value: Spans, eligible: Bools, trie: Trie) -> Values:
+        """Finds the wanted values in all eligible records.
+
+        Args:
+            value: Values of n records.
+            eligible: The records to look at; they are not null. Shape (n,), bool.
+            trie: The wanted paths.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class _JsonValues:
+    found: Scan
+    judge: Judge
+
+    def root(self, i: int, value: bytes) -> dict[str, Any]:
+        return self.judge.object_of(value)
+
+
+class _Json:
+    """JSON, whose last word has the judge."""
+
+    def __init__(self, judge: Judge) -> None:
+        self._judge = judge
+
+    def read(self, value: Spans, eligible: Bools, trie: Trie) -> Values:
+        """As `ValueFormat.read`."""
+        return _JsonValues(scan(value, eligible, trie), self._judge)
+
+
 class EventDecoder:
     """Decodes events by the mapping and the declared properties of one campaign.
 
@@ -45,6 +99,7 @@ class EventDecoder:
         types: Declared event types; `EventBatch.type_code` is the index here.
         numbers: Paths of numeric properties, in the order of `EventBatch.number`.
         categories: Paths of categorical properties, in the order of `EventBatch.category`.
+        value_format: How values are written, None for JSON.
 
     Raises:
         CampaignError: `mapping.timestamp_earliest` is no time, or `mapping.time_zone` no time zone.
@@ -56,6 +111,7 @@ class EventDecoder:
         types: Sequence[str],
         numbers: Sequence[str],
         categories: Sequence[str],
+        value_format: ValueFormat | None = None,
     ) -> None:
         paths = EventPaths.of(mapping, numbers, categories)
         self._counted = paths.counted
@@ -64,6 +120,7 @@ class EventDecoder:
             self._reader = FieldReader(mapping, paths, types)
         except ValueError as exc:
             raise CampaignError(f"events.time_zone: {exc}") from exc
+        self._format = value_format or _Json(self._judge)
         self._value_bytes_max = mapping.value_bytes_max
         self._ahead_max_ms = duration_ms(mapping.timestamp_ahead_max)
         try:
@@ -92,16 +149,18 @@ class EventDecoder:
             np.where(is_known, received_ms, -1), np.where(is_known, received_ms, now_ms),
             self._earliest_ms, self._ahead_max_ms,
         )  # fmt: skip
-        found = scan(chunk.value, (size >= 0) & (size <= self._value_bytes_max), self._reader.trie)
+        eligible = (size >= 0) & (size <= self._value_bytes_max)
+        values = self._format.read(chunk.value, eligible, self._reader.trie)
+        found = values.found
         rows = self._reader.read(found, clock)
-        examples = self._examples(chunk, clock, rows.tally)
+        examples = self._examples(chunk, values, clock, rows.tally)
         rejects = []
         texts = []
         ahead = rows.ahead
         data_bytes = len(found.data)
         for i in np.flatnonzero(~rows.ok).tolist():
             try:
-                judged = self._judge.judge(chunk.value[i], _times(clock, i))
+                judged = self._judged(chunk, values, clock, i)
             except Refused as exc:
                 rejects.append(Reject(i, exc.code, str(exc)))
                 continue
@@ -116,12 +175,18 @@ class EventDecoder:
         flaws = Flaws(self._counted, present, unreadable, ahead, rows.types, examples)
         return Decoded(_batch(chunk, rows, data), rejects, flaws, rows.identified[rows.ok])
 
-    def _examples(self, chunk: RecordChunk, clock: Clock, tally: Int64s) -> dict[str, str]:
+    def _judged(self, chunk: RecordChunk, values: Values, clock: Clock, i: int) -> Judged:
+        root = values.root(i, self._judge.bounded(chunk.value[i]))
+        return self._judge.judge_root(root, _times(clock, i))
+
+    def _examples(
+        self, chunk: RecordChunk, values: Values, clock: Clock, tally: Int64s
+    ) -> dict[str, str]:
         """One sentence about each path of which the kernels could not read a value."""
         examples: dict[str, str] = {}
         first = tally[tally[:, UNREADABLE] > 0, FIRST]
         for i in np.unique(first).tolist():
-            judged = self._judge.judge(chunk.value[i], _times(clock, i))
+            judged = self._judged(chunk, values, clock, i)
             self._keep(judged, examples)
         return examples
 

@@ -27,7 +27,18 @@ from stream.events.scalars import (
     clear_hash,
     numeral,
 )
-from stream.events.scan import FALSE, MISSING, NULL, NUMBER, OBJECT, STRING, TRUE, Kinds
+from stream.events.scan import (
+    FALSE,
+    FLOAT64,
+    MISSING,
+    NULL,
+    NUMBER,
+    OBJECT,
+    STRING,
+    TIME,
+    TRUE,
+    Kinds,
+)
 
 Int8s: TypeAlias = npt.NDArray[np.int8]
 
@@ -170,7 +181,10 @@ def read_numbers(
         if kind[i] == TRUE or kind[i] == FALSE:
             out[i] = kind[i] == TRUE
             continue
-        is_number = kind[i] == NUMBER
+        if kind[i] == FLOAT64 and np.isfinite(start[i : i + 1].view(np.float64)[0]):
+            out[i] = start[i : i + 1].view(np.float64)[0]
+            continue
+        is_number = kind[i] == NUMBER or kind[i] == TIME
         if kind[i] == STRING:
             is_number = number_end(data, at, stop) == stop
             if not is_number:
@@ -192,7 +206,7 @@ def read_categories(
     data: Bytes, kind: Kinds, start: Int64s, size: Int64s, strict: bool, ok: Bools, out: UInt64s,
     counts: Int64s,
 ) -> None:  # fmt: skip
-    """Hash of the text of a string, number, true or false; 0 where missing or an object or array.
+    """Hash of the text of a string, number, true or false; 0 where missing or what has no text.
 
     `strict` and `counts` as in `read_numbers`.
     """
@@ -204,7 +218,9 @@ def read_categories(
             out[i] = np.uint64(0)
             continue
         counts[PRESENT] += 1
-        if kind[i] < OBJECT:
+        if kind[i] == FLOAT64:
+            out[i] = np.uint64(0)  # its text is not here: see `stream.events.fields`
+        elif kind[i] < OBJECT or kind[i] == TIME:
             out[i] = clear_hash(data, start[i], size[i])
         else:
             out[i] = np.uint64(0)

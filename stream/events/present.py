@@ -16,6 +16,7 @@ RejectCode: TypeAlias = Literal[
     "null_value", "oversize", "bad_utf8", "bad_json", "not_object",
     "missing_customer", "missing_type", "missing_timestamp", "customer_too_long",
     "bad_type", "bad_timestamp", "absurd_timestamp", "not_finite",
+    "not_framed", "unknown_schema", "bad_avro", "bad_protobuf",
 ]  # fmt: skip
 """Why a record is no event; docs/events.md says what each means."""
 
@@ -35,6 +36,12 @@ class JsonNumber:
     """A JSON number as it was written."""
 
     text: str
+
+
+class EpochMs(JsonNumber):
+    """Epoch milliseconds whatever their size: the schema of the event says so."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ from stream.events.times.judged_times import TimeJudge, Times, Unreadable
 
 _Value = TypeVar("_Value")
 
+_FRAME_BYTES = 5
 _TOO_DEEP = f"expected at most {DEPTH_MAX} objects and arrays inside each other, got more"
 
 
@@ -98,7 +99,18 @@ class Judge:
         Raises:
             Refused: It is no event.
         """
-        root = self._object(value)
+        return self.judge_root(self.object_of(self.bounded(value)), times)
+
+    def judge_root(self, root: dict[str, Any], times: Times) -> Judged:
+        """The event of a value that was read already, else as `judge`.
+
+        Args:
+            root: Of str, bool, None, `JsonNumber`, dict and list; bytes are no text.
+            times: What its time may be.
+
+        Raises:
+            Refused: It is no event.
+        """
         form = int(self._paths.unwraps and _is_envelope(root))
         fields = self._paths.enveloped if form else self._paths.bare
         found = [first_present(root, paths) for paths in fields]
@@ -132,13 +144,27 @@ class Judge:
             unreadable.append((path, str(exc)))
             return reading(None)
 
-    def _object(self, value: bytes | None) -> dict[str, Any]:
-        """The value as a JSON object; numbers stay as they were written."""
+    def bounded(self, value: bytes | None) -> bytes:
+        """A value that is there and not too long, in whatever format.
+
+        Raises:
+            Refused: It is null or too long.
+        """
         if value is None:
             raise Refused("null_value", "expected a JSON object, got a null value (a tombstone)")
         limit = self._mapping.value_bytes_max
         if len(value) > limit:
             raise Refused("oversize", f"expected at most {limit} bytes, got {len(value)}")
+        return value
+
+    def object_of(self, value: bytes) -> dict[str, Any]:
+        """The value as a JSON object; numbers stay as they were written.
+
+        Raises:
+            Refused: It is none.
+        """
+        if value[:1] == b"\0":
+            raise Refused("bad_json", _framed_reason(value))
         try:
             root = self._json.decode(value.decode())
         except UnicodeDecodeError as exc:
@@ -185,6 +211,18 @@ class Judge:
 
     def _absent(self, expected: str, field: int) -> str:
         return f"expected {expected} at {' or '.join(self._paths.bare[field])}, got nothing there"
+
+
+def _framed_reason(value: bytes) -> str:
+    """JSON never begins with a zero byte; the values of a schema registry's serializers do."""
+    if len(value) < _FRAME_BYTES:
+        return "expected JSON, got a zero byte at byte 0"
+    schema_id = int.from_bytes(value[1:_FRAME_BYTES])
+    return (
+        f"expected JSON, got the frame of a schema registry (a zero byte and schema id {schema_id}): "
+        'set events.format = "avro" or "protobuf" and events.schema_registry, or events.framed = '
+        "true where JSON stands behind it"
+    )
 
 
 def _refuse_constant(name: str) -> NoReturn:

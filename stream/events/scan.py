@@ -34,8 +34,12 @@ from stream.events.paths import END, ROOT, UNWANTED, Trie, child, element, has_e
 DEPTH_MAX = 64
 """How many objects and arrays may be open at once."""
 
-MISSING, NULL, STRING, ESCAPED, NUMBER, TRUE, FALSE, OBJECT, ARRAY = range(9)
-"""Kinds of a value. ESCAPED, a string with escapes in it, is gone when `scan` returns."""
+MISSING, NULL, STRING, ESCAPED, NUMBER, TRUE, FALSE, OBJECT, ARRAY, FLOAT64, TIME, BYTES = range(12)
+"""Kinds of a value. ESCAPED, a string with escapes in it, is gone when `scan` returns.
+
+JSON has no values of the last three: `stream.formats` finds them. FLOAT64 has its bits where others
+have their start, TIME is a span of digits, epoch milliseconds, and BYTES are no UTF-8.
+"""
 
 # An open array, where an open object has its node; below it arrays of which elements are looked for.
 _IN_ARRAY = -2
@@ -56,7 +60,7 @@ class Scan:
         data: The buffer of the spans.
         ok: False where the kernel gave up or was not to look; the row means nothing then.
             Shape (n,), bool.
-        kind: MISSING ... ARRAY. Shape (n, nodes), uint8.
+        kind: MISSING ... BYTES. Shape (n, nodes), uint8.
         span: (start, size) in bytes, without the quotes of a string; size 0 for an object or
             array; undefined when missing. Shape (n, nodes, 2), int64.
     """

@@ -29,6 +29,7 @@ from stream.worker.partition.intake import Intake
 from stream.worker.partition.lifecycle import State
 from stream.worker.partition.same_log import Positions
 from stream.worker.publisher import Announcement, Outgoing
+from stream.worker.schema_wait import SchemaWait
 from stream.worker.shell import Shell
 from stream.worker.telemetry import Window
 from stream.worker.warmup import warm_up
@@ -55,6 +56,7 @@ class Processor:
         inputs: What came in on each event topic since the start.
         deployment: The model in force.
         uncommitted: Chunks that were given up since partitions began: they are read again.
+        schemas: What chunks wait for before they are taken.
         positions: Whether the event topics are those that the state has seen.
     """
 
@@ -67,7 +69,8 @@ class Processor:
         self.inputs = InputCounts()
         self.deployment: Deployment | None = None
         self.uncommitted = 0
-        self.pipeline = Pipeline(campaign, plan)
+        self.schemas = SchemaWait(campaign.events)
+        self.pipeline = Pipeline(campaign, plan, self.schemas.registry)
         self._campaign = campaign
         self._changelog = ChangelogEncoder(changelog_topic, campaign.worker.compression)
         self._shell = shell
@@ -124,6 +127,7 @@ class Processor:
         Args:
             message: Its value is a `RecordChunk`, its offset the one that the chunk starts at.
         """
+        await self.schemas.ready(message.value)
         async with self._lock:
             block = self.blocks.get(message.value.partition)
             if block is None or block.state is not State.ACTIVE:

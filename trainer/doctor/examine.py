@@ -18,6 +18,7 @@ from stream.columns import EventBatch, Int64s, RecordChunk, Reject
 from stream.features.plan import FeaturePlan
 from stream.keys.customer_keys import compare_keys
 from stream.keys.key_sample import KeySample
+from stream.schemas.registry import registry_of
 from stream.state.table import CustomerTable
 from stream.visible import visible
 from trainer.doctor.diagnosis import KeyFacts, Skew, TopicDiagnosis
@@ -85,7 +86,9 @@ class _Seen:
     def __init__(self, declared: Declared, now_ms: int) -> None:
         self._declared = declared
         self._now_ms = now_ms
-        self._decoder = event_decoder(declared.campaign, declared.plan)
+        self._decoder = event_decoder(
+            declared.campaign, declared.plan, registry_of(declared.campaign.events)
+        )
         self._customers = CustomerTable(1)
         self._keys = KeySample()
         self._null = self._differ = self._ahead = 0

@@ -18,6 +18,7 @@ from stream.columns import Bools, Float32s, Float64s, Int64s, RecordChunk
 from stream.events.decoder import NEVER_MS
 from stream.features.normalization import normalize
 from stream.features.plan import FeaturePlan, apply_raw
+from stream.schemas.registry import registry_of
 from stream.state.table import CustomerTable
 from trainer.history.gaps import Gap
 from trainer.parity import explain
@@ -90,7 +91,9 @@ class _Partition:
 
     def __post_init__(self) -> None:
         subject, holds, logged = self.subject, self.holds, self.logged
-        self._decoder = event_decoder(subject.campaign, subject.plan)
+        self._decoder = event_decoder(
+            subject.campaign, subject.plan, registry_of(subject.campaign.events)
+        )
         self._about = [logged.about(topic, holds.partition) for topic in range(len(holds.events))]
         self._order = OrderCheck(logged, self._about)
         self._cause = explain.before_replay(logged, holds, subject.bundles)

@@ -16,6 +16,7 @@ from stream.codecs import event_decoder
 from stream.columns import RecordChunk, Spans
 from stream.events.decoder import NEVER_MS
 from stream.features.plan import compile_features
+from stream.schemas.registry import registry_of
 
 
 class Fate(Enum):
@@ -104,7 +105,9 @@ class LetterJudge:
 
     def __init__(self, campaign: Campaign) -> None:
         self._topics = frozenset(campaign.topics.events)
-        self._decoder = event_decoder(campaign, compile_features(campaign))
+        self._decoder = event_decoder(
+            campaign, compile_features(campaign), registry_of(campaign.events)
+        )
 
     def fates(self, letters: Sequence[Letter]) -> list[tuple[Fate, str]]:
         """What becomes of each letter, and for what is still refused the reason in a sentence."""

@@ -28,6 +28,7 @@ from stream.features.kernel_repeats import find_repeats
 from stream.features.plan import FeaturePlan
 from stream.keys.key_sample import KeySample
 from stream.keys.spread import Spread
+from stream.schemas.registry import registry_of
 from stream.state.table import CustomerTable
 from trainer.history.gaps import SINCE, Extent, Gap, GapTracker, Missing, cold_ms, unread_ms
 from trainer.history.source import Bounds
@@ -84,7 +85,7 @@ class Shards:
         self._outcome_topics: set[str] = set()
         self._treatment_topics: set[str] = set()
         self._decision_topic = campaign.topics.decisions
-        self._decoder = event_decoder(campaign, plan)
+        self._decoder = event_decoder(campaign, plan, registry_of(campaign.events))
         learns_from_decisions = campaign.training.learn_from == "decisions"
         self._treatments = (
             None if learns_from_decisions else TreatmentReader(campaign, plan.event_types)

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from stream.campaign.file import EventMapping
 from stream.compiled.time_zones import time_zone
 from stream.events.paths import TIMESTAMP, EventPaths
-from stream.events.present import Found, JsonNumber, Refused, first_present
+from stream.events.present import EpochMs, Found, JsonNumber, Refused, first_present
 from stream.events.scalars import JSON_NUMBER
 from stream.events.times.time_kernels import corrected_ms
 from stream.events.times.timestamps import epoch_ms, text_ms
@@ -114,6 +114,8 @@ class TimeJudge:
 def _time_ms(found: Found, zone: tzinfo) -> int:
     value = found.value
     try:
+        if isinstance(value, EpochMs):
+            return int(value.text)
         if isinstance(value, JsonNumber):
             return epoch_ms(value.text)
         if isinstance(value, str):

@@ -228,7 +228,7 @@ def test_timestamp_forms(timestamp: float | str) -> None:
 
 
 def test_usual_events_never_reach_the_judge(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(Judge, "judge")
+    monkeypatch.delattr(Judge, "judge_root")
     wrapper = {"specversion": "1.0", "id": "ce", "type": "page", "data": TRACK}
     for value in (TRACK, wrapper, TRACK | {"userId": 12, "timestamp": "1760000000"}):
         event(SEGMENT_DECODER, value)
