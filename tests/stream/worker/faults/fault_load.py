@@ -31,8 +31,6 @@ INVALID: tuple[bytes | None, ...] = (
     b'{"userId": "\xff\xfe", "type": "page", "timestamp": 1760000000000}',
     b'{"type": "page", "timestamp": 1760000000000}',
     b'{"userId": "c1", "timestamp": 1760000000000}',
-    b'{"userId": "c1", "type": "page", "timestamp": "yesterday"}',
-    b'{"userId": "c1", "type": "page", "timestamp": "9999-01-01T00:00:00Z"}',
     b'{"userId": "", "type": "page", "timestamp": 1760000000000}',
     b'{"userId": "c1", "type": 7, "timestamp": 1760000000000}',
     b'{"userId": "%s", "type": "page", "timestamp": 1760000000000}' % (b"x" * 5_000),
