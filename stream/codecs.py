@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stream.campaign.file import Campaign
+from stream.campaign.purposes import purposes_of
 from stream.decisions.encoder import DecisionEncoder
 from stream.events.decoder import EventDecoder
 from stream.features.plan import FeaturePlan
@@ -52,7 +53,10 @@ def event_decoder(campaign: Campaign, plan: FeaturePlan) -> EventDecoder:
     Raises:
         CampaignError: The earliest time is no time.
     """
-    return EventDecoder(campaign.events, plan.event_types, plan.number_paths, plan.category_paths)
+    return EventDecoder(
+        campaign.events, plan.event_types, plan.number_paths, plan.category_paths,
+        purposes_of(campaign),
+    )  # fmt: skip
 
 
 def property_decoder(

@@ -19,6 +19,7 @@ from stream.codecs import compile_codecs
 from stream.columns import EventBatch, Int64s, RecordChunk, Reject, Spans
 from stream.decisions import dead_letter
 from stream.decisions.encoder import FEATURES_HEADER
+from stream.events.consent.vocabulary import UNREADABLE
 from stream.features.plan import Applied, FeaturePlan, apply
 from stream.kafka.records import RecordBatch, build_batches
 from stream.policy.choice import Policy
@@ -64,6 +65,8 @@ class Step:
         received_ms: Record timestamp of each decided event, for latency. Shape (decided,), int64.
         counters: late, dropped late, replayed events, as `stream.features.kernel` counts them.
         silent: Events that only rebuilt the table.
+        unreadable: Records that say something of consent in a word that nobody knows.
+        unreadable_words: Path and text of such words.
     """
 
     decisions: list[RecordBatch] = field(default_factory=list)
@@ -74,6 +77,8 @@ class Step:
     received_ms: Int64s = field(default_factory=lambda: np.zeros(0, np.int64))
     counters: Int64s = field(default_factory=lambda: np.zeros(3, np.int64))
     silent: int = 0
+    unreadable: int = 0
+    unreadable_words: list[tuple[str, str]] = field(default_factory=list)
 
 
 class Pipeline:
@@ -124,7 +129,9 @@ class Pipeline:
             self.plan, table.state, rows, self._counted(batch, chunk.topic),
             self.topics[chunk.topic], deployment.scorer.normalization,
         )  # fmt: skip
-        table.mark_dirty(rows[applied.applied])
+        unreadable = int((batch.consent == UNREADABLE).any(axis=0).sum())
+        words = self._codecs.decoder.unreadable(chunk, batch) if unreadable else []
+        table.mark_dirty(rows[applied.applied | batch.consent_only])
         wanted = applied.applied & self.plan.decides[batch.type_code]
         silent = wanted & (batch.offset < silent_until)
         index = np.flatnonzero(wanted & ~silent)
@@ -140,6 +147,8 @@ class Pipeline:
             received_ms=batch.received_ms[index],
             counters=applied.counters,
             silent=int(silent.sum()),
+            unreadable=unreadable,
+            unreadable_words=words,
         )
 
     def rebuild(
@@ -167,7 +176,9 @@ class Pipeline:
             plan.condition_number,
             len(self.campaign.strategies),
         )
-        return deployment.policy.choose(scores, allowed, applied.consent[index])
+        return deployment.policy.choose(
+            scores, allowed, applied.consent[:, index], applied.closed[:, index]
+        )
 
     def _encode(
         self,

@@ -3,7 +3,8 @@
 Rules of this file
 1. No Python loop over good records: the kernels read them; only what they give up on is judged one
    by one.
-2. A bad record costs its neighbours nothing: every record is either a row or a `Reject`.
+2. A bad record costs its neighbours nothing: every record is a row, or a `Reject`, or a `Reject` and a
+   row that holds nothing but what the record denies of consent.
 """
 
 from __future__ import annotations
@@ -13,16 +14,23 @@ from collections.abc import Sequence
 import numpy as np
 
 from stream.campaign.file import EventMapping
+from stream.campaign.purposes import Purpose, general_purpose
 from stream.campaign.words import duration_ms
 from stream.columns import Bytes, EventBatch, RecordChunk, Reject, Spans
 from stream.errors import CampaignError
+from stream.events.consent.hearing import Hearing
+from stream.events.consent.places import ConsentPlaces
+from stream.events.consent.vocabulary import UNREADABLE
 from stream.events.fields import FieldReader, Rows
 from stream.events.paths import EventPaths
-from stream.events.reasons import Event, Judge, Refused, RejectCode
+from stream.events.reasons import Judge
 from stream.events.scan import append_bytes, scan
 from stream.events.timestamps import iso_ms
+from stream.events.verdict import Event, Refused, RejectCode
 
 __all__ = ["NEVER_MS", "EventDecoder", "RejectCode"]
+
+_UNREADABLE_RECORDS_MAX = 64
 
 NEVER_MS = 2**62
 """The present, for who reads again: events are compared with the timestamps of their records alone."""
@@ -38,6 +46,8 @@ class EventDecoder:
         types: Declared event types; `EventBatch.type_code` is the index here.
         numbers: Paths of numeric properties, in the order of `EventBatch.number`.
         categories: Paths of categorical properties, in the order of `EventBatch.category`.
+        purposes: What a customer may consent to, in the order of `EventBatch.consent`; when not given
+            the general one.
 
     Raises:
         CampaignError: `mapping.timestamp_earliest` is no time.
@@ -49,10 +59,12 @@ class EventDecoder:
         types: Sequence[str],
         numbers: Sequence[str],
         categories: Sequence[str],
+        purposes: Sequence[Purpose] = (),
     ) -> None:
         paths = EventPaths.of(mapping, numbers, categories)
-        self._reader = FieldReader(paths, types)
-        self._judge = Judge(mapping, paths, types)
+        consent = ConsentPlaces(mapping, purposes or (general_purpose(mapping),))
+        self._reader = FieldReader(paths, consent, types)
+        self._judge = Judge(mapping, paths, types, Hearing(consent))
         self._value_bytes_max = mapping.value_bytes_max
         self._ahead_max_ms = duration_ms(mapping.timestamp_ahead_max)
         try:
@@ -73,7 +85,8 @@ class EventDecoder:
 
         Returns:
             The events, whose spans share the chunk's buffer where no text had to be rewritten, and
-            the rejects in order of offsets; together n.
+            the rejects in order of offsets; together n, but that a reject which denies consent has a
+            row of its own, see `EventBatch.consent_only`.
         """
         size = chunk.value.size
         received_ms = chunk.timestamp_ms
@@ -90,12 +103,27 @@ class EventDecoder:
                 event = self._judge.judge(chunk.value[i], *times_ms)
             except Refused as exc:
                 rejects.append(Reject(i, exc.code, str(exc)))
-                continue
+                if exc.denial is None:
+                    continue
+                event = exc.denial
+                rows.consent_only[i] = True
             _put(rows, i, event, data_bytes)
             texts.append(event.customer + (event.event_id or b""))
             data_bytes += len(texts[-1])
         data = found.data if not texts else append_bytes(found.data, b"".join(texts))
         return _batch(chunk, rows, data), rejects
+
+    def unreadable(self, chunk: RecordChunk, batch: EventBatch) -> list[tuple[str, str]]:
+        """What the records of a batch say of consent that nobody can read: path and text, each once.
+
+        Args:
+            chunk: The records.
+            batch: What they were decoded to. At most its first 64 such records are looked at.
+        """
+        records = batch.record[(batch.consent == UNREADABLE).any(axis=0)]
+        looked_at = records[:_UNREADABLE_RECORDS_MAX].tolist()
+        said = (one for i in looked_at for one in self._judge.unreadable(chunk.value[i]))
+        return list(dict.fromkeys(said))
 
 
 def _put(rows: Rows, i: int, event: Event, text_at: int) -> None:
@@ -107,7 +135,7 @@ def _put(rows: Rows, i: int, event: Event, text_at: int) -> None:
     rows.event_id_size[i] = -1 if event.event_id is None else len(event.event_id)
     rows.time_ms[i] = event.time_ms
     rows.type_code[i] = event.type_code
-    rows.consent[i] = event.consent
+    rows.consent[:, i] = event.consent
     rows.number[:, i] = event.numbers
     rows.category[:, i] = np.array(event.categories, np.uint64)
 
@@ -126,5 +154,6 @@ def _batch(chunk: RecordChunk, rows: Rows, data: Bytes) -> EventBatch:
         type_code=rows.type_code[keep],
         number=np.ascontiguousarray(rows.number[:, keep]),
         category=np.ascontiguousarray(rows.category[:, keep]),
-        consent=rows.consent[keep],
+        consent=np.ascontiguousarray(rows.consent[:, keep]),
+        consent_only=rows.consent_only[keep],
     )

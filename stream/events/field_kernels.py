@@ -17,13 +17,7 @@ import numpy.typing as npt
 from stream.columns import Bools, Bytes, Float64s, Int16s, Int64s, UInt64s
 from stream.compiled.borrow import borrow
 from stream.events.json_tokens import number_end
-from stream.events.scalars import (
-    UNCLEAR_CONSENT,
-    clear_consent,
-    clear_float,
-    clear_hash,
-    is_integer,
-)
+from stream.events.scalars import clear_float, clear_hash, is_integer
 from stream.events.scan import FALSE, MISSING, NULL, NUMBER, OBJECT, STRING, TRUE, Kinds
 from stream.events.timestamps import UNCLEAR, clear_epoch_ms, clear_iso_ms
 
@@ -134,26 +128,6 @@ def read_times(
                 time_ms = clear_iso_ms(data, start[i], start[i] + size[i])
         out[i] = time_ms
         ok[i] = time_ms != UNCLEAR and time_ms >= earliest_ms and time_ms <= latest_ms[i]
-
-
-@_jit
-def read_consents(
-    data: Bytes, kind: Kinds, start: Int64s, size: Int64s, ok: Bools, out: Int8s
-) -> None:
-    """1 granted, 0 withdrawn, -1 not said."""
-    data = borrow(data)
-    for i in range(len(ok)):
-        if not ok[i]:
-            continue
-        said = UNCLEAR_CONSENT
-        if kind[i] == MISSING:
-            said = -1
-        elif kind[i] == TRUE or kind[i] == FALSE:
-            said = kind[i] == TRUE
-        elif kind[i] == STRING:
-            said = clear_consent(data, start[i], size[i])
-        out[i] = said
-        ok[i] = said != UNCLEAR_CONSENT
 
 
 @_jit

@@ -14,18 +14,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from stream.columns import Bools, Bytes, Float64s, Int16s, Int64s, UInt64s
+from stream.events.consent.kernels import hear
+from stream.events.consent.places import ConsentPlaces
 from stream.events.field_kernels import (
     Int8s,
     pick,
     read_categories,
-    read_consents,
     read_ids,
     read_numbers,
     read_times,
     read_types,
 )
 from stream.events.paths import (
-    CONSENT,
     CUSTOMER,
     DATA,
     EVENT_ID,
@@ -53,7 +53,8 @@ class Rows:
         event_id_size: -1 where missing. Shape (n,), int64.
         time_ms: Shape (n,), int64.
         type_code: Shape (n,), int16.
-        consent: Shape (n,), int8.
+        consent: Shape (purposes, n), int8.
+        consent_only: Whether the record is no event, and only what it denies counts. Shape (n,), bool.
         number: Shape (numbers, n), float64.
         category: Shape (categories, n), uint64.
     """
@@ -66,22 +67,25 @@ class Rows:
     time_ms: Int64s
     type_code: Int16s
     consent: Int8s
+    consent_only: Bools
     number: Float64s
     category: UInt64s
 
 
 class FieldReader:
-    """Reads the fields that an `EventPaths` names.
+    """Reads the fields that an `EventPaths` names, and what is said of consent.
 
     Attributes:
         trie: What to scan for.
     """
 
-    def __init__(self, paths: EventPaths, types: Sequence[str]) -> None:
+    def __init__(self, paths: EventPaths, consent: ConsentPlaces, types: Sequence[str]) -> None:
         fields = (*paths.bare, *paths.enveloped)
         envelope = (SPECVERSION, DATA) if paths.unwraps else ()
         wanted = {path for field in fields for path in field}
-        self.trie, node_of = compile_trie(wanted.union(envelope))
+        self.trie, node_of = compile_trie(wanted.union(envelope, consent.paths))
+        self._purposes = consent.count
+        self._consent = consent.tables(node_of)
         self._numbers = paths.numbers
         self._candidates = np.array([node_of[path] for field in fields for path in field], np.int64)
         ends = np.cumsum([0, *map(len, fields)], dtype=np.int64)
@@ -120,8 +124,8 @@ class FieldReader:
         read_types(*value(TYPE), self._type_bytes, self._type_end, ok, type_code)
         time_ms = np.empty(n, np.int64)
         read_times(*value(TIMESTAMP), received_ms, earliest_ms, latest_ms, ok, time_ms)
-        consent = np.empty(n, np.int8)
-        read_consents(*value(CONSENT), ok, consent)
+        consent = np.empty((self._purposes, n), np.int8)
+        hear(data, found.kind, found.span, self._envelope, self._consent, ok, consent)
         number = np.empty((self._numbers, n), np.float64)
         for k, field in enumerate(range(FIRST_NUMBER, FIRST_NUMBER + self._numbers)):
             _numbers(*value(field), ok, number[k])
@@ -130,7 +134,7 @@ class FieldReader:
             read_categories(*value(field), ok, category[k])
         return Rows(
             ok, start[CUSTOMER], size[CUSTOMER], start[EVENT_ID], size[EVENT_ID],
-            time_ms, type_code, consent, number, category,
+            time_ms, type_code, consent, np.zeros(n, np.bool_), number, category,
         )  # fmt: skip
 
 

@@ -10,12 +10,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isinf, nan
-from typing import Any, Literal, NoReturn, TypeAlias
+from typing import Any, NoReturn
 
 from stream.campaign.file import EventMapping
+from stream.compiled.category_hash import category_hash
+from stream.events.consent.hearing import Hearing
+from stream.events.consent.vocabulary import GRANTED, NOT_SAID
 from stream.events.fields import CUSTOMER_BYTES_MAX
 from stream.events.paths import (
-    CONSENT,
     CUSTOMER,
     DATA,
     EVENT_ID,
@@ -25,46 +27,13 @@ from stream.events.paths import (
     TYPE,
     EventPaths,
 )
-from stream.events.scalars import (
-    JSON_INTEGER,
-    JSON_NUMBER,
-    UNCLEAR_CONSENT,
-    category_hash,
-    consent_of,
-)
+from stream.events.scalars import JSON_INTEGER, JSON_NUMBER
 from stream.events.scan import DEPTH_MAX
 from stream.events.timestamps import epoch_ms, iso_ms
-
-RejectCode: TypeAlias = Literal[
-    "null_value", "oversize", "bad_utf8", "bad_json", "not_object",
-    "missing_customer", "missing_type", "missing_timestamp", "customer_too_long",
-    "bad_type", "bad_timestamp", "absurd_timestamp", "not_finite",
-]  # fmt: skip
-"""Why a record is no event; docs/events.md says what each means."""
+from stream.events.verdict import Event, Refused, RejectCode
 
 _SHOWN_MAX = 60
 _TOO_DEEP = f"expected at most {DEPTH_MAX} objects and arrays inside each other, got more"
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One event, as `EventBatch` holds it in columns."""
-
-    customer: bytes
-    event_id: bytes | None
-    time_ms: int
-    type_code: int
-    consent: int
-    numbers: list[float]
-    categories: list[int]
-
-
-class Refused(Exception):
-    """The record is no event. The message is one sentence: expected, got, where."""
-
-    def __init__(self, code: RejectCode, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +55,19 @@ class _Found:
 
 
 class Judge:
-    """Judges records by the mapping and the declared properties of one campaign."""
+    """Judges records by the mapping and the declared properties of one campaign.
 
-    def __init__(self, mapping: EventMapping, paths: EventPaths, types: Sequence[str]) -> None:
+    Args:
+        mapping: Where the parts of an event stand.
+        paths: The same, compiled.
+        types: Declared event types.
+        hearing: Reads what is said of consent.
+    """
+
+    def __init__(
+        self, mapping: EventMapping, paths: EventPaths, types: Sequence[str], hearing: Hearing
+    ) -> None:
+        self._hearing = hearing
         self._mapping = mapping
         self._paths = paths
         self._type_code = {name: code for code, name in reversed(list(enumerate(types)))}
@@ -111,16 +90,50 @@ class Judge:
             Refused: It is no event.
         """
         root = self._object(value)
-        found = self._present(root)
+        is_envelope = _is_envelope(root)
+        found = self._present(root, is_envelope)
         numbers_end = FIRST_NUMBER + self._paths.numbers
+        customer = self._customer(found[CUSTOMER])
+        consent = self._hearing.said(root, is_envelope=is_envelope)
+        times_ms = received_ms, earliest_ms, latest_ms
+        try:
+            return Event(
+                customer=customer,
+                event_id=_id(found[EVENT_ID]),
+                type_code=self._type(found[TYPE]),
+                time_ms=self._time(found[TIMESTAMP], *times_ms),
+                consent=consent,
+                numbers=[_number(field) for field in found[FIRST_NUMBER:numbers_end]],
+                categories=[_category(field) for field in found[numbers_end:]],
+            )
+        except Refused as exc:
+            exc.denial = self._denial(customer, consent, found, times_ms)
+            raise
+
+    def unreadable(self, value: bytes | None) -> list[tuple[str, str]]:
+        """What a record says of consent that nobody can read: path and text of each."""
+        try:
+            root = self._object(value)
+        except Refused:
+            return []
+        return self._hearing.unreadable(root, is_envelope=_is_envelope(root))
+
+    def _denial(
+        self, customer: bytes, consent: list[int], found: Sequence[_Found | None],
+        times_ms: tuple[int, int, int],
+    ) -> Event | None:  # fmt: skip
+        """What a record denies that is no event; a grant needs an event."""
+        denied = [NOT_SAID if said == GRANTED else said for said in consent]
+        if set(denied) <= {NOT_SAID}:
+            return None
+        try:
+            time_ms = self._time(found[TIMESTAMP], *times_ms)
+        except Refused:
+            time_ms = max(times_ms[0], 0)
+        properties = len(found) - FIRST_NUMBER
+        numbers = self._paths.numbers
         return Event(
-            customer=self._customer(found[CUSTOMER]),
-            event_id=_id(found[EVENT_ID]),
-            type_code=self._type(found[TYPE]),
-            time_ms=self._time(found[TIMESTAMP], received_ms, earliest_ms, latest_ms),
-            consent=_consent(found[CONSENT]),
-            numbers=[_number(field) for field in found[FIRST_NUMBER:numbers_end]],
-            categories=[_category(field) for field in found[numbers_end:]],
+            customer, None, time_ms, -1, denied, [nan] * numbers, [0] * (properties - numbers)
         )
 
     def _object(self, value: bytes | None) -> dict[str, Any]:
@@ -147,9 +160,8 @@ class Judge:
             raise Refused("not_object", f"expected a JSON object at the root, got {_shown(root)}")
         return root
 
-    def _present(self, root: dict[str, Any]) -> list[_Found | None]:
+    def _present(self, root: dict[str, Any], is_envelope: bool) -> list[_Found | None]:
         """The first candidate of each field that is neither null nor an empty string."""
-        is_envelope = isinstance(root.get(SPECVERSION), str) and isinstance(root.get(DATA), dict)
         fields = self._paths.enveloped if is_envelope else self._paths.bare
         return [_first_present(root, paths) for paths in fields]
 
@@ -204,6 +216,10 @@ def _is_too_deep(root: Any) -> bool:
     return bool(containers)
 
 
+def _is_envelope(root: dict[str, Any]) -> bool:
+    return isinstance(root.get(SPECVERSION), str) and isinstance(root.get(DATA), dict)
+
+
 def _first_present(root: dict[str, Any], paths: tuple[str, ...]) -> _Found | None:
     for path in paths:
         value: Any = root
@@ -241,17 +257,6 @@ def _time_ms(found: _Found) -> int:
     except (ValueError, ArithmeticError) as exc:
         raise found.refusal("bad_timestamp", "ISO 8601 or the epoch in s, ms, us or ns") from exc
     raise found.refusal("bad_type", "a time as a string or a number")
-
-
-def _consent(found: _Found | None) -> int:
-    if found is None:
-        return -1
-    if isinstance(found.value, bool):
-        return int(found.value)
-    said = consent_of(found.value) if isinstance(found.value, str) else UNCLEAR_CONSENT
-    if said == UNCLEAR_CONSENT:
-        raise found.refusal("bad_type", "true or false, granted or denied, yes or no")
-    return said
 
 
 def _number(found: _Found | None) -> float:

@@ -23,13 +23,7 @@ from stream.campaign.file import Campaign
 from stream.columns import Bools, Float32s, Float64s, Int16s, Int64s
 from stream.errors import OperatorError
 from stream.policy.decision import NOTHING, DecisionBatch, Dropped, Reason
-
-# May the customer be contacted when consent is not said, withdrawn, granted (-1, 0, 1)?
-_CONSENTED = {
-    "opt_out": np.array([True, False, True]),
-    "opt_in": np.array([False, False, True]),
-    "ignore": np.array([True, True, True]),
-}
+from stream.policy.permission import Needs, compile_needs, forbid
 
 
 class Policy:
@@ -66,18 +60,24 @@ class Policy:
         self._output_nothing = outputs.index(NOTHING) if NOTHING in outputs else -1
         self._value = np.array([strategy.value for strategy in campaign.strategies])
         self._cost = np.array([strategy.cost for strategy in campaign.strategies])
-        self._consented = _CONSENTED[campaign.policy.consent]
+        self._needs = compile_needs(campaign)
         self._do_nothing = campaign.policy.do_nothing
 
     def choose(
-        self, probabilities: Float32s, eligible: Bools, consent: npt.NDArray[np.int8]
+        self,
+        probabilities: Float32s,
+        eligible: Bools,
+        consent: npt.NDArray[np.int8],
+        closed: Bools,
     ) -> DecisionBatch:
         """Decides.
 
         Args:
             probabilities: Model outputs. Shape (n, outputs), float32.
             eligible: Whether the customer meets the conditions of each strategy. Shape (n, S).
-            consent: 1 granted, 0 withdrawn, -1 not said. Shape (n,), int8.
+            consent: By purpose 1 granted, 0 withdrawn, -1 not said, -2 unreadable.
+                Shape (purposes, n), int8.
+            closed: Whether each channel that suppressions name is closed. Shape (channels, n), bool.
         """
         n, strategies = len(probabilities), len(self._value)
         assert probabilities.shape == (n, self._outputs), probabilities.shape
@@ -86,7 +86,7 @@ class Policy:
         value, reason = np.empty(n, np.float64), np.empty(n, np.int8)
         score, without = np.empty(n, np.float32), np.empty(n, np.float32)
         _choose(
-            probabilities, eligible, self._consented[consent + 1], self._output,
+            probabilities, eligible, self._needs, consent, closed, self._output,
             self._output_nothing, self._value, self._cost, self._do_nothing,
             strategy, score, without, value, reason, dropped,
         )  # fmt: skip
@@ -108,7 +108,9 @@ class Policy:
 def _choose(
     probabilities: Float32s,
     eligible: Bools,
-    consented: Bools,
+    needs: Needs,
+    consent: npt.NDArray[np.int8],
+    closed: Bools,
     output: Int64s,
     output_nothing: int,
     value: Float64s,
@@ -128,9 +130,9 @@ def _choose(
         winner = strategies
         best = 0.0 if do_nothing else -np.inf
         allowed = comparable = 0
+        against = forbid(needs, consent, closed, i, dropped)
         for k in range(strategies):
-            if not consented[i]:
-                dropped[i, k] = Dropped.NO_CONSENT
+            if dropped[i, k] != Dropped.CHOSEN:
                 continue
             if not eligible[i, k]:
                 dropped[i, k] = Dropped.NOT_ELIGIBLE
@@ -151,15 +153,17 @@ def _choose(
         score[i] = probabilities[i, output[winner]] if acts else nothing
         without[i] = nothing
         expected_value[i] = best if acts else 0.0
-        reason[i] = _reason(acts, consented[i], allowed, comparable)
+        reason[i] = _reason(acts, against, allowed, comparable)
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _reason(acts: bool, consented: bool, allowed: int, comparable: int) -> int:
+def _reason(acts: bool, against: int, allowed: int, comparable: int) -> int:
     if acts:
         return Reason.ONLY_ELIGIBLE if allowed == 1 else Reason.HIGHEST_VALUE
-    if not consented:
+    if against == Dropped.NO_CONSENT:
         return Reason.NO_CONSENT
+    if against == Dropped.SUPPRESSED:
+        return Reason.SUPPRESSED
     if allowed == 0:
         return Reason.NONE_ELIGIBLE
     return Reason.SCORE_NOT_FINITE if comparable == 0 else Reason.NOTHING_BETTER

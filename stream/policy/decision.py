@@ -29,6 +29,7 @@ class Reason(IntEnum):
     NO_CONSENT = 3
     NONE_ELIGIBLE = 4
     SCORE_NOT_FINITE = 5
+    SUPPRESSED = 6
 
 
 class Dropped(IntEnum):
@@ -39,6 +40,7 @@ class Dropped(IntEnum):
     NOT_ELIGIBLE = 2
     SCORE_NOT_FINITE = 3
     LOWER_VALUE = 4
+    SUPPRESSED = 5
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from stream.log import log_event
 from stream.pipeline import Deployment, Pipeline, Step
 from stream.worker.changelog_encoder import ChangelogEncoder
 from stream.worker.checkpoints import Checkpoints
+from stream.worker.consent_words import ConsentWords
 from stream.worker.partition.blocks import Block, Blocks
 from stream.worker.partition.intake import Intake
 from stream.worker.partition.lifecycle import State
@@ -71,6 +72,7 @@ class Processor:
         self._intake = Intake(shell)
         self.positions = Positions(campaign, self.blocks)
         self._works = Works(shell)
+        self._consent_words = ConsentWords()
         self._lock = asyncio.Lock()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="compute")
         self._checkpoints = Checkpoints(
@@ -165,6 +167,7 @@ class Processor:
             work.messages.append(owner)
         names = self.deployment.policy.strategies
         self.window.add(len(chunk), step, names, time.perf_counter() - began_s)
+        self._consent_words.tell(step.unreadable_words)
         # Under the lock: a checkpoint must find the results of all chunks that it covers queued.
         await work.lane.publish(self._outgoing(step, block if announced else None))
 

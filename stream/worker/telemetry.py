@@ -53,6 +53,7 @@ class Window:
     late: int = 0
     dropped_late: int = 0
     silent: int = 0
+    consent_unreadable: int = 0
     rejects: Counter[str] = field(default_factory=Counter)
     strategies: Counter[str] = field(default_factory=Counter)
     changelog_rows: int = 0
@@ -80,6 +81,7 @@ class Window:
         self.dropped_late += int(step.counters[DROPPED_LATE])
         self.replayed += int(step.counters[REPLAYED])
         self.silent += step.silent
+        self.consent_unreadable += step.unreadable
         self.rejects.update(reject.code for reject in step.rejects)
         for i in np.flatnonzero(step.strategies).tolist():
             self.strategies[strategies[i]] += int(step.strategies[i])
@@ -104,6 +106,7 @@ class Window:
             "dropped_late": self.dropped_late,
             "replayed": self.replayed,
             "silent": self.silent or None,
+            "consent_unreadable": self.consent_unreadable or None,
             "strategies": dict(self.strategies.most_common(12)) or None,
             "changelog_rows": self.changelog_rows,
             "changelog_mb": round(self.changelog_bytes / 1e6, 1),

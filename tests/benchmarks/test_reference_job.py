@@ -37,7 +37,7 @@ def test_the_features_stand_in_the_order_of_the_specification() -> None:
     assert list(PLAN.event_types[:6]) == TYPES
     assert PLAN.number_paths == ("properties.value",)
     assert PLAN.decides.all()
-    assert PLAN.row_bytes == 8 * (4 + 1 + 24 + 4 + 6)
+    assert PLAN.row_bytes == 8 * (2 + 1 + 1 + 24 + 4 + 6)
 
 
 def generated() -> tuple[npt.NDArray[np.int64], EventBatch]:
@@ -52,7 +52,7 @@ def generated() -> tuple[npt.NDArray[np.int64], EventBatch]:
     return customer, EventBatch(
         record=index, offset=index, received_ms=time_ms, time_ms=time_ms, customer=none,
         event_id=none, type_code=code, number=value[None], category=np.zeros((0, EVENTS), np.uint64),
-        consent=np.ones(EVENTS, np.int8),
+        consent=np.ones((1, EVENTS), np.int8), consent_only=np.zeros(EVENTS, np.bool_),
     )  # fmt: skip
 
 

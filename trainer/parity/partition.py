@@ -126,6 +126,7 @@ class _Partition:
             if len(chunk) == 0:
                 continue
             batch, rejects = self._decoder.decode(chunk, NEVER_MS)
+            batch = batch.events()
             refused = [one.record for one in rejects if one.code == "absurd_timestamp"]
             self._refused[topic] += chunk.offset[refused].tolist()  # the worker may have taken them
             sampled = np.flatnonzero(self._subject.scope.has_customers(batch.customer))

@@ -117,6 +117,7 @@ class TreatmentReader:
         records["strategy"], records["propensity"] = -1, np.nan
         if len(sent):
             said, _ = self._decoder.decode(chunk.take(batch.record[sent]), NEVER_MS)
+            said = said.events()
             records["strategy"][said.record] = self._strategies.find(said.category[0])
             if len(said.number):
                 records["propensity"][said.record] = said.number[0]

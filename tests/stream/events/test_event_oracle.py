@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from typing import Any
@@ -16,10 +16,15 @@ from hypothesis import strategies as st
 
 from stream.campaign.file import EventMapping
 from stream.columns import EventBatch
+from stream.compiled.category_hash import category_hash
+from stream.events.consent.hearing import Hearing
+from stream.events.consent.places import ConsentPlaces
 from stream.events.decoder import EventDecoder
 from stream.events.paths import EventPaths
-from stream.events.reasons import Event, Judge, Refused
-from stream.events.scalars import category_hash
+from stream.events.reasons import Judge
+from stream.events.verdict import Event, Refused
+from tests.stream.events.consent.consent_events import CONSENTS, PURPOSES, consents, members
+from tests.stream.events.consent.consent_oracle import plain_said
 from tests.stream.events.events_harness import CATEGORIES, FLAT, NOW_MS, NUMBERS, TYPES, chunk_of
 
 EARLIEST_MS, AHEAD_MAX_MS = 946_684_800_000, 86_400_000
@@ -32,7 +37,7 @@ def row(batch: EventBatch, k: int) -> Event:
         event_id=batch.event_id[k],
         time_ms=int(batch.time_ms[k]),
         type_code=int(batch.type_code[k]),
-        consent=int(batch.consent[k]),
+        consent=batch.consent[:, k].tolist(),
         numbers=batch.number[:, k].tolist(),
         categories=batch.category[:, k].tolist(),
     )
@@ -45,7 +50,13 @@ class Lexeme(str):
 
 
 class Wrong(Exception):
-    """The record is no event."""
+    """The record is no event.
+
+    Attributes:
+        consent: What it says all the same, when its customer could be read.
+    """
+
+    consent: list[int] | None = None
 
 
 def plain(value: bytes | None, mapping: EventMapping, received_ms: int) -> str:
@@ -53,7 +64,8 @@ def plain(value: bytes | None, mapping: EventMapping, received_ms: int) -> str:
     try:
         return repr(_plain(value, mapping, received_ms))
     except Wrong as exc:
-        return str(exc)
+        denied = [-1 if said == 1 else said for said in exc.consent or []]
+        return f"{exc} {denied if set(denied) - {-1} else []}"
 
 
 def _plain(value: bytes | None, mapping: EventMapping, received_ms: int) -> Event:
@@ -80,6 +92,18 @@ def _plain(value: bytes | None, mapping: EventMapping, received_ms: int) -> Even
         raise Wrong("missing_customer")
     if len(customer) > 512:
         raise Wrong("customer_too_long")
+    consent = plain_said(root, mapping, PURPOSES, wrapped=wrapped)
+    try:
+        return _plain_event(find, mapping, received_ms, customer, consent)
+    except Wrong as exc:
+        exc.consent = consent
+        raise
+
+
+def _plain_event(
+    find: Callable[[Sequence[str], str], Any], mapping: EventMapping, received_ms: int,
+    customer: bytes, consent: list[int],
+) -> Event:  # fmt: skip
     event_id = _id_text(find(mapping.event_id, "id"))
     type_ = find(mapping.type, "type")
     if type(type_) is not str:
@@ -89,7 +113,7 @@ def _plain(value: bytes | None, mapping: EventMapping, received_ms: int) -> Even
         event_id=event_id,
         type_code=TYPES.index(type_) if type_ in TYPES else -1,
         time_ms=_plain_time(find(mapping.timestamp, "time"), received_ms),
-        consent=_plain_consent(find(mapping.consent, "no such key")),
+        consent=consent,
         numbers=[_plain_number(find([path], "no such key")) for path in NUMBERS],
         categories=[_plain_category(find([path], "no such key")) for path in CATEGORIES],
     )
@@ -165,16 +189,6 @@ def _plain_time(value: Any, received_ms: int) -> int:
     return time_ms
 
 
-def _plain_consent(value: Any) -> int:
-    if value is None:
-        return -1
-    if value is True or (type(value) is str and value.lower() in ("granted", "true", "yes")):
-        return 1
-    if value is False or (type(value) is str and value.lower() in ("denied", "false", "no")):
-        return 0
-    raise Wrong("bad_type")
-
-
 def _plain_number(value: Any) -> float:
     if value is None:
         return math.nan
@@ -212,7 +226,6 @@ TIMES = [
     '"2025-10-09 10:53:20.5+02:00"', '"2025-10-09"', '"2025-10-09T08:53:20"', '"yesterday"',
     '"2025-02-30T00:00:00Z"', "-1", "1e300", '"2999-01-01T00:00:00Z"', r'"2025\u002d10-09"',
 ]  # fmt: skip
-CONSENTS = ["true", "false", '"granted"', '"DENIED"', '"Yes"', '"maybe"', "1", "null", '""', "{}"]
 VALUES = [
     "12.5", "-0.0", "0.30000000000000004", "1e999", "-1e999", '"12.50"', '"-1e-3"', '" 1"', '"1,5"',
     '"+1"', '"NaN"', "true", "false", "null", '""', "[]", "9007199254740993", "1E+2", '"1e999"',
@@ -227,10 +240,6 @@ CHOICES = {
 PROPERTIES = ["value", "revenue", "category", "channel", "currency"]
 
 
-def members(pairs: list[tuple[str, str]]) -> str:
-    return "{" + ", ".join(f'"{key}": {value}' for key, value in pairs) + "}"
-
-
 @st.composite
 def payloads(draw: st.DrawFn) -> str:
     pairs = list(GOOD.items()) if draw(st.integers(0, 3)) else []
@@ -239,9 +248,8 @@ def payloads(draw: st.DrawFn) -> str:
     if draw(st.booleans()):
         keys = draw(st.lists(st.sampled_from(PROPERTIES), max_size=3))
         pairs.append(("properties", members([(k, draw(st.sampled_from(VALUES))) for k in keys])))
-    if draw(st.integers(0, 3)) == 0:
-        consent = draw(st.sampled_from(CONSENTS))
-        pairs.append(("traits", members([("marketing_consent", consent)])))
+    if draw(st.integers(0, 1)) == 0:
+        pairs += draw(consents())
     return members(draw(st.permutations(pairs)))
 
 
@@ -271,17 +279,20 @@ def values(draw: st.DrawFn) -> bytes | None:
 def test_decoder_judge_and_plain_reading_agree(
     raw: list[bytes | None], mapping: EventMapping, received_ms: int
 ) -> None:
-    decoder = EventDecoder(mapping, TYPES, NUMBERS, CATEGORIES)
-    judge = Judge(mapping, EventPaths.of(mapping, NUMBERS, CATEGORIES), TYPES)
+    decoder = EventDecoder(mapping, TYPES, NUMBERS, CATEGORIES, PURPOSES)
+    hearing = Hearing(ConsentPlaces(mapping, PURPOSES))
+    judge = Judge(mapping, EventPaths.of(mapping, NUMBERS, CATEGORIES), TYPES, hearing)
     batch, rejects = decoder.decode(chunk_of(raw, received_ms), NOW_MS)
-    assert sorted([*batch.record, *(r.record for r in rejects)]) == list(range(len(raw)))
+    events = batch.events()
+    assert sorted([*events.record, *(r.record for r in rejects)]) == list(range(len(raw)))
     assert batch.record.tolist() == sorted(batch.record)
-    outcome = {reject.record: reject.code for reject in rejects}
-    outcome |= {int(i): repr(row(batch, k)) for k, i in enumerate(batch.record)}
+    denied = {int(i): batch.consent[:, k].tolist() for k, i in enumerate(batch.record)}
+    outcome = {r.record: f"{r.code} {denied.get(r.record, [])}" for r in rejects}
+    outcome |= {int(i): repr(row(events, k)) for k, i in enumerate(events.record)}
     for i, value in enumerate(raw):
         assert outcome[i] == plain(value, mapping, received_ms), value
         try:
             verdict = repr(judge.judge(value, received_ms, EARLIEST_MS, latest_ms(received_ms)))
         except Refused as exc:
-            verdict = exc.code
+            verdict = f"{exc.code} {exc.denial.consent if exc.denial else []}"
         assert outcome[i] == verdict, value
