@@ -20,8 +20,10 @@ from stream.columns import EventBatch, Int64s, RecordChunk, Reject, Spans
 from stream.decisions import dead_letter
 from stream.decisions.encoder import FEATURES_HEADER
 from stream.events.consent.vocabulary import UNREADABLE
+from stream.events.flaws import NO_FLAWS, Flaws
 from stream.features.plan import Applied, FeaturePlan, apply
 from stream.kafka.records import RecordBatch, build_batches
+from stream.keys.customer_keys import KeyCounts, compare_keys
 from stream.policy.choice import Policy
 from stream.policy.decision import DecisionBatch
 from stream.policy.eligibility import eligible
@@ -60,25 +62,32 @@ class Step:
         decisions: Batches for the decision topic.
         dead_letters: Batches for the dead-letter topic.
         rejects: The records that are no events.
+        flaws: What could not be read in those that are.
         strategies: Decisions per strategy, "nothing" last. Shape (S + 1,), int64.
         decided: Number of decisions.
         received_ms: Record timestamp of each decided event, for latency. Shape (decided,), int64.
-        counters: late, dropped late, replayed events, as `stream.features.kernel` counts them.
+        counters: late, dropped late, replayed, repeated events, as `stream.features.kernel` counts
+            them.
         silent: Events that only rebuilt the table.
         unreadable: Records that say something of consent in a word that nobody knows.
         unreadable_words: Path and text of such words.
+        events: Number of events, those that only rebuilt the table among them.
+        keys: Events whose key is not their customer.
     """
 
     decisions: list[RecordBatch] = field(default_factory=list)
     dead_letters: list[RecordBatch] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
+    flaws: Flaws = NO_FLAWS
     strategies: Int64s = field(default_factory=lambda: np.zeros(0, np.int64))
     decided: int = 0
     received_ms: Int64s = field(default_factory=lambda: np.zeros(0, np.int64))
-    counters: Int64s = field(default_factory=lambda: np.zeros(3, np.int64))
+    counters: Int64s = field(default_factory=lambda: np.zeros(4, np.int64))
     silent: int = 0
     unreadable: int = 0
     unreadable_words: list[tuple[str, str]] = field(default_factory=list)
+    events: int = 0
+    keys: KeyCounts = field(default_factory=KeyCounts)
 
 
 class Pipeline:
@@ -119,11 +128,12 @@ class Pipeline:
             silent_until: Offset before which events change the table and are not decided.
             now_ms: The time, epoch milliseconds.
         """
-        batch, rejects = self._codecs.decoder.decode(chunk, now_ms)
+        decoded = self._codecs.decoder.decode(chunk, now_ms)
+        batch, rejects = decoded.batch, decoded.rejects
         loud = [reject for reject in rejects if chunk.offset[reject.record] >= silent_until]
         letters = self._dead_letters(loud, chunk, now_ms)
         if len(batch) == 0:
-            return Step(dead_letters=letters, rejects=loud)
+            return Step(dead_letters=letters, rejects=loud, flaws=decoded.flaws)
         rows = table.rows_for(batch.customer)
         applied = apply(
             self.plan, table.state, rows, self._counted(batch, chunk.topic),
@@ -131,7 +141,7 @@ class Pipeline:
         )  # fmt: skip
         unreadable = int((batch.consent == UNREADABLE).any(axis=0).sum())
         words = self._codecs.decoder.unreadable(chunk, batch) if unreadable else []
-        table.mark_dirty(rows[applied.applied | batch.consent_only])
+        table.mark_dirty(rows[applied.applied | applied.repeated | batch.consent_only])
         wanted = applied.applied & self.plan.decides[batch.type_code]
         silent = wanted & (batch.offset < silent_until)
         index = np.flatnonzero(wanted & ~silent)
@@ -140,6 +150,7 @@ class Pipeline:
             decisions=self._encode(deployment, chunk, batch, applied, index, decisions, now_ms),
             dead_letters=letters,
             rejects=loud,
+            flaws=decoded.flaws,
             strategies=np.bincount(
                 decisions.strategy, minlength=len(deployment.policy.strategies)
             ).astype(np.int64),
@@ -149,13 +160,15 @@ class Pipeline:
             silent=int(silent.sum()),
             unreadable=unreadable,
             unreadable_words=words,
+            events=len(batch),
+            keys=compare_keys(chunk, batch),
         )
 
     def rebuild(
         self, chunk: RecordChunk, table: CustomerTable, normalization: Normalization, now_ms: int
     ) -> Applied:
         """Applies a chunk to a table without deciding: what a replay of history does."""
-        batch, _ = self._codecs.decoder.decode(chunk, now_ms)
+        batch = self._codecs.decoder.decode(chunk, now_ms).batch
         rows = table.rows_for(batch.customer)
         topic, counted = self.topics[chunk.topic], self._counted(batch, chunk.topic)
         return apply(self.plan, table.state, rows, counted, topic, normalization)

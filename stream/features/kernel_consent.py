@@ -30,29 +30,23 @@ _inline = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=Tr
 
 
 @_inline
-def said_ms(events: Events, i: int) -> int:
-    """When event i was said: no clock is believed to be ahead of the record."""
-    time_ms, received_ms = events.time_ms[i], events.received_ms[i]
-    return int(min(time_ms, max(received_ms, 1)) if received_ms >= 0 else time_ms)
-
-
-@_inline
-def listen(tables: Tables, events: Events, i: int, ints: Int64s, row: int) -> None:
+def listen(tables: Tables, events: Events, i: int, repeated: bool, ints: Int64s, row: int) -> None:
     """Puts what event i says of consent in force.
 
     A grant needs a time that is not before that of what is in force. Everything else counts as it
-    arrives: a clock that is slow must not keep a withdrawal from working.
+    arrives: a clock that is slow must not keep a withdrawal from working. Of an event that came before
+    with another record only that is heard which denies and is not older.
     """
     for purpose in range(len(events.consent)):
         said = events.consent[purpose, i]
         if said == -1:
             continue
         word = tables.consent + purpose
-        time_ms, before_ms = said_ms(events, i), ints[row, word] >> STATE_BITS
+        time_ms, before_ms = events.time_ms[i], ints[row, word] >> STATE_BITS
         if said == 1:
-            if time_ms >= before_ms:
+            if time_ms >= before_ms and not repeated:
                 ints[row, word] = time_ms << STATE_BITS | IN_FORCE
-        else:
+        elif time_ms >= before_ms or not repeated:
             state = TAKEN_BACK if said == 0 else NOT_READ
             ints[row, word] = max(time_ms, before_ms) << STATE_BITS | state
 
@@ -64,7 +58,7 @@ def close_channels(tables: Tables, events: Events, i: int, ints: Int64s, row: in
         if tables.rules[r, RULE_TYPE] != events.type_code[i] or not _holds(tables, events, i, r):
             continue
         word, span_ms = tables.rules[r, RULE_WORD], tables.rules[r, RULE_SPAN_MS]
-        time_ms = said_ms(events, i)
+        time_ms = events.time_ms[i]
         if span_ms == LIFTS:
             if time_ms >= ints[row, word]:
                 ints[row, word + 1] = 0

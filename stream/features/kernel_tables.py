@@ -46,6 +46,8 @@ class Tables(NamedTuple):
             Shape (rules, 5), int64.
         conditions: Of these rules. Shape (conditions, 3), int64.
         values: Hashes of the categories that conditions allow. uint64.
+        ring: Word before the ring of event ids, which says where in it the next one goes.
+        remembered: Words of the ring.
     """
 
     operators: tuple[Int64s, ...]
@@ -58,6 +60,8 @@ class Tables(NamedTuple):
     rules: Int64s
     conditions: Int64s
     values: UInt64s
+    ring: int
+    remembered: int
 
 
 class Events(NamedTuple):
@@ -66,7 +70,7 @@ class Events(NamedTuple):
     row: Int64s
     offset: Int64s
     time_ms: Int64s
-    received_ms: Int64s
+    event_hash: UInt64s
     type_code: Int16s
     number: Float64s
     category: UInt64s
@@ -75,18 +79,20 @@ class Events(NamedTuple):
 
 
 class Outputs(NamedTuple):
-    """What is written for each event; a replayed event gets the consent in force and no values.
+    """What is written for each event; one that is not applied gets the consent in force and no values.
 
     Attributes:
         values: Features, neither transformed nor normalized. Shape (n, F), float64.
-        applied: False for a replayed event. Shape (n,), bool.
+        applied: False for a replayed or repeated event, and for what only denies consent. Shape (n,), bool.
+        repeated: Whether another record told of the event before. Shape (n,), bool.
         consent: In force after the event, as `EventBatch.consent`. Shape (purposes, n), int8.
         closed: Channels that are closed after the event. Shape (channels, n), bool.
-        counters: `LATE`, `DROPPED_LATE`, `REPLAYED`, added to. Shape (3,), int64.
+        counters: `LATE`, `DROPPED_LATE`, `REPLAYED`, `REPEATED`, added to. Shape (4,), int64.
     """
 
     values: Float64s
     applied: Bools
+    repeated: Bools
     consent: npt.NDArray[np.int8]
     closed: Bools
     counters: Int64s

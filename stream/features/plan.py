@@ -106,24 +106,22 @@ class FeaturePlan:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What n events gave. A replayed event was applied before: its features and raws are 0.
+    """What n events gave. Of one that is replayed or repeated the features and raws are 0.
 
     Attributes:
         features: Transformed, normalized. Shape (n, F), float32.
-        raw: The features `FeaturePlan.raw_columns` as they are, NaN when missing.
-            Shape (n, R), float64.
-        applied: False for a replayed event, and for what is no event and only denies consent.
-            Shape (n,), bool.
+        raw: `FeaturePlan.raw_columns` as they are, NaN when missing. Shape (n, R), float64.
+        applied: False if replayed, repeated, or no event that denies consent. Shape (n,), bool.
+        repeated: Whether the row remembers its id: only the row's offset changes. Shape (n,), bool.
         consent: In force after the event, as `EventBatch.consent`. Shape (purposes, n), int8.
-        closed: Whether a channel that suppressions name is closed after the event.
-            Shape (channels, n), bool.
-        counters: Late events, those of them too old for one of their windows, replayed events.
-            Shape (3,), int64.
+        closed: Whether each of `Layout.channels` is closed after the event. Shape (channels, n), bool.
+        counters: Events late, too old for a window, replayed, repeated. Shape (4,), int64.
     """
 
     features: Float32s
     raw: Float64s
     applied: Bools
+    repeated: Bools
     consent: npt.NDArray[np.int8]
     closed: Bools
     counters: Int64s
@@ -137,7 +135,8 @@ def compile_features(campaign: Campaign) -> FeaturePlan:
     """
     operators = expand(campaign.features)
     purposes = tuple(purpose.id for purpose in purposes_of(campaign))
-    layout = lay_out(operators, campaign.topics.events, purposes, campaign.suppressions)
+    remembered = campaign.events.repeats_remembered
+    layout = lay_out(operators, campaign.topics.events, remembered, purposes, campaign.suppressions)
     training = campaign.training
     event_types = _unique(
         event
@@ -212,17 +211,17 @@ def apply(
         out.values, out.applied, plan.transform_codes,
         normalization.mean, normalization.std, normalization.clip, features,
     )  # fmt: skip
-    return Applied(features, raw, out.applied, out.consent, out.closed, out.counters)
+    return Applied(features, raw, out.applied, out.repeated, out.consent, out.closed, out.counters)
 
 
 def apply_raw(
     plan: FeaturePlan, state: Float64s, rows: Int64s, batch: EventBatch, topic: int, out: Float64s
-) -> None:
-    """Does as `apply`, and writes the features after each event as they are, no more.
+) -> Bools:
+    """Does as `apply`, writes the features after each event as they are, and gives `Applied.applied`.
 
     Args:
         plan: The features; `state` to `topic` as for `apply`.
-        out: All F features, NaN when missing; of an event that was applied before, what was there.
+        out: All F features, NaN when missing; of an event that was not applied, what was there.
             C-contiguous. Shape (n, F), float64.
 
     Raises:
@@ -231,7 +230,7 @@ def apply_raw(
     expected = (len(batch), len(plan.names))
     if out.shape != expected or not out.flags.c_contiguous:
         raise ValueError(f"out: expected a C-contiguous matrix {expected}, got {out.shape}")
-    _add(plan, state, rows, batch, topic, out)
+    return _add(plan, state, rows, batch, topic, out).applied
 
 
 def _add(
@@ -241,9 +240,10 @@ def _add(
     """Runs the kernel on arguments that it can trust; the features come to stand in `values`."""
     _check(plan, state, rows, batch, topic)
     n = len(batch)
+    applied, repeated = np.empty((2, n), np.bool_)
     consent = np.empty((len(plan.layout.purposes), n), np.int8)
     closed = np.empty((len(plan.layout.channels), n), np.bool_)
-    out = Outputs(values, np.empty(n, np.bool_), consent, closed, np.zeros(3, np.int64))
+    out = Outputs(values, applied, repeated, consent, closed, np.zeros(4, np.int64))
     apply_events(plan.tables, _events(rows, batch), topic, state, state.view(np.int64), out)
     return out
 
@@ -255,7 +255,7 @@ def _events(rows: Int64s, batch: EventBatch) -> Events:
         offset=_column(batch.offset),
         # 0 is "never" in a row: what is older than 1970 happened in its first millisecond
         time_ms=np.maximum(batch.time_ms, 1),
-        received_ms=_column(batch.received_ms),
+        event_hash=_column(batch.event_hash),
         type_code=_column(batch.type_code),
         number=_column(batch.number),
         category=_column(batch.category),
@@ -281,6 +281,7 @@ def _check(plan: FeaturePlan, state: Float64s, rows: Int64s, batch: EventBatch, 
          f"rows: expected row numbers below {len(state)}", rows),
         (n == 0 or (batch.type_code.min() >= -1 and batch.type_code.max() < len(plan.event_types)),
          f"type_code: expected codes below {len(plan.event_types)}", batch.type_code),
+        (batch.event_hash.shape == (n,), f"event_hash: expected {n}", batch.event_hash.shape),
         (batch.number.shape == (len(plan.number_paths), n),
          f"number: expected {len(plan.number_paths)} rows of {n}", batch.number.shape),
         (batch.category.shape == (len(plan.category_paths), n),

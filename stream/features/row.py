@@ -63,6 +63,7 @@ class Layout:
         half_lives_ms: Half-lives, rising.
         decays_start: First word that decays with each half-life, and the word after the last.
         row_words: Words of a row.
+        remembered: Event ids in its ring, in its last words; before them where the next one goes.
     """
 
     topics: tuple[str, ...]
@@ -73,6 +74,12 @@ class Layout:
     half_lives_ms: tuple[int, ...]
     decays_start: tuple[int, ...]
     row_words: int
+    remembered: int = 0
+
+    @property
+    def ring(self) -> int:
+        """The word that says where in the ring the next event id goes; the ring comes after it."""
+        return self.row_words - (self.remembered + 1 if self.remembered else 0)
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -99,7 +106,8 @@ class Layout:
         ]
         words.sort()
         header = [*_HEADER, self.purposes, self.suppressions]
-        canonical = msgspec.json.encode([VERSION, header, self.topics, words])
+        ring = [self.remembered] if self.remembered else []
+        canonical = msgspec.json.encode([VERSION, header, self.topics, words, *ring])
         return hashlib.sha256(canonical).hexdigest()[:12]
 
     def describe(self, words: Float64s) -> dict[str, Any]:
@@ -131,10 +139,11 @@ class Layout:
 def lay_out(
     operators: tuple[Operator, ...],
     topics: tuple[str, ...],
+    remembered: int = 0,
     purposes: tuple[str, ...] = (GENERAL,),
     suppressions: tuple[SuppressionSpec, ...] = (),
 ) -> Layout:
-    """Gives every operator its words.
+    """Gives every operator its words, and the ring of event ids those behind them.
 
     Raises:
         CampaignError: A row would be larger than `WORDS_MAX`.
@@ -150,15 +159,16 @@ def lay_out(
             if op.words and op.half_life_ms == half_life:
                 word[o] = end
                 end += op.words
+    end += remembered + 1 if remembered else 0
     if end > WORDS_MAX:
         largest = max(operators, key=lambda op: op.words)
         raise CampaignError(
             f"at features: expected at most {WORDS_MAX} words of state per customer, got {end}; "
-            f'"{largest.names[0]}" alone takes {largest.words}'
+            f'"{largest.names[0]}" alone takes {largest.words}, events.repeats_remembered {remembered}'
         )
     return Layout(
         topics, purposes, suppressions, operators, tuple(word), tuple(half_lives),
-        tuple(decays_start), end,
+        tuple(decays_start), end, remembered,
     )  # fmt: skip
 
 
@@ -197,6 +207,8 @@ def build_tables(
         closures.rules,
         closures.conditions,
         closures.values,
+        layout.ring,
+        layout.remembered,
     )
 
 

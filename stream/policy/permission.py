@@ -73,10 +73,12 @@ def _bits(flags: list[bool]) -> int:
 
 @_inlined
 def forbid(
-    needs: Needs, consent: npt.NDArray[np.int8], closed: Bools, i: int,
+    needs: Needs, consent: npt.NDArray[np.int8], closed: Bools, barred: npt.NDArray[np.int8], i: int,
     dropped: npt.NDArray[np.int8],
 ) -> int:  # fmt: skip
     """Why each strategy may not be used, CHOSEN where nothing speaks against it: row i of `dropped`.
+
+    Those that are barred for everybody keep that reason.
 
     Returns:
         NO_CONSENT when all are without consent, SUPPRESSED when closed channels took the rest, CHOSEN
@@ -95,7 +97,7 @@ def forbid(
             against = Dropped.NO_CONSENT
         elif needs.channels[k] & closed_to:
             against = Dropped.SUPPRESSED
-        dropped[i, k] = against
+        dropped[i, k] = against if barred[k] == Dropped.CHOSEN else barred[k]
         if against == Dropped.CHOSEN:
             all_against = Dropped.CHOSEN
         elif against == Dropped.SUPPRESSED and all_against != Dropped.CHOSEN:

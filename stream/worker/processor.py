@@ -24,6 +24,7 @@ from stream.pipeline import Deployment, Pipeline, Step
 from stream.worker.changelog_encoder import ChangelogEncoder
 from stream.worker.checkpoints import Checkpoints
 from stream.worker.consent_words import ConsentWords
+from stream.worker.input_counts import InputCounts
 from stream.worker.partition.blocks import Block, Blocks
 from stream.worker.partition.intake import Intake
 from stream.worker.partition.lifecycle import State
@@ -52,6 +53,7 @@ class Processor:
         pipeline: What computes a chunk; it has to be told what the outgoing topics take.
         blocks: State by partition.
         window: What was counted since the last summary line.
+        inputs: What came in on each event topic since the start.
         deployment: The model in force.
         uncommitted: Chunks that were given up since partitions began: they are read again.
         positions: Whether the event topics are those that the state has seen.
@@ -63,6 +65,7 @@ class Processor:
         self.plan = plan
         self.blocks = Blocks(plan.row_words)
         self.window = Window()
+        self.inputs = InputCounts()
         self.deployment: Deployment | None = None
         self.uncommitted = 0
         self.pipeline = Pipeline(campaign, plan)
@@ -168,6 +171,7 @@ class Processor:
         names = self.deployment.policy.strategies
         self.window.add(len(chunk), step, names, time.perf_counter() - began_s)
         self._consent_words.tell(step.unreadable_words)
+        self.inputs.add(chunk, step)
         # Under the lock: a checkpoint must find the results of all chunks that it covers queued.
         await work.lane.publish(self._outgoing(step, block if announced else None))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,6 +22,7 @@ from stream.scoring.scorer import Scorer
 from stream.state.table import CustomerTable
 
 NOW_MS = 1_760_000_000_000
+_ids = map("m-{}".format, count())
 SECOND, HOUR, DAY = 1_000, 3_600_000, 86_400_000
 SEGMENT = Path(__file__).parents[2] / "examples" / "segment" / "opportune.toml"
 
@@ -97,7 +99,7 @@ def decisions(step: Step) -> list[Any]:
 def added(time_ms: int = NOW_MS, user: str = "u-1", **fields: Any) -> dict[str, Any]:
     """Something is put into a cart, which asks for a decision."""
     return {
-        "type": "track", "event": "Product Added", "userId": user, "messageId": f"pa-{time_ms}",
+        "type": "track", "event": "Product Added", "userId": user, "messageId": next(_ids),
         "timestamp": time_ms, "properties": {"value": 20, "category": "shoes"}, **fields,
     }  # fmt: skip
 
@@ -106,7 +108,7 @@ def identify(said: Any = None, time_ms: Any = NOW_MS, user: str = "u-1", **field
     """A customer says something at the default path, or elsewhere."""
     traits = {} if said is None else {"traits": {"marketing_consent": said}}
     return {
-        "type": "identify", "userId": user, "messageId": "i", "timestamp": time_ms, **traits, **fields
+        "type": "identify", "userId": user, "messageId": next(_ids), "timestamp": time_ms, **traits, **fields
     }  # fmt: skip
 
 

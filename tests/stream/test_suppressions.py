@@ -32,7 +32,7 @@ def closing(*suppressions: SuppressionSpec) -> Shop:
 
 
 def tracked(name: str, time_ms: int = NOW_MS, **properties: Any) -> Any:
-    return added(time_ms, event=name, messageId=f"{name}-{time_ms}", properties=properties)
+    return added(time_ms, event=name, properties=properties)
 
 
 def test_a_bounce_closes_a_channel_for_a_while() -> None:

@@ -13,10 +13,10 @@ from __future__ import annotations
 from models.registry import Registry
 from stream.campaign.file import Campaign
 from stream.features.plan import compile_features
+from trainer.errors import TrainingError
 from trainer.history.topics import Extent
 from trainer.parity.archived import ArchivedTopics
 from trainer.parity.bundles import Bundles
-from trainer.parity.errors import ParityError
 from trainer.parity.explain import Holds
 from trainer.parity.findings import Findings
 from trainer.parity.logged import Scope
@@ -45,8 +45,8 @@ def check_parity(
         show_customers: Whether findings name the customer.
 
     Raises:
-        ParityError: The campaign's decisions carry no vectors, or the registry cannot be reached.
-        TrainingError: The topics cannot be read.
+        TrainingError: The campaign's decisions carry no vectors, or the registry or the topics cannot
+            be read.
     """
     _expect_vectors(campaign)
     plan = compile_features(campaign)
@@ -55,6 +55,7 @@ def check_parity(
     # Decisions first: then each finds its event, and events that came since are not decided yet.
     names = (campaign.topics.decisions, *campaign.topics.events)
     held = [topics.extents(name) for name in names]
+    findings.partitions = max(map(len, held))
     for partition in sorted(set().union(*held)):
         extents = [extents.get(partition, _NOTHING) for extents in held]
         decisions, *events = (
@@ -70,7 +71,7 @@ def check_parity(
 def _expect_vectors(campaign: Campaign) -> None:
     decisions = campaign.decisions
     if decisions.format != "cloudevents" or not decisions.feature_header:
-        raise ParityError(
+        raise TrainingError(
             'expected decisions.format = "cloudevents" and decisions.feature_header = true, got '
             f'"{decisions.format}" and {str(decisions.feature_header).lower()}: only such decisions '
             "say which event they are about and carry the vector that was scored"

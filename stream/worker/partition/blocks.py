@@ -115,8 +115,9 @@ class Block:
                 self.silent_until[topic] = offset
         self.rebuild = Rebuild(self.silent_until, ends)
         runs = [Run(*run) for run in self.progress.order]
-        self.order = Announcer(self.rebuild.cut(runs, self.position))
-        self.replay = Replay(self.order.beyond(covered), ends, self.position)
+        self.order = Announcer(runs)
+        left = self.order.beyond(covered)
+        self.replay = Replay(left, ends, self.position, self.rebuild.limit)
         self.asked.clear()
 
     def awaited(self, topic: str) -> list[str]:

@@ -13,7 +13,7 @@ Pure: no Kafka, no clock.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from stream.columns import RecordChunk, split
@@ -88,6 +88,8 @@ class Replay:
         runs: Runs beyond what is covered, in order.
         ends: Offset after the last record of each topic: a run never waits for more.
         position: Next offset of each topic, 0 when not given.
+        limit: Offset that a topic may not pass for now, as `Rebuild.limit` tells. The last run, which
+            was announced ahead, cannot have been taken beyond it; of the others the end is known.
     """
 
     def __init__(
@@ -95,8 +97,10 @@ class Replay:
         runs: Sequence[Run],
         ends: Mapping[str, int],
         position: Mapping[str, int] | None = None,
+        limit: Callable[[str, Mapping[str, int]], int | None] = lambda _topic, _position: None,
     ) -> None:
         self._runs = deque(Run(run.topic, min(run.end, ends.get(run.topic, 0))) for run in runs)
+        self._limit = limit
         self._waiting: dict[str, deque[tuple[RecordChunk, Any]]] = {}
         self._position = dict(position or {})
 
@@ -122,7 +126,7 @@ class Replay:
         self._waiting.setdefault(chunk.topic, deque()).append((chunk, message))
         ready: list[Turn] = []
         while self._runs:
-            topic, end = self._runs[0]
+            topic, end = self._next()
             queue = self._waiting.get(topic, deque())
             # Records may be missing at the end of a run: by retention, or as control records.
             if self._position.get(topic, 0) >= end or (queue and _first(queue[0][0]) >= end):
@@ -135,6 +139,11 @@ class Replay:
             ready.extend(Turn(*waiting, planned=False) for waiting in queue)
             queue.clear()
         return ready
+
+    def _next(self) -> Run:
+        topic, end = self._runs[0]
+        limit = self._limit(topic, self._position) if len(self._runs) == 1 else None
+        return Run(topic, end if limit is None else min(end, limit))
 
     def _take(self, topic: str, end: int, queue: deque[tuple[RecordChunk, Any]]) -> Turn:
         chunk, message = queue.popleft()

@@ -9,9 +9,7 @@ Pure: no Kafka, no clock.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
-from stream.worker.partition.order import Run
+from collections.abc import Mapping
 
 
 class Rebuild:
@@ -44,15 +42,3 @@ class Rebuild:
         if any(other != topic for other in self.behind(position)):
             return self._silent_until.get(topic, 0)
         return None
-
-    def cut(self, runs: Sequence[Run], position: Mapping[str, int]) -> list[Run]:
-        """The runs that an earlier worker announced, as far as it can have come in them.
-
-        A run is announced ahead: the last one may end beyond where its topic had to wait.
-        """
-        reached, cut = dict(position), list[Run]()
-        for topic, end in runs:
-            limit = self.limit(topic, reached)
-            cut.append(Run(topic, end if limit is None else min(end, limit)))
-            reached[topic] = max(reached.get(topic, 0), cut[-1].end)
-        return cut

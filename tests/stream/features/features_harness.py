@@ -98,6 +98,7 @@ class Event:
     brand: int
     consent: int
     consent_only: bool = False
+    event_hash: int = 0
 
 
 def batch_of(events: list[Event]) -> EventBatch:
@@ -111,6 +112,7 @@ def batch_of(events: list[Event]) -> EventBatch:
         time_ms=times,
         customer=none,
         event_id=none,
+        event_hash=np.array([e.event_hash for e in events], np.uint64),
         type_code=np.array([e.code for e in events], np.int16),
         number=np.array([[e.revenue for e in events]], np.float64),
         category=np.array(

@@ -12,7 +12,7 @@ import pytest
 
 from stream.features.plan import compile_features
 from stream.kafka.records import RecordReader
-from stream.worker.partition.order import RUN_RECORDS, Run
+from stream.worker.partition.order import RUN_RECORDS, Replay, Run
 from stream.worker.partition.rebuild import Rebuild
 from stream.worker.processor import Processor
 from tests.stream.worker.processor_harness import (
@@ -139,11 +139,14 @@ def test_a_run_that_was_taken_already_is_not_waited_for() -> None:
     assert run(scenario, TWO_TOPICS).decided() == [3, 2]
 
 
-def test_a_run_ends_where_its_topic_had_to_wait() -> None:
+def test_the_last_run_ends_where_its_topic_had_to_wait() -> None:
+    """It was announced ahead; unless nothing was left of those that it would have waited for."""
     rebuild = Rebuild({"events": 10, "mails": 4}, {"events": 90, "mails": 90})
-    runs = [Run("mails", 3), Run("events", 40_000)]
-    assert rebuild.cut(runs, {}) == [Run("mails", 3), Run("events", 10)]
-    assert rebuild.cut([Run("mails", 4), *runs[1:]], {}) == [Run("mails", 4), *runs[1:]]
+    for reached, planned in ((3, [True, False]), (4, [True])):
+        runs, position = [Run("mails", reached), Run("events", 40_000)], {"mails": reached}
+        replay = Replay(runs, {"events": 90, "mails": 90}, position, rebuild.limit)
+        turns = replay.offer(message(0, ["ann"] * 20).value, object())
+        assert [turn.planned for turn in turns] == planned
 
 
 ENDS = {"events": 23, "mails": 9}
