@@ -97,7 +97,9 @@ def forbid(
             against = Dropped.NO_CONSENT
         elif needs.channels[k] & closed_to:
             against = Dropped.SUPPRESSED
-        dropped[i, k] = against if barred[k] == Dropped.CHOSEN else barred[k]
+        dropped[i, k] = against
+        if barred[k] != Dropped.CHOSEN:
+            dropped[i, k] = barred[k]
         if against == Dropped.CHOSEN:
             all_against = Dropped.CHOSEN
         elif against == Dropped.SUPPRESSED and all_against != Dropped.CHOSEN:
