@@ -120,6 +120,12 @@ def _scan(
             ok[i] = _scan_record(
                 data, starts[i], stop, slots, nodes, keys, open_nodes, i, kind, span
             )
+    escapes = 0
+    for i in range(len(starts)):
+        for node in range(len(nodes)):
+            escapes |= kind[i, node] == ESCAPED  # without a branch: many values at once
+    if not escapes:
+        return 0
     escaped_bytes = 0
     for i in range(len(starts)):
         for node in range(len(nodes)):

@@ -30,19 +30,22 @@ _inline = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=Tr
 
 
 @_inline
-def listen(tables: Tables, events: Events, i: int, repeated: bool, ints: Int64s, row: int) -> None:
-    """Puts what event i says of consent in force.
+def listen(
+    first: int, said_of: npt.NDArray[np.int8], time_ms: int, i: int, repeated: bool, ints: Int64s,
+    row: int,
+) -> None:  # fmt: skip
+    """Puts what event i says of consent in force; `first` is the word of the first purpose.
 
     A grant needs a time that is not before that of what is in force. Everything else counts as it
     arrives: a clock that is slow must not keep a withdrawal from working. Of an event that came before
     with another record only that is heard which denies and is not older.
     """
-    for purpose in range(len(events.consent)):
-        said = events.consent[purpose, i]
+    for purpose in range(len(said_of)):
+        said = said_of[purpose, i]
         if said == -1:
             continue
-        word = tables.consent + purpose
-        time_ms, before_ms = events.time_ms[i], ints[row, word] >> STATE_BITS
+        word = first + purpose
+        before_ms = ints[row, word] >> STATE_BITS
         if said == 1:
             if time_ms >= before_ms and not repeated:
                 ints[row, word] = time_ms << STATE_BITS | IN_FORCE

@@ -22,9 +22,10 @@ import numpy.typing as npt
 
 from stream.campaign.file import Campaign, StrategySpec
 from stream.columns import Bools, Float32s, Float64s, Int16s, Int64s
+from stream.compiled.borrow import borrow
 from stream.errors import OperatorError
 from stream.policy.decision import NOTHING, DecisionBatch, Dropped, Reason
-from stream.policy.permission import Needs, compile_needs, forbid
+from stream.policy.permission import Needs, borrow_needs, compile_needs, forbid
 
 
 class Policy:
@@ -144,6 +145,9 @@ def _choose(
     dropped: npt.NDArray[np.int8],
 ) -> None:
     strategies = len(value)
+    needs = borrow_needs(needs)
+    consent, closed = borrow(consent), borrow(closed)
+    barred, dropped = borrow(barred), borrow(dropped)
     for i in range(len(probabilities)):
         nothing = probabilities[i, output_nothing] if output_nothing >= 0 else np.float32(np.nan)
         baseline = np.float64(nothing) if output_nothing >= 0 else 0.0

@@ -18,6 +18,7 @@ from stream.campaign.consent_sections import GENERAL
 from stream.campaign.file import Campaign
 from stream.campaign.purposes import purposes_of
 from stream.columns import Bools, Int64s
+from stream.compiled.borrow import borrow
 from stream.policy.decision import Dropped
 
 _GENERAL_BIT = 1
@@ -33,12 +34,14 @@ class Needs(NamedTuple):
         all_granted: Purposes that have to be granted, all of them. Shape (S,), int64.
         one_granted: Purposes of which one has to be granted, 0 for no need. Shape (S,), int64.
         channels: Channels that may not be closed. Shape (S,), int64.
+        grants: Whether any strategy needs anything to be granted.
     """
 
     intact: Int64s
     all_granted: Int64s
     one_granted: Int64s
     channels: Int64s
+    grants: bool
 
 
 def compile_needs(campaign: Campaign) -> Needs:
@@ -64,11 +67,21 @@ def compile_needs(campaign: Campaign) -> Needs:
             _bits([channel in ("*", strategy.channel) for channel in closed]),
         ])  # fmt: skip
     columns = np.array(rows, np.int64).reshape(-1, 4)
-    return Needs(*(np.ascontiguousarray(column) for column in columns.T))
+    needs = (np.ascontiguousarray(column) for column in columns.T)
+    return Needs(*needs, grants=bool(columns[:, 1:3].any()))
 
 
 def _bits(flags: list[bool]) -> int:
     return sum(1 << k for k, flag in enumerate(flags) if flag)
+
+
+@_inlined
+def borrow_needs(needs: Needs) -> Needs:
+    """The same, for use inside one kernel."""
+    return Needs(
+        borrow(needs.intact), borrow(needs.all_granted), borrow(needs.one_granted),
+        borrow(needs.channels), needs.grants,
+    )  # fmt: skip
 
 
 @_inlined
@@ -86,6 +99,10 @@ def forbid(
     """
     granted, forbidden = _said(consent, i)
     closed_to = _closed(closed, i)
+    if not (forbidden or closed_to or needs.grants):
+        for k in range(len(barred)):
+            dropped[i, k] = barred[k]
+        return Dropped.CHOSEN
     all_against = Dropped.NO_CONSENT
     for k in range(len(needs.intact)):
         against = Dropped.CHOSEN

@@ -63,7 +63,8 @@ def hear(
         ok: Records to look at; false where it is not clear. Shape (n,), bool.
         out: Filled: GRANTED, WITHDRAWN, NOT_SAID, UNREADABLE. Shape (purposes, n), int8.
     """
-    data, kinds, spans = borrow(data), borrow(found_kind), borrow(found_span)
+    items, first = _present(found_kind, tables)
+    data, kinds, spans, out = borrow(data), borrow(found_kind), borrow(found_span), borrow(out)
     for i in range(len(ok)):
         if not ok[i]:
             continue
@@ -71,7 +72,9 @@ def hear(
         if envelope[0] >= 0:
             is_named = kinds[i, envelope[0]] == STRING
             form = 1 if is_named and kinds[i, envelope[1]] == OBJECT else 0
-        granted, withdrawn, unreadable, has_containers = _flags(data, kinds, spans, i, form, tables)
+        granted, withdrawn, unreadable, has_containers = _flags(
+            data, kinds, spans, i, items, first[form], first[form + 1], tables.words
+        )
         if has_containers:
             ok[i], yes, no, not_read = _containers(data, found_kind, found_span, i, form, tables)
             granted, withdrawn, unreadable = granted | yes, withdrawn | no, unreadable | not_read
@@ -84,23 +87,41 @@ def hear(
                 out[p, i] = GRANTED if granted >> p & 1 else NOT_SAID
 
 
+@_jit
+def _present(found_kind: Kinds, tables: ConsentTables) -> tuple[Int64s, Int64s]:
+    """The places at which any record has something, and where those of each form begin and end."""
+    items, first = np.empty_like(tables.items), np.zeros_like(tables.first)
+    count = 0
+    for form in range(len(tables.first) - 1):
+        for k in range(tables.first[form], tables.first[form + 1]):
+            i = 0
+            while i < len(found_kind) and found_kind[i, tables.items[k, NODE]] <= NULL:
+                i += 1
+            if i < len(found_kind):
+                items[count] = tables.items[k]
+                count += 1
+        first[form + 1] = count
+    return items, first
+
+
 @_inlined
 def _flags(
-    data: Bytes, kinds: Kinds, spans: Int64s, i: int, form: int, tables: ConsentTables
-) -> tuple[int, int, int, bool]:
+    data: Bytes, kinds: Kinds, spans: Int64s, i: int, items: Int64s, begin: int, end: int,
+    words: Words,
+) -> tuple[int, int, int, bool]:  # fmt: skip
     """Of record i: purposes granted, withdrawn, unreadable by flags; is there more than flags."""
     granted = withdrawn = unreadable = 0
     has_containers = False
-    for k in range(tables.first[form], tables.first[form + 1]):
-        node, what = tables.items[k, NODE], tables.items[k, WHAT]
+    for k in range(begin, end):
+        node, what = items[k, NODE], items[k, WHAT]
         kind = kinds[i, node]
         if kind <= NULL:
             continue
         if what > XDM:
             has_containers = True
             continue
-        said = _flag(data, kind, spans[i, node, 0], spans[i, node, 1], what == XDM, tables.words)
-        bit = 1 << tables.items[k, PURPOSE]
+        said = _flag(data, kind, spans[i, node, 0], spans[i, node, 1], what == XDM, words)
+        bit = 1 << items[k, PURPOSE]
         granted |= bit if said == GRANTED else 0
         withdrawn |= bit if said == WITHDRAWN else 0
         unreadable |= bit if said == UNREADABLE else 0
