@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any, cast
@@ -66,15 +66,21 @@ class Shop:
 
     def take(self, *events: Mapping[str, Any] | bytes, at_ms: int = NOW_MS) -> Step:
         """Takes records of one time as one chunk."""
-        values = [e if isinstance(e, bytes) else json.dumps(e).encode() for e in events]
+        return self.take_at([(at_ms, event) for event in events])
+
+    def take_at(self, records: Sequence[tuple[int, Mapping[str, Any] | bytes]]) -> Step:
+        """Takes records, each with its time, as one chunk."""
+        values = [e if isinstance(e, bytes) else json.dumps(e).encode() for _, e in records]
         n = len(values)
         offset = self._next + np.arange(n)
         self._next += n
         chunk = RecordChunk(
-            self.campaign.topics.events[0], 0, offset, np.full(n, at_ms), Spans.of([b"u-1"] * n),
-            Spans.of(values), self._next,
+            self.campaign.topics.events[0], 0, offset, np.array([at_ms for at_ms, _ in records]),
+            Spans.of([b"u-1"] * n), Spans.of(values), self._next,
         )  # fmt: skip
-        return self.pipeline.step(chunk, self.table, self._deployment, silent_until=0, now_ms=at_ms)
+        return self.pipeline.step(
+            chunk, self.table, self._deployment, silent_until=0, now_ms=records[-1][0]
+        )
 
     def decide(self, *events: Mapping[str, Any] | bytes, at_ms: int = NOW_MS) -> list[Any]:
         """The decisions about these records, as they are published."""
