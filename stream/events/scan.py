@@ -120,11 +120,7 @@ def _scan(
             ok[i] = _scan_record(
                 data, starts[i], stop, slots, nodes, keys, open_nodes, i, kind, span
             )
-    escapes = 0
-    for i in range(len(starts)):
-        for node in range(len(nodes)):
-            escapes |= kind[i, node] == ESCAPED  # without a branch: many values at once
-    if not escapes:
+    if not _has_escapes(kind.reshape(-1)):
         return 0
     escaped_bytes = 0
     for i in range(len(starts)):
@@ -132,6 +128,15 @@ def _scan(
             if ok[i] and kind[i, node] == ESCAPED:
                 escaped_bytes += span[i, node, 1]
     return escaped_bytes
+
+
+@_jit
+def _has_escapes(kind: Kinds) -> bool:
+    """Whether any value is ESCAPED, without a branch inside: many at once."""
+    found = np.uint8(0)
+    for k in range(len(kind)):
+        found |= np.uint8(kind[k] == ESCAPED)
+    return found != 0
 
 
 @_inlined
