@@ -16,7 +16,7 @@ import numpy as np
 from models.contract import Normalization
 from stream.campaign.file import Campaign
 from stream.codecs import compile_codecs
-from stream.columns import EventBatch, Int64s, RecordChunk, Reject, Spans
+from stream.columns import Bools, EventBatch, Int64s, RecordChunk, Reject, Spans
 from stream.decisions import dead_letter
 from stream.decisions.encoder import FEATURES_HEADER
 from stream.events.consent.vocabulary import UNREADABLE
@@ -25,8 +25,9 @@ from stream.features.plan import Applied, FeaturePlan, apply
 from stream.kafka.records import RecordBatch, build_batches
 from stream.keys.customer_keys import KeyCounts, compare_keys
 from stream.policy.choice import Policy
+from stream.policy.conditions import asks_for_identity
 from stream.policy.decision import DecisionBatch
-from stream.policy.eligibility import eligible
+from stream.policy.eligibility import eligible, only_identified
 from stream.scoring.scorer import Scorer
 from stream.state.changelog import Source
 from stream.state.table import CustomerTable
@@ -109,6 +110,7 @@ class Pipeline:
         self._first_word = {s.topic: Source(epoch=s.epoch).word(0) for s in campaign.topics.anew}
         self._codecs = compile_codecs(campaign, plan)
         self._contract_digest = plan.contract.digest
+        self._asks_identity = asks_for_identity(campaign.strategies)
 
     def step(
         self,
@@ -145,7 +147,7 @@ class Pipeline:
         wanted = applied.applied & self.plan.decides[batch.type_code]
         silent = wanted & (batch.offset < silent_until)
         index = np.flatnonzero(wanted & ~silent)
-        decisions = self._decide(deployment, applied, index)
+        decisions = self._decide(deployment, applied, decoded.identified, index)
         return Step(
             decisions=self._encode(deployment, chunk, batch, applied, index, decisions, now_ms),
             dead_letters=letters,
@@ -178,7 +180,9 @@ class Pipeline:
         first = self._first_word.get(topic, 0)
         return replace(batch, offset=batch.offset + first) if first else batch
 
-    def _decide(self, deployment: Deployment, applied: Applied, index: Int64s) -> DecisionBatch:
+    def _decide(
+        self, deployment: Deployment, applied: Applied, identified: Bools, index: Int64s
+    ) -> DecisionBatch:
         scores = deployment.scorer.score(applied.features[index])
         plan = self.plan
         allowed = eligible(
@@ -189,6 +193,8 @@ class Pipeline:
             plan.condition_number,
             len(self.campaign.strategies),
         )
+        if self._asks_identity.any():
+            allowed = only_identified(allowed, identified[index], self._asks_identity)
         return deployment.policy.choose(
             scores, allowed, applied.consent[:, index], applied.closed[:, index]
         )

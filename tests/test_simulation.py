@@ -26,6 +26,7 @@ _FOUND_BY = {
     "commit_what_was_taken": ".*4",
     "order_ignored": "[235]",
     "marker_before_rows": "4",
+    "ring_forgotten": "[2356]",
 }
 
 

@@ -40,6 +40,10 @@ class EventMapping(Section, frozen=True):
     """
 
     customer_id: tuple[FieldPath, ...] = ("userId", "anonymousId")
+    no_ids: tuple[Annotated[str, Meta(min_length=1, max_length=64)], ...] = (
+        "undefined", "null", "none", "nil", "nan", "0", "00000000-0000-0000-0000-000000000000",
+        "unknown", "anonymous", "n/a", "[object Object]",
+    )  # fmt: skip
     event_id: tuple[FieldPath, ...] = ("messageId",)
     type: tuple[FieldPath, ...] = ("event", "type")
     timestamp: tuple[FieldPath, ...] = ("timestamp", "originalTimestamp", "sentAt", "receivedAt")

@@ -196,6 +196,7 @@ class DecisionReader:
             # event time, and a decision has to be inside whenever its event is.
             timestamp=("data.event.time",),
             cloudevents=False,
+            no_ids=(),
             strict=True,
         )
         self._decoder = EventDecoder(mapping, (EVENT_TYPE,), self._NUMBERS, self._CATEGORIES)

@@ -17,7 +17,6 @@ from stream.campaign.file import EventMapping
 from stream.campaign.purposes import Purpose, general_purpose
 from stream.campaign.words import duration_ms
 from stream.columns import Bytes, EventBatch, Int64s, RecordChunk, Reject, Spans
-from stream.compiled.time_zones import time_zone
 from stream.errors import CampaignError
 from stream.events.consent import vocabulary
 from stream.events.consent.hearing import Hearing
@@ -25,12 +24,12 @@ from stream.events.consent.places import ConsentPlaces
 from stream.events.event_hash import event_hashes
 from stream.events.fields import Clock, FieldReader, Rows
 from stream.events.flaws import FIRST, PRESENT, UNREADABLE, Decoded, Flaws
-from stream.events.judged_times import Times
 from stream.events.paths import EventPaths
 from stream.events.present import Event, Refused, RejectCode
 from stream.events.reasons import Judge, Judged
 from stream.events.scan import append_bytes, scan
-from stream.events.timestamps import text_ms
+from stream.events.times.judged_times import Times
+from stream.events.times.timestamps import text_ms
 
 __all__ = ["NEVER_MS", "EventDecoder", "RejectCode"]
 
@@ -73,10 +72,9 @@ class EventDecoder:
         consent = ConsentPlaces(mapping, purposes or (general_purpose(mapping),))
         try:
             self._judge = Judge(mapping, paths, types, Hearing(consent))
-            zone = time_zone(mapping.time_zone)
+            self._reader = FieldReader(mapping, paths, consent, types)
         except ValueError as exc:
             raise CampaignError(f"events.time_zone: {exc}") from exc
-        self._reader = FieldReader(paths, consent, types, zone, strict=mapping.strict)
         self._value_bytes_max = mapping.value_bytes_max
         self._ahead_max_ms = duration_ms(mapping.timestamp_ahead_max)
         try:
@@ -119,12 +117,13 @@ class EventDecoder:
             except Refused as exc:
                 rejects.append(Reject(i, exc.code, str(exc)))
                 if exc.denial is not None:
-                    rows.consent_only[i] = True
+                    rows.consent_only[i], rows.identified[i] = True, False
                     _put(rows, i, exc.denial, data_bytes)
                     texts.append(exc.denial.customer)
                     data_bytes += len(texts[-1])
                 continue
             _put(rows, i, judged.event, data_bytes)
+            rows.identified[i] = judged.is_identified
             self._count(rows, judged, examples)
             ahead += judged.is_ahead
             texts.append(judged.event.customer + (judged.event.event_id or b""))
@@ -132,7 +131,7 @@ class EventDecoder:
         data = found.data if not texts else append_bytes(found.data, b"".join(texts))
         present, unreadable = rows.tally[:, PRESENT], rows.tally[:, UNREADABLE]
         flaws = Flaws(self._counted, present, unreadable, ahead, rows.types, examples)
-        return Decoded(_batch(chunk, rows, data), rejects, flaws)
+        return Decoded(_batch(chunk, rows, data), rejects, flaws, rows.identified[rows.ok])
 
     def _examples(self, chunk: RecordChunk, clock: Clock, tally: Int64s) -> dict[str, str]:
         """One sentence about each path of which the kernels could not read a value."""

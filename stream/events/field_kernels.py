@@ -20,7 +20,7 @@ from stream.columns import Bools, Bytes, Float64s, Int16s, Int64s, UInt64s
 from stream.compiled.borrow import borrow
 from stream.events.flaws import FIRST, PRESENT, UNREADABLE
 from stream.events.json_tokens import number_end
-from stream.events.scalars import clear_float, clear_hash, is_integer, numeral
+from stream.events.scalars import clear_float, clear_hash, numeral
 from stream.events.scan import FALSE, MISSING, NULL, NUMBER, OBJECT, STRING, TRUE, Kinds
 
 Int8s: TypeAlias = npt.NDArray[np.int8]
@@ -68,21 +68,6 @@ def pick(
                 start[field, i] = found_span[i, node, 0]
                 size[field, i] = found_span[i, node, 1]
                 break
-
-
-@_jit
-def read_ids(data: Bytes, kind: Kinds, start: Int64s, size: Int64s, ok: Bools) -> None:
-    """Ids are strings or integers; their spans are the column. Sets `size` to -1 where missing."""
-    data = borrow(data)
-    for i in range(len(ok)):
-        if not ok[i]:
-            continue
-        if kind[i] == MISSING:
-            size[i] = -1
-        elif kind[i] == NUMBER:
-            ok[i] = is_integer(data, start[i], start[i] + size[i])
-        else:
-            ok[i] = kind[i] == STRING
 
 
 @_jit

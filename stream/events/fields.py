@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import tzinfo
 
 import numpy as np
 
+from stream.campaign.file import EventMapping
 from stream.columns import Bools, Bytes, Float64s, Int16s, Int64s, UInt64s
-from stream.compiled.time_zones import ZoneTable, zone_table
+from stream.compiled.time_zones import ZoneTable, time_zone, zone_table
 from stream.events.consent.kernels import hear
 from stream.events.consent.places import ConsentPlaces
 from stream.events.field_kernels import (
@@ -23,12 +23,12 @@ from stream.events.field_kernels import (
     count_types,
     pick,
     read_categories,
-    read_ids,
     read_numbers,
     read_types,
     refuse_or_count,
 )
 from stream.events.flaws import tally
+from stream.events.id_kernels import find_identified, no_ids, read_ids
 from stream.events.paths import (
     CUSTOMER,
     DATA,
@@ -41,9 +41,10 @@ from stream.events.paths import (
     compile_trie,
 )
 from stream.events.scan import Kinds, Scan
-from stream.events.time_kernels import TimePlaces, read_times
+from stream.events.times.time_kernels import TimePlaces, read_times
 
 CUSTOMER_BYTES_MAX = 512
+_BLANK = no_ids(())
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class Rows:
         consent_only: Whether the record is no event, and only what it denies counts. Shape (n,), bool.
         number: Shape (numbers, n), float64.
         category: Shape (categories, n), uint64.
+        identified: Whether the customer stands at the first of its paths. Shape (n,), bool.
         tally: What came and what could not be read, by `EventPaths.counted`; see
             `stream.events.flaws`. Shape (paths, 3), int64.
         types: Events of each declared type, and last of all others. Shape (types + 1,), int64.
@@ -79,6 +81,7 @@ class Rows:
     consent_only: Bools
     number: Float64s
     category: UInt64s
+    identified: Bools
     tally: Int64s
     types: Int64s
     ahead: int
@@ -106,19 +109,20 @@ class FieldReader:
     """Reads the fields that an `EventPaths` names, and what is said of consent.
 
     Args:
+        mapping: How they are read.
         paths: Where they stand.
         types: Declared event types.
-        zone: Of times that say none.
-        strict: Whether a value that cannot be read is left to the judge, and not just missing.
 
     Attributes:
         trie: What to scan for.
+
+    Raises:
+        ValueError: `mapping.time_zone` is no time zone.
     """
 
     def __init__(
-        self, paths: EventPaths, consent: ConsentPlaces, types: Sequence[str], zone: tzinfo,
-        *, strict: bool,
-    ) -> None:  # fmt: skip
+        self, mapping: EventMapping, paths: EventPaths, consent: ConsentPlaces, types: Sequence[str]
+    ) -> None:
         fields = (*paths.bare, *paths.enveloped)
         envelope = (SPECVERSION, DATA) if paths.unwraps else ()
         wanted = {path for field in (*fields, *paths.sent_at) for path in field}
@@ -126,12 +130,17 @@ class FieldReader:
         self._purposes = consent.count
         self._consent = consent.tables(node_of)
         self._numbers = paths.numbers
-        self._strict = strict
+        self._strict = mapping.strict
+        self._no_customers = no_ids(mapping.no_ids)
+        self._own = np.array(
+            [[node_of[path] for path in paths.own_customer(form)] for form in range(2)], np.int64
+        )
         self._counted = len(paths.counted)
-        self._times = _time_places(paths, node_of, zone_table(zone))
+        self._times = _time_places(paths, node_of, zone_table(time_zone(mapping.time_zone)))
         self._candidates = np.array([node_of[path] for field in fields for path in field], np.int64)
         ends = np.cumsum([0, *map(len, fields)], dtype=np.int64)
         self._first = np.stack([ends[: len(paths.bare) + 1], ends[len(paths.bare) :]])
+        self._ids = [self._first[:, k : k + 2].copy() for k in (CUSTOMER, EVENT_ID)]
         self._envelope = np.array([node_of[path] for path in envelope] or [-1, -1], np.int64)
         encoded = [name.encode() for name in types]
         self._type_bytes = np.frombuffer(b"".join(encoded), np.uint8)
@@ -158,13 +167,17 @@ class FieldReader:
         def value(field: int) -> tuple[Bytes, Kinds, Int64s, Int64s]:
             return data, kind[field], start[field], size[field]
 
-        read_ids(*value(CUSTOMER), ok)
+        for field, absent in ((CUSTOMER, self._no_customers), (EVENT_ID, _BLANK)):
+            read_ids(
+                data, found.kind, found.span, form, self._candidates, self._ids[field], absent, ok,
+                *value(field)[1:],
+            )  # fmt: skip
         ok &= (size[CUSTOMER] > 0) & (size[CUSTOMER] <= CUSTOMER_BYTES_MAX)
-        read_ids(*value(EVENT_ID), ok)
+        identified = np.empty(n, np.bool_)
+        find_identified(found.kind, found.span, form, ok, self._own, start[CUSTOMER], identified)
         type_code = np.empty(n, np.int16)
         read_types(*value(TYPE), self._type_bytes, self._type_end, ok, type_code)
-        consent = np.empty((self._purposes, n), np.int8)
-        hear(data, found.kind, found.span, self._envelope, self._consent, ok, consent)
+        consent = self._said(found, ok)
         # From here on records are counted: what is left to the judge counts there.
         counts = tally(self._counted)
         time_ms = np.empty(n, np.int64)
@@ -186,9 +199,15 @@ class FieldReader:
         count_types(type_code, ok, types)
         return Rows(
             ok, start[CUSTOMER], size[CUSTOMER], start[EVENT_ID], size[EVENT_ID],
-            time_ms, type_code, consent, np.zeros(n, np.bool_), number, category, counts, types,
-            ahead,
+            time_ms, type_code, consent, np.zeros(n, np.bool_), number, category, identified, counts,
+            types, ahead,
         )  # fmt: skip
+
+    def _said(self, found: Scan, ok: Bools) -> Int8s:
+        """What is said of each purpose; `ok` becomes false where it is not clear."""
+        consent = np.empty((self._purposes, len(ok)), np.int8)
+        hear(found.data, found.kind, found.span, self._envelope, self._consent, ok, consent)
+        return consent
 
 
 def _time_places(paths: EventPaths, node_of: dict[str, int], zone: ZoneTable) -> TimePlaces:

@@ -68,6 +68,11 @@ class EventPaths:
         own = (_CONTEXT_ATTRIBUTES[TIMESTAMP],) if self.unwraps else ()
         return (*properties, *self.bare[TIMESTAMP], *own)
 
+    def own_customer(self, form: int) -> Paths:
+        """Where a customer stands that is no fallback: two places, in a bare event the same."""
+        declared = self.bare[CUSTOMER][:1]
+        return (f"{DATA}.{declared[0]}", *declared) if form and self.unwraps else declared * 2
+
     def times(self, form: int) -> tuple[int, ...]:
         """Of every candidate of the time the index in `counted`; form 1 is that of CloudEvents."""
         first, declared = len(self.bare) - FIRST_NUMBER, len(self.bare[TIMESTAMP])

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from decimal import Decimal
 from math import isinf, nan
 from typing import Any, NoReturn, TypeVar
 
@@ -17,7 +19,7 @@ from stream.compiled.category_hash import category_hash
 from stream.events.consent.hearing import Hearing
 from stream.events.consent.vocabulary import GRANTED, NOT_SAID
 from stream.events.fields import CUSTOMER_BYTES_MAX
-from stream.events.judged_times import TimeJudge, Times, Unreadable
+from stream.events.id_kernels import plain_word
 from stream.events.paths import (
     CUSTOMER,
     DATA,
@@ -26,10 +28,12 @@ from stream.events.paths import (
     SPECVERSION,
     TYPE,
     EventPaths,
+    Paths,
 )
 from stream.events.present import Event, Found, JsonNumber, Refused, first_present, shown
-from stream.events.scalars import JSON_INTEGER, NUMERAL
+from stream.events.scalars import NUMERAL
 from stream.events.scan import DEPTH_MAX
+from stream.events.times.judged_times import TimeJudge, Times, Unreadable
 
 _Value = TypeVar("_Value")
 
@@ -45,12 +49,14 @@ class Judged:
         present: Indices in `EventPaths.counted` of the properties that came.
         unreadable: What could not be read: index in `EventPaths.counted`, and one sentence.
         is_ahead: Whether its time was too far ahead of its record.
+        is_identified: Whether its customer stands at the first of the paths, and is no fallback.
     """
 
     event: Event
     present: list[int]
     unreadable: Unreadable
     is_ahead: bool
+    is_identified: bool
 
 
 class Judge:
@@ -70,6 +76,7 @@ class Judge:
         self._mapping = mapping
         self._paths = paths
         self._times = TimeJudge(mapping, paths)
+        self._no_ids = frozenset(plain_word(word.encode()) for word in ("", *mapping.no_ids))
         self._type_code = {name: code for code, name in reversed(list(enumerate(types)))}
         self._json = json.JSONDecoder(
             parse_float=JsonNumber, parse_int=JsonNumber, parse_constant=_refuse_constant
@@ -89,20 +96,21 @@ class Judge:
         form = int(self._paths.unwraps and _is_envelope(root))
         fields = self._paths.enveloped if form else self._paths.bare
         found = [first_present(root, paths) for paths in fields]
-        customer = self._customer(found[CUSTOMER])
+        customer, is_identified = self._customer(root, fields[CUSTOMER], form)
         consent = self._hearing.said(root, is_envelope=bool(form))
         try:
-            return self._judged(root, form, found, times, customer, consent)
+            return self._judged(root, form, found, times, (customer, is_identified), consent)
         except Refused as exc:
             exc.denial = self._denial(root, form, times, customer, consent)
             raise
 
     def _judged(
         self, root: dict[str, Any], form: int, found: Sequence[Found | None], times: Times,
-        customer: bytes, consent: list[int],
+        customer: tuple[bytes, bool], consent: list[int],
     ) -> Judged:  # fmt: skip
-        """The event of a customer."""
-        event_id = _id(found[EVENT_ID])
+        """The event of a customer; of whom it is told, too, whether they are no fallback."""
+        ids = (self._paths.enveloped if form else self._paths.bare)[EVENT_ID]
+        event_id = self._first_id(root, ids, frozenset({b""}))[0]
         type_code = self._type(found[TYPE])
         unreadable: Unreadable = []
         time_ms, is_ahead = self._times.time_ms(root, form, times, unreadable)
@@ -110,9 +118,9 @@ class Judge:
         numbers_end = self._paths.numbers
         numbers = [self._or_missing(_number, *p, unreadable) for p in properties[:numbers_end]]
         categories = [self._or_missing(_category, *p, unreadable) for p in properties[numbers_end:]]
-        event = Event(customer, event_id, time_ms, type_code, consent, numbers, categories)
+        event = Event(customer[0], event_id, time_ms, type_code, consent, numbers, categories)
         present = [k for k, field in properties if field is not None]
-        return Judged(event, present, unreadable, is_ahead)
+        return Judged(event, present, unreadable, is_ahead, customer[1])
 
     def _denial(
         self, root: dict[str, Any], form: int, times: Times, customer: bytes, consent: list[int]
@@ -177,13 +185,25 @@ class Judge:
             raise Refused("not_object", f"expected a JSON object at the root, got {shown(root)}")
         return root
 
-    def _customer(self, found: Found | None) -> bytes:
-        customer = _id(found)
-        if customer is None:
+    def _customer(self, root: dict[str, Any], paths: Paths, form: int) -> tuple[bytes, bool]:
+        """The customer, and whether it is no fallback."""
+        customer, found = self._first_id(root, paths, self._no_ids)
+        if customer is None or found is None:
             raise Refused("missing_customer", self._absent("a customer id", CUSTOMER))
-        if found is not None and len(customer) > CUSTOMER_BYTES_MAX:
+        if len(customer) > CUSTOMER_BYTES_MAX:
             raise found.refusal("customer_too_long", f"at most {CUSTOMER_BYTES_MAX} bytes of UTF-8")
-        return customer
+        return customer, found.path in self._paths.own_customer(form)
+
+    def _first_id(
+        self, root: dict[str, Any], paths: Paths, no_ids: AbstractSet[bytes]
+    ) -> tuple[bytes | None, Found | None]:
+        """The first id that is none of the words which say that there is none, and where it is."""
+        for path in paths:
+            found = first_present(root, (path,))
+            text = _id(found)
+            if text is not None and plain_word(text) not in no_ids:
+                return text, found
+        return None, None
 
     def _type(self, found: Found | None) -> int:
         if found is None:
@@ -217,11 +237,25 @@ def _is_too_deep(root: Any) -> bool:
 def _id(found: Found | None) -> bytes | None:
     if found is None:
         return None
-    if isinstance(found.value, JsonNumber) and JSON_INTEGER.fullmatch(found.value.text):
-        return found.value.text.encode()
-    if isinstance(found.value, str):
+    if isinstance(found.value, JsonNumber):
+        whole = _whole(found.value.text)
+        if whole is not None:
+            return whole.encode()
+    elif isinstance(found.value, str):
         return _utf8(found)
     raise found.refusal("bad_type", "a string or a whole number")
+
+
+def _whole(number: str) -> str | None:
+    """The digits of a JSON number that is whole, however it was written; None for any other."""
+    try:
+        value = Decimal(number)
+        is_whole = (
+            abs(value.adjusted()) <= CUSTOMER_BYTES_MAX and value == value.to_integral_value()
+        )
+        return f"{value:.0f}".removeprefix("-" if value == 0 else "") if is_whole else None
+    except ArithmeticError:
+        return None
 
 
 def _utf8(found: Found) -> bytes:

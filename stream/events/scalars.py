@@ -23,14 +23,12 @@ from stream.events.json_tokens import (
     POINT,
     ZERO,
     after_space,
-    digits_end,
     is_space,
     number_end,
 )
 
 JSON_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 NUMERAL: Final = re.compile(rf"[ \t\n\r]*(?:\+(?!-))?({JSON_NUMBER.pattern})[ \t\n\r]*")
-JSON_INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)")
 
 _FNV_OFFSET_U64, _FNV_PRIME_U64 = np.uint64(FNV_OFFSET), np.uint64(FNV_PRIME)
 
@@ -62,12 +60,6 @@ def numeral(data: Bytes, at: int, stop: int) -> tuple[int, int]:
     if stop - at > 1 and data[at] == PLUS and data[at + 1] != MINUS:
         at += 1
     return (at, stop) if number_end(data, at, stop) == stop else (-1, -1)
-
-
-@_inlined
-def is_integer(data: Bytes, at: int, stop: int) -> bool:
-    """Whether a JSON number is written without fraction and exponent."""
-    return digits_end(data, at + (data[at] == MINUS), stop) == stop
 
 
 @_inlined

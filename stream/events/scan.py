@@ -136,7 +136,7 @@ def _has_escapes(kind: Kinds) -> bool:
     found = np.uint8(0)
     for k in range(len(kind)):
         found |= np.uint8(kind[k] == ESCAPED)
-    return found != 0
+    return bool(found)
 
 
 @_inlined

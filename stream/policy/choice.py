@@ -145,14 +145,12 @@ def _choose(
     dropped: npt.NDArray[np.int8],
 ) -> None:
     strategies = len(value)
-    needs = borrow_needs(needs)
-    consent, closed = borrow(consent), borrow(closed)
+    needs, consent, closed = borrow_needs(needs), borrow(consent), borrow(closed)
     barred, dropped = borrow(barred), borrow(dropped)
     for i in range(len(probabilities)):
         nothing = probabilities[i, output_nothing] if output_nothing >= 0 else np.float32(np.nan)
         baseline = np.float64(nothing) if output_nothing >= 0 else 0.0
-        winner = strategies
-        best = 0.0 if do_nothing else -np.inf
+        winner, best = strategies, 0.0 if do_nothing else -np.inf
         allowed = comparable = 0
         against = forbid(needs, consent, closed, barred, i, dropped)
         for k in range(strategies):
@@ -174,8 +172,7 @@ def _choose(
         if acts:
             dropped[i, winner] = Dropped.CHOSEN
         strategy[i] = winner
-        score[i] = probabilities[i, output[winner]] if acts else nothing
-        without[i] = nothing
+        score[i], without[i] = (probabilities[i, output[winner]] if acts else nothing), nothing
         expected_value[i] = best if acts else 0.0
         reason[i] = _reason(acts, against, allowed, comparable)
 

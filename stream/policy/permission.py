@@ -67,8 +67,9 @@ def compile_needs(campaign: Campaign) -> Needs:
             _bits([channel in ("*", strategy.channel) for channel in closed]),
         ])  # fmt: skip
     columns = np.array(rows, np.int64).reshape(-1, 4)
-    needs = (np.ascontiguousarray(column) for column in columns.T)
-    return Needs(*needs, grants=bool(columns[:, 1:3].any()))
+    intact, all_granted, one_granted, channels = (np.ascontiguousarray(c) for c in columns.T)
+    grants = bool(columns[:, 1:3].any())
+    return Needs(intact, all_granted, one_granted, channels, grants)
 
 
 def _bits(flags: list[bool]) -> int:

@@ -18,18 +18,18 @@ import numpy as np
 from stream.campaign.file import Campaign
 from stream.columns import RecordChunk
 from stream.features.plan import FeaturePlan
-from stream.kafka.records import RecordBatch
 from stream.log import log_event
 from stream.pipeline import Deployment, Pipeline, Step
 from stream.worker.changelog_encoder import ChangelogEncoder
 from stream.worker.checkpoints import Checkpoints
+from stream.worker.claims import Claims
 from stream.worker.consent_words import ConsentWords
 from stream.worker.input_counts import InputCounts
 from stream.worker.partition.blocks import Block, Blocks
 from stream.worker.partition.intake import Intake
 from stream.worker.partition.lifecycle import State
 from stream.worker.partition.same_log import Positions
-from stream.worker.publisher import Outgoing
+from stream.worker.publisher import Announcement, Outgoing
 from stream.worker.shell import Shell
 from stream.worker.telemetry import Window
 from stream.worker.warmup import warm_up
@@ -77,6 +77,7 @@ class Processor:
         self._works = Works(shell)
         self._consent_words = ConsentWords()
         self._lock = asyncio.Lock()
+        self._claims = Claims(self.blocks, self._changelog, shell)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="compute")
         self._checkpoints = Checkpoints(
             self.blocks, self._works, self._changelog, plan, shell, self._lock, self._compute,
@@ -105,7 +106,7 @@ class Processor:
         # A group that was forgotten begins to count again.
         block.progress.generation = max(block.progress.generation, self._shell.generation)
         if block.has_unwritten:  # whether or not events come
-            self._works.of(partition)
+            self._works.of(partition, block.changelog_end + 1)
         for topic, start in block.position.items():
             log_event(
                 "begin", tp=f"{topic}/{partition}", offset=start, end=ends.get(topic),
@@ -165,7 +166,7 @@ class Processor:
         if self.blocks.get(chunk.partition) is not block:
             return  # abandoned while it was computed
         block.took(chunk)
-        work = self._works.of(chunk.partition)
+        work = self._works.of(chunk.partition, block.changelog_end + 1)
         if owner is not None:
             work.messages.append(owner)
         names = self.deployment.policy.strategies
@@ -173,7 +174,8 @@ class Processor:
         self._consent_words.tell(step.unreadable_words)
         self.inputs.add(chunk, step)
         # Under the lock: a checkpoint must find the results of all chunks that it covers queued.
-        await work.lane.publish(self._outgoing(step, block if announced else None))
+        claim = self._claims.announcement(chunk.partition, block) if announced else None
+        await work.lane.publish(self._outgoing(step, claim))
 
     def _step(self, chunk: RecordChunk, block: Block, deployment: Deployment) -> Step:
         return self.pipeline.step(
@@ -184,7 +186,7 @@ class Processor:
             now_ms=time.time_ns() // 1_000_000,
         )
 
-    def _outgoing(self, step: Step, announced: Block | None) -> Outgoing:
+    def _outgoing(self, step: Step, announcement: Announcement | None) -> Outgoing:
         topics = self._campaign.topics
         batches = [(topics.decisions, batch) for batch in step.decisions]
         batches += [(topics.dead_letter, batch) for batch in step.dead_letters]
@@ -196,12 +198,7 @@ class Processor:
             window.ack_ms.add_ms(np.array([(time.perf_counter() - sent_s) * 1e3]))
             window.end_to_end_ms.add_ms(now_ms - step.received_ms)
 
-        def announcement() -> list[tuple[str, RecordBatch]]:
-            assert announced is not None
-            _, batches = self._changelog.marker(announced)
-            return [(self._changelog.topic, batch) for batch in batches]
-
-        return Outgoing(announcement if announced else None, batches, acknowledged)
+        return Outgoing(announcement, batches, acknowledged)
 
     async def checkpoint(self, *, assure: bool = False) -> None:
         """Makes what was taken so far durable: see `Checkpoints.make`."""
@@ -223,7 +220,7 @@ class Processor:
         chunks = self.pending()
         began_s = time.perf_counter()
         evt = "drained"
-        if lost or not await self._finish():
+        if lost or self.blocks.are_contested or not await self._finish():
             # The blocks are ahead of the changelog: whoever owns the partitions restores them.
             for partition, _ in self.blocks:
                 self.blocks.drop(partition)

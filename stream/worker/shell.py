@@ -34,5 +34,8 @@ class Shell(Protocol):
     def generation(self) -> int:
         """Present generation of the consumer group."""
 
+    def rejoin(self) -> None:
+        """Has the group assign its partitions anew."""
+
     def fail(self, error: BaseException) -> None:
         """Crashes the worker."""

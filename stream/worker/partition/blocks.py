@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from stream.columns import RecordChunk
-from stream.state.changelog import Anchor, Progress, Source
+from stream.state.changelog import Anchor, Progress, Source, markers
 from stream.state.table import CustomerTable
 from stream.worker.partition.lifecycle import State, after
 from stream.worker.partition.order import Announcer, Replay, Run
@@ -41,6 +41,8 @@ class Block:
         erased: Customers whose tombstones this worker has still to write.
         sources: By event topic, the log that `position` counts in.
         owes_marker: Whether the marker is to be written though no event has come.
+        has_claimed: Whether an order of topics was announced since the block began.
+        is_contested: Whether another worker has, that it has not restored: see `claims`.
     """
 
     table: CustomerTable
@@ -58,6 +60,8 @@ class Block:
     erased: set[bytes] = field(default_factory=set)
     sources: dict[str, Source] = field(default_factory=dict)
     owes_marker: bool = False
+    has_claimed: bool = False
+    is_contested: bool = False
 
     def read(self, start: int, chunk: RecordChunk, offset_words: slice) -> int | None:
         """Applies a chunk of the changelog, while the block is being restored.
@@ -116,9 +120,9 @@ class Block:
         self.rebuild = Rebuild(self.silent_until, ends)
         runs = [Run(*run) for run in self.progress.order]
         self.order = Announcer(runs)
-        left = self.order.beyond(covered)
-        self.replay = Replay(left, ends, self.position, self.rebuild.limit)
+        self.replay = Replay(self.order.beyond(covered), ends, self.position, self.rebuild.limit)
         self.asked.clear()
+        self.has_claimed = self.is_contested = False
 
     def awaited(self, topic: str) -> list[str]:
         """Topics that `topic` may have to wait for, of which nothing has come or was asked yet."""
@@ -153,6 +157,13 @@ class Block:
         if alone:
             self.contains(marker)
         return alone
+
+    def hear_markers(self, chunk: RecordChunk) -> None:
+        """Looks for announcements of others in records of the changelog that were not restored."""
+        for marker in markers(chunk):
+            newer = marker.generation > self.progress.generation
+            older = marker.generation < self.progress.generation
+            self.is_contested |= newer or (older and not self.has_claimed and bool(marker.order))
 
     def contains(self, marker: Anchor) -> None:
         """Notes that the table knows all of the changelog up to a marker of its own."""
@@ -286,6 +297,11 @@ class Blocks:
         """Drops the blocks of all other partitions."""
         for partition in set(self._blocks) - partitions:
             self.drop(partition)
+
+    @property
+    def are_contested(self) -> bool:
+        """Whether one is: see `claims`."""
+        return any(block.is_contested for block in self._blocks.values())
 
     @property
     def rows(self) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -87,7 +86,8 @@ def _plain(
             counted[path] += 1
             return reading(None)
 
-    customer = _id_text(find(mapping.customer_id, "subject"))
+    no_ids = {word.encode().lower() for word in mapping.no_ids}
+    customer = _first_id(find_all(mapping.customer_id, "subject"), no_ids)
     if customer is None:
         raise Wrong("missing_customer")
     if len(customer) > 512:
@@ -95,7 +95,7 @@ def _plain(
     wrapped = mapping.cloudevents and _is_wrapped(root)
     consent = plain_said(root, mapping, PURPOSES, wrapped=wrapped)
     try:
-        event_id = _id_text(find(mapping.event_id, "id"))
+        event_id = _first_id(find_all(mapping.event_id, "id"), set())
         type_ = _type_name(find(mapping.type, "type"))
         return Event(
             customer=customer,
@@ -203,9 +203,19 @@ def _parsed(value: bytes | None, bytes_max: int) -> dict[str, Any]:
 def _id_text(value: Any) -> bytes | None:
     if value is None:
         return None
-    if type(value) is str or (type(value) is Lexeme and re.fullmatch("-?[0-9]+", value)):
+    if type(value) is Lexeme and Fraction(value).denominator == 1:
+        return str(int(Fraction(value))).encode()
+    if type(value) is str:
         return _encoded(value)
     raise Wrong("bad_type")
+
+
+def _first_id(values: Iterator[tuple[str, Any]], no_ids: set[bytes]) -> bytes | None:
+    for _, value in values:
+        text = _id_text(value)
+        if text is not None and text.strip(b" \t\r\n").lower() not in {b"", *no_ids}:
+            return text
+    return None
 
 
 def _encoded(text: str) -> bytes:

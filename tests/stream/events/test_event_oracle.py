@@ -15,10 +15,10 @@ from stream.events.consent.hearing import Hearing
 from stream.events.consent.places import ConsentPlaces
 from stream.events.decoder import EventDecoder
 from stream.events.flaws import Flaws
-from stream.events.judged_times import Times
 from stream.events.paths import EventPaths
 from stream.events.present import Refused
 from stream.events.reasons import Judge
+from stream.events.times.judged_times import Times
 from tests.stream.events.consent.consent_events import CONSENTS, PURPOSES, consents, members
 from tests.stream.events.events_harness import CATEGORIES, FLAT, NOW_MS, NUMBERS, TYPES, chunk_of
 from tests.stream.events.plain_reading import AHEAD_MAX_MS, DAY_MS, EARLIEST_MS, plain, row
@@ -26,7 +26,8 @@ from tests.stream.events.plain_reading import AHEAD_MAX_MS, DAY_MS, EARLIEST_MS,
 SEGMENT = EventMapping()
 TEXT = [
     '"c1"', r'"M\u00fcller"', '"Müller"', r'"\ud83d\ude00"', r'"\ud83d"', '""', "null", "12", "-0",
-    "1.0", "1e2", "123456789012345678901234567890", "true", "{}", "[1]", f'"{"x" * 513}"',
+    "1.0", "1e2", "1.50", "-3.00", "0", "0.0", "-0.0", "1e400", '" c2 "', '"  "', '"Undefined"',
+    '" NULL\\n"', '"00000000-0000-0000-0000-000000000000"', '"[object Object]"', '"nul"', '"00"', "123456789012345678901234567890", "true", "{}", "[1]", f'"{"x" * 513}"',
     f'"{"é" * 256}"',
 ]  # fmt: skip
 TYPE_NAMES = [

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from stream.columns import Bytes
 from stream.compiled.category_hash import category_hash
 from stream.events.scalars import JSON_NUMBER, clear_float, clear_hash
-from stream.events.timestamps import UNCLEAR, clear_epoch_ms, epoch_ms
+from stream.events.times.timestamps import UNCLEAR, clear_epoch_ms, epoch_ms
 
 
 @numba.njit()

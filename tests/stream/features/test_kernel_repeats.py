@@ -72,7 +72,7 @@ def twin(log: list[Event], remembered: int) -> list[bool]:
     return out
 
 
-EVENTS = st.tuples(st.integers(0, 2), st.integers(0, 1), st.sampled_from([0, *range(2, 18, 2)]))
+EVENTS = st.tuples(st.integers(0, 2), st.integers(0, 1), st.sampled_from([0, 2, 3, 4, 6]))
 
 
 @st.composite
@@ -130,6 +130,18 @@ def test_a_replay_finds_what_the_kernel_finds(log: list[Event], remembered: int)
     out = np.zeros(len(log), np.bool_)
     find_repeats(row, topic, hashes, np.zeros((3, 1 + remembered), np.int64), out)
     assert out.tolist() == Fed(PLANS[remembered]).feed_all(log)
+
+
+@pytest.mark.parametrize("remembered", [1, 2, 5])
+def test_the_last_are_remembered_and_none_before(remembered: int) -> None:
+    def fed(ids: list[int]) -> list[bool]:
+        log = [event(0, 1, offset, event_hash=1 + one) for offset, one in enumerate(ids)]
+        return Fed(PLANS[remembered]).feed_all(log)
+
+    for first in range(3):  # wherever in the ring they begin
+        ids = list(range(first + remembered))
+        assert fed([*ids, *ids[first:]]) == [False] * len(ids) + [True] * remembered
+        assert not any(fed([*range(100, 100 + first), *range(remembered + 1), 0]))
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,17 @@ def test_what_a_worker_would_not_start_with_is_refused(
     assert "is valid" not in result.output
 
 
+def test_an_email_to_an_anonymous_id_is_doubted() -> None:
+    mail = SHOP.replace('id = "mail"', 'id = "mail"\nchannel = "Email"')
+    (doubt,) = doubts(parse(mail))
+    assert doubt == (
+        'strategies[0].eligible: "mail" goes by Email, and an event without userId is decided for '
+        'its anonymousId; is "identified" missing?'
+    )
+    assert doubts(parse(mail + 'eligible = ["identified"]')) == []
+    assert doubts(parse('events = { customer_id = ["userId"] }' + mail)) == []
+
+
 def test_a_doubt_is_a_warning(tmp_path: Path) -> None:
     changed = EXAMPLE.replace(
         'on = ["Product Added", "Order Completed"]', 'on = ["Order Complted"]'

@@ -18,7 +18,7 @@ from stream.columns import Bools, Bytes, Int64s
 from stream.compiled.borrow import borrow
 from stream.events.flaws import FIRST, UNREADABLE
 from stream.events.scan import MISSING, NULL, NUMBER, STRING, Kinds
-from stream.events.timestamps import UNCLEAR, clear_epoch_ms, clear_text_ms
+from stream.events.times.timestamps import UNCLEAR, clear_epoch_ms, clear_text_ms
 
 UNREADABLE_MS = UNCLEAR + 1
 

@@ -1,4 +1,4 @@
-"""The time of one event, plainly: the slow counterpart of `stream.events.time_kernels`."""
+"""The time of one event, plainly: the slow counterpart of `stream.events.times.time_kernels`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from stream.compiled.time_zones import time_zone
 from stream.events.paths import TIMESTAMP, EventPaths
 from stream.events.present import Found, JsonNumber, Refused, first_present
 from stream.events.scalars import JSON_NUMBER
-from stream.events.time_kernels import corrected_ms
-from stream.events.timestamps import epoch_ms, text_ms
+from stream.events.times.time_kernels import corrected_ms
+from stream.events.times.timestamps import epoch_ms, text_ms
 
 Unreadable: TypeAlias = list[tuple[int, str]]
 """What could not be read: index in `EventPaths.counted`, and one sentence."""
