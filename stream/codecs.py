@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stream.campaign.file import Campaign, EventMapping
+from stream.campaign.purposes import purposes_of
 from stream.decisions.encoder import DecisionEncoder
 from stream.events.decoder import EventDecoder, ValueFormat
 from stream.features.plan import FeaturePlan
@@ -64,7 +65,7 @@ def event_decoder(
     """
     return EventDecoder(
         campaign.events, plan.event_types, plan.number_paths, plan.category_paths,
-        _value_format(campaign.events, schemas),
+        purposes_of(campaign), _value_format(campaign.events, schemas),
     )  # fmt: skip
 
 
@@ -76,7 +77,7 @@ def property_decoder(
 ) -> EventDecoder:
     """Reads properties of the same events that no feature looks at; errors as `event_decoder`."""
     events = campaign.events
-    return EventDecoder(events, (), numbers, categories, _value_format(events, schemas))
+    return EventDecoder(events, (), numbers, categories, (), _value_format(events, schemas))
 
 
 def _value_format(events: EventMapping, schemas: SchemaPort | None) -> ValueFormat | None:

@@ -19,6 +19,7 @@ from stream.codecs import compile_codecs
 from stream.columns import Bools, EventBatch, Int64s, RecordChunk, Reject, Spans
 from stream.decisions import dead_letter
 from stream.decisions.encoder import FEATURES_HEADER
+from stream.events.consent.vocabulary import UNREADABLE
 from stream.events.flaws import NO_FLAWS, Flaws
 from stream.features.plan import Applied, FeaturePlan, apply
 from stream.formats.port import SchemaPort
@@ -70,6 +71,8 @@ class Step:
         counters: late, dropped late, replayed, repeated events, as `stream.features.kernel` counts
             them.
         silent: Events that only rebuilt the table.
+        unreadable: Records that say something of consent in a word that nobody knows.
+        unreadable_words: Path and text of such words.
         events: Number of events, those that only rebuilt the table among them.
         keys: Events whose key is not their customer.
     """
@@ -83,6 +86,8 @@ class Step:
     received_ms: Int64s = field(default_factory=lambda: np.zeros(0, np.int64))
     counters: Int64s = field(default_factory=lambda: np.zeros(4, np.int64))
     silent: int = 0
+    unreadable: int = 0
+    unreadable_words: list[tuple[str, str]] = field(default_factory=list)
     events: int = 0
     keys: KeyCounts = field(default_factory=KeyCounts)
 
@@ -140,7 +145,9 @@ class Pipeline:
             self.plan, table.state, rows, self._counted(batch, chunk.topic),
             self.topics[chunk.topic], deployment.scorer.normalization,
         )  # fmt: skip
-        table.mark_dirty(rows[applied.applied | applied.repeated])
+        unreadable = int((batch.consent == UNREADABLE).any(axis=0).sum())
+        words = self._codecs.decoder.unreadable(chunk, batch) if unreadable else []
+        table.mark_dirty(rows[applied.applied | applied.repeated | batch.consent_only])
         wanted = applied.applied & self.plan.decides[batch.type_code]
         silent = wanted & (batch.offset < silent_until)
         index = np.flatnonzero(wanted & ~silent)
@@ -157,6 +164,8 @@ class Pipeline:
             received_ms=batch.received_ms[index],
             counters=applied.counters,
             silent=int(silent.sum()),
+            unreadable=unreadable,
+            unreadable_words=words,
             events=len(batch),
             keys=compare_keys(chunk, batch),
         )
@@ -190,7 +199,9 @@ class Pipeline:
         )
         if self._asks_identity.any():
             allowed = only_identified(allowed, identified[index], self._asks_identity)
-        return deployment.policy.choose(scores, allowed, applied.consent[index])
+        return deployment.policy.choose(
+            scores, allowed, applied.consent[:, index], applied.closed[:, index]
+        )
 
     def _encode(
         self,

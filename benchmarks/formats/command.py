@@ -142,7 +142,9 @@ def _rate(
     form: str, values: list[bytes], value_format: ValueFormat | None, read: Callable[[bytes], Any]
 ) -> Rate:
     n = len(values)
-    decoder = EventDecoder(EventMapping(), ("Product Added",), _NUMBERS, _CATEGORIES, value_format)
+    decoder = EventDecoder(
+        EventMapping(), ("Product Added",), _NUMBERS, _CATEGORIES, value_format=value_format
+    )
     spans = Spans.of(values)
     chunk = RecordChunk(
         "events", 0, np.arange(n), np.full(n, _NOW_MS), Spans.of([None] * n), spans, n

@@ -3,7 +3,8 @@
 Rules of this file
 1. No Python loop over good records: the kernels read them; only what they give up on is judged one
    by one.
-2. A bad record costs its neighbours nothing: every record is either a row or a `Reject`.
+2. A bad record costs its neighbours nothing: every record is a row, or a `Reject`, or a `Reject` and a
+   row that holds nothing but what the record denies of consent.
 """
 
 from __future__ import annotations
@@ -15,20 +16,26 @@ from typing import Any, Protocol
 import numpy as np
 
 from stream.campaign.file import EventMapping
+from stream.campaign.purposes import Purpose, general_purpose
 from stream.campaign.words import duration_ms
 from stream.columns import Bools, Bytes, EventBatch, Int64s, RecordChunk, Reject, Spans
 from stream.errors import CampaignError
+from stream.events.consent import vocabulary
+from stream.events.consent.hearing import Hearing
+from stream.events.consent.places import ConsentPlaces
 from stream.events.event_hash import event_hashes
 from stream.events.fields import Clock, FieldReader, Rows
 from stream.events.flaws import FIRST, PRESENT, UNREADABLE, Decoded, Flaws
 from stream.events.paths import EventPaths, Trie
-from stream.events.present import Refused, RejectCode
-from stream.events.reasons import Event, Judge, Judged
+from stream.events.present import Event, Refused, RejectCode
+from stream.events.reasons import Judge, Judged
 from stream.events.scan import Scan, append_bytes, scan
 from stream.events.times.judged_times import Times
 from stream.events.times.timestamps import text_ms
 
 __all__ = ["NEVER_MS", "EventDecoder", "RejectCode"]
+
+_UNREADABLE_RECORDS_MAX = 64
 
 NEVER_MS = 2**62
 """The present, for who reads again: events are compared with the timestamps of their records alone."""
@@ -99,6 +106,8 @@ class EventDecoder:
         types: Declared event types; `EventBatch.type_code` is the index here.
         numbers: Paths of numeric properties, in the order of `EventBatch.number`.
         categories: Paths of categorical properties, in the order of `EventBatch.category`.
+        purposes: What a customer may consent to, in the order of `EventBatch.consent`; when not given
+            the general one.
         value_format: How values are written, None for JSON.
 
     Raises:
@@ -111,13 +120,15 @@ class EventDecoder:
         types: Sequence[str],
         numbers: Sequence[str],
         categories: Sequence[str],
+        purposes: Sequence[Purpose] = (),
         value_format: ValueFormat | None = None,
     ) -> None:
         paths = EventPaths.of(mapping, numbers, categories)
         self._counted = paths.counted
+        consent = ConsentPlaces(mapping, purposes or (general_purpose(mapping),))
         try:
-            self._judge = Judge(mapping, paths, types)
-            self._reader = FieldReader(mapping, paths, types)
+            self._judge = Judge(mapping, paths, types, Hearing(consent))
+            self._reader = FieldReader(mapping, paths, consent, types)
         except ValueError as exc:
             raise CampaignError(f"events.time_zone: {exc}") from exc
         self._format = value_format or _Json(self._judge)
@@ -140,7 +151,8 @@ class EventDecoder:
                 later than its record, whoever reads it and whenever.
 
         Returns:
-            The spans of the events share the chunk's buffer where no text had to be rewritten.
+            The spans of the events share the chunk's buffer where no text had to be rewritten. A reject
+            that denies consent has a row of its own, see `EventBatch.consent_only`.
         """
         size = chunk.value.size
         received_ms = chunk.timestamp_ms
@@ -163,6 +175,11 @@ class EventDecoder:
                 judged = self._judged(chunk, values, clock, i)
             except Refused as exc:
                 rejects.append(Reject(i, exc.code, str(exc)))
+                if exc.denial is not None:
+                    rows.consent_only[i], rows.identified[i] = True, False
+                    _put(rows, i, exc.denial, data_bytes)
+                    texts.append(exc.denial.customer)
+                    data_bytes += len(texts[-1])
                 continue
             _put(rows, i, judged.event, data_bytes)
             rows.identified[i] = judged.is_identified
@@ -202,6 +219,18 @@ class EventDecoder:
             rows.tally[path, UNREADABLE] += 1
         self._keep(judged, examples)
 
+    def unreadable(self, chunk: RecordChunk, batch: EventBatch) -> list[tuple[str, str]]:
+        """What the records of a batch say of consent that nobody can read: path and text, each once.
+
+        Args:
+            chunk: The records.
+            batch: What they were decoded to. At most its first 64 such records are looked at.
+        """
+        records = batch.record[(batch.consent == vocabulary.UNREADABLE).any(axis=0)]
+        looked_at = records[:_UNREADABLE_RECORDS_MAX].tolist()
+        said = (one for i in looked_at for one in self._judge.unreadable(chunk.value[i]))
+        return list(dict.fromkeys(said))
+
 
 def _times(clock: Clock, i: int) -> Times:
     """What the time of record i may be."""
@@ -219,7 +248,7 @@ def _put(rows: Rows, i: int, event: Event, text_at: int) -> None:
     rows.event_id_size[i] = -1 if event.event_id is None else len(event.event_id)
     rows.time_ms[i] = event.time_ms
     rows.type_code[i] = event.type_code
-    rows.consent[i] = event.consent
+    rows.consent[:, i] = event.consent
     rows.number[:, i] = event.numbers
     rows.category[:, i] = np.array(event.categories, np.uint64)
 
@@ -240,5 +269,6 @@ def _batch(chunk: RecordChunk, rows: Rows, data: Bytes) -> EventBatch:
         type_code=rows.type_code[keep],
         number=np.ascontiguousarray(rows.number[:, keep]),
         category=np.ascontiguousarray(rows.category[:, keep]),
-        consent=rows.consent[keep],
+        consent=np.ascontiguousarray(rows.consent[:, keep]),
+        consent_only=rows.consent_only[keep],
     )

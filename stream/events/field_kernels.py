@@ -20,13 +20,7 @@ from stream.columns import Bools, Bytes, Float64s, Int16s, Int64s, UInt64s
 from stream.compiled.borrow import borrow
 from stream.events.flaws import FIRST, PRESENT, UNREADABLE
 from stream.events.json_tokens import number_end
-from stream.events.scalars import (
-    UNCLEAR_CONSENT,
-    clear_consent,
-    clear_float,
-    clear_hash,
-    numeral,
-)
+from stream.events.scalars import clear_float, clear_hash, numeral
 from stream.events.scan import (
     FALSE,
     FLOAT64,
@@ -125,26 +119,6 @@ def count_types(type_code: Int16s, ok: Bools, out: Int64s) -> None:
     for i in range(len(ok)):
         if ok[i]:
             out[type_code[i]] += 1  # -1 is the last
-
-
-@_jit
-def read_consents(
-    data: Bytes, kind: Kinds, start: Int64s, size: Int64s, ok: Bools, out: Int8s
-) -> None:
-    """1 granted, 0 withdrawn, -1 not said."""
-    data = borrow(data)
-    for i in range(len(ok)):
-        if not ok[i]:
-            continue
-        said = UNCLEAR_CONSENT
-        if kind[i] == MISSING:
-            said = -1
-        elif kind[i] == TRUE or kind[i] == FALSE:
-            said = kind[i] == TRUE
-        elif kind[i] == STRING:
-            said = clear_consent(data, start[i], size[i])
-        out[i] = said
-        ok[i] = said != UNCLEAR_CONSENT
 
 
 @_jit

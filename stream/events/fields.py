@@ -15,13 +15,15 @@ import numpy as np
 
 from stream.campaign.file import EventMapping
 from stream.columns import Bools, Bytes, Float64s, Int16s, Int64s, UInt64s
+from stream.compiled.category_hash import category_hash
 from stream.compiled.time_zones import ZoneTable, time_zone, zone_table
+from stream.events.consent.kernels import hear
+from stream.events.consent.places import ConsentPlaces
 from stream.events.field_kernels import (
     Int8s,
     count_types,
     pick,
     read_categories,
-    read_consents,
     read_numbers,
     read_types,
     refuse_or_count,
@@ -29,7 +31,6 @@ from stream.events.field_kernels import (
 from stream.events.flaws import tally
 from stream.events.id_kernels import no_ids, read_ids
 from stream.events.paths import (
-    CONSENT,
     CUSTOMER,
     DATA,
     EVENT_ID,
@@ -40,7 +41,6 @@ from stream.events.paths import (
     EventPaths,
     compile_trie,
 )
-from stream.events.scalars import category_hash
 from stream.events.scan import FLOAT64, Kinds, Scan
 from stream.events.times.time_kernels import TimePlaces, read_times
 
@@ -60,7 +60,8 @@ class Rows:
         event_id_size: -1 where missing. Shape (n,), int64.
         time_ms: Shape (n,), int64.
         type_code: Shape (n,), int16.
-        consent: Shape (n,), int8.
+        consent: Shape (purposes, n), int8.
+        consent_only: Whether the record is no event, and only what it denies counts. Shape (n,), bool.
         number: Shape (numbers, n), float64.
         category: Shape (categories, n), uint64.
         identified: Whether the customer stands at the first of its paths. Shape (n,), bool.
@@ -78,6 +79,7 @@ class Rows:
     time_ms: Int64s
     type_code: Int16s
     consent: Int8s
+    consent_only: Bools
     number: Float64s
     category: UInt64s
     identified: Bools
@@ -105,7 +107,7 @@ class Clock:
 
 
 class FieldReader:
-    """Reads the fields that an `EventPaths` names.
+    """Reads the fields that an `EventPaths` names, and what is said of consent.
 
     Args:
         mapping: How they are read.
@@ -119,11 +121,15 @@ class FieldReader:
         ValueError: `mapping.time_zone` is no time zone.
     """
 
-    def __init__(self, mapping: EventMapping, paths: EventPaths, types: Sequence[str]) -> None:
+    def __init__(
+        self, mapping: EventMapping, paths: EventPaths, consent: ConsentPlaces, types: Sequence[str]
+    ) -> None:
         fields = (*paths.bare, *paths.enveloped)
         envelope = (SPECVERSION, DATA) if paths.unwraps else ()
         wanted = {path for field in (*fields, *paths.sent_at) for path in field}
-        self.trie, node_of = compile_trie(wanted.union(envelope))
+        self.trie, node_of = compile_trie(wanted.union(envelope, consent.paths))
+        self._purposes = consent.count
+        self._consent = consent.tables(node_of)
         self._numbers = paths.numbers
         self._strict = mapping.strict
         self._no_customers = no_ids(mapping.no_ids)
@@ -174,8 +180,7 @@ class FieldReader:
         identified = self._is_own[chosen[CUSTOMER]]
         type_code = np.empty(n, np.int16)
         read_types(*value(TYPE), self._type_bytes, self._type_end, ok, type_code)
-        consent = np.empty(n, np.int8)
-        read_consents(*value(CONSENT), ok, consent)
+        consent = self._said(found, ok)
         # From here on records are counted: what is left to the judge counts there.
         counts = tally(self._counted)
         time_ms = np.empty(n, np.int64)
@@ -198,8 +203,16 @@ class FieldReader:
         count_types(type_code, ok, types)
         return Rows(
             ok, start[CUSTOMER], size[CUSTOMER], start[EVENT_ID], size[EVENT_ID],
-            time_ms, type_code, consent, number, category, identified, counts, types, ahead,
+            time_ms, type_code, consent, np.zeros(n, np.bool_), number, category, identified, counts,
+            types, ahead,
         )  # fmt: skip
+
+    def _said(self, found: Scan, ok: Bools) -> Int8s:
+        """What is said of each purpose; `ok` becomes false where it is not clear."""
+        consent = np.empty((self._purposes, len(ok)), np.int8)
+        kind = found.kind if found.is_json else self._consent.closed(found.kind)
+        hear(found.data, kind, found.span, self._envelope, self._consent, ok, consent)
+        return consent
 
 
 def _time_places(paths: EventPaths, node_of: dict[str, int], zone: ZoneTable) -> TimePlaces:

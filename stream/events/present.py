@@ -1,4 +1,4 @@
-"""A value that a path leads to in one parsed event, and how it is refused.
+"""What is read of one parsed event: a value that a path leads to, how it is refused, and the whole.
 
 Rules of this file
 1. A sentence says what was expected, what came and where; it quotes little of the one value.
@@ -23,12 +23,32 @@ RejectCode: TypeAlias = Literal[
 _SHOWN_MAX = 60
 
 
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event, as `EventBatch` holds it in columns."""
+
+    customer: bytes
+    event_id: bytes | None
+    time_ms: int
+    type_code: int
+    consent: list[int]
+    numbers: list[float]
+    categories: list[int]
+
+
 class Refused(Exception):
-    """The record is no event. The message is one sentence: expected, got, where."""
+    """The record is no event. The message is one sentence: expected, got, where.
+
+    Attributes:
+        code: Why.
+        denial: What it denies of consent, which counts whatever else is wrong: an event with nothing
+            but customer, time and that. None when it denies nothing, or nobody knows whose it is.
+    """
 
     def __init__(self, code: RejectCode, reason: str) -> None:
         super().__init__(reason)
         self.code = code
+        self.denial: Event | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +56,14 @@ class JsonNumber:
     """A JSON number as it was written."""
 
     text: str
+
+
+class UnreadItems(list[Any]):
+    """An array that nobody has looked into: its items are not here."""
+
+
+class UnreadMembers(dict[str, Any]):
+    """An object of which only what was asked for is here."""
 
 
 class EpochMs(JsonNumber):

@@ -15,10 +15,12 @@ from math import isinf, nan
 from typing import Any, NoReturn, TypeVar
 
 from stream.campaign.file import EventMapping
+from stream.compiled.category_hash import category_hash
+from stream.events.consent.hearing import Hearing
+from stream.events.consent.vocabulary import GRANTED, NOT_SAID
 from stream.events.fields import CUSTOMER_BYTES_MAX
 from stream.events.id_kernels import plain_word
 from stream.events.paths import (
-    CONSENT,
     CUSTOMER,
     DATA,
     EVENT_ID,
@@ -28,13 +30,8 @@ from stream.events.paths import (
     EventPaths,
     Paths,
 )
-from stream.events.present import Found, JsonNumber, Refused, first_present, shown
-from stream.events.scalars import (
-    NUMERAL,
-    UNCLEAR_CONSENT,
-    category_hash,
-    consent_of,
-)
+from stream.events.present import Event, Found, JsonNumber, Refused, first_present, shown
+from stream.events.scalars import NUMERAL
 from stream.events.scan import DEPTH_MAX
 from stream.events.times.judged_times import TimeJudge, Times, Unreadable
 
@@ -42,19 +39,6 @@ _Value = TypeVar("_Value")
 
 _FRAME_BYTES = 5
 _TOO_DEEP = f"expected at most {DEPTH_MAX} objects and arrays inside each other, got more"
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One event, as `EventBatch` holds it in columns."""
-
-    customer: bytes
-    event_id: bytes | None
-    time_ms: int
-    type_code: int
-    consent: int
-    numbers: list[float]
-    categories: list[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +61,19 @@ class Judged:
 
 
 class Judge:
-    """Judges records by the mapping and the declared properties of one campaign."""
+    """Judges records by the mapping and the declared properties of one campaign.
 
-    def __init__(self, mapping: EventMapping, paths: EventPaths, types: Sequence[str]) -> None:
+    Args:
+        mapping: Where the parts of an event stand.
+        paths: The same, compiled.
+        types: Declared event types.
+        hearing: Reads what is said of consent.
+    """
+
+    def __init__(
+        self, mapping: EventMapping, paths: EventPaths, types: Sequence[str], hearing: Hearing
+    ) -> None:
+        self._hearing = hearing
         self._mapping = mapping
         self._paths = paths
         self._times = TimeJudge(mapping, paths)
@@ -115,18 +109,53 @@ class Judge:
         fields = self._paths.enveloped if form else self._paths.bare
         found = [first_present(root, paths) for paths in fields]
         customer, is_identified = self._customer(root, fields[CUSTOMER], form)
-        event_id = self._first_id(root, fields[EVENT_ID], frozenset({b""}))[0]
+        consent = self._hearing.said(root, is_envelope=bool(form))
+        try:
+            return self._judged(root, form, found, times, (customer, is_identified), consent)
+        except Refused as exc:
+            exc.denial = self._denial(root, form, times, customer, consent)
+            raise
+
+    def _judged(
+        self, root: dict[str, Any], form: int, found: Sequence[Found | None], times: Times,
+        customer: tuple[bytes, bool], consent: list[int],
+    ) -> Judged:  # fmt: skip
+        """The event of a customer; of whom it is told, too, whether they are no fallback."""
+        ids = (self._paths.enveloped if form else self._paths.bare)[EVENT_ID]
+        event_id = self._first_id(root, ids, frozenset({b""}))[0]
         type_code = self._type(found[TYPE])
         unreadable: Unreadable = []
         time_ms, is_ahead = self._times.time_ms(root, form, times, unreadable)
-        consent = _consent(found[CONSENT])
         properties = list(enumerate(found[FIRST_NUMBER:]))
         numbers_end = self._paths.numbers
         numbers = [self._or_missing(_number, *p, unreadable) for p in properties[:numbers_end]]
         categories = [self._or_missing(_category, *p, unreadable) for p in properties[numbers_end:]]
-        event = Event(customer, event_id, time_ms, type_code, consent, numbers, categories)
+        event = Event(customer[0], event_id, time_ms, type_code, consent, numbers, categories)
         present = [k for k, field in properties if field is not None]
-        return Judged(event, present, unreadable, is_ahead, is_identified)
+        return Judged(event, present, unreadable, is_ahead, customer[1])
+
+    def _denial(
+        self, root: dict[str, Any], form: int, times: Times, customer: bytes, consent: list[int]
+    ) -> Event | None:
+        """What a record denies that is no event; a grant needs an event."""
+        denied = [NOT_SAID if said == GRANTED else said for said in consent]
+        if set(denied) <= {NOT_SAID}:
+            return None
+        try:
+            time_ms, _ = self._times.time_ms(root, form, times, [])
+        except Refused:
+            time_ms = max(times.record_ms, 0)
+        numbers = self._paths.numbers
+        categories = len(self._paths.bare) - FIRST_NUMBER - numbers
+        return Event(customer, None, time_ms, -1, denied, [nan] * numbers, [0] * categories)
+
+    def unreadable(self, value: bytes | None) -> list[tuple[str, str]]:
+        """What a record says of consent that nobody can read: path and text of each."""
+        try:
+            root = self.object_of(self.bounded(value))
+        except Refused:
+            return []
+        return self._hearing.unreadable(root, is_envelope=_is_envelope(root))
 
     def _or_missing(
         self,
@@ -272,17 +301,6 @@ def _utf8(found: Found) -> bytes:
         return str(found.value).encode()
     except UnicodeEncodeError as exc:
         raise found.refusal("bad_utf8", "Unicode text without half a surrogate pair") from exc
-
-
-def _consent(found: Found | None) -> int:
-    if found is None:
-        return -1
-    if isinstance(found.value, bool):
-        return int(found.value)
-    said = consent_of(found.value) if isinstance(found.value, str) else UNCLEAR_CONSENT
-    if said == UNCLEAR_CONSENT:
-        raise found.refusal("bad_type", "true or false, granted or denied, yes or no")
-    return said
 
 
 def _number(found: Found | None) -> float:

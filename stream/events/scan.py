@@ -63,12 +63,14 @@ class Scan:
         kind: MISSING ... BYTES. Shape (n, nodes), uint8.
         span: (start, size) in bytes, without the quotes of a string; size 0 for an object or
             array; undefined when missing. Shape (n, nodes, 2), int64.
+        is_json: Whether JSON stands where an object or array begins; else nobody looks inside.
     """
 
     data: Bytes
     ok: Bools
     kind: Kinds
     span: Int64s
+    is_json: bool = True
 
 
 def scan(value: Spans, eligible: Bools, trie: Trie) -> Scan:
@@ -126,12 +128,23 @@ def _scan(
             ok[i] = _scan_record(
                 data, starts[i], stop, slots, nodes, keys, open_nodes, i, kind, span
             )
+    if not _has_escapes(kind.reshape(-1)):
+        return 0
     escaped_bytes = 0
     for i in range(len(starts)):
         for node in range(len(nodes)):
             if ok[i] and kind[i, node] == ESCAPED:
                 escaped_bytes += span[i, node, 1]
     return escaped_bytes
+
+
+@_jit
+def _has_escapes(kind: Kinds) -> bool:
+    """Whether any value is ESCAPED, without a branch inside: many at once."""
+    found = np.uint8(0)
+    for k in range(len(kind)):
+        found |= np.uint8(kind[k] == ESCAPED)
+    return bool(found)
 
 
 @_inlined

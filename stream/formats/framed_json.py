@@ -9,6 +9,8 @@ import numpy as np
 
 from stream.campaign.file import EventMapping
 from stream.columns import Bools, Spans
+from stream.events.consent.hearing import Hearing
+from stream.events.consent.places import ConsentPlaces
 from stream.events.paths import EventPaths, Trie
 from stream.events.present import Refused
 from stream.events.reasons import Judge
@@ -40,7 +42,8 @@ class FramedJson:
     """
 
     def __init__(self, mapping: EventMapping) -> None:
-        self._judge = Judge(mapping, EventPaths.of(mapping, (), ()), ())
+        hearing = Hearing(ConsentPlaces(mapping, ()))
+        self._judge = Judge(mapping, EventPaths.of(mapping, (), ()), (), hearing)
 
     def read(self, value: Spans, eligible: Bools, trie: Trie) -> _FramedJsonValues:
         """As `stream.events.decoder.ValueFormat.read`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stream.events.paths import KEY_SIZE, KEY_START, PARENT, ROOT, Trie
-from stream.events.present import EpochMs, JsonNumber, Refused
+from stream.events.present import EpochMs, JsonNumber, Refused, UnreadItems, UnreadMembers
 from stream.events.scan import (
     ARRAY,
     BYTES,
@@ -42,7 +42,7 @@ def object_of_row(found: Scan, trie: Trie, i: int) -> dict[str, Any]:
         start = row[KEY_START]
         key = trie.keys[start : start + row[KEY_SIZE]].tobytes().decode()
         if kinds[node] == OBJECT:
-            objects[node] = {}
+            objects[node] = UnreadMembers()
         value = objects[node] if kinds[node] == OBJECT else _value(found, i, node, kinds[node])
         objects[parent][key] = value
     return objects[ROOT]
@@ -52,7 +52,7 @@ def _value(found: Scan, i: int, node: int, kind: int) -> Any:
     if kind in _PLAIN:
         return _PLAIN[kind]
     if kind == ARRAY:
-        return []
+        return UnreadItems()
     if kind == FLOAT64:
         bits = found.span[i, node, :1].view("float64")
         return JsonNumber(repr(float(bits[0])))

@@ -131,7 +131,7 @@ class FramedFormat:
             parts.append(program.texts)
             parts_at += len(program.texts)
         return FramedValues(
-            Scan(_texts(parts, parts_at, ok, kind, span), ok, kind, span),
+            Scan(_texts(parts, parts_at, ok, kind, span), ok, kind, span, is_json=False),
             trie, self._language, frames, fault, causes,
         )  # fmt: skip
 

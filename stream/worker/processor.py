@@ -23,6 +23,7 @@ from stream.pipeline import Deployment, Pipeline, Step
 from stream.worker.changelog_encoder import ChangelogEncoder
 from stream.worker.checkpoints import Checkpoints
 from stream.worker.claims import Claims
+from stream.worker.consent_words import ConsentWords
 from stream.worker.input_counts import InputCounts
 from stream.worker.partition.blocks import Block, Blocks
 from stream.worker.partition.intake import Intake
@@ -77,6 +78,7 @@ class Processor:
         self._intake = Intake(shell)
         self.positions = Positions(campaign, self.blocks)
         self._works = Works(shell)
+        self._consent_words = ConsentWords()
         self._lock = asyncio.Lock()
         self._claims = Claims(self.blocks, self._changelog, shell)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="compute")
@@ -173,6 +175,7 @@ class Processor:
             work.messages.append(owner)
         names = self.deployment.policy.strategies
         self.window.add(len(chunk), step, names, time.perf_counter() - began_s)
+        self._consent_words.tell(step.unreadable_words)
         self.inputs.add(chunk, step)
         # Under the lock: a checkpoint must find the results of all chunks that it covers queued.
         claim = self._claims.announcement(chunk.partition, block) if announced else None

@@ -7,12 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from stream.campaign.purposes import general_purpose
 from stream.campaign.words import duration_ms
 from stream.columns import EventBatch, RecordChunk, Spans
+from stream.events.consent.hearing import Hearing
+from stream.events.consent.places import ConsentPlaces
 from stream.events.decoder import EventDecoder
 from stream.events.paths import EventPaths
-from stream.events.present import Refused
-from stream.events.reasons import Event, Judge
+from stream.events.present import Event, Refused
+from stream.events.reasons import Judge
 from stream.events.times.judged_times import Times
 from stream.events.times.timestamps import text_ms
 from stream.formats.port import WriterSchema
@@ -22,7 +25,11 @@ from tests.fuzz.framed import CATEGORIES, MAPPING, NUMBERS, TYPES
 NOW_MS = 1_760_000_000_000
 _EARLIEST_MS = text_ms(MAPPING.timestamp_earliest)
 _TIMES = Times(NOW_MS, NOW_MS, _EARLIEST_MS, duration_ms(MAPPING.timestamp_ahead_max))
-_JUDGE = Judge(MAPPING, EventPaths.of(MAPPING, NUMBERS, CATEGORIES), TYPES)
+_PURPOSES = (general_purpose(MAPPING),)
+_JUDGE = Judge(
+    MAPPING, EventPaths.of(MAPPING, NUMBERS, CATEGORIES), TYPES,
+    Hearing(ConsentPlaces(MAPPING, _PURPOSES)),
+)  # fmt: skip
 
 NO_VALUE = "no value"
 """What an oracle says of bytes that are none."""
@@ -43,7 +50,7 @@ def decode(
 ) -> list[tuple[Any, ...] | str]:
     """What becomes of each value: the columns of its event, or the code of its refusal."""
     decoder = EventDecoder(
-        MAPPING, TYPES, NUMBERS, CATEGORIES, FramedFormat(language, Schemas(schemas))
+        MAPPING, TYPES, NUMBERS, CATEGORIES, _PURPOSES, FramedFormat(language, Schemas(schemas))
     )
     n = len(values)
     chunk = RecordChunk(

@@ -128,7 +128,7 @@ class _Partition:
                 continue
             self.findings.keys.add(chunk)
             decoded = self._decoder.decode(chunk, NEVER_MS)
-            batch, rejects = decoded.batch, decoded.rejects
+            batch, rejects = decoded.batch.events(), decoded.rejects
             refused = [one.record for one in rejects if one.code == "absurd_timestamp"]
             self._refused[topic] += chunk.offset[refused].tolist()  # the worker may have taken them
             sampled = np.flatnonzero(self.subject.scope.has_customers(batch.customer))

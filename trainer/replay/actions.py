@@ -136,7 +136,7 @@ class TreatmentReader:
         records["topic"], records["offset"] = topic, batch.offset[sent]
         records["strategy"], records["propensity"] = -1, np.nan
         if len(sent):
-            said = self._decoder.decode(chunk.take(batch.record[sent]), NEVER_MS).batch
+            said = self._decoder.decode(chunk.take(batch.record[sent]), NEVER_MS).batch.events()
             records["strategy"][said.record] = self._strategies.find(said.category[0])
             if len(said.number):
                 records["propensity"][said.record] = said.number[0]

@@ -174,6 +174,7 @@ def _joined(runs: Sequence[Run]) -> Run:
         type_code=np.concatenate([batch.type_code for batch in batches]),
         number=np.concatenate([batch.number for batch in batches], axis=1),
         category=np.concatenate([batch.category for batch in batches], axis=1),
-        consent=np.concatenate([batch.consent for batch in batches]),
+        consent=np.concatenate([batch.consent for batch in batches], axis=1),
+        consent_only=np.concatenate([batch.consent_only for batch in batches]),
     )
     return Run(runs[0].topic, np.concatenate([run.row for run in runs]), batch)

@@ -195,7 +195,6 @@ class Shards:
             type_code=records["type_code"].copy(),
             number=np.ascontiguousarray(records["number"].T),
             category=np.ascontiguousarray(records["category"].T),
-            consent=records["consent"].copy(),
             actions=actions,
             repeated=int(repeated.sum()),
         )
@@ -212,7 +211,7 @@ class Shards:
     def _add_events(self, chunk: RecordChunk, topic: int) -> None:
         self.keys.add(chunk)
         decoded = self._decoder.decode(chunk, NEVER_MS)
-        batch = decoded.batch
+        batch = decoded.batch.events()
         self.rejects.update(reject.code for reject in decoded.rejects)
         self.flaws.add(decoded.flaws)
         if len(batch) == 0:
@@ -269,7 +268,7 @@ def _event_dtype(plan: FeaturePlan) -> np.dtype[np.void]:
     """What is kept of an event: the columns of `EventBatch` that features are made of."""
     return np.dtype(
         [("offset", "<i8"), ("time_ms", "<i8"), ("event_hash", "<u8"), ("row", "<i4"), ("type_code", "<i2"),
-         ("topic", "i1"), ("consent", "i1"), ("number", "<f8", (len(plan.number_paths),)),
+         ("topic", "i1"), ("number", "<f8", (len(plan.number_paths),)),
          ("category", "<u8", (len(plan.category_paths),))]
     )  # fmt: skip
 
@@ -280,7 +279,7 @@ def _events(
     """Some events of a topic as records without row, and the customer of each."""
     records = np.empty(len(index), dtype)
     records["topic"] = topic
-    for name in ("offset", "time_ms", "event_hash", "type_code", "consent"):
+    for name in ("offset", "time_ms", "event_hash", "type_code"):
         records[name] = getattr(batch, name)[index]
     records["number"] = batch.number.T[index]
     records["category"] = batch.category.T[index]

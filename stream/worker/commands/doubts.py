@@ -35,6 +35,10 @@ def _named(campaign: Campaign) -> dict[str, str]:
         for k, name in reversed(list(enumerate(feature.events)))
         if name != ANY
     }
+    for i, suppression in enumerate(campaign.suppressions):
+        for kind, types in (("events", suppression.events), ("lifted_by", suppression.lifted_by)):
+            for k, name in enumerate(types):
+                places.setdefault(name, f"suppressions[{i}].{kind}[{k}]")
     training = campaign.training
     places.setdefault(training.outcome, "training.outcome")
     if training.learn_from == "treatments":

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from stream.campaign.field_path import steps
 from stream.campaign.file import EventMapping
 from stream.columns import Spans
+from stream.compiled.category_hash import category_hash
 from stream.errors import CampaignError
 from stream.events.decoder import EventDecoder
 from stream.events.paths import compile_trie
 from stream.events.present import first_present
 from stream.events.reasons import Judge
-from stream.events.scalars import category_hash
 from stream.events.scan import ARRAY, MISSING, NULL, OBJECT, scan
 from tests.stream.events.events_harness import NOW_MS, TYPES, chunk_of
 

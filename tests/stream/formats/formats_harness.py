@@ -43,7 +43,11 @@ def decode_values(
 ) -> Decoded:
     n = len(values)
     decoder = EventDecoder(
-        EventMapping(), ("view",), NUMBERS, CATEGORIES, FramedFormat(language, Schemas(schema))
+        EventMapping(),
+        ("view",),
+        NUMBERS,
+        CATEGORIES,
+        value_format=FramedFormat(language, Schemas(schema)),
     )
     return decoder.decode(
         RecordChunk(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from stream.events.scalars import category_hash
+from stream.compiled.category_hash import category_hash
 from stream.formats.avro.avro_language import AVRO
 from tests.stream.formats.formats_harness import (
     NOW_MS,

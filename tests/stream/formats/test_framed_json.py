@@ -23,7 +23,7 @@ def decode(*values: bytes | None, framed: bool) -> Decoded:
     n = len(values)
     mapping = EventMapping(framed=framed)
     form = FramedJson(mapping) if framed else None
-    decoder = EventDecoder(mapping, ("view",), NUMBERS, CATEGORIES, form)
+    decoder = EventDecoder(mapping, ("view",), NUMBERS, CATEGORIES, value_format=form)
     return decoder.decode(
         RecordChunk(
             "events", 0, np.arange(n), np.full(n, NOW_MS), Spans.of([None] * n), Spans.of(values), n

@@ -8,7 +8,7 @@ import pytest
 from google.protobuf import descriptor_pb2 as pb
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from stream.events.scalars import category_hash
+from stream.compiled.category_hash import category_hash
 from stream.formats.port import WriterSchema
 from stream.formats.protobuf.protobuf_language import PROTOBUF
 from tests.stream.formats.formats_harness import (
