@@ -246,7 +246,8 @@ def test_what_comes_again_is_known_also_when_topics_are_interleaved(tmp_path: Pa
     assert (causes(parity), parity.equal) == ({}, len(records))
 
 
-REPEATED = [event("ann", 1, START_MS + i // 2 * HOUR_MS, 8.0) for i in range(20)]
+TIMES_MS = [START_MS + i // 2 * HOUR_MS for i in range(20)]
+REPEATED = [event("ann", 1, time_ms, 8.0, received_ms=time_ms) for time_ms in TIMES_MS]
 
 
 def with_id(record: Record, number: int) -> bytes:
