@@ -82,6 +82,6 @@ def property_decoder(
 
 def _value_format(events: EventMapping, schemas: SchemaPort | None) -> ValueFormat | None:
     if events.format == "json":
-        return FramedJson(events) if events.framed else None
+        return FramedJson() if events.framed else None
     language = AVRO if events.format == "avro" else PROTOBUF
     return FramedFormat(language, schemas or Unasked())

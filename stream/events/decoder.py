@@ -26,6 +26,7 @@ from stream.events.consent.places import ConsentPlaces
 from stream.events.event_hash import event_hashes
 from stream.events.fields import Clock, FieldReader, Rows
 from stream.events.flaws import FIRST, PRESENT, UNREADABLE, Decoded, Flaws
+from stream.events.json_object import json_object
 from stream.events.paths import EventPaths, Trie
 from stream.events.present import Event, Refused, RejectCode
 from stream.events.reasons import Judge, Judged
@@ -79,21 +80,17 @@ class ValueFormat(Protocol):
 @dataclass(frozen=True, slots=True)
 class _JsonValues:
     found: Scan
-    judge: Judge
 
     def root(self, i: int, value: bytes) -> dict[str, Any]:
-        return self.judge.object_of(value)
+        return json_object(value)
 
 
 class _Json:
     """JSON, whose last word has the judge."""
 
-    def __init__(self, judge: Judge) -> None:
-        self._judge = judge
-
     def read(self, value: Spans, eligible: Bools, trie: Trie) -> Values:
         """As `ValueFormat.read`."""
-        return _JsonValues(scan(value, eligible, trie), self._judge)
+        return _JsonValues(scan(value, eligible, trie))
 
 
 class EventDecoder:
@@ -131,7 +128,7 @@ class EventDecoder:
             self._reader = FieldReader(mapping, paths, consent, types)
         except ValueError as exc:
             raise CampaignError(f"events.time_zone: {exc}") from exc
-        self._format = value_format or _Json(self._judge)
+        self._format = value_format or _Json()
         self._value_bytes_max = mapping.value_bytes_max
         self._ahead_max_ms = duration_ms(mapping.timestamp_ahead_max)
         try:

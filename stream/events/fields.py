@@ -195,10 +195,8 @@ class FieldReader:
             if k < self._numbers:
                 _numbers(*value(field), self._strict, ok, number[k], counts[k])
             else:
-                read_categories(
-                    *value(field), self._strict, ok, category[k - self._numbers], counts[k]
-                )
-                _hash_floats(kind[field], start[field], ok, category[k - self._numbers])
+                column = category[k - self._numbers]
+                _categories(*value(field), self._strict, ok, column, counts[k])
         types = np.empty(len(self._type_end) + 1, np.int64)
         count_types(type_code, ok, types)
         return Rows(
@@ -244,8 +242,12 @@ def _numbers(
             refuse_or_count(strict, ok, counts, i)
 
 
-def _hash_floats(kind: Kinds, start: Int64s, ok: Bools, out: UInt64s) -> None:
-    """Fills in the hashes of float64 values, whose text is the shortest that reads as the same."""
+def _categories(
+    data: Bytes, kind: Kinds, start: Int64s, size: Int64s, strict: bool, ok: Bools, out: UInt64s,
+    counts: Int64s,
+) -> None:  # fmt: skip
+    """Fills a column of categories; Python has the text of a float64, the shortest that reads as it."""
+    read_categories(data, kind, start, size, strict, ok, out, counts)
     for i in np.flatnonzero((kind == FLOAT64) & ok).tolist():
         value = float(start[i : i + 1].view(np.float64)[0])
         out[i] = category_hash(repr(value).encode())

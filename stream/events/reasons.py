@@ -6,13 +6,12 @@ give up on. Where they do answer, both answer the same.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from decimal import Decimal
 from math import isinf, nan
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from stream.campaign.file import EventMapping
 from stream.compiled.category_hash import category_hash
@@ -20,6 +19,7 @@ from stream.events.consent.hearing import Hearing
 from stream.events.consent.vocabulary import GRANTED, NOT_SAID
 from stream.events.fields import CUSTOMER_BYTES_MAX
 from stream.events.id_kernels import plain_word
+from stream.events.json_object import json_object
 from stream.events.paths import (
     CUSTOMER,
     DATA,
@@ -30,15 +30,11 @@ from stream.events.paths import (
     EventPaths,
     Paths,
 )
-from stream.events.present import Event, Found, JsonNumber, Refused, first_present, shown
+from stream.events.present import Event, Found, JsonNumber, Refused, first_present
 from stream.events.scalars import NUMERAL
-from stream.events.scan import DEPTH_MAX
 from stream.events.times.judged_times import TimeJudge, Times, Unreadable
 
 _Value = TypeVar("_Value")
-
-_FRAME_BYTES = 5
-_TOO_DEEP = f"expected at most {DEPTH_MAX} objects and arrays inside each other, got more"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +75,6 @@ class Judge:
         self._times = TimeJudge(mapping, paths)
         self._no_ids = frozenset(plain_word(word.encode()) for word in ("", *mapping.no_ids))
         self._type_code = {name: code for code, name in reversed(list(enumerate(types)))}
-        self._json = json.JSONDecoder(
-            parse_float=JsonNumber, parse_int=JsonNumber, parse_constant=_refuse_constant
-        )
 
     def judge(self, value: bytes | None, times: Times) -> Judged:
         """The event that a record's value says.
@@ -93,7 +86,7 @@ class Judge:
         Raises:
             Refused: It is no event.
         """
-        return self.judge_root(self.object_of(self.bounded(value)), times)
+        return self.judge_root(json_object(self.bounded(value)), times)
 
     def judge_root(self, root: dict[str, Any], times: Times) -> Judged:
         """The event of a value that was read already, else as `judge`.
@@ -152,7 +145,7 @@ class Judge:
     def unreadable(self, value: bytes | None) -> list[tuple[str, str]]:
         """What a record says of consent that nobody can read: path and text of each."""
         try:
-            root = self.object_of(self.bounded(value))
+            root = json_object(self.bounded(value))
         except Refused:
             return []
         return self._hearing.unreadable(root, is_envelope=_is_envelope(root))
@@ -186,31 +179,6 @@ class Judge:
             raise Refused("oversize", f"expected at most {limit} bytes, got {len(value)}")
         return value
 
-    def object_of(self, value: bytes) -> dict[str, Any]:
-        """The value as a JSON object; numbers stay as they were written.
-
-        Raises:
-            Refused: It is none.
-        """
-        if value[:1] == b"\0":
-            raise Refused("bad_json", _framed_reason(value))
-        try:
-            root = self._json.decode(value.decode())
-        except UnicodeDecodeError as exc:
-            byte = value[exc.start]
-            raise Refused(
-                "bad_utf8", f"expected UTF-8, got {byte:#04x} at byte {exc.start}: {exc.reason}"
-            ) from exc
-        except ValueError as exc:
-            raise Refused("bad_json", f"expected JSON, got a fault: {exc}") from exc
-        except RecursionError as exc:
-            raise Refused("bad_json", _TOO_DEEP) from exc
-        if _is_too_deep(root):
-            raise Refused("bad_json", _TOO_DEEP)
-        if not isinstance(root, dict):
-            raise Refused("not_object", f"expected a JSON object at the root, got {shown(root)}")
-        return root
-
     def _customer(self, root: dict[str, Any], paths: Paths, form: int) -> tuple[bytes, bool]:
         """The customer, and whether it is no fallback."""
         customer, found = self._first_id(root, paths, self._no_ids)
@@ -242,34 +210,8 @@ class Judge:
         return f"expected {expected} at {' or '.join(self._paths.bare[field])}, got nothing there"
 
 
-def _framed_reason(value: bytes) -> str:
-    """JSON never begins with a zero byte; the values of a schema registry's serializers do."""
-    if len(value) < _FRAME_BYTES:
-        return "expected JSON, got a zero byte at byte 0"
-    schema_id = int.from_bytes(value[1:_FRAME_BYTES])
-    return (
-        f"expected JSON, got the frame of a schema registry (a zero byte and schema id {schema_id}): "
-        'set events.format = "avro" or "protobuf" and events.schema_registry, or events.framed = '
-        "true where JSON stands behind it"
-    )
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
 def _is_envelope(root: dict[str, Any]) -> bool:
     return isinstance(root.get(SPECVERSION), str) and isinstance(root.get(DATA), dict)
-
-
-def _is_too_deep(root: Any) -> bool:
-    containers = [root] if isinstance(root, dict | list) else []
-    for _ in range(DEPTH_MAX):
-        if not containers:
-            return False
-        members = (m for c in containers for m in (c.values() if isinstance(c, dict) else c))
-        containers = [member for member in members if isinstance(member, dict | list)]
-    return bool(containers)
 
 
 def _id(found: Found | None) -> bytes | None:

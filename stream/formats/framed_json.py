@@ -7,13 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from stream.campaign.file import EventMapping
 from stream.columns import Bools, Spans
-from stream.events.consent.hearing import Hearing
-from stream.events.consent.places import ConsentPlaces
-from stream.events.paths import EventPaths, Trie
+from stream.events.json_object import json_object
+from stream.events.paths import Trie
 from stream.events.present import Refused
-from stream.events.reasons import Judge
 from stream.events.scan import Scan, scan
 from stream.formats.framing import ID_END, NOT_FRAMED, Frames, find_frames
 
@@ -22,7 +19,6 @@ from stream.formats.framing import ID_END, NOT_FRAMED, Frames, find_frames
 class _FramedJsonValues:
     found: Scan
     frames: Frames
-    judge: Judge
 
     def root(self, i: int, value: bytes) -> dict[str, Any]:
         if self.frames.group[i] == NOT_FRAMED:
@@ -31,19 +27,11 @@ class _FramedJsonValues:
                 "expected a zero byte and the id of a schema before the JSON, since events.framed "
                 f"says so, got {value[: ID_END + 1].hex(' ') or 'nothing'}",
             )
-        return self.judge.object_of(value[ID_END:])
+        return json_object(value[ID_END:])
 
 
 class FramedJson:
-    """Reads JSON behind frames; threads may share it.
-
-    Args:
-        mapping: Of the campaign.
-    """
-
-    def __init__(self, mapping: EventMapping) -> None:
-        hearing = Hearing(ConsentPlaces(mapping, ()))
-        self._judge = Judge(mapping, EventPaths.of(mapping, (), ()), (), hearing)
+    """Reads JSON behind frames; threads may share it."""
 
     def read(self, value: Spans, eligible: Bools, trie: Trie) -> _FramedJsonValues:
         """As `stream.events.decoder.ValueFormat.read`."""
@@ -52,4 +40,4 @@ class FramedJson:
         behind = Spans(
             value.data, value.start + frames.size, np.where(framed, value.size - ID_END, value.size)
         )
-        return _FramedJsonValues(scan(behind, framed, trie), frames, self._judge)
+        return _FramedJsonValues(scan(behind, framed, trie), frames)

@@ -22,7 +22,7 @@ FRAME = b"\0\0\0\0\7"
 def decode(*values: bytes | None, framed: bool) -> Decoded:
     n = len(values)
     mapping = EventMapping(framed=framed)
-    form = FramedJson(mapping) if framed else None
+    form = FramedJson() if framed else None
     decoder = EventDecoder(mapping, ("view",), NUMBERS, CATEGORIES, value_format=form)
     return decoder.decode(
         RecordChunk(
