@@ -44,6 +44,14 @@ def steps(path: str) -> Steps:
         at += 1
 
 
+def quoted(key: str) -> str:
+    """A key as a step of a path, in quotes where it needs them."""
+    match = _KEY.fullmatch(key)
+    if match is not None and match[1] is None:
+        return key
+    return '"' + re.sub(r'(["\\])', r"\\\1", key) + '"'
+
+
 def _wrong(path: str, at: int, expected: str) -> CampaignError:
     return CampaignError(
         "expected a path such as properties.revenue, properties.products[0].sku or "

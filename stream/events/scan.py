@@ -63,7 +63,7 @@ class Scan:
         kind: MISSING ... BYTES. Shape (n, nodes), uint8.
         span: (start, size) in bytes, without the quotes of a string; size 0 for an object or
             array; undefined when missing. Shape (n, nodes, 2), int64.
-        is_json: Whether JSON stands where an object or array begins; else nobody looks inside.
+        is_json: Whether JSON stands where a container begins.
     """
 
     data: Bytes

@@ -169,11 +169,7 @@ def encode_marker(progress: Progress) -> bytes:
 
 
 def markers(chunk: RecordChunk) -> Iterator[Marker]:
-    """The markers among records of the changelog.
-
-    Raises:
-        StateError: One cannot be read.
-    """
+    """The markers among records of the changelog; errors as `apply_chunk`."""
     for i in _find_markers(chunk).tolist():
         yield _marker(chunk, i)
 

@@ -96,13 +96,13 @@ def _row(batch: EventBatch, i: int) -> tuple[Any, ...]:
     numbers = batch.number[:, i].tobytes()
     return (
         batch.customer[i], batch.event_id[i], int(batch.time_ms[i]), int(batch.type_code[i]),
-        int(batch.consent[i]), numbers, tuple(batch.category[:, i].tolist()),
+        tuple(batch.consent[:, i].tolist()), numbers, tuple(batch.category[:, i].tolist()),
     )  # fmt: skip
 
 
 def _event(event: Event) -> tuple[Any, ...]:
     numbers = np.array(event.numbers, np.float64).tobytes()
     return (
-        event.customer, event.event_id, event.time_ms, event.type_code, event.consent, numbers,
+        event.customer, event.event_id, event.time_ms, event.type_code, tuple(event.consent), numbers,
         tuple(event.categories),
     )  # fmt: skip

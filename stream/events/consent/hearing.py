@@ -5,7 +5,7 @@ It has the last word where the kernel gives up. Where both answer, both answer t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,7 +26,7 @@ from stream.events.consent.vocabulary import (
     said_by,
     word_hash,
 )
-from stream.events.present import UnreadItems, UnreadMembers
+from stream.events.present import UnreadItems, UnreadMembers, first_present
 
 
 @dataclass(slots=True)
@@ -60,7 +60,7 @@ class Hearing:
     def __init__(self, places: ConsentPlaces) -> None:
         self._places = places
 
-    def said(self, root: Mapping[str, Any], *, is_envelope: bool) -> list[int]:
+    def said(self, root: dict[str, Any], *, is_envelope: bool) -> list[int]:
         """GRANTED, WITHDRAWN, NOT_SAID or UNREADABLE of each purpose."""
         heard = self._heard(root, is_envelope)
         return [
@@ -71,17 +71,18 @@ class Hearing:
             for p in range(self._places.count)
         ]  # fmt: skip
 
-    def unreadable(self, root: Mapping[str, Any], *, is_envelope: bool) -> list[tuple[str, str]]:
+    def unreadable(self, root: dict[str, Any], *, is_envelope: bool) -> list[tuple[str, str]]:
         """What could not be read: path and text of each."""
         return self._heard(root, is_envelope).texts
 
-    def _heard(self, root: Mapping[str, Any], is_envelope: bool) -> _Heard:
+    def _heard(self, root: dict[str, Any], is_envelope: bool) -> _Heard:
         places = self._places
         heard = _Heard()
         for place in places.enveloped if is_envelope else places.bare:
-            value = _at(root, place.path)
-            if value is None or value == "":
+            found = first_present(root, (place.path,))
+            if found is None:
                 continue
+            value = found.value
             if place.what <= XDM:
                 said = self._flag(value, in_xdm=place.what == XDM)
                 heard.add(said, 1 << place.purpose)
@@ -148,13 +149,6 @@ class Hearing:
     def _note(heard: _Heard, said: int, path: str, value: Any) -> None:
         if said == UNREADABLE:
             heard.texts.append((path, _shown(value)))
-
-
-def _at(root: Mapping[str, Any], path: str) -> Any:
-    value: Any = root
-    for key in path.split("."):
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
 
 
 def _text(value: Any) -> str | None:

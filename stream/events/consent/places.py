@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stream.campaign.field_path import quoted
 from stream.campaign.file import EventMapping
 from stream.campaign.purposes import Purpose
 from stream.columns import Int64s, UInt64s
@@ -34,7 +35,7 @@ class Place:
     """One path.
 
     Attributes:
-        path: Keys from the root, joined by dots.
+        path: From the root, see `stream.campaign.field_path`.
         what: FLAG to STRATEGY.
         purpose: Index of the purpose of a flag, else 0.
     """
@@ -133,8 +134,7 @@ def _places(mapping: EventMapping, purposes: Sequence[Purpose]) -> Iterator[Plac
             if path.startswith(_TRAITS):
                 yield Place(f"context.{path}", FLAG, p)
         for root in mapping.consent_xdm:
-            if "." not in purpose.xdm:
-                yield Place(f"{root}.{purpose.xdm}.val", XDM, p)
+            yield Place(f"{root}.{quoted(purpose.xdm)}.val", XDM, p)
     for paths, what in (
         (mapping.consent_categories, CATEGORIES),
         (mapping.consent_allowed_ids, ALLOWED),

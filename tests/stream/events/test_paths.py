@@ -69,7 +69,7 @@ def test_elements_and_keys_with_dots_are_read_without_the_judge(
     found = decoder.decode(
         chunk_of([json.dumps(e).encode() for e in (event, short)], NOW_MS), NOW_MS
     )
-    assert found.batch.consent.tolist() == [0, 0]
+    assert found.batch.consent.tolist() == [[0, 0]]
     assert np.array_equal(found.batch.number, [[2.5, np.nan], [7, np.nan]], equal_nan=True)
     assert found.batch.category.tolist() == [[category_hash(b"s-1"), 0]]
 

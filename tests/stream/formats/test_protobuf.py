@@ -56,7 +56,7 @@ def test_a_field_that_cannot_be_missing_says_its_default(
 ) -> None:
     traits = message("T", ("marketing_consent", 1, F.TYPE_BOOL), optional=optional)
     decoded = decode_protobuf(file_of(event(CONSENT), traits), GOOD + tail)
-    assert decoded.batch.consent.tolist() == [consent]
+    assert decoded.batch.consent.tolist() == [[consent]]
     assert decoded.batch.customer[0] == b"u-1", "user_id is userId by its name in JSON"
 
 

@@ -101,7 +101,7 @@ def test_a_feature_says_all_that_the_campaign_file_says_of_it(shop: Path) -> Non
         ("events", "Order Completed"),
         ("measure", "window 30d: 31 tiles of 1d, one of them begun"),
         ("transform", "log1p"),
-        ("row", "words 13 to 43 of 0 to 64, 8 bytes each"),
+        ("row", "words 12 to 42 of 0 to 63, 8 bytes each"),
         ("without an event", "0"),
         ("asked for by", 'mail: "order_completed_count_30d >= 1", strategies[0].eligible'),
         ("asked for by", 'push: "order_completed_count_30d < 3", strategies[1].eligible'),
@@ -163,7 +163,7 @@ def test_the_words_of_all_features_are_those_of_the_row(shop: Path) -> None:
     assert [feature.column for feature in features] == list(range(len(plan.names)))
     owned = {feature.word: feature.operator.words for feature in features if feature.operator.words}
     taken = sorted(word + k for word, count in owned.items() for k in range(count))
-    assert taken == list(range(plan.offset_words.stop, plan.layout.ring))
+    assert taken == list(range(plan.layout.decays_start[0], plan.layout.ring))
 
 
 @pytest.mark.parametrize("op", OPERATORS)
