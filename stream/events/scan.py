@@ -37,8 +37,8 @@ DEPTH_MAX = 64
 MISSING, NULL, STRING, ESCAPED, NUMBER, TRUE, FALSE, OBJECT, ARRAY, FLOAT64, TIME, BYTES = range(12)
 """Kinds of a value. ESCAPED, a string with escapes in it, is gone when `scan` returns.
 
-JSON has no values of the last three: `stream.formats` finds them. FLOAT64 has its bits where others
-have their start, TIME is a span of digits, epoch milliseconds, and BYTES are no UTF-8.
+`stream.formats` finds the last three, never JSON: FLOAT64 has its bits where others have their start,
+TIME is a span of digits, epoch milliseconds, and BYTES are no UTF-8.
 """
 
 # An open array, where an open object has its node; below it arrays of which elements are looked for.
@@ -61,8 +61,8 @@ class Scan:
         ok: False where the kernel gave up or was not to look; the row means nothing then.
             Shape (n,), bool.
         kind: MISSING ... BYTES. Shape (n, nodes), uint8.
-        span: (start, size) in bytes, without the quotes of a string; size 0 for an object or
-            array; undefined when missing. Shape (n, nodes, 2), int64.
+        span: (start, size) in bytes, without the quotes of a string; size 0 for a container;
+            undefined when missing. Shape (n, nodes, 2), int64.
         is_json: Whether JSON stands where a container begins.
     """
 

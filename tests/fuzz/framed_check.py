@@ -60,6 +60,8 @@ def decode(
     batch = decoded.batch
     found: dict[int, tuple[Any, ...] | str] = {one.record: one.code for one in decoded.rejects}
     for row, record in enumerate(batch.record.tolist()):
+        if batch.consent_only[row]:
+            continue
         assert record not in found
         found[record] = _row(batch, row)
     return [found[i] for i in range(n)]
