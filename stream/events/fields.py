@@ -208,7 +208,7 @@ class FieldReader:
     def _said(self, found: Scan, ok: Bools) -> Int8s:
         """What is said of each purpose; `ok` becomes false where it is not clear."""
         consent = np.empty((self._purposes, len(ok)), np.int8)
-        kind = found.kind if found.is_json else self._consent.closed(found.kind)
+        kind = found.kind if found.is_json else self._consent.closed(found.kind, ok)
         hear(found.data, kind, found.span, self._envelope, self._consent, ok, consent)
         return consent
 

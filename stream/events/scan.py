@@ -36,7 +36,6 @@ DEPTH_MAX = 64
 
 MISSING, NULL, STRING, ESCAPED, NUMBER, TRUE, FALSE, OBJECT, ARRAY, FLOAT64, TIME, BYTES = range(12)
 """Kinds of a value. ESCAPED, a string with escapes in it, is gone when `scan` returns.
-
 `stream.formats` finds the last three, never JSON: FLOAT64 has its bits where others have their start,
 TIME is a span of digits, epoch milliseconds, and BYTES are no UTF-8.
 """
@@ -63,7 +62,7 @@ class Scan:
         kind: MISSING ... BYTES. Shape (n, nodes), uint8.
         span: (start, size) in bytes, without the quotes of a string; size 0 for a container;
             undefined when missing. Shape (n, nodes, 2), int64.
-        is_json: Whether JSON stands where a container begins.
+        is_json: Whether containers are JSON.
     """
 
     data: Bytes

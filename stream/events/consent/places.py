@@ -16,9 +16,9 @@ import numpy as np
 from stream.campaign.field_path import quoted
 from stream.campaign.file import EventMapping
 from stream.campaign.purposes import Purpose
-from stream.columns import Int64s, UInt64s
+from stream.columns import Bools, Int64s, UInt64s
 from stream.events.consent.vocabulary import Words, compile_words, word_hash
-from stream.events.scan import ARRAY, OBJECT, Kinds
+from stream.events.scan import ARRAY, FLOAT64, OBJECT, Kinds
 
 FLAG, XDM, CATEGORIES, ALLOWED, DENIED, STRATEGY = range(6)
 """What stands at a place: a flag, one of XDM, an object of flags by category, lists of the ids of
@@ -67,9 +67,13 @@ class ConsentTables(NamedTuple):
     expected: int
     words: Words
 
-    def closed(self, kind: Kinds) -> Kinds:
-        """Kinds for containers that nobody looks into: what they say cannot be read."""
+    def closed(self, kind: Kinds, ok: Bools) -> Kinds:
+        """Kinds for containers that nobody looks into: what they say cannot be read.
+
+        `ok` becomes false where something stands that JSON does not have.
+        """
         closed = kind.copy()
+        ok &= (kind[:, np.unique(self.items[:, NODE])] < FLOAT64).all(axis=1)
         for what, expected, other in _CONTAINERS:
             for node in self.items[self.items[:, WHAT] == what, NODE].tolist():
                 closed[kind[:, node] == expected, node] = other
