@@ -16,7 +16,7 @@ import numpy as np
 from models.contract import Normalization
 from stream.campaign.file import Campaign
 from stream.codecs import compile_codecs
-from stream.columns import EventBatch, Int64s, RecordChunk, Reject, Spans
+from stream.columns import EventBatch, Float32s, Int64s, RecordChunk, Reject, Spans
 from stream.decisions import dead_letter
 from stream.decisions.encoder import FEATURES_HEADER
 from stream.features.plan import Applied, FeaturePlan, apply
@@ -76,6 +76,32 @@ class Step:
     silent: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """The m events of a chunk that were decided.
+
+    Attributes:
+        chunk: The chunk.
+        batch: Its events.
+        index: Which of them. Shape (m,), int64.
+        decisions: What was decided.
+        features: What was scored. Shape (m, F), float32.
+    """
+
+    chunk: RecordChunk
+    batch: EventBatch
+    index: Int64s
+    decisions: DecisionBatch
+    features: Float32s
+
+    def take(self, which: Int64s) -> Decided:
+        """Some of them."""
+        return Decided(
+            self.chunk, self.batch, self.index[which], self.decisions.take(which),
+            self.features[which],
+        )  # fmt: skip
+
+
 class Pipeline:
     """Everything that a campaign file compiles to, ready for chunks.
 
@@ -114,25 +140,45 @@ class Pipeline:
             silent_until: Offset before which events change the table and are not decided.
             now_ms: The time, epoch milliseconds.
         """
+        batch, refused = self.read(chunk, silent_until=silent_until, now_ms=now_ms)
+        if len(batch) == 0:
+            return refused
+        rows = table.rows_for(batch.customer)
+        applied = self.apply(chunk.topic, batch, rows, table, deployment)
+        decided, step = self.decide(deployment, chunk, batch, applied, silent_until, refused)
+        return replace(step, decisions=self.encode(deployment, decided, now_ms))
+
+    def read(
+        self, chunk: RecordChunk, *, silent_until: int, now_ms: int
+    ) -> tuple[EventBatch, Step]:
+        """The events of a chunk, and what came of the records that are none; arguments as for `step`."""
         batch, rejects = self._codecs.decoder.decode(chunk, now_ms)
         loud = [reject for reject in rejects if chunk.offset[reject.record] >= silent_until]
-        letters = self._dead_letters(loud, chunk, now_ms)
-        if len(batch) == 0:
-            return Step(dead_letters=letters, rejects=loud)
-        rows = table.rows_for(batch.customer)
+        return batch, Step(dead_letters=self._dead_letters(loud, chunk, now_ms), rejects=loud)
+
+    def apply(
+        self, topic: str, batch: EventBatch, rows: Int64s, table: CustomerTable,
+        deployment: Deployment,
+    ) -> Applied:  # fmt: skip
+        """Adds n events of a topic to their rows, shape (n,), and marks what changed."""
         applied = apply(
-            self.plan, table.state, rows, self._counted(batch, chunk.topic),
-            self.topics[chunk.topic], deployment.scorer.normalization,
+            self.plan, table.state, rows, self._counted(batch, topic), self.topics[topic],
+            deployment.scorer.normalization,
         )  # fmt: skip
         table.mark_dirty(rows[applied.applied])
+        return applied
+
+    def decide(
+        self, deployment: Deployment, chunk: RecordChunk, batch: EventBatch, applied: Applied,
+        silent_until: int, refused: Step,
+    ) -> tuple[Decided, Step]:  # fmt: skip
+        """Decides about the events that ask for it; the step is the one of `read`, filled up."""
         wanted = applied.applied & self.plan.decides[batch.type_code]
         silent = wanted & (batch.offset < silent_until)
         index = np.flatnonzero(wanted & ~silent)
         decisions = self._decide(deployment, applied, index)
-        return Step(
-            decisions=self._encode(deployment, chunk, batch, applied, index, decisions, now_ms),
-            dead_letters=letters,
-            rejects=loud,
+        step = replace(
+            refused,
             strategies=np.bincount(
                 decisions.strategy, minlength=len(deployment.policy.strategies)
             ).astype(np.int64),
@@ -141,6 +187,7 @@ class Pipeline:
             counters=applied.counters,
             silent=int(silent.sum()),
         )
+        return Decided(chunk, batch, index, decisions, applied.features[index]), step
 
     def rebuild(
         self, chunk: RecordChunk, table: CustomerTable, normalization: Normalization, now_ms: int
@@ -169,21 +216,14 @@ class Pipeline:
         )
         return deployment.policy.choose(scores, allowed, applied.consent[index])
 
-    def _encode(
-        self,
-        deployment: Deployment,
-        chunk: RecordChunk,
-        batch: EventBatch,
-        applied: Applied,
-        index: Int64s,
-        decisions: DecisionBatch,
-        now_ms: int,
-    ) -> list[RecordBatch]:
+    def encode(self, deployment: Deployment, decided: Decided, now_ms: int) -> list[RecordBatch]:
+        """Batches for the decision topic."""
+        chunk, batch, index = decided.chunk, decided.batch, decided.index
         encoder = self._codecs.encoders[chunk.topic]
         values = encoder.encode(
             self._without_long_ids(batch),
             index,
-            decisions,
+            decided.decisions,
             partition=chunk.partition,
             model_version=deployment.scorer.version,
             contract_digest=self._contract_digest,
@@ -191,7 +231,7 @@ class Pipeline:
         )
         vectors = None
         if self.campaign.decisions.feature_header:
-            vectors = (FEATURES_HEADER, applied.features[index])
+            vectors = (FEATURES_HEADER, decided.features)
         return build_batches(
             encoder.keys(batch, index),
             values,

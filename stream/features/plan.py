@@ -11,7 +11,7 @@ Rules of this file
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -122,6 +122,24 @@ class Applied:
     applied: Bools
     consent: npt.NDArray[np.int8]
     counters: Int64s
+
+    @classmethod
+    def joined(cls, parts: Sequence[Applied], index: Int64s) -> Applied:
+        """What several calls gave for events of one batch.
+
+        Args:
+            parts: For each call.
+            index: Which event of the batch each is about, the parts one after the other; each of the
+                n once. Shape (n,), int64.
+        """
+        order = np.argsort(index)
+        return cls(
+            np.concatenate([part.features for part in parts])[order],
+            np.concatenate([part.raw for part in parts])[order],
+            np.concatenate([part.applied for part in parts])[order],
+            np.concatenate([part.consent for part in parts])[order],
+            np.sum([part.counters for part in parts], axis=0),
+        )
 
 
 def compile_features(campaign: Campaign) -> FeaturePlan:

@@ -18,6 +18,7 @@ from stream.columns import Float32s, Float64s, Int64s, RecordChunk
 from stream.events.decoder import NEVER_MS
 from stream.features.normalization import normalize
 from stream.features.plan import FeaturePlan, apply_raw
+from stream.record_order import NOT_SEEN_MS, seen
 from stream.state.table import CustomerTable
 from trainer.history.gaps import Gap
 from trainer.parity import explain
@@ -119,18 +120,21 @@ class _Partition:
 
     def _runs(self, topic: int, chunks: Iterator[RecordChunk]) -> Iterator[Run]:
         """The events of a topic, of all times, since all change the state of their customers."""
+        reached_ms = NOT_SEEN_MS
         for chunk in chunks:
             self._has_gaps |= isinstance(
                 chunk, Gap
             )  # events are missing in the middle of the topic
             if len(chunk) == 0:
                 continue
+            seen_ms = seen(chunk.timestamp_ms, reached_ms)
+            reached_ms = int(seen_ms[-1])
             batch, rejects = self._decoder.decode(chunk, NEVER_MS)
             refused = [one.record for one in rejects if one.code == "absurd_timestamp"]
             self._refused[topic] += chunk.offset[refused].tolist()  # the worker may have taken them
             sampled = np.flatnonzero(self._subject.scope.has_customers(batch.customer))
             batch = batch.take(sampled)
-            yield Run(topic, self._table.rows_for(batch.customer), batch)
+            yield Run(topic, self._table.rows_for(batch.customer), batch, seen_ms[batch.record])
 
     def _joined(self, run: Run) -> tuple[Int64s, Int64s]:
         """Events of a run and decisions about them, pair by pair. Shape (pairs,) each, int64."""

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from stream.columns import RecordChunk, split
 from stream.log import log_event
-from stream.worker.partition.blocks import Block
+from stream.worker.partition.block import Block
 from stream.worker.shell import Shell
 
 
@@ -45,6 +45,10 @@ class Intake:
         expected = block.expected.get(chunk.topic)
         if expected is None or chunk.next_offset <= expected:
             return None
+        if block.replay.is_full(chunk.topic):
+            block.rebuild.waiting.add(chunk.topic)
+            self._shell.pause(chunk.topic, chunk.partition)
+            return None
         limit = block.rebuild.limit(chunk.topic, block.position)
         if limit is not None and expected >= limit:
             block.rebuild.waiting.add(chunk.topic)
@@ -59,9 +63,10 @@ class Intake:
         return Admitted(split(chunk, limit)[0], None)
 
     async def release(self, block: Block, partition: int) -> None:
-        """Has topics read on that waited until the others had rebuilt the table."""
+        """Has topics read on that waited until the others had rebuilt the table, or caught up."""
         for topic in sorted(block.rebuild.waiting & block.expected.keys()):
-            if block.rebuild.limit(topic, block.position) is None:
+            limit = block.rebuild.limit(topic, block.position)
+            if limit is None and block.replay.has_room(topic):
                 block.rebuild.waiting.discard(topic)
                 await self._shell.rewind(topic, partition, block.expected[topic])
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from stream.worker.partition.order import Run
+from stream.worker.order.steps import Run
 
 
 class Rebuild:
@@ -22,6 +22,7 @@ class Rebuild:
         ends: Offset after the last record, by event topic: no topic is waited for beyond it.
 
     Attributes:
+        target: By event topic, up to where all are to come before any goes beyond.
         waiting: Topics of which something came that has to be read again.
     """
 
@@ -29,7 +30,7 @@ class Rebuild:
         self, silent_until: Mapping[str, int] | None = None, ends: Mapping[str, int] | None = None
     ) -> None:
         self._silent_until = dict(silent_until or {})
-        self._target = {
+        self.target = {
             topic: min(offset, (ends or {}).get(topic, 0))
             for topic, offset in self._silent_until.items()
         }
@@ -37,7 +38,7 @@ class Rebuild:
 
     def behind(self, position: Mapping[str, int]) -> list[str]:
         """Topics that are still to bring something, by the offsets that are in the table."""
-        return [topic for topic, end in self._target.items() if position.get(topic, 0) < end]
+        return [topic for topic, end in self.target.items() if position.get(topic, 0) < end]
 
     def limit(self, topic: str, position: Mapping[str, int]) -> int | None:
         """Offset that a topic may not pass as long as others are behind; None when none is."""

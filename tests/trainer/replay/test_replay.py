@@ -14,8 +14,9 @@ from models.contract import Normalization
 from stream.campaign.file import Campaign
 from stream.columns import EventBatch, Spans
 from stream.features.plan import FeaturePlan, apply
+from stream.record_order import passes
 from tests.trainer.shop_history import DAY_MS, START_MS, Event, histories, timelines_of
-from trainer.replay.replay_order import Run, in_order, passes
+from trainer.replay.replay_order import Run, in_order
 from trainer.replay.timeline import Timeline, replay_blocks
 
 ONE_SHARD = 1

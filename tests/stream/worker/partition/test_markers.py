@@ -13,7 +13,7 @@ from stream.columns import split
 from stream.features.plan import compile_features
 from stream.state import changelog
 from stream.state.table import CustomerTable
-from stream.worker.partition.order import Run
+from stream.worker.order.steps import Run
 from stream.worker.processor import Processor
 from tests.stream.worker.processor_harness import (
     TWO_TOPICS,

@@ -12,7 +12,7 @@ import pytest
 
 from stream.features.plan import compile_features
 from stream.kafka.records import RecordReader
-from stream.worker.partition.order import RUN_RECORDS, Run
+from stream.worker.order.steps import RUN_RECORDS, Run
 from stream.worker.partition.rebuild import Rebuild
 from stream.worker.processor import Processor
 from tests.stream.worker.processor_harness import (

@@ -11,7 +11,8 @@ from stream.kafka.records import RecordReader, build_batches
 from stream.state import changelog
 from stream.state.changelog import MARKER_KEY
 from stream.state.table import CustomerTable
-from stream.worker.partition.blocks import Block, Blocks
+from stream.worker.partition.block import Block
+from stream.worker.partition.blocks import Blocks
 from stream.worker.partition.lifecycle import IllegalMove
 from stream.worker.partition.restore import NotRestored, Unproven
 
