@@ -140,8 +140,7 @@ class Processor:
         if admitted is not None:
             chunk, message = admitted
             block.expected[chunk.topic] = chunk.next_offset
-            if message is not None:
-                self._shell.taken(message)
+            self._shell.taken(message)
             if block.replay.done:
                 await self._take(block, Turn.of(chunk, message))
                 return

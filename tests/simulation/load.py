@@ -41,7 +41,8 @@ def arrivals(random: Random, settings: Settings) -> Iterator[Arrival]:
             key = b"c%d-%d" % (partition, random.randrange(settings.customers))
             keys.append(key)
             values.append(_value(random, key, topic, at_s, number))
-        received_ms = _EPOCH_MS + int(at_s * 1000)
+        clock_s = at_s + random.choice((0.0, 0.0, -1.5, 3.0))  # those of producers differ
+        received_ms = _EPOCH_MS + int(clock_s * 1000)
         (batch,) = build_batches(Spans.of(keys), Spans.of(values), received_ms)
         yield Arrival(at_s, topic, partition, batch)
         left -= count

@@ -14,7 +14,7 @@ from stream.state.table import CustomerTable
 from stream.worker.order.replay import Replay
 from stream.worker.order.steps import Announcer, Run
 from stream.worker.partition.lifecycle import State
-from stream.worker.partition.rebuild import Rebuild
+from stream.worker.partition.rebuild import cut, targets
 from stream.worker.partition.restore import Restore
 
 
@@ -37,7 +37,7 @@ class Block:
         reached_ms: With several event topics, by topic the newest record timestamp before `position`.
         order: In which order several topics are taken.
         replay: Chunks held back until it is their turn.
-        rebuild: Which topics wait until the others have rebuilt the table.
+        waiting: Topics of which something came that has to be read again, since others are behind.
         asked: Topics that the broker was asked about, whether retention has left anything.
         erased: Customers whose tombstones this worker has still to write.
         sources: By event topic, the log that `position` counts in.
@@ -55,7 +55,7 @@ class Block:
     changelog_end: int = -1
     order: Announcer = field(default_factory=Announcer)
     replay: Replay = field(default_factory=lambda: Replay([], {}))
-    rebuild: Rebuild = field(default_factory=Rebuild)
+    waiting: set[str] = field(default_factory=set)
     asked: set[str] = field(default_factory=set)
     erased: set[bytes] = field(default_factory=set)
     sources: dict[str, Source] = field(default_factory=dict)
@@ -116,20 +116,21 @@ class Block:
             if offset and offset > self.position[topic]:
                 self.silent_until[topic] = offset
         self.reached_ms = dict(self.progress.reached_ms)
-        self.rebuild = Rebuild(self.silent_until, ends)
         runs = [Run(*run) for run in self.progress.order]
-        self.order = Announcer(self.rebuild.cut(runs, self.position), self.progress.aligned, ends)
+        runs = cut(runs, self.position, self.silent_until, ends)
+        self.order = Announcer(runs, self.progress.aligned, ends)
         if len(committed) > 1:
-            self.order.align(self.position, self.rebuild.target, silent=True)
+            self.order.align(self.position, targets(self.silent_until, ends), silent=True)
             self.order.align(self.position, ends)
         self.replay = Replay(
             self.order.beyond(covered), ends, self.position, self.reached_ms, list(committed)
         )
         self.asked.clear()
+        self.waiting.clear()
 
     def awaited(self, topic: str) -> list[str]:
         """Topics that `topic` may have to wait for, of which nothing has come or was asked yet."""
-        topics = {*self.rebuild.behind(self.position), *self.replay.awaited} - self.asked - {topic}
+        topics = {*self.replay.awaited} - self.asked - {topic}
         return [t for t in sorted(topics) if self.expected.get(t) == self.position.get(t, 0)]
 
     def took(self, chunk: RecordChunk) -> None:

@@ -131,7 +131,7 @@ def test_a_sort_by_the_newest_time_seen_is_a_merge_record_by_record(times: Times
 def test_killed_at_any_point_it_is_gone_on_with_in_the_same_order(
     times: Times,
     seed: int,
-    remembers: bool,  # noqa: FBT001
+    remembers: bool,
 ) -> None:
     """Each life ends after a few turns and the next begins at its checkpoint, or somewhat before."""
     rng = Random(seed)
