@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from stream import pipeline
+from stream import merged_step, pipeline
 from stream.worker import publisher
 from stream.worker.checkpoints import Checkpoints
 from stream.worker.faust_app import store, transport
 from stream.worker.faust_app.ledger import Ledger
-from stream.worker.order import replay
+from stream.worker.order import replay, steps
 from stream.worker.partition import intake, restore
 
 
@@ -87,6 +87,23 @@ def order_ignored() -> None:
     _replace(replay.Replay, "done", property(lambda _: True))
 
 
+def caught_up_as_it_comes() -> None:
+    """What was there when a partition began is taken topic after topic."""
+    _replace(merged_step, "merged", lambda topic, _: np.argsort(topic, kind="stable"))
+
+
+def stretch_unannounced() -> None:
+    """Nobody who takes over learns up to where the topics were being merged."""
+    _replace(steps.Announcer, "owed", lambda _: False)
+    stock = _replace(
+        steps.Announcer,
+        "stretches",
+        lambda self, covered: [
+            one for one in stock(self, covered) if steps._is_covered(one, covered)
+        ],
+    )
+
+
 def marker_before_rows() -> None:
     """The marker is sent before the rows that it covers."""
 
@@ -103,6 +120,7 @@ MUTATIONS: dict[str, Callable[[], None]] = {
     mutation.__name__: mutation
     for mutation in (
         stale_restore, commit_before_marker, no_row_guard, split_off_by_one, seek_after_revocation,
-        commit_what_was_taken, order_ignored, marker_before_rows,
+        commit_what_was_taken, order_ignored, caught_up_as_it_comes, stretch_unannounced,
+        marker_before_rows,
     )
 }  # fmt: skip

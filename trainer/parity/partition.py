@@ -97,7 +97,7 @@ class _Partition:
         self._findings = findings
         self._decoder = event_decoder(subject.campaign, subject.plan)
         self._about = [logged.about(topic, holds.partition) for topic in range(len(holds.events))]
-        self._order = OrderCheck(logged, self._about)
+        self._order = OrderCheck(logged, self._about, _bounds(subject.campaign, holds))
         self._cause = explain.before_replay(logged, holds, subject.bundles)
         self._found = np.zeros(len(logged), np.bool_)
         self._compared = np.zeros(len(logged), np.bool_)
@@ -263,3 +263,13 @@ class _Partition:
         if not self._subject.show_customers:
             return Where(topic, number, offset, None)
         return Where(topic, number, offset, self._table.key(row).decode(errors="replace"))
+
+
+def _bounds(campaign: Campaign, holds: Holds) -> list[Int64s]:
+    """By event topic, of each stretch that was caught up with the offsets. Shape (k, 2) each, int64."""
+    return [
+        np.array(
+            [(one.start.get(topic, 0), one.end.get(topic, 0)) for one in holds.caught_up], np.int64
+        ).reshape(-1, 2)
+        for topic in campaign.topics.events
+    ]

@@ -136,5 +136,6 @@ def cut(topic: int, events: list[tuple[int, int]], random: Any) -> Any:
             number=np.zeros((1, n)), category=np.zeros((0, n), np.uint64),
             consent=np.zeros(n, np.int8),
         )  # fmt: skip
-        yield Run(topic, part[:, 1], batch)
+        seen_ms = np.maximum.accumulate([time_ms for time_ms, _ in events[:end]] or [0])[at:]
+        yield Run(topic, part[:, 1], batch, seen_ms)
         at = end

@@ -173,4 +173,4 @@ def run_of(topic: int, times_ms: list[int], first: int) -> Run:
         event_id=nulls, type_code=np.zeros(n, np.int16), number=np.zeros((0, n)),
         category=np.zeros((0, n), np.uint64), consent=np.zeros(n, np.int8),
     )  # fmt: skip
-    return Run(topic, np.zeros(n, np.int64), batch)
+    return Run(topic, np.zeros(n, np.int64), batch, np.maximum.accumulate(at))
