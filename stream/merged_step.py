@@ -8,6 +8,7 @@ chunk, and published so that the decisions about one customer stand in the order
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 
 import numpy as np
 
@@ -111,9 +112,20 @@ def _apply(
         parts[i].append(pipeline.apply(chunks[i].topic, batch, mine, table, deployment))
         index[i].append(event)
     return [
-        Applied.joined(of_chunk, np.concatenate(which))
+        _gathered(of_chunk, np.concatenate(which))
         for of_chunk, which in zip(parts, index, strict=True)
     ]
+
+
+def _gathered(parts: Sequence[Applied], index: Int64s) -> Applied:
+    """What several calls gave for the events of one chunk; `index` tells which of them each is about."""
+    order = np.argsort(index)
+    columns = {
+        column.name: np.concatenate([getattr(part, column.name) for part in parts])[order]
+        for column in fields(Applied)
+        if column.name != "counters"
+    }
+    return Applied(**columns, counters=np.sum([part.counters for part in parts], axis=0))
 
 
 def _joined(

@@ -129,7 +129,9 @@ def decided(scene: Scene) -> int:
 
 @pytest.fixture
 def history(make_scene: MakeScene, seed: int) -> History:
-    made = History(make_scene(topics=2, partitions=2, form="cloudevents", chunk_events_max=150), seed)
+    made = History(
+        make_scene(topics=2, partitions=2, form="cloudevents", chunk_events_max=150), seed
+    )
     made.produce()
     return made
 
