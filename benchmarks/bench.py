@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.cluster import Cluster
 from benchmarks.progress import Steps
-from benchmarks.reference.contestants import Job, fresh_job
+from benchmarks.reference.contestants import Job
 from stream.broker import EmbeddedKafka
 
 
@@ -32,9 +33,15 @@ class Bench:
 
     @contextmanager
     def job(self) -> Iterator[Job]:
-        """A job with topics of its own, deleted afterwards."""
-        with fresh_job(self.cluster, self.folder) as job:
+        """A job with topics of its own, deleted afterwards with those that its worker made."""
+        name = f"ref-{uuid.uuid4().hex[:8]}"
+        job = Job(self.cluster, name, self.folder / name)
+        job.folder.mkdir()
+        self.cluster.create(job.events, job.decisions)
+        try:
             yield job
+        finally:
+            self.cluster.delete_all(f"{name}-")
 
 
 @contextmanager

@@ -21,7 +21,6 @@ from rich.console import Console
 
 from benchmarks.bench import Bench
 from benchmarks.errors import BenchmarkError
-from benchmarks.reference.campaign_variant import write_variant
 from benchmarks.reference.contestants import Job, Start, opportune
 from benchmarks.reference.input import Input, generate, load
 from benchmarks.report import environment
@@ -30,7 +29,6 @@ from models import network
 from models.bundle import Bundle, Fit, Golden
 from models.contract import Normalization
 from models.manifest import DataWindow, NetworkConfig
-from models.registry import Registry
 from stream.campaign import file as campaign_file
 from stream.campaign.file import Campaign
 from stream.features.plan import FeaturePlan, compile_features
@@ -149,7 +147,7 @@ def _decide(job: Job, start: Start, events: int) -> None:
         with start(job) as worker:
             worker.wait_until("decisions", decided, events * part // (_KILLS + 2))
             worker.kill()
-        registry = Registry(job.folder / "registry")
+        registry = job.registry
         if (unused := registry.versions()[-1]) != registry.pointer("champion"):
             registry.promote(unused)
     with start(job) as worker:
@@ -158,7 +156,7 @@ def _decide(job: Job, start: Start, events: int) -> None:
 
 
 def _compare(job: Job, data: Data, advance: Callable[[int], object]) -> ParityRun:
-    campaign = campaign_file.load(job.folder / "opportune.toml")
+    campaign = campaign_file.load(job.campaign_file)
     seen = 0
 
     def on_records(done: int, _total: int) -> None:
@@ -168,7 +166,7 @@ def _compare(job: Job, data: Data, advance: Callable[[int], object]) -> ParityRu
 
     began_s = time.perf_counter()
     with open_topics(job.cluster.bootstrap, [job.decisions, job.events], on_records) as topics:
-        parity = check_parity(campaign, Registry(job.folder / "registry"), topics, Scope())
+        parity = check_parity(campaign, job.registry, topics, Scope())
     check_s = time.perf_counter() - began_s
     if parity.repeated == 0:
         raise BenchmarkError(
@@ -180,28 +178,12 @@ def _compare(job: Job, data: Data, advance: Callable[[int], object]) -> ParityRu
 
 def _grocer(job: Job) -> WorkerProcess:
     """Starts `opportune worker` on the campaign of the demo, with models of made-up constants."""
-    file, registry = job.folder / "opportune.toml", job.folder / "registry"
-    if not file.exists():
-        changes = {
-            "app": job.name,
-            "topics": {
-                "events": [job.events],
-                "decisions": job.decisions,
-                "dead_letter": f"{job.name}-dead-letters",
-            },
-        }
-        write_variant(_DEMO, file, changes)
-        campaign = campaign_file.load(file)
-        models, plan = Registry(registry), compile_features(campaign)
+    if not job.campaign_file.exists():
+        campaign = job.write_campaign(_DEMO)
+        models, plan = job.registry, compile_features(campaign)
         first, _ = [models.publish(_bundle(campaign, plan, seed)) for seed in range(2)]
         models.promote(first)
-    return WorkerProcess(
-        [
-            *("-m", "stream", "worker", str(file), "--log-format", "json"),
-            *("--bootstrap", job.cluster.bootstrap, "--registry", str(registry)),
-        ],
-        job.new_log(),
-    )
+    return job.start()
 
 
 def _bundle(campaign: Campaign, plan: FeaturePlan, seed: int) -> Bundle:

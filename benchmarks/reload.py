@@ -22,15 +22,13 @@ from rich.table import Table
 from benchmarks.bench import Bench
 from benchmarks.errors import BenchmarkError
 from benchmarks.latency import Pace, late_by_event, send_at_pace
-from benchmarks.reference.contestants import CAMPAIGN, Job, opportune
+from benchmarks.reference.contestants import CAMPAIGN, opportune, reference_bundle
 from benchmarks.reference.model import Float64s, ReferenceModel
-from benchmarks.reference.read import Decisions, Events, read_decisions, read_events
-from benchmarks.reference.verify import Verdict, compare, decide
+from benchmarks.reference.verify import Verdict
 from benchmarks.worker_process import WorkerProcess
 from models.bundle import Bundle
 from models.registry import Registry
 from stream.campaign import file as campaign_file
-from stream.features.plan import compile_features
 
 Shape = Literal["same", "new"]
 _SETTLE_S = 4.0
@@ -128,7 +126,6 @@ def measure_reload(bench: Bench, rate: int, pairs: int) -> Reload:
             with bench.steps.step("reload: starting the worker"):
                 worker.wait_for_line("begin", bench.cluster.partitions)
             shapes: list[Shape] = ["same", "new"] * pairs
-            registry = Registry(job.folder / "registry")
             poll_s = campaign_file.load(CAMPAIGN).model.poll_interval_s
             pace = Pace(rate, _SETTLE_S, len(shapes) * (poll_s + _SETTLE_S + 1) + _SETTLE_S)
             with (
@@ -137,20 +134,14 @@ def measure_reload(bench: Bench, rate: int, pairs: int) -> Reload:
             ):
                 sending = background.submit(send_at_pace, job, pace, bench.customers)
                 time.sleep(2 * _SETTLE_S)
-                swaps = tuple(_swap_all(worker, registry, shapes))
+                swaps = tuple(_swap_all(worker, job.registry, shapes))
                 sending.result()
                 decided = partial(bench.cluster.records, job.decisions)
                 worker.wait_until("decisions", decided, pace.events)
             worker.stop()
         with bench.steps.step("reload: reading"):
-            events, decisions = _read(bench, job)
-    return reload_of(rate, swaps, events, decisions)
-
-
-def reload_of(rate: int, swaps: tuple[Swap, ...], events: Events, decisions: Decisions) -> Reload:
-    """Compares the events around each swap with those before it."""
+            events, decisions, verdict = job.judge("flat")
     late_ms = late_by_event(events, decisions)
-    verdict = compare(events, decide(events, ReferenceModel.load()), decisions)
     same, new = (
         _around([s for s in swaps if s.shape == shape], events.append_ms, late_ms)
         for shape in ("same", "new")
@@ -161,18 +152,10 @@ def reload_of(rate: int, swaps: tuple[Swap, ...], events: Events, decisions: Dec
 def print_reload(reload: Reload) -> None:
     """The comparison as a table."""
     table = Table(title=f"Changes of model at {reload.rate:,} events a second, ms")
-    for name in (
-        "network shape",
-        "",
-        "loading",
-        "events",
-        "p50",
-        "p99",
-        "p99.9",
-        "max",
-        "worst p99",
-    ):
-        table.add_column(name, justify="right" if name not in ("network shape", "") else "left")
+    for name in ("network shape", ""):
+        table.add_column(name)
+    for name in ("loading", "events", "p50", "p99", "p99.9", "max", "worst p99"):
+        table.add_column(name, justify="right")
     for shape, around in (("same", reload.same), ("new", reload.new)):
         for when, found in (("before", around.quiet), ("around", around.swap)):
             swap = when == "around"
@@ -218,9 +201,7 @@ def _variant(number: int, more_units: int) -> Bundle:
         b1=np.pad(model.b1, (0, more_units)) - number * 1e-6,  # other weights, the same decisions
         w2=np.pad(model.w2, ((0, more_units), (0, 0))),
     )
-    campaign = campaign_file.load(CAMPAIGN)
-    strategies = tuple(strategy.id for strategy in campaign.strategies)
-    return wide.bundle(compile_features(campaign).contract, strategies)
+    return reference_bundle(wide, campaign_file.load(CAMPAIGN))
 
 
 def _around(swaps: list[Swap], append_ms: Any, late_ms: Float64s) -> Around:
@@ -238,10 +219,4 @@ def _around(swaps: list[Swap], append_ms: Any, late_ms: Float64s) -> Around:
         Quantiles.of(np.concatenate(quiet)),
         Quantiles.of(np.concatenate(around)),
         worst,
-    )
-
-
-def _read(bench: Bench, job: Job) -> tuple[Events, Decisions]:
-    return read_events(bench.cluster, job.events), read_decisions(
-        bench.cluster, job.decisions, "flat"
     )

@@ -113,7 +113,7 @@ def _archive(topic: str, records: list[RecordChunk], root: Path) -> int:
         for chunk in records:
             pending.add(chunk, 0.0)
             if pending.records >= _FLUSH_RECORDS or chunk is records[-1]:
-                size_bytes += flush(pending, folder, _BUCKETS).size_bytes
+                size_bytes += flush(pending, folder).size_bytes
                 pending.clear()
     return size_bytes
 

@@ -18,9 +18,7 @@ from benchmarks.bench import Bench
 from benchmarks.errors import BenchmarkError
 from benchmarks.reference.contestants import Job, opportune
 from benchmarks.reference.input import Input, generate, load
-from benchmarks.reference.model import ReferenceModel
-from benchmarks.reference.read import read_decisions, read_events
-from benchmarks.reference.verify import Verdict, compare, decide
+from benchmarks.reference.verify import Verdict
 from benchmarks.worker_process import WorkerProcess
 
 _TAIL_EVENTS_MAX = 10_000
@@ -97,7 +95,7 @@ def measure_restore(bench: Bench, *, crash: bool, snapshots: bool) -> Restore:
                 worker.wait_for_line("summary")
             worker.stop()
             with bench.steps.step("restore: verifying"):
-                return _result(customers, crash, worker, _judge(job))
+                return _result(customers, crash, worker, job.judge("flat")[2])
 
 
 def _input(customers: int) -> Input:
@@ -114,12 +112,6 @@ def _fill(job: Job, worker: WorkerProcess, customers: int) -> None:
     covered = partial(job.cluster.committed, job.name, job.events)
     worker.wait_until("decisions", decided, customers)
     worker.wait_until("committed events", covered, customers)
-
-
-def _judge(job: Job) -> Verdict:
-    events = read_events(job.cluster, job.events)
-    decisions = read_decisions(job.cluster, job.decisions, "flat")
-    return compare(events, decide(events, ReferenceModel.load()), decisions)
 
 
 def _result(customers: int, crash: bool, worker: WorkerProcess, verdict: Verdict) -> Restore:

@@ -110,6 +110,7 @@ class Bundle:
         weights: Mapping[str, Float32s],
         golden: Golden,
         fit: Fit,
+        untrained: tuple[str, ...] = (),
     ) -> Bundle:
         """A new bundle, its version made of the time and the content.
 
@@ -134,6 +135,7 @@ class Bundle:
             "libraries": {name: importlib.metadata.version(name) for name in _LIBRARIES}
             | {"python": platform.python_version()},
             "files": {name: _entry(data, arrays.get(name, ())) for name, data in files.items()},
+            "untrained": untrained,
         }
         where = "the new bundle"
         manifest = _decoded(msgspec.json.encode(draft), where)  # decoding runs every check

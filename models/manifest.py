@@ -179,6 +179,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         seed: Of initialisation and shuffling.
         libraries: Versions that the model was fitted with.
         files: Every other file of the bundle.
+        untrained: Those of the strategies that there were too few examples of.
     """
 
     format: Literal[1] = 1
@@ -194,6 +195,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     seed: Int64
     libraries: dict[str, str]
     files: Annotated[dict[FileName, FileEntry], Meta(max_length=16)]
+    untrained: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         features, outputs = self.network.inputs, self.network.outputs
@@ -202,6 +204,8 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         _expect("number of normalized features", features, self.normalization.arrays().mean.size)
         _expect("number of strategies", outputs, len(self.strategies))
         _expect("number of different strategies", outputs, len(set(self.strategies)))
+        unknown = sorted(set(self.untrained) - set(self.strategies))
+        _expect("untrained strategies that are none", [], unknown)
         _expect("metrics that are not finite", [], _not_finite(self.metrics))
         _expect("missing files", [], sorted({WEIGHTS, GOLDEN} - set(self.files)))
         self._expect_weights_of_the_network()
@@ -236,6 +240,8 @@ def encode(manifest: Manifest, order: Literal["deterministic"] | None = None) ->
     for name, absent in _LATER.items():
         if plain["network"][name] == absent:
             del plain["network"][name]
+    if not manifest.untrained:
+        del plain["untrained"]
     return msgspec.json.encode(plain)
 
 

@@ -107,6 +107,7 @@ class EventBatch:
         time_ms: Event time, epoch milliseconds. Shape (n,), int64.
         customer: Customer id, UTF-8, never null or empty.
         event_id: Event id, UTF-8; null when the event has none.
+        event_hash: Hash of the event id, 0 when the event has none. Shape (n,), uint64.
         type_code: Index into the declared event types, -1 for a type that is not declared.
             Shape (n,), int16.
         number: Numeric properties, one row per declared path, NaN when missing.
@@ -122,6 +123,7 @@ class EventBatch:
     time_ms: Int64s
     customer: Spans
     event_id: Spans
+    event_hash: UInt64s
     type_code: Int16s
     number: Float64s
     category: UInt64s
@@ -134,7 +136,8 @@ class EventBatch:
         """Some of the events, of a slice as views."""
         return EventBatch(
             self.record[index], self.offset[index], self.received_ms[index], self.time_ms[index],
-            self.customer.take(index), self.event_id.take(index), self.type_code[index],
+            self.customer.take(index), self.event_id.take(index), self.event_hash[index],
+            self.type_code[index],
             self.number[:, index], self.category[:, index], self.consent[index],
         )  # fmt: skip
 

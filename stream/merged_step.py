@@ -8,18 +8,19 @@ chunk, and published so that the decisions about one customer stand in the order
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 
 from stream.columns import EventBatch, Int64s, RecordChunk
 from stream.features.plan import Applied
+from stream.kafka.records import RecordBatch
 from stream.pipeline import Decided, Deployment, Pipeline, Step
 from stream.record_order import merged, passes
 from stream.state.table import CustomerTable
 
 
-def step_merged(
+def steps_merged(
     pipeline: Pipeline,
     chunks: Sequence[RecordChunk],
     seen_ms: Sequence[Int64s],
@@ -28,7 +29,7 @@ def step_merged(
     *,
     silent_until: Mapping[str, int],
     now_ms: int,
-) -> Step:
+) -> list[Step]:
     """Takes chunks of several topics of one partition through the whole flow at once.
 
     Args:
@@ -39,6 +40,9 @@ def step_merged(
         deployment: The model in force.
         silent_until: By topic, offset before which events change the table and are not decided.
         now_ms: The time, epoch milliseconds.
+
+    Returns:
+        What came of each chunk. The decisions about all of them stand in the first, in their order.
     """
     until = [silent_until.get(chunk.topic, 0) for chunk in chunks]
     read = [
@@ -56,7 +60,8 @@ def step_merged(
         )  # fmt: skip
         decided.append(one)
         steps.append(step)
-    return _joined(steps, pipeline, decided, order, deployment, now_ms)
+    steps[0] = replace(steps[0], decisions=_encode(pipeline, decided, order, deployment, now_ms))
+    return steps
 
 
 class _Order:
@@ -128,26 +133,17 @@ def _gathered(parts: Sequence[Applied], index: Int64s) -> Applied:
     return Applied(**columns, counters=np.sum([part.counters for part in parts], axis=0))
 
 
-def _joined(
-    steps: Sequence[Step],
+def _encode(
     pipeline: Pipeline,
     decided: Sequence[Decided],
     order: _Order,
     deployment: Deployment,
     now_ms: int,
-) -> Step:
+) -> list[RecordBatch]:
+    """The decisions, those about one customer in the order of the events."""
     chunk, place, row = order.keep([one.index for one in decided])
-    return Step(
-        decisions=[
-            batch
-            for i, run in passes(row, chunk)
-            for batch in pipeline.encode(deployment, decided[i].take(place[run]), now_ms)
-        ],
-        dead_letters=[batch for step in steps for batch in step.dead_letters],
-        rejects=[reject for step in steps for reject in step.rejects],
-        strategies=np.sum([step.strategies for step in steps], axis=0),
-        decided=sum(step.decided for step in steps),
-        received_ms=np.concatenate([step.received_ms for step in steps]),
-        counters=np.sum([step.counters for step in steps], axis=0),
-        silent=sum(step.silent for step in steps),
-    )
+    return [
+        batch
+        for i, run in passes(row, chunk)
+        for batch in pipeline.encode(deployment, decided[i].take(place[run]), now_ms)
+    ]

@@ -19,8 +19,10 @@ from stream.codecs import compile_codecs
 from stream.columns import EventBatch, Float32s, Int64s, RecordChunk, Reject, Spans
 from stream.decisions import dead_letter
 from stream.decisions.encoder import FEATURES_HEADER
+from stream.events.flaws import NO_FLAWS, Flaws
 from stream.features.plan import Applied, FeaturePlan, apply
 from stream.kafka.records import RecordBatch, build_batches
+from stream.keys.customer_keys import KeyCounts, compare_keys
 from stream.policy.choice import Policy
 from stream.policy.decision import DecisionBatch
 from stream.policy.eligibility import eligible
@@ -59,21 +61,28 @@ class Step:
         decisions: Batches for the decision topic.
         dead_letters: Batches for the dead-letter topic.
         rejects: The records that are no events.
+        flaws: What could not be read in those that are.
         strategies: Decisions per strategy, "nothing" last. Shape (S + 1,), int64.
         decided: Number of decisions.
         received_ms: Record timestamp of each decided event, for latency. Shape (decided,), int64.
-        counters: late, dropped late, replayed events, as `stream.features.kernel` counts them.
+        counters: late, dropped late, replayed, repeated events, as `stream.features.kernel` counts
+            them.
         silent: Events that only rebuilt the table.
+        events: Number of events, those that only rebuilt the table among them.
+        keys: Events whose key is not their customer.
     """
 
     decisions: list[RecordBatch] = field(default_factory=list)
     dead_letters: list[RecordBatch] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
+    flaws: Flaws = NO_FLAWS
     strategies: Int64s = field(default_factory=lambda: np.zeros(0, np.int64))
     decided: int = 0
     received_ms: Int64s = field(default_factory=lambda: np.zeros(0, np.int64))
-    counters: Int64s = field(default_factory=lambda: np.zeros(3, np.int64))
+    counters: Int64s = field(default_factory=lambda: np.zeros(4, np.int64))
     silent: int = 0
+    events: int = 0
+    keys: KeyCounts = field(default_factory=KeyCounts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +161,11 @@ class Pipeline:
         self, chunk: RecordChunk, *, silent_until: int, now_ms: int
     ) -> tuple[EventBatch, Step]:
         """The events of a chunk, and what came of the records that are none; arguments as for `step`."""
-        batch, rejects = self._codecs.decoder.decode(chunk, now_ms)
+        decoded = self._codecs.decoder.decode(chunk, now_ms)
+        batch, rejects = decoded.batch, decoded.rejects
         loud = [reject for reject in rejects if chunk.offset[reject.record] >= silent_until]
-        return batch, Step(dead_letters=self._dead_letters(loud, chunk, now_ms), rejects=loud)
+        letters = self._dead_letters(loud, chunk, now_ms)
+        return batch, Step(dead_letters=letters, rejects=loud, flaws=decoded.flaws)
 
     def apply(
         self, topic: str, batch: EventBatch, rows: Int64s, table: CustomerTable,
@@ -165,7 +176,7 @@ class Pipeline:
             self.plan, table.state, rows, self._counted(batch, topic), self.topics[topic],
             deployment.scorer.normalization,
         )  # fmt: skip
-        table.mark_dirty(rows[applied.applied])
+        table.mark_dirty(rows[applied.applied | applied.repeated])
         return applied
 
     def decide(
@@ -186,6 +197,8 @@ class Pipeline:
             received_ms=batch.received_ms[index],
             counters=applied.counters,
             silent=int(silent.sum()),
+            events=len(batch),
+            keys=compare_keys(chunk, batch),
         )
         return Decided(chunk, batch, index, decisions, applied.features[index]), step
 
@@ -193,7 +206,7 @@ class Pipeline:
         self, chunk: RecordChunk, table: CustomerTable, normalization: Normalization, now_ms: int
     ) -> Applied:
         """Applies a chunk to a table without deciding: what a replay of history does."""
-        batch, _ = self._codecs.decoder.decode(chunk, now_ms)
+        batch = self._codecs.decoder.decode(chunk, now_ms).batch
         rows = table.rows_for(batch.customer)
         topic, counted = self.topics[chunk.topic], self._counted(batch, chunk.topic)
         return apply(self.plan, table.state, rows, counted, topic, normalization)

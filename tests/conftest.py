@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from models.registry import Registry
     from stream.campaign.file import Campaign
     from stream.features.plan import FeaturePlan
+    from tests.fork_server import ForkServer
     from tests.stream.worker.faults.fault_harness import Scene
     from tests.stream.worker.faults.fault_worker import Worker
     from tests.trainer.archive.archive_harness import Record
@@ -155,15 +156,25 @@ def make_scene(
     return make
 
 
+@pytest.fixture(scope="session")
+def fork_server() -> Iterator[ForkServer]:
+    """Starts processes that have imported everything: one for all tests."""
+    from tests.fork_server import ForkServer
+
+    server = ForkServer()
+    yield server
+    server.close()
+
+
 @pytest.fixture
-def start_worker() -> Iterator[Callable[..., Worker]]:
+def start_worker(fork_server: ForkServer) -> Iterator[Callable[..., Worker]]:
     """Starts workers, `start_worker(scene)`, and kills those that are left: see `Worker`."""
     from tests.stream.worker.faults.fault_worker import Worker
 
     started: list[Worker] = []
 
     def start(*args: Any, **kwargs: Any) -> Worker:
-        started.append(Worker(*args, **kwargs))
+        started.append(Worker(fork_server, *args, **kwargs))
         return started[-1]
 
     yield start

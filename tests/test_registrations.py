@@ -18,7 +18,7 @@ from stream.campaign.operator_table import OPERATORS, Transform
 from stream.campaign.training import LOSSES, GateSpec, ModelSpec, SearchSpec, TrainingSpec
 from stream.decisions.encoder import CONTENT_TYPES
 from stream.errors import CampaignError
-from stream.events.reasons import RejectCode
+from stream.events.present import RejectCode
 from stream.features.expansion import expand
 from stream.features.plan import _TRANSFORMS
 from tests.models.test_networks import TRUNKS

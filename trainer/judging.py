@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +17,9 @@ from stream.columns import Bools, Float32s
 from stream.features.plan import FeaturePlan
 from stream.scoring.scorer import Scorer, score_ms
 from trainer.evaluation.baselines import BaseRate, fit_baselines
-from trainer.evaluation.evaluate import evaluate, evaluate_unseen
+from trainer.evaluation.evaluate import evaluate_unseen
 from trainer.evaluation.evaluation import Evaluation
-from trainer.evaluation.judged import Judged, Scored
+from trainer.evaluation.judged import Judged, Rival, Scored
 from trainer.evaluation.slices import slices
 from trainer.evaluation.thresholds import scored
 from trainer.examples.part import Part
@@ -47,29 +46,6 @@ class Parts:
     test: Part
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Rival:
-    """The champion beside a candidate.
-
-    Attributes:
-        scored: Its scores on the examples that judge, with the thresholds of its own validation part.
-        unseen: The examples that it has not seen. Shape (n,), bool.
-    """
-
-    scored: Scored
-    unseen: Bools
-
-    @classmethod
-    def of(cls, champion: Bundle, campaign: Campaign, part: Part) -> Rival:
-        """The scores that a worker would give.
-
-        Raises:
-            BundleError: Its report cannot be read.
-        """
-        scores = published_scores(champion, campaign, part)
-        return cls(scores, unseen(champion, part, campaign.training))
-
-
 def published_scores(bundle: Bundle, campaign: Campaign, part: Part) -> Scored:
     """The scores that a worker would give, with the thresholds of the model's own validation part.
 
@@ -87,6 +63,20 @@ def scores_of(scorer: Scorer, part: Part) -> Float32s:
     for where, x in part.blocks():
         out[where] = scorer.score(np.ascontiguousarray(x))
     return out
+
+
+def rival_of(
+    champion: Bundle | None, candidate: Bundle, campaign: Campaign, part: Part
+) -> Rival | None:
+    """The champion beside a candidate; None where they cannot be compared.
+
+    Raises:
+        BundleError: The report of the champion cannot be read.
+    """
+    if champion is None or not comparable(champion, candidate):
+        return None
+    scores = published_scores(champion, campaign, part)
+    return Rival(scores, unseen(champion, part, campaign.training))
 
 
 def comparable(champion: Bundle | None, candidate: Bundle) -> bool:
@@ -109,33 +99,6 @@ def unseen(champion: Bundle, part: Part, training: TrainingSpec) -> Bools:
     """
     gap_ms = duration_ms(training.attribution_window)
     return part.time_ms >= champion.manifest.window.end_ms + gap_ms
-
-
-def evaluate_models(
-    campaign: Campaign,
-    judged: Judged,
-    candidate: Scored,
-    others: Mapping[str, Scored],
-    rival: Rival | None,
-    seed: int,
-) -> Evaluation:
-    """Judges a model beside others.
-
-    Args:
-        campaign: The campaign file.
-        judged: The examples.
-        candidate: The model.
-        others: Rules.
-        rival: The champion.
-        seed: Of the resamples.
-
-    Raises:
-        TrainingError: A score is no probability.
-    """
-    spec = campaign.evaluation
-    if rival is None:
-        return evaluate(judged, candidate, others, spec, seed)
-    return evaluate_unseen(judged, candidate, others, rival.scored, rival.unseen, spec, seed)
 
 
 def judge_candidate(
@@ -197,15 +160,12 @@ def _evaluate(
     if draft.manifest.network.network != "linear":
         linear = _linear(campaign, plan, names, parts, seed)
         others[LINEAR] = scored(before, predict(linear, check), predict(linear, test))
-    rival = None
-    if champion is not None and comparable(champion, draft):
-        rival = Rival.of(champion, campaign, test)
-    evaluation = evaluate_models(
-        campaign,
+    evaluation = evaluate_unseen(
         Judged.of(test, head, names, slices(campaign, plan, test, learn)),
         scored(before, scores_of(scorer, check), scores_of(scorer, test)),
         others,
-        rival,
+        rival_of(champion, draft, campaign, test),
+        campaign.evaluation,
         seed,
     )
     rates = BaseRate.fit(learn, head, len(names)).rates

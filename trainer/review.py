@@ -10,15 +10,14 @@ from msgspec.structs import replace
 from models.bundle import Bundle
 from stream.campaign.file import Campaign
 from stream.campaign.words import duration_ms
-from stream.columns import Float64s
 from trainer import judging
 from trainer.errors import TrainingError
 from trainer.evaluation.baselines import BASE_RATE, BaseRate
+from trainer.evaluation.evaluate import evaluate_unseen
 from trainer.evaluation.judged import Judged, Scored
 from trainer.evaluation.slices import slices
 from trainer.examples.dataset import Dataset, Period
 from trainer.examples.part import Part
-from trainer.judging import Rival
 from trainer.report import published
 from trainer.report.report import Report, facts_of_history
 from trainer.train import Prepared, outputs
@@ -61,14 +60,18 @@ def review(
             f"{list(manifest.strategies)}. Use the campaign file that it was trained with"
         )
     later = _later(dataset, bundle)
-    rival = champion if judging.comparable(champion, bundle) else None
     names, rates = manifest.strategies, published.base_rates(bundle)
-    evaluation = judging.evaluate_models(
-        campaign,
+    rival = judging.rival_of(champion, bundle, campaign, later)
+    others = {}
+    if rates is not None:
+        scores = BaseRate(rates).scores(later)
+        others[BASE_RATE] = Scored(scores, published.thresholds(bundle, BASE_RATE))
+    evaluation = evaluate_unseen(
         Judged.of(later, manifest.network.head, names, slices(campaign, prepared.plan, later)),
         judging.published_scores(bundle, campaign, later),
-        {} if rates is None else {BASE_RATE: _base_rate(bundle, rates, later)},
-        None if rival is None else Rival.of(rival, campaign, later),
+        others,
+        rival,
+        campaign.evaluation,
         manifest.seed,
     )
     if rates is not None:
@@ -79,14 +82,10 @@ def review(
         facts=facts_of_history(
             campaign, dataset, prepared.rejects, names, created, {"judged on": later},
             candidate=manifest.version,
-            champion="" if rival is None else rival.manifest.version,
+            champion="" if champion is None or rival is None else champion.manifest.version,
         ),
         evaluation=evaluation,
     )  # fmt: skip
-
-
-def _base_rate(bundle: Bundle, rates: Float64s, part: Part) -> Scored:
-    return Scored(BaseRate(rates).scores(part), published.thresholds(bundle, BASE_RATE))
 
 
 def _later(dataset: Dataset, bundle: Bundle) -> Part:

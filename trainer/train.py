@@ -27,6 +27,7 @@ from stream.policy.decision import NOTHING
 from trainer.errors import TrainingError
 from trainer.evaluation.baselines import rfm_features
 from trainer.evaluation.slices import compile_slices
+from trainer.examples import notices
 from trainer.examples.dataset import PARTS, Dataset, OnShard, build
 from trainer.examples.part import Part
 from trainer.fitting.fit import Fitted, OnEpoch, fit, network_config, scores
@@ -179,10 +180,12 @@ def train(
     watch.step("fitting")
     config = network_config(campaign.model, campaign.training, len(plan.names), len(names))
     fitted = fit(config, campaign.training, learn, check, seed, watch.epochs)
+    untrained = notices.untrained(names, learn.strategy, campaign.training.examples_min)
     window = DataWindow(dataset.start_ms, _end_ms(learn, check) + 1)
     bundle = partial(
         Bundle.create, contract=plan.contract, normalization=normalization, strategies=names,
         network=config, weights=network.weights(fitted.model), golden=_golden(fitted, learn),
+        untrained=tuple(untrained),
     )  # fmt: skip
     draft = bundle(fit=Fit(created, window, seed))
     watch.step("judging")
@@ -191,6 +194,7 @@ def train(
         campaign, dataset, prepared.rejects, names, created,
         {"train": learn, "validation": check, "test": parts.test},
         champion=verdict.champion or "",
+        notices=notices.never_chosen(campaign, untrained),
     )  # fmt: skip
     report = Report(
         model=campaign.model,

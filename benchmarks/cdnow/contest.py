@@ -123,14 +123,6 @@ def _network(deal: Deal, kind: Literal["mlp", "dcn"]) -> _Scores:
     return validation, test
 
 
-def _logistic(deal: Deal) -> _Scores:
-    return _scikit(deal, LogisticRegression(max_iter=1000))
-
-
-def _trees(deal: Deal) -> _Scores:
-    return _scikit(deal, HistGradientBoostingClassifier(random_state=deal.seed))
-
-
 def _tuned_trees(deal: Deal) -> _Scores:
     """The best on the validation customers of a small grid."""
     tried = [
@@ -164,8 +156,10 @@ def inputs(part: Part) -> Float32s:
 MODELS: dict[str, Callable[[Deal], _Scores]] = {
     "Opportune, dcn": lambda deal: _network(deal, "dcn"),
     "Opportune, mlp": lambda deal: _network(deal, "mlp"),
-    "logistic regression": _logistic,
-    "boosted trees": _trees,
+    "logistic regression": lambda deal: _scikit(deal, LogisticRegression(max_iter=1000)),
+    "boosted trees": lambda deal: _scikit(
+        deal, HistGradientBoostingClassifier(random_state=deal.seed)
+    ),
     "boosted trees, tuned": _tuned_trees,
 }
 OURS = tuple(name for name in MODELS if name.startswith("Opportune"))

@@ -107,7 +107,8 @@ def _record(
 
 def _features(campaign: Campaign, plan: FeaturePlan, chunk: RecordChunk) -> Float64s:
     """The features right after each event. Shape (events, F), float64."""
-    batch, rejects = event_decoder(campaign, plan).decode(chunk, int(chunk.timestamp_ms[-1]))
+    decoded = event_decoder(campaign, plan).decode(chunk, int(chunk.timestamp_ms[-1]))
+    batch, rejects = decoded.batch, decoded.rejects
     assert not rejects, rejects[0].reason
     table = CustomerTable(1)
     rows = table.rows_for(batch.customer)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from types import MappingProxyType
+from typing import Any, TypeAlias
 
 from benchmarks.cluster import Cluster
 from benchmarks.reference.campaign_variant import write_variant
 from benchmarks.reference.model import ReferenceModel
-from benchmarks.reference.read import Form
+from benchmarks.reference.read import Decisions, Events, Form, read_decisions, read_events
+from benchmarks.reference.verify import Verdict, compare, decide
 from benchmarks.worker_process import WorkerProcess
+from models.bundle import Bundle
 from models.registry import Registry
 from stream.campaign import file as campaign_file
+from stream.campaign.file import Campaign
 from stream.features.plan import compile_features
 
 CAMPAIGN = Path(__file__).parents[1] / "reference" / "opportune.toml"
@@ -45,26 +47,52 @@ class Job:
         """Topic of the decisions."""
         return f"{self.name}-decisions"
 
+    @property
+    def campaign_file(self) -> Path:
+        """The campaign file of its worker, once it is written."""
+        return self.folder / "opportune.toml"
+
+    @property
+    def registry(self) -> Registry:
+        """The models of its worker."""
+        return Registry(self.folder / "registry")
+
+    def write_campaign(
+        self, source: Path, changes: Mapping[str, Any] = MappingProxyType({})
+    ) -> Campaign:
+        """Derives the campaign file of its worker from another, and loads it."""
+        topics = {
+            "events": [self.events],
+            "decisions": self.decisions,
+            "dead_letter": f"{self.name}-dead-letters",
+        }
+        write_variant(source, self.campaign_file, {"app": self.name, "topics": topics, **changes})
+        return campaign_file.load(self.campaign_file)
+
     def new_log(self) -> Path:
         """A file for the log of one more worker."""
         return self.folder / f"worker-{len(list(self.folder.glob('worker-*.log')))}.log"
 
+    def start(self, *more: str) -> WorkerProcess:
+        """Starts `opportune worker` on its campaign file."""
+        return WorkerProcess(
+            [
+                *("-m", "stream", "worker", str(self.campaign_file), "--log-format", "json"),
+                *("--bootstrap", self.cluster.bootstrap, "--registry", self.registry.url, *more),
+            ],
+            self.new_log(),
+        )
+
+    def judge(self, form: Form) -> tuple[Events, Decisions, Verdict]:
+        """Its events and decisions, read back, and what the referee says of them."""
+        events = read_events(self.cluster, self.events)
+        decisions = read_decisions(self.cluster, self.decisions, form)
+        right = decide(events, ReferenceModel.load())
+        return events, decisions, compare(events, right, decisions)
+
 
 Start: TypeAlias = Callable[[Job], WorkerProcess]
 """Starts a worker of a job."""
-
-
-@contextmanager
-def fresh_job(cluster: Cluster, folder: Path) -> Iterator[Job]:
-    """Creates the topics of a job and deletes them afterwards, with those that its worker made."""
-    name = f"ref-{uuid.uuid4().hex[:8]}"
-    job = Job(cluster, name, folder / name)
-    job.folder.mkdir()
-    cluster.create(job.events, job.decisions)
-    try:
-        yield job
-    finally:
-        cluster.delete_all(f"{name}-")
 
 
 def opportune(form: Form, *, snapshots: bool = False) -> Start:
@@ -76,39 +104,19 @@ def opportune(form: Form, *, snapshots: bool = False) -> Start:
     """
 
     def start(job: Job) -> WorkerProcess:
-        file, registry = job.folder / "opportune.toml", job.folder / "registry"
-        if not file.exists():
-            _prepare(job, form, file, registry)
-        return WorkerProcess(
-            [
-                *("-m", "stream", "worker", str(file), "--log-format", "json"),
-                *("--bootstrap", job.cluster.bootstrap, "--registry", str(registry)),
-                *(("--snapshots", str(job.folder / "snapshots")) if snapshots else ()),
-            ],
-            job.new_log(),
-        )
+        if not job.campaign_file.exists():
+            changes = {"decisions.format": form, "worker.summary_interval_s": 1.0}
+            bundle = reference_bundle(ReferenceModel.load(), job.write_campaign(CAMPAIGN, changes))
+            job.registry.promote(job.registry.publish(bundle))
+        return job.start(*(("--snapshots", str(job.folder / "snapshots")) if snapshots else ()))
 
     return start
 
 
-def _prepare(job: Job, form: Form, file: Path, registry: Path) -> None:
-    """Writes the campaign file of a job and publishes its model."""
-    changes = {
-        "app": job.name,
-        "topics": {
-            "events": [job.events],
-            "decisions": job.decisions,
-            "dead_letter": f"{job.name}-dead-letters",
-        },
-        "decisions.format": form,
-        "worker.summary_interval_s": 1.0,
-    }
-    write_variant(CAMPAIGN, file, changes)
-    campaign = campaign_file.load(file)
+def reference_bundle(model: ReferenceModel, campaign: Campaign) -> Bundle:
+    """The bundle of the reference model, or of a like one, for a campaign with its features."""
     strategies = tuple(strategy.id for strategy in campaign.strategies)
-    bundle = ReferenceModel.load().bundle(compile_features(campaign).contract, strategies)
-    models = Registry(registry)
-    models.promote(models.publish(bundle))
+    return model.bundle(compile_features(campaign).contract, strategies)
 
 
 def naive(job: Job) -> WorkerProcess:

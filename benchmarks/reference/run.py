@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from benchmarks.bench import Bench, open_bench
+from benchmarks.bench import open_bench
 from benchmarks.latency import Latency, Pace, measure_latency
 from benchmarks.reference.contestants import naive, opportune
 from benchmarks.reference.read import Form
@@ -96,21 +96,12 @@ def run_reference(plan: ReferencePlan) -> ReferenceResult:
         run_once(bench, "warm-up", start, plan.form, plan.sizes[0])
         for _ in range(plan.rounds):
             ours.append(measure_pair(bench, "opportune", start, plan.form, plan.sizes))
-            if plan.naive_events is not None:
-                naives.append(_naive_pair(bench, plan.naive_events))
+            if (events := plan.naive_events) is not None:
+                sizes = events // 4, events
+                naives.append(measure_pair(bench, "naive", naive, "flat", sizes))
             if plan.cloudevents:
-                cloudevents.append(_cloudevents_pair(bench, plan.sizes))
+                form: Form = "cloudevents"
+                cloudevents.append(measure_pair(bench, form, opportune(form), form, plan.sizes))
         latency = measure_latency(bench, start, plan.form, plan.pace)
-    return ReferenceResult(plan, Throughput(ours), latency, _if_any(naives), _if_any(cloudevents))
-
-
-def _naive_pair(bench: Bench, events: int) -> Pair:
-    return measure_pair(bench, "naive", naive, "flat", (events // 4, events))
-
-
-def _cloudevents_pair(bench: Bench, sizes: tuple[int, int]) -> Pair:
-    return measure_pair(bench, "cloudevents", opportune("cloudevents"), "cloudevents", sizes)
-
-
-def _if_any(pairs: list[Pair]) -> Throughput | None:
-    return Throughput(pairs) if pairs else None
+    others = (Throughput(pairs) if pairs else None for pairs in (naives, cloudevents))
+    return ReferenceResult(plan, Throughput(ours), latency, *others)

@@ -18,9 +18,8 @@ from typing import Literal
 from benchmarks.bench import Bench
 from benchmarks.reference.contestants import Job, Start
 from benchmarks.reference.input import generate, load
-from benchmarks.reference.model import ReferenceModel
-from benchmarks.reference.read import Form, read_decisions, read_events
-from benchmarks.reference.verify import Verdict, compare, decide
+from benchmarks.reference.read import Form
+from benchmarks.reference.verify import Verdict
 from benchmarks.worker_process import Usage
 
 _START_UP_SHARE_MAX = 0.25
@@ -208,8 +207,7 @@ def _decide(job: Job, start: Start, events: int, advance: Callable[[int], object
 
 
 def _judge(job: Job, form: Form, took: _Took) -> Run:
-    events = read_events(job.cluster, job.events)
-    decisions = read_decisions(job.cluster, job.decisions, form)
+    events, decisions, verdict = job.judge(form)
     first_ms, last_ms = int(decisions.append_ms.min()), int(decisions.append_ms.max())
     return Run(
         events=len(events),
@@ -217,5 +215,5 @@ def _judge(job: Job, form: Form, took: _Took) -> Run:
         span_s=max(last_ms - first_ms, 1) / 1000,
         cpu_s=took.at_last.cpu_s - took.at_first.cpu_s,
         peak_rss_bytes=took.at_last.peak_rss_bytes,
-        verdict=compare(events, decide(events, ReferenceModel.load()), decisions),
+        verdict=verdict,
     )

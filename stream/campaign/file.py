@@ -36,10 +36,14 @@ class EventMapping(Section, frozen=True):
     type: tuple[FieldPath, ...] = ("event", "type")
     timestamp: tuple[FieldPath, ...] = ("timestamp", "originalTimestamp", "sentAt", "receivedAt")
     consent: tuple[FieldPath, ...] = ("traits.marketing_consent", "context.consent.marketing")
+    sent_at: tuple[FieldPath, ...] = ("sentAt",)
     cloudevents: bool = True
+    strict: bool = False
+    time_zone: str = "UTC"
     timestamp_earliest: str = "2000-01-01T00:00:00Z"
-    timestamp_ahead_max: Duration = "1d"
+    timestamp_ahead_max: Duration = "5m"
     value_bytes_max: Annotated[int, Meta(ge=64, le=16 << 20)] = 1 << 20
+    repeats_remembered: Annotated[int, Meta(ge=0, le=1024)] = 16
 
 
 if TYPE_CHECKING:
@@ -90,10 +94,12 @@ StrategyId = Annotated[
 class StrategySpec(Section, frozen=True):
     """What a campaign engine may be told to do. Doing nothing is always there and not listed.
 
-    Value and cost have a bound: six decimals of a sum stay exact in a float64 far beyond it.
+    Value and cost have a bound: six decimals of a sum stay exact in a float64 far beyond it. One that
+    is not enabled is never chosen, and the model goes on to know it.
     """
 
     id: StrategyId
+    enabled: bool = True
     channel: str = ""
     campaign_id: str = ""
     value: Annotated[float, Meta(ge=-1e9, le=1e9)] = 1.0

@@ -92,6 +92,8 @@ class TrainingSpec(Section, frozen=True):
         warm_up: How long after a cut of the history examples are left out: until their features are
             about those that the worker has. When not given: none are, and it is told how many there
             are, since a topic that keeps a week would be left without any.
+        examples_min: Examples of a strategy, in the part that is learned from, below which the policy
+            does not choose it: the model could only guess.
         untreated_per_treated: Examples of doing nothing for each treatment, for a response head
             that learns from treatments.
         optimizer: Of Keras.
@@ -122,6 +124,7 @@ class TrainingSpec(Section, frozen=True):
     attribution_window: Duration = "14d"
     history: Duration | None = None
     warm_up: Duration | None = None
+    examples_min: PositiveInt = 20
     untreated_per_treated: Annotated[float, Meta(ge=0, le=100)] = 3.0
     optimizer: Optimizer = "adam"
     learning_rate: LearningRate = 0.001

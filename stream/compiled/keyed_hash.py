@@ -15,16 +15,13 @@ Rules of this file
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numba
 import numpy as np
-from llvmlite import ir
-from numba.core import types
-from numba.extending import intrinsic
 
 from stream.columns import Bytes
+from stream.compiled.byteread import word_at
 
 HashKey: TypeAlias = tuple[np.uint64, np.uint64]
 
@@ -39,23 +36,6 @@ def hash_key(secret: bytes) -> HashKey:
 
 PROCESS_KEY = hash_key(os.urandom(16))
 """The key of this process. Nothing that a process puts out depends on it."""
-
-
-def _load_code(
-    _context: Any, data: Any, at: Any
-) -> tuple[Any, Callable[[Any, Any, Any, Any], Any]]:
-    """The eight bytes at data + at, of a C-contiguous uint8 array, little-endian."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        pointer = builder.gep(array.data, [arguments[1]])
-        word = builder.bitcast(pointer, ir.IntType(64).as_pointer())
-        return builder.load(word, align=1)
-
-    return types.uint64(data, types.int64), generate
-
-
-_load: Any = intrinsic(_load_code)
 
 
 @_inlined
@@ -89,7 +69,7 @@ def keyed_hash(data: Bytes, start: int, size: int, key: HashKey) -> np.uint64:
     v3 = key[1] ^ np.uint64(0x7465646279746573)
     at, end = start, start + size
     while at + 8 <= end:
-        word = _load(data, at)
+        word = word_at(data, at)
         v3 ^= word
         v0, v1, v2, v3 = _mixed(v0, v1, v2, v3)
         v0 ^= word
@@ -98,7 +78,7 @@ def keyed_hash(data: Bytes, start: int, size: int, key: HashKey) -> np.uint64:
     if at < end:
         rest = end - at
         if size >= 8:  # the last eight bytes, without those that were taken already
-            last |= _load(data, end - 8) >> np.uint64(8 * (8 - rest))
+            last |= word_at(data, end - 8) >> np.uint64(8 * (8 - rest))
         else:
             for k in range(rest):
                 last |= np.uint64(data[np.uintp(at + k)]) << np.uint64(8 * k)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated
 
@@ -192,6 +192,7 @@ class DecisionReader:
             # event time, and a decision has to be inside whenever its event is.
             timestamp=("data.event.time",),
             cloudevents=False,
+            strict=True,
         )
         self._decoder = EventDecoder(mapping, (EVENT_TYPE,), self._NUMBERS, self._CATEGORIES)
         self._topics = Names(campaign.topics.events)
@@ -199,8 +200,11 @@ class DecisionReader:
 
     def read(self, chunk: RecordChunk) -> tuple[Decided, Counter[str]]:
         """The decisions of a chunk, and how many records are none, by reason code."""
-        batch, rejects = self._decoder.decode(chunk, NEVER_MS)
-        reasons = Counter(reject.code for reject in rejects)
+        # The event may be later than the record by another machine's clock, and is not moved.
+        undated = replace(chunk, timestamp_ms=np.full(len(chunk), -1, np.int64))
+        decoded = self._decoder.decode(undated, NEVER_MS)
+        batch = decoded.batch
+        reasons = Counter(reject.code for reject in decoded.rejects)
         complete = (batch.type_code == 0) & _is_count(batch.number[:2]).all(axis=0)
         complete &= (batch.category != 0).all(axis=0)
         if not complete.all():

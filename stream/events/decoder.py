@@ -14,18 +14,26 @@ import numpy as np
 
 from stream.campaign.file import EventMapping
 from stream.campaign.words import duration_ms
-from stream.columns import Bytes, EventBatch, RecordChunk, Reject, Spans
+from stream.columns import Bytes, EventBatch, Int64s, RecordChunk, Reject, Spans
+from stream.compiled.time_zones import time_zone
 from stream.errors import CampaignError
-from stream.events.fields import FieldReader, Rows
+from stream.events.event_hash import event_hashes
+from stream.events.fields import Clock, FieldReader, Rows
+from stream.events.flaws import FIRST, PRESENT, UNREADABLE, Decoded, Flaws
+from stream.events.judged_times import Times
 from stream.events.paths import EventPaths
-from stream.events.reasons import Event, Judge, Refused, RejectCode
+from stream.events.present import Refused, RejectCode
+from stream.events.reasons import Event, Judge, Judged
 from stream.events.scan import append_bytes, scan
-from stream.events.timestamps import iso_ms
+from stream.events.timestamps import text_ms
 
 __all__ = ["NEVER_MS", "EventDecoder", "RejectCode"]
 
 NEVER_MS = 2**62
 """The present, for who reads again: events are compared with the timestamps of their records alone."""
+
+_RECORD_END_MS = 10**14
+"""The year 5138: a record from then on has its timestamp in another unit, so it has none."""
 
 
 class EventDecoder:
@@ -40,7 +48,7 @@ class EventDecoder:
         categories: Paths of categorical properties, in the order of `EventBatch.category`.
 
     Raises:
-        CampaignError: `mapping.timestamp_earliest` is no time.
+        CampaignError: `mapping.timestamp_earliest` is no time, or `mapping.time_zone` no time zone.
     """
 
     def __init__(
@@ -51,51 +59,91 @@ class EventDecoder:
         categories: Sequence[str],
     ) -> None:
         paths = EventPaths.of(mapping, numbers, categories)
-        self._reader = FieldReader(paths, types)
-        self._judge = Judge(mapping, paths, types)
+        self._counted = paths.counted
+        try:
+            self._judge = Judge(mapping, paths, types)
+            zone = time_zone(mapping.time_zone)
+        except ValueError as exc:
+            raise CampaignError(f"events.time_zone: {exc}") from exc
+        self._reader = FieldReader(paths, types, zone, strict=mapping.strict)
         self._value_bytes_max = mapping.value_bytes_max
         self._ahead_max_ms = duration_ms(mapping.timestamp_ahead_max)
         try:
-            self._earliest_ms = iso_ms(mapping.timestamp_earliest)
+            self._earliest_ms = text_ms(mapping.timestamp_earliest)
         except ValueError as exc:
             raise CampaignError(
                 "events.timestamp_earliest: expected an ISO 8601 date or time, "
                 f"got {mapping.timestamp_earliest!r}"
             ) from exc
 
-    def decode(self, chunk: RecordChunk, now_ms: int) -> tuple[EventBatch, list[Reject]]:
-        """The events of a chunk in order of offsets, and the records that are none.
+    def decode(self, chunk: RecordChunk, now_ms: int) -> Decoded:
+        """The events of a chunk, the records that are none, and what could not be read.
 
         Args:
             chunk: n records.
-            now_ms: The present, epoch milliseconds. An event may not be far after it, nor after the
-                timestamp of its record: who reads the record again later must not judge otherwise.
+            now_ms: The present, epoch milliseconds, for records without a timestamp: no event is
+                later than its record, whoever reads it and whenever.
 
         Returns:
-            The events, whose spans share the chunk's buffer where no text had to be rewritten, and
-            the rejects in order of offsets; together n.
+            The spans of the events share the chunk's buffer where no text had to be rewritten.
         """
         size = chunk.value.size
         received_ms = chunk.timestamp_ms
-        known_ms = np.where(received_ms >= 0, np.minimum(received_ms, now_ms), now_ms)
-        latest_ms = known_ms + self._ahead_max_ms
+        is_known = (received_ms >= max(self._earliest_ms, 0)) & (received_ms < _RECORD_END_MS)
+        clock = Clock(
+            np.where(is_known, received_ms, -1), np.where(is_known, received_ms, now_ms),
+            self._earliest_ms, self._ahead_max_ms,
+        )  # fmt: skip
         found = scan(chunk.value, (size >= 0) & (size <= self._value_bytes_max), self._reader.trie)
-        rows = self._reader.read(found, received_ms, self._earliest_ms, latest_ms)
+        rows = self._reader.read(found, clock)
+        examples = self._examples(chunk, clock, rows.tally)
         rejects = []
         texts = []
+        ahead = rows.ahead
         data_bytes = len(found.data)
         for i in np.flatnonzero(~rows.ok).tolist():
-            times_ms = int(received_ms[i]), self._earliest_ms, int(latest_ms[i])
             try:
-                event = self._judge.judge(chunk.value[i], *times_ms)
+                judged = self._judge.judge(chunk.value[i], _times(clock, i))
             except Refused as exc:
                 rejects.append(Reject(i, exc.code, str(exc)))
                 continue
-            _put(rows, i, event, data_bytes)
-            texts.append(event.customer + (event.event_id or b""))
+            _put(rows, i, judged.event, data_bytes)
+            self._count(rows, judged, examples)
+            ahead += judged.is_ahead
+            texts.append(judged.event.customer + (judged.event.event_id or b""))
             data_bytes += len(texts[-1])
         data = found.data if not texts else append_bytes(found.data, b"".join(texts))
-        return _batch(chunk, rows, data), rejects
+        present, unreadable = rows.tally[:, PRESENT], rows.tally[:, UNREADABLE]
+        flaws = Flaws(self._counted, present, unreadable, ahead, rows.types, examples)
+        return Decoded(_batch(chunk, rows, data), rejects, flaws)
+
+    def _examples(self, chunk: RecordChunk, clock: Clock, tally: Int64s) -> dict[str, str]:
+        """One sentence about each path of which the kernels could not read a value."""
+        examples: dict[str, str] = {}
+        first = tally[tally[:, UNREADABLE] > 0, FIRST]
+        for i in np.unique(first).tolist():
+            judged = self._judge.judge(chunk.value[i], _times(clock, i))
+            self._keep(judged, examples)
+        return examples
+
+    def _keep(self, judged: Judged, examples: dict[str, str]) -> None:
+        for path, sentence in judged.unreadable:
+            examples.setdefault(self._counted[path], sentence)
+
+    def _count(self, rows: Rows, judged: Judged, examples: dict[str, str]) -> None:
+        """Counts a judged event as the kernels count theirs."""
+        rows.types[judged.event.type_code] += 1
+        rows.tally[judged.present, PRESENT] += 1
+        for path, _ in judged.unreadable:
+            rows.tally[path, UNREADABLE] += 1
+        self._keep(judged, examples)
+
+
+def _times(clock: Clock, i: int) -> Times:
+    """What the time of record i may be."""
+    return Times(
+        int(clock.record_ms[i]), int(clock.limit_ms[i]), clock.earliest_ms, clock.ahead_max_ms
+    )
 
 
 def _put(rows: Rows, i: int, event: Event, text_at: int) -> None:
@@ -116,13 +164,15 @@ def _batch(chunk: RecordChunk, rows: Rows, data: Bytes) -> EventBatch:
     """The rows that are events."""
     record = np.flatnonzero(rows.ok)
     keep = record if len(record) < len(chunk) else slice(None)
+    event_id = Spans(data, rows.event_id_start[keep], rows.event_id_size[keep])
     return EventBatch(
         record=record,
         offset=chunk.offset[keep],
         received_ms=chunk.timestamp_ms[keep],
         time_ms=rows.time_ms[keep],
         customer=Spans(data, rows.customer_start[keep], rows.customer_size[keep]),
-        event_id=Spans(data, rows.event_id_start[keep], rows.event_id_size[keep]),
+        event_id=event_id,
+        event_hash=event_hashes(event_id),
         type_code=rows.type_code[keep],
         number=np.ascontiguousarray(rows.number[:, keep]),
         category=np.ascontiguousarray(rows.category[:, keep]),

@@ -4,6 +4,8 @@ Rules of this file
 1. The arrays `kind`, `start` and `size` hold one value per record, MISSING where there is none; all
    have shape (n,), like every column written.
 2. `ok` stays true only where the value is clear and allowed; the rest is for `stream.events.reasons`.
+3. Numbers and categories are optional: what cannot be read of them is missing and counted, unless
+   the mapping is strict.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import numpy.typing as npt
 
 from stream.columns import Bools, Bytes, Float64s, Int16s, Int64s, UInt64s
 from stream.compiled.borrow import borrow
+from stream.events.flaws import FIRST, PRESENT, UNREADABLE
 from stream.events.json_tokens import number_end
 from stream.events.scalars import (
     UNCLEAR_CONSENT,
@@ -23,9 +26,9 @@ from stream.events.scalars import (
     clear_float,
     clear_hash,
     is_integer,
+    numeral,
 )
 from stream.events.scan import FALSE, MISSING, NULL, NUMBER, OBJECT, STRING, TRUE, Kinds
-from stream.events.timestamps import UNCLEAR, clear_epoch_ms, clear_iso_ms
 
 Int8s: TypeAlias = npt.NDArray[np.int8]
 
@@ -36,7 +39,7 @@ _inlined = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=T
 @_jit
 def pick(
     found_kind: Kinds, found_span: Int64s, ok: Bools, candidates: Int64s, first: Int64s,
-    envelope: Int64s, kind: Kinds, start: Int64s, size: Int64s,
+    envelope: Int64s, forms: Kinds, kind: Kinds, start: Int64s, size: Int64s,
 ) -> None:  # fmt: skip
     """Of the candidates of every field the first that is present: neither null nor an empty string.
 
@@ -48,6 +51,7 @@ def pick(
         first: Where the candidates of a field begin; row 0 for bare events, row 1 for CloudEvents.
             Shape (2, fields + 1), int64.
         envelope: Nodes of `specversion` and `data`, or -1. Shape (2,), int64.
+        forms: Filled: 1 for CloudEvents, else 0. Shape (n,), uint8.
         kind: Filled, like `start` and `size`. Shape (fields, n).
         start: First byte of each value.
         size: Length of each value in bytes.
@@ -59,6 +63,7 @@ def pick(
         if envelope[0] >= 0:
             is_named = found_kind[i, envelope[0]] == STRING
             form = 1 if is_named and found_kind[i, envelope[1]] == OBJECT else 0
+        forms[i] = form
         for field in range(len(kind)):
             kind[field, i] = MISSING
             for c in range(first[form, field], first[form, field + 1]):
@@ -116,24 +121,12 @@ def read_types(
 
 
 @_jit
-def read_times(
-    data: Bytes, kind: Kinds, start: Int64s, size: Int64s, received_ms: Int64s,
-    earliest_ms: int, latest_ms: Int64s, ok: Bools, out: Int64s,
-) -> None:  # fmt: skip
-    """Epoch milliseconds; the time of the record where the event says none."""
-    data = borrow(data)
+def count_types(type_code: Int16s, ok: Bools, out: Int64s) -> None:
+    """How many records that are `ok` have each type, and last how many another."""
+    out[:] = 0
     for i in range(len(ok)):
-        if not ok[i]:
-            continue
-        time_ms = UNCLEAR
-        if kind[i] == MISSING:
-            time_ms = received_ms[i] if received_ms[i] >= 0 else time_ms
-        elif kind[i] == NUMBER or kind[i] == STRING:
-            time_ms = clear_epoch_ms(data, start[i], start[i] + size[i])
-            if time_ms == UNCLEAR and kind[i] == STRING:
-                time_ms = clear_iso_ms(data, start[i], start[i] + size[i])
-        out[i] = time_ms
-        ok[i] = time_ms != UNCLEAR and time_ms >= earliest_ms and time_ms <= latest_ms[i]
+        if ok[i]:
+            out[type_code[i]] += 1  # -1 is the last
 
 
 @_jit
@@ -158,42 +151,85 @@ def read_consents(
 
 @_jit
 def read_numbers(
-    data: Bytes, kind: Kinds, start: Int64s, size: Int64s, ok: Bools, out: Float64s, inexact: Int64s
-) -> int:
-    """Numbers, numeric strings and booleans as float64, NaN where missing.
+    data: Bytes, kind: Kinds, start: Int64s, size: Int64s, strict: bool, ok: Bools, out: Float64s,
+    inexact: Int64s, counts: Int64s,
+) -> int:  # fmt: skip
+    """Numbers, numeric strings and booleans as float64, NaN where missing or not to be read.
+
+    Args:
+        data: The buffer of the spans.
+        kind: Like `start` and `size`, see the rules of this file.
+        start: First byte of each value.
+        size: Length of each value in bytes.
+        strict: Whether a value that cannot be read makes its record not `ok`.
+        ok: Records to look at.
+        out: Filled.
+        inexact: Filled from the front: records whose numbers take more than one rounding.
+        counts: Counted up, one row of a tally of `stream.events.flaws`. Shape (3,), int64.
 
     Returns:
-        How many records are in `inexact`: their numbers are well-formed, but take more than one
-        rounding.
+        How many are in `inexact`.
     """
     data = borrow(data)
     left = 0
     for i in range(len(ok)):
         if not ok[i]:
             continue
-        stop = start[i] + size[i]
         if kind[i] == MISSING:
             out[i] = np.nan
-        elif kind[i] == TRUE or kind[i] == FALSE:
+            continue
+        counts[PRESENT] += 1
+        at, stop = start[i], start[i] + size[i]
+        if kind[i] == TRUE or kind[i] == FALSE:
             out[i] = kind[i] == TRUE
-        elif kind[i] == NUMBER or (kind[i] == STRING and number_end(data, start[i], stop) == stop):
-            out[i], is_exact = clear_float(data, start[i], stop)
+            continue
+        is_number = kind[i] == NUMBER
+        if kind[i] == STRING:
+            is_number = number_end(data, at, stop) == stop
+            if not is_number:
+                at, stop = numeral(data, at, stop)
+                is_number = at >= 0
+        if is_number:
+            out[i], is_exact = clear_float(data, at, stop)
             if not is_exact:
                 inexact[left] = i
                 left += 1
         else:
-            ok[i] = False
+            out[i] = np.nan
+            refuse_or_count(strict, ok, counts, i)
     return left
 
 
 @_jit
 def read_categories(
-    data: Bytes, kind: Kinds, start: Int64s, size: Int64s, ok: Bools, out: UInt64s
-) -> None:
-    """Hash of the text of a string, number, true or false; 0 where missing."""
+    data: Bytes, kind: Kinds, start: Int64s, size: Int64s, strict: bool, ok: Bools, out: UInt64s,
+    counts: Int64s,
+) -> None:  # fmt: skip
+    """Hash of the text of a string, number, true or false; 0 where missing or an object or array.
+
+    `strict` and `counts` as in `read_numbers`.
+    """
     data = borrow(data)
     for i in range(len(ok)):
-        if kind[i] >= OBJECT:
-            ok[i] = False
-        elif ok[i]:
-            out[i] = clear_hash(data, start[i], size[i]) if kind[i] != MISSING else np.uint64(0)
+        if not ok[i]:
+            continue
+        if kind[i] == MISSING:
+            out[i] = np.uint64(0)
+            continue
+        counts[PRESENT] += 1
+        if kind[i] < OBJECT:
+            out[i] = clear_hash(data, start[i], size[i])
+        else:
+            out[i] = np.uint64(0)
+            refuse_or_count(strict, ok, counts, i)
+
+
+@_inlined
+def refuse_or_count(strict: bool, ok: Bools, counts: Int64s, i: int) -> None:
+    """What a value costs that cannot be read: its record, or one in the count of its path."""
+    if strict:
+        ok[i] = False
+        return
+    counts[UNREADABLE] += 1
+    if counts[FIRST] < 0:
+        counts[FIRST] = i

@@ -1,7 +1,7 @@
 """From the values that a scan found to the columns of events, for all records at once.
 
 Rules of this file
-1. A record stays `ok` only if every field is clear and allowed. What is left out, good or bad, goes
+1. A record stays `ok` only if every field is clear and allowed; an optional one may be missing. What is left out, good or bad, goes
    to `stream.events.reasons`, which has the same rules with reasons.
 2. null and the empty string count as absent, for every field.
 """
@@ -10,20 +10,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import tzinfo
 
 import numpy as np
 
 from stream.columns import Bools, Bytes, Float64s, Int16s, Int64s, UInt64s
+from stream.compiled.time_zones import ZoneTable, zone_table
 from stream.events.field_kernels import (
     Int8s,
+    count_types,
     pick,
     read_categories,
     read_consents,
     read_ids,
     read_numbers,
-    read_times,
     read_types,
+    refuse_or_count,
 )
+from stream.events.flaws import tally
 from stream.events.paths import (
     CONSENT,
     CUSTOMER,
@@ -37,6 +41,7 @@ from stream.events.paths import (
     compile_trie,
 )
 from stream.events.scan import Kinds, Scan
+from stream.events.time_kernels import TimePlaces, read_times
 
 CUSTOMER_BYTES_MAX = 512
 
@@ -56,6 +61,10 @@ class Rows:
         consent: Shape (n,), int8.
         number: Shape (numbers, n), float64.
         category: Shape (categories, n), uint64.
+        tally: What came and what could not be read, by `EventPaths.counted`; see
+            `stream.events.flaws`. Shape (paths, 3), int64.
+        types: Events of each declared type, and last of all others. Shape (types + 1,), int64.
+        ahead: Events whose time was too far ahead of their record.
     """
 
     ok: Bools
@@ -68,21 +77,53 @@ class Rows:
     consent: Int8s
     number: Float64s
     category: UInt64s
+    tally: Int64s
+    types: Int64s
+    ahead: int
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """What the time of an event may be.
+
+    Attributes:
+        record_ms: Time of the record, which is that of an event that says none; negative where it
+            has none. Epoch milliseconds, shape (n,), int64.
+        limit_ms: Latest time. Shape (n,), int64.
+        earliest_ms: Earliest time.
+        ahead_max_ms: How far a time may be ahead of the latest uncounted, milliseconds.
+    """
+
+    record_ms: Int64s
+    limit_ms: Int64s
+    earliest_ms: int
+    ahead_max_ms: int
 
 
 class FieldReader:
     """Reads the fields that an `EventPaths` names.
 
+    Args:
+        paths: Where they stand.
+        types: Declared event types.
+        zone: Of times that say none.
+        strict: Whether a value that cannot be read is left to the judge, and not just missing.
+
     Attributes:
         trie: What to scan for.
     """
 
-    def __init__(self, paths: EventPaths, types: Sequence[str]) -> None:
+    def __init__(
+        self, paths: EventPaths, types: Sequence[str], zone: tzinfo, *, strict: bool
+    ) -> None:
         fields = (*paths.bare, *paths.enveloped)
         envelope = (SPECVERSION, DATA) if paths.unwraps else ()
-        wanted = {path for field in fields for path in field}
+        wanted = {path for field in (*fields, *paths.sent_at) for path in field}
         self.trie, node_of = compile_trie(wanted.union(envelope))
         self._numbers = paths.numbers
+        self._strict = strict
+        self._counted = len(paths.counted)
+        self._times = _time_places(paths, node_of, zone_table(zone))
         self._candidates = np.array([node_of[path] for field in fields for path in field], np.int64)
         ends = np.cumsum([0, *map(len, fields)], dtype=np.int64)
         self._first = np.stack([ends[: len(paths.bare) + 1], ends[len(paths.bare) :]])
@@ -91,23 +132,22 @@ class FieldReader:
         self._type_bytes = np.frombuffer(b"".join(encoded), np.uint8)
         self._type_end = np.cumsum([len(name) for name in encoded], dtype=np.int64)
 
-    def read(self, found: Scan, received_ms: Int64s, earliest_ms: int, latest_ms: Int64s) -> Rows:
+    def read(self, found: Scan, clock: Clock) -> Rows:
         """The columns of every record whose scan is ok.
 
         Args:
             found: A scan for `trie`.
-            received_ms: Time of an event that says none itself, unless negative. Shape (n,), int64.
-            earliest_ms: First event time allowed, epoch milliseconds.
-            latest_ms: Last event time allowed, epoch milliseconds. Shape (n,), int64.
+            clock: What times may be.
         """
         n, fields = len(found.ok), self._first.shape[1] - 1
         data, ok = found.data, found.ok.copy()
+        form = np.empty(n, np.uint8)
         kind = np.empty((fields, n), np.uint8)
         start = np.empty((fields, n), np.int64)
         size = np.empty((fields, n), np.int64)
         pick(
             found.kind, found.span, ok, self._candidates, self._first, self._envelope,
-            kind, start, size,
+            form, kind, start, size,
         )  # fmt: skip
 
         def value(field: int) -> tuple[Bytes, Kinds, Int64s, Int64s]:
@@ -118,28 +158,57 @@ class FieldReader:
         read_ids(*value(EVENT_ID), ok)
         type_code = np.empty(n, np.int16)
         read_types(*value(TYPE), self._type_bytes, self._type_end, ok, type_code)
-        time_ms = np.empty(n, np.int64)
-        read_times(*value(TIMESTAMP), received_ms, earliest_ms, latest_ms, ok, time_ms)
         consent = np.empty(n, np.int8)
         read_consents(*value(CONSENT), ok, consent)
+        # From here on records are counted: what is left to the judge counts there.
+        counts = tally(self._counted)
+        time_ms = np.empty(n, np.int64)
+        ahead = read_times(
+            data, found.kind, found.span, form, *value(TIMESTAMP)[1:], self._times,
+            clock.record_ms, clock.limit_ms, clock.earliest_ms, clock.ahead_max_ms, self._strict,
+            ok, time_ms, counts,
+        )  # fmt: skip
         number = np.empty((self._numbers, n), np.float64)
-        for k, field in enumerate(range(FIRST_NUMBER, FIRST_NUMBER + self._numbers)):
-            _numbers(*value(field), ok, number[k])
         category = np.empty((fields - FIRST_NUMBER - self._numbers, n), np.uint64)
-        for k, field in enumerate(range(FIRST_NUMBER + self._numbers, fields)):
-            read_categories(*value(field), ok, category[k])
+        for k, field in enumerate(range(FIRST_NUMBER, fields)):
+            if k < self._numbers:
+                _numbers(*value(field), self._strict, ok, number[k], counts[k])
+            else:
+                read_categories(
+                    *value(field), self._strict, ok, category[k - self._numbers], counts[k]
+                )
+        types = np.empty(len(self._type_end) + 1, np.int64)
+        count_types(type_code, ok, types)
         return Rows(
             ok, start[CUSTOMER], size[CUSTOMER], start[EVENT_ID], size[EVENT_ID],
-            time_ms, type_code, consent, number, category,
+            time_ms, type_code, consent, number, category, counts, types, ahead,
         )  # fmt: skip
 
 
+def _time_places(paths: EventPaths, node_of: dict[str, int], zone: ZoneTable) -> TimePlaces:
+    """Where the times stand, for `read_times`."""
+    forms = (paths.bare[TIMESTAMP], paths.enveloped[TIMESTAMP])
+
+    def nodes(of: Sequence[tuple[str, ...]]) -> tuple[Int64s, Int64s]:
+        found = np.array([node_of[path] for form in of for path in form], np.int64)
+        return found, np.cumsum([0, *map(len, of)], dtype=np.int64)
+
+    time_nodes, first = nodes(forms)
+    counted = np.array([*paths.times(0), *paths.times(1)], np.int64)
+    return TimePlaces(
+        time_nodes, counted, first, *nodes(paths.sent_at), zone.local_ms, zone.offset_ms
+    )
+
+
 def _numbers(
-    data: Bytes, kind: Kinds, start: Int64s, size: Int64s, ok: Bools, out: Float64s
-) -> None:
+    data: Bytes, kind: Kinds, start: Int64s, size: Int64s, strict: bool, ok: Bools, out: Float64s,
+    counts: Int64s,
+) -> None:  # fmt: skip
     """Fills a column of numbers; Python rounds those with too many digits for the kernel."""
     inexact = np.empty(len(ok), np.int64)
-    left = read_numbers(data, kind, start, size, ok, out, inexact)
+    left = read_numbers(data, kind, start, size, strict, ok, out, inexact, counts)
     for i in inexact[:left].tolist():
         out[i] = float(data[start[i] : start[i] + size[i]].tobytes())
-        ok[i] &= np.isfinite(out[i])
+        if np.isinf(out[i]):
+            out[i] = np.nan
+            refuse_or_count(strict, ok, counts, i)

@@ -40,6 +40,12 @@ def after_space(data: Bytes, at: int, stop: int) -> int:
 
 
 @_inlined
+def is_space(data: Bytes, at: int) -> bool:
+    """Whether the byte at `at` is white space."""
+    return bool(_IS_SPACE[byte_at(data, at)])
+
+
+@_inlined
 def literal_end(data: Bytes, at: int, stop: int, literal: tuple[int, int]) -> int:
     """The position after the true, false or null at `at`."""
     offset, length = literal

@@ -44,16 +44,35 @@ class EventPaths:
         enveloped: For the JSON of a CloudEvent: below `data`, then from the root, then the context
             attribute that says the same. The same as `bare` when CloudEvents are not unwrapped.
         numbers: How many fields after the first five are numbers; the rest are categories.
+        sent_at: Where senders say when they sent, in a bare event and in a CloudEvent; no field,
+            since it is looked at only when a clock is wrong.
     """
 
     bare: tuple[Paths, ...]
     enveloped: tuple[Paths, ...]
     numbers: int
+    sent_at: tuple[Paths, Paths] = ((), ())
 
     @property
     def unwraps(self) -> bool:
         """Whether CloudEvents are looked into."""
         return self.enveloped is not self.bare
+
+    @property
+    def counted(self) -> Paths:
+        """The paths by which what cannot be read is counted, see `stream.events.flaws`.
+
+        The numbers, the categories, the paths of the time, and with CloudEvents their `time`.
+        """
+        properties = tuple(path for (path,) in self.bare[FIRST_NUMBER:])
+        own = (_CONTEXT_ATTRIBUTES[TIMESTAMP],) if self.unwraps else ()
+        return (*properties, *self.bare[TIMESTAMP], *own)
+
+    def times(self, form: int) -> tuple[int, ...]:
+        """Of every candidate of the time the index in `counted`; form 1 is that of CloudEvents."""
+        first, declared = len(self.bare) - FIRST_NUMBER, len(self.bare[TIMESTAMP])
+        own = range(first, first + declared)
+        return (*own, *own, first + declared) if form and self.unwraps else tuple(own)
 
     @classmethod
     def of(
@@ -64,10 +83,11 @@ class EventPaths:
             mapping.customer_id, mapping.event_id, mapping.type, mapping.timestamp, mapping.consent
         )  # fmt: skip
         bare = (*fixed, *((path,) for path in numbers), *((path,) for path in categories))
+        sent_at = mapping.sent_at
         if not mapping.cloudevents:
-            return cls(bare, bare, len(numbers))
+            return cls(bare, bare, len(numbers), (sent_at, sent_at))
         enveloped = tuple(_below_data(field, paths) for field, paths in enumerate(bare))
-        return cls(bare, enveloped, len(numbers))
+        return cls(bare, enveloped, len(numbers), (sent_at, _below_data(-1, sent_at)))
 
 
 def _below_data(field: int, paths: Paths) -> Paths:

@@ -7,13 +7,14 @@ give up on. Where they do answer, both answer the same.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import isinf, nan
-from typing import Any, Literal, NoReturn, TypeAlias
+from typing import Any, NoReturn, TypeVar
 
 from stream.campaign.file import EventMapping
 from stream.events.fields import CUSTOMER_BYTES_MAX
+from stream.events.judged_times import TimeJudge, Times, Unreadable
 from stream.events.paths import (
     CONSENT,
     CUSTOMER,
@@ -21,28 +22,21 @@ from stream.events.paths import (
     EVENT_ID,
     FIRST_NUMBER,
     SPECVERSION,
-    TIMESTAMP,
     TYPE,
     EventPaths,
 )
+from stream.events.present import Found, JsonNumber, Refused, first_present, shown
 from stream.events.scalars import (
     JSON_INTEGER,
-    JSON_NUMBER,
+    NUMERAL,
     UNCLEAR_CONSENT,
     category_hash,
     consent_of,
 )
 from stream.events.scan import DEPTH_MAX
-from stream.events.timestamps import epoch_ms, iso_ms
 
-RejectCode: TypeAlias = Literal[
-    "null_value", "oversize", "bad_utf8", "bad_json", "not_object",
-    "missing_customer", "missing_type", "missing_timestamp", "customer_too_long",
-    "bad_type", "bad_timestamp", "absurd_timestamp", "not_finite",
-]  # fmt: skip
-"""Why a record is no event; docs/events.md says what each means."""
+_Value = TypeVar("_Value")
 
-_SHOWN_MAX = 60
 _TOO_DEEP = f"expected at most {DEPTH_MAX} objects and arrays inside each other, got more"
 
 
@@ -59,30 +53,21 @@ class Event:
     categories: list[int]
 
 
-class Refused(Exception):
-    """The record is no event. The message is one sentence: expected, got, where."""
-
-    def __init__(self, code: RejectCode, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
-
-
 @dataclass(frozen=True, slots=True)
-class _Number:
-    """A JSON number as it was written."""
+class Judged:
+    """An event, and what is counted of it.
 
-    text: str
+    Attributes:
+        event: The event.
+        present: Indices in `EventPaths.counted` of the properties that came.
+        unreadable: What could not be read: index in `EventPaths.counted`, and one sentence.
+        is_ahead: Whether its time was too far ahead of its record.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """A value that is present, and its path."""
-
-    value: Any
-    path: str
-
-    def refusal(self, code: RejectCode, expected: str) -> Refused:
-        return Refused(code, f"expected {expected} at {self.path}, got {_shown(self.value)}")
+    event: Event
+    present: list[int]
+    unreadable: Unreadable
+    is_ahead: bool
 
 
 class Judge:
@@ -91,37 +76,55 @@ class Judge:
     def __init__(self, mapping: EventMapping, paths: EventPaths, types: Sequence[str]) -> None:
         self._mapping = mapping
         self._paths = paths
+        self._times = TimeJudge(mapping, paths)
         self._type_code = {name: code for code, name in reversed(list(enumerate(types)))}
         self._json = json.JSONDecoder(
-            parse_float=_Number, parse_int=_Number, parse_constant=_refuse_constant
+            parse_float=JsonNumber, parse_int=JsonNumber, parse_constant=_refuse_constant
         )
 
-    def judge(
-        self, value: bytes | None, received_ms: int, earliest_ms: int, latest_ms: int
-    ) -> Event:
+    def judge(self, value: bytes | None, times: Times) -> Judged:
         """The event that a record's value says.
 
         Args:
             value: The value of the record, None for null.
-            received_ms: Time of an event that says none itself, unless negative.
-            earliest_ms: First event time allowed, epoch milliseconds.
-            latest_ms: Last event time allowed, epoch milliseconds.
+            times: What its time may be.
 
         Raises:
             Refused: It is no event.
         """
         root = self._object(value)
-        found = self._present(root)
-        numbers_end = FIRST_NUMBER + self._paths.numbers
-        return Event(
-            customer=self._customer(found[CUSTOMER]),
-            event_id=_id(found[EVENT_ID]),
-            type_code=self._type(found[TYPE]),
-            time_ms=self._time(found[TIMESTAMP], received_ms, earliest_ms, latest_ms),
-            consent=_consent(found[CONSENT]),
-            numbers=[_number(field) for field in found[FIRST_NUMBER:numbers_end]],
-            categories=[_category(field) for field in found[numbers_end:]],
-        )
+        form = int(self._paths.unwraps and _is_envelope(root))
+        fields = self._paths.enveloped if form else self._paths.bare
+        found = [first_present(root, paths) for paths in fields]
+        customer = self._customer(found[CUSTOMER])
+        event_id = _id(found[EVENT_ID])
+        type_code = self._type(found[TYPE])
+        unreadable: Unreadable = []
+        time_ms, is_ahead = self._times.time_ms(root, form, times, unreadable)
+        consent = _consent(found[CONSENT])
+        properties = list(enumerate(found[FIRST_NUMBER:]))
+        numbers_end = self._paths.numbers
+        numbers = [self._or_missing(_number, *p, unreadable) for p in properties[:numbers_end]]
+        categories = [self._or_missing(_category, *p, unreadable) for p in properties[numbers_end:]]
+        event = Event(customer, event_id, time_ms, type_code, consent, numbers, categories)
+        present = [k for k, field in properties if field is not None]
+        return Judged(event, present, unreadable, is_ahead)
+
+    def _or_missing(
+        self,
+        reading: Callable[[Found | None], _Value],
+        path: int,
+        found: Found | None,
+        unreadable: Unreadable,
+    ) -> _Value:
+        """The value of an optional field; what cannot be read is missing, and noted by its path."""
+        try:
+            return reading(found)
+        except Refused as exc:
+            if self._mapping.strict:
+                raise
+            unreadable.append((path, str(exc)))
+            return reading(None)
 
     def _object(self, value: bytes | None) -> dict[str, Any]:
         """The value as a JSON object; numbers stay as they were written."""
@@ -144,16 +147,10 @@ class Judge:
         if _is_too_deep(root):
             raise Refused("bad_json", _TOO_DEEP)
         if not isinstance(root, dict):
-            raise Refused("not_object", f"expected a JSON object at the root, got {_shown(root)}")
+            raise Refused("not_object", f"expected a JSON object at the root, got {shown(root)}")
         return root
 
-    def _present(self, root: dict[str, Any]) -> list[_Found | None]:
-        """The first candidate of each field that is neither null nor an empty string."""
-        is_envelope = isinstance(root.get(SPECVERSION), str) and isinstance(root.get(DATA), dict)
-        fields = self._paths.enveloped if is_envelope else self._paths.bare
-        return [_first_present(root, paths) for paths in fields]
-
-    def _customer(self, found: _Found | None) -> bytes:
+    def _customer(self, found: Found | None) -> bytes:
         customer = _id(found)
         if customer is None:
             raise Refused("missing_customer", self._absent("a customer id", CUSTOMER))
@@ -161,30 +158,12 @@ class Judge:
             raise found.refusal("customer_too_long", f"at most {CUSTOMER_BYTES_MAX} bytes of UTF-8")
         return customer
 
-    def _type(self, found: _Found | None) -> int:
+    def _type(self, found: Found | None) -> int:
         if found is None:
             raise Refused("missing_type", self._absent("an event type", TYPE))
         if not isinstance(found.value, str):
             raise found.refusal("bad_type", "an event type as a string")
         return self._type_code.get(found.value, -1)
-
-    def _time(
-        self, found: _Found | None, received_ms: int, earliest_ms: int, latest_ms: int
-    ) -> int:
-        if found is not None:
-            time_ms = _time_ms(found)
-        elif received_ms >= 0:
-            time_ms = received_ms
-            found = _Found(_Number(str(received_ms)), "the timestamp of the Kafka record")
-        else:
-            absent = self._absent("a time", TIMESTAMP)
-            raise Refused("missing_timestamp", f"{absent}, and the Kafka record has none either")
-        if not earliest_ms <= time_ms <= latest_ms:
-            earliest, ahead = self._mapping.timestamp_earliest, self._mapping.timestamp_ahead_max
-            raise found.refusal(
-                "absurd_timestamp", f"a time from {earliest} to {ahead} after its record"
-            )
-        return time_ms
 
     def _absent(self, expected: str, field: int) -> str:
         return f"expected {expected} at {' or '.join(self._paths.bare[field])}, got nothing there"
@@ -192,6 +171,10 @@ class Judge:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+def _is_envelope(root: dict[str, Any]) -> bool:
+    return isinstance(root.get(SPECVERSION), str) and isinstance(root.get(DATA), dict)
 
 
 def _is_too_deep(root: Any) -> bool:
@@ -204,46 +187,24 @@ def _is_too_deep(root: Any) -> bool:
     return bool(containers)
 
 
-def _first_present(root: dict[str, Any], paths: tuple[str, ...]) -> _Found | None:
-    for path in paths:
-        value: Any = root
-        for key in path.split("."):
-            value = value.get(key) if isinstance(value, dict) else None
-        if value is not None and value != "":
-            return _Found(value, path)
-    return None
-
-
-def _id(found: _Found | None) -> bytes | None:
+def _id(found: Found | None) -> bytes | None:
     if found is None:
         return None
-    if isinstance(found.value, _Number) and JSON_INTEGER.fullmatch(found.value.text):
+    if isinstance(found.value, JsonNumber) and JSON_INTEGER.fullmatch(found.value.text):
         return found.value.text.encode()
     if isinstance(found.value, str):
         return _utf8(found)
     raise found.refusal("bad_type", "a string or a whole number")
 
 
-def _utf8(found: _Found) -> bytes:
+def _utf8(found: Found) -> bytes:
     try:
         return str(found.value).encode()
     except UnicodeEncodeError as exc:
         raise found.refusal("bad_utf8", "Unicode text without half a surrogate pair") from exc
 
 
-def _time_ms(found: _Found) -> int:
-    value = found.value
-    try:
-        if isinstance(value, _Number):
-            return epoch_ms(value.text)
-        if isinstance(value, str):
-            return epoch_ms(value) if JSON_NUMBER.fullmatch(value) else iso_ms(value)
-    except (ValueError, ArithmeticError) as exc:
-        raise found.refusal("bad_timestamp", "ISO 8601 or the epoch in s, ms, us or ns") from exc
-    raise found.refusal("bad_type", "a time as a string or a number")
-
-
-def _consent(found: _Found | None) -> int:
+def _consent(found: Found | None) -> int:
     if found is None:
         return -1
     if isinstance(found.value, bool):
@@ -254,39 +215,30 @@ def _consent(found: _Found | None) -> int:
     return said
 
 
-def _number(found: _Found | None) -> float:
+def _number(found: Found | None) -> float:
     if found is None:
         return nan
     value = found.value
     if isinstance(value, bool):
         return float(value)
-    text = value.text if isinstance(value, _Number) else value
-    if not isinstance(text, str) or not JSON_NUMBER.fullmatch(text):
+    text = value.text if isinstance(value, JsonNumber) else value
+    numeral = NUMERAL.fullmatch(text) if isinstance(text, str) else None
+    if numeral is None:
         raise found.refusal("bad_type", "a number")
-    number = float(text)
+    number = float(numeral[1])
     if isinf(number):
         raise found.refusal("not_finite", "a number that float64 can hold")
     return number
 
 
-def _category(found: _Found | None) -> int:
+def _category(found: Found | None) -> int:
     if found is None:
         return 0
     value = found.value
     if isinstance(value, bool):
         return category_hash(b"true" if value else b"false")
-    if isinstance(value, _Number):
+    if isinstance(value, JsonNumber):
         return category_hash(value.text.encode())
     if isinstance(value, str):
         return category_hash(_utf8(found))
     raise found.refusal("bad_type", "a string, a number, true or false")
-
-
-def _shown(value: Any) -> str:
-    """What came, cut short: never a whole payload."""
-    if isinstance(value, dict | list):
-        return "an object" if isinstance(value, dict) else "an array"
-    if value is None or isinstance(value, bool):
-        return json.dumps(value)
-    text = value.text if isinstance(value, _Number) else ascii(value[: _SHOWN_MAX + 1])
-    return text if len(text) <= _SHOWN_MAX else f"{text[:_SHOWN_MAX]}..."

@@ -3,7 +3,8 @@
 Rules of this file
 1. Each meaning is given twice: in plain Python, and as a numba function that may answer "not
    clear" but otherwise answers the same.
-2. A number is a JSON number by its grammar, wherever it stands: no blanks, no plus sign, no NaN.
+2. A number is a JSON number by its grammar; in a string also with white space around it and a plus
+   sign. Nothing is guessed: a currency, a comma, NaN is no number.
 """
 
 from __future__ import annotations
@@ -15,9 +16,19 @@ import numba
 import numpy as np
 
 from stream.columns import Bytes
-from stream.events.json_tokens import MINUS, PLUS, POINT, ZERO, digits_end
+from stream.events.json_tokens import (
+    MINUS,
+    PLUS,
+    POINT,
+    ZERO,
+    after_space,
+    digits_end,
+    is_space,
+    number_end,
+)
 
 JSON_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+NUMERAL: Final = re.compile(rf"[ \t\n\r]*(?:\+(?!-))?({JSON_NUMBER.pattern})[ \t\n\r]*")
 JSON_INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)")
 
 UNCLEAR_CONSENT = -2
@@ -37,6 +48,7 @@ _TEN_POWER_MAX = 22
 _E = ord("e")
 _TEN_POWERS = np.array([float(10**k) for k in range(_TEN_POWER_MAX + 1)])
 
+_jit = numba.njit(nogil=True, cache=True, error_model="numpy")
 _inlined = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 
 
@@ -74,6 +86,17 @@ def clear_hash(data: Bytes, start: int, size: int) -> np.uint64:
     for k in range(start, start + size):
         value = (value ^ np.uint64(data[k])) * _FNV_PRIME_U64
     return value if value != 0 else np.uint64(1)
+
+
+@_jit
+def numeral(data: Bytes, at: int, stop: int) -> tuple[int, int]:
+    """The numba form of `NUMERAL`: (start, end) of the JSON number in a string, -1 for none."""
+    at = after_space(data, at, stop)
+    while stop > at and is_space(data, stop - 1):
+        stop -= 1
+    if stop - at > 1 and data[at] == PLUS and data[at + 1] != MINUS:
+        at += 1
+    return (at, stop) if number_end(data, at, stop) == stop else (-1, -1)
 
 
 @_inlined

@@ -4,19 +4,22 @@ Rules of this file
 1. Fractions of a millisecond are dropped, towards the past.
 2. The unit of an epoch is told by its size: below 1e11 seconds, below 1e14 milliseconds, below 1e17
    microseconds, from there nanoseconds. So each unit covers the years 1973 to 5138.
-3. `clear_epoch_ms` and `clear_iso_ms` run in numba and read the usual forms; what is UNCLEAR to them,
-   `epoch_ms` and `iso_ms` decide, and where both answer they answer the same.
+3. `clear_epoch_ms` and `clear_text_ms` run in numba and read the usual forms; what is UNCLEAR to them,
+   `epoch_ms` and `text_ms` decide, and where both answer they answer the same.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+import re
+from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import ROUND_FLOOR, Context, Decimal
+from email.utils import parsedate_to_datetime
 
 import numba
 import numpy as np
 
-from stream.columns import Bytes
+from stream.columns import Bytes, Int64s
+from stream.compiled.time_zones import FIRST_MS, LAST_MS, offset_at
 from stream.events.json_tokens import MINUS, PLUS, POINT, ZERO, digits_end
 
 UNCLEAR = int(np.iinfo(np.int64).min)
@@ -25,7 +28,16 @@ _INT64_MAX = int(np.iinfo(np.int64).max)
 _SECONDS, _MILLIS, _MICROS, _NANOS = 10**11, 10**14, 10**17, 10**20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FLOOR = Context(prec=40, rounding=ROUND_FLOOR)
-_COLON, _T, _SPACE, _Z = b":T Z"
+_DAY_MS = 86_400_000
+_COLON, _COMMA, _T, _SMALL_T, _SPACE, _Z, _SMALL_Z, _U, _C, _G, _M = b":,Tt ZzUCGM"
+
+# A space before an offset, or a name of UTC, is no ISO 8601, but what Ruby, Go and SQL write.
+_UTC_SUFFIX = re.compile(r"(.{10,}[0-9]) ?(?:[zZ]|UTC|GMT)")
+_SPACED_OFFSET = re.compile(r"(.{10,}[0-9]) ([+-][0-9]{2}(?::?[0-9]{2})?)")
+_RFC_2822 = re.compile(
+    r"(?:[A-Z][a-z]{2}, )?[0-9]{1,2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}(?::[0-9]{2})? "
+    r"(?:[+-][0-9]{4}|GMT|UTC|UT)"
+)
 
 _inlined = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 
@@ -46,15 +58,29 @@ def epoch_ms(number: str) -> int:
     return int(_FLOOR.multiply(value, ms_per_unit).to_integral_value(ROUND_FLOOR))
 
 
-def iso_ms(text: str) -> int:
-    """Epoch milliseconds of an ISO 8601 date or date and time; without an offset it is UTC.
+def text_ms(text: str, zone: tzinfo = UTC) -> int:
+    """Epoch milliseconds of a date, or a date and time, by ISO 8601 or RFC 2822.
+
+    Beside ISO 8601 a space may stand before the zone, and the zone may be z, UTC or GMT.
+
+    Args:
+        text: What was said.
+        zone: Of a time that says none.
 
     Raises:
-        ValueError: It is not ISO 8601, or no such moment exists.
+        ValueError: It is neither, or no such moment exists.
     """
-    moment = datetime.fromisoformat(text)
+    if _RFC_2822.fullmatch(text):
+        moment = parsedate_to_datetime(text)
+        zone = UTC  # -0000 says that it is UTC
+    else:
+        utc = _UTC_SUFFIX.fullmatch(text)
+        spaced = _SPACED_OFFSET.fullmatch(text)
+        moment = datetime.fromisoformat(
+            f"{utc[1]}Z" if utc else f"{spaced[1]}{spaced[2]}" if spaced else text
+        )
     if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
+        moment = moment.replace(tzinfo=zone)
     return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
@@ -83,55 +109,117 @@ def clear_epoch_ms(data: Bytes, at: int, stop: int) -> int:
 
 
 @_inlined
-def clear_iso_ms(data: Bytes, at: int, stop: int) -> int:
-    """Epoch milliseconds of YYYY-MM-DDTHH:MM:SS[.fraction](Z|±HH:MM), else UNCLEAR."""
-    if stop - at < 20:
+def clear_text_ms(data: Bytes, at: int, stop: int, local_ms: Int64s, zone_offset_ms: Int64s) -> int:
+    """Epoch milliseconds of the usual forms of ISO 8601, else UNCLEAR.
+
+    These are YYYY-MM-DD and YYYY-MM-DDTHH:MM[:SS[.fraction]][zone], also with a space or t for the T, a
+    comma for the point, without dashes, and without colons. The zone is Z, z, UTC, GMT, ±HH:MM, ±HHMM
+    or ±HH, with or without a space before it; without one the two arrays say what local times are
+    there: `local_ms` and `offset_ms` of a `ZoneTable`.
+    """
+    if stop - at < 10:
         return UNCLEAR
+    dashes = int(data[at + 4] == MINUS)
+    month_at = at + 4 + dashes
+    day_at = month_at + 2 + dashes
     century, year_of_century = _two_digits(data, at), _two_digits(data, at + 2)
-    month, day = _two_digits(data, at + 5), _two_digits(data, at + 8)
-    hour, minute = _two_digits(data, at + 11), _two_digits(data, at + 14)
-    second = _two_digits(data, at + 17)
+    month, day = _two_digits(data, month_at), _two_digits(data, day_at)
     year = century * 100 + year_of_century
-    is_date = data[at + 4] == MINUS and data[at + 7] == MINUS and century >= 0
-    is_date = is_date and year_of_century >= 0 and _is_day(year, month, day)
-    is_time = data[at + 10] == _T or data[at + 10] == _SPACE
-    is_time = is_time and data[at + 13] == _COLON and data[at + 16] == _COLON
-    is_time = is_time and _below(hour, 24) and _below(minute, 60) and _below(second, 60)
-    if not (is_date and is_time):
+    is_date = century >= 0 and year_of_century >= 0 and _is_day(year, month, day)
+    if not is_date or (dashes and data[at + 7] != MINUS):
         return UNCLEAR
-    zone = at + 19
-    fraction_ms = 0
-    if data[zone] == POINT:
-        zone = digits_end(data, at + 20, stop)
-        fraction_ms = _fraction_ms(data, at + 19, zone)
-    offset_minutes = _offset_minutes(data, zone, stop)
-    if fraction_ms < 0 or offset_minutes == UNCLEAR:
-        return UNCLEAR
-    minutes = (_days(year, month, day) * 24 + hour) * 60 + minute - offset_minutes
-    return (minutes * 60 + second) * 1000 + fraction_ms
+    time_ms = _days(year, month, day) * _DAY_MS
+    at = day_at + 2
+    if at < stop:
+        at, of_day_ms = _time_of_day(data, at, stop)
+        if at < 0:
+            return UNCLEAR
+        time_ms += of_day_ms
+    if at < stop:
+        east_ms = _zone_ms(data, at, stop)
+        return time_ms - east_ms if east_ms != UNCLEAR else UNCLEAR
+    return _of_zone_ms(time_ms, local_ms, zone_offset_ms)
 
 
 @_inlined
-def _offset_minutes(data: Bytes, at: int, stop: int) -> int:
-    """Minutes east of UTC of Z or ±HH:MM, else UNCLEAR."""
-    if at + 1 == stop and data[at] == _Z:
-        return 0
-    if at + 6 != stop or data[at + 3] != _COLON or (data[at] != PLUS and data[at] != MINUS):
+def _of_zone_ms(time_ms: int, local_ms: Int64s, offset_ms: Int64s) -> int:
+    """Epoch milliseconds of a local time, UNCLEAR outside of the table of its zone."""
+    if len(local_ms) and (time_ms < FIRST_MS + _DAY_MS or time_ms > LAST_MS - _DAY_MS):
         return UNCLEAR
-    hours, minutes = _two_digits(data, at + 1), _two_digits(data, at + 4)
+    return time_ms - offset_at(local_ms, offset_ms, time_ms)
+
+
+@_inlined
+def _time_of_day(data: Bytes, at: int, stop: int) -> tuple[int, int]:
+    """(position after it, milliseconds) of THH:MM[:SS[.fraction]] or THHMM[SS[.fraction]]; -1 for neither."""
+    separator = data[at]
+    if stop - at < 5 or (separator != _T and separator != _SPACE and separator != _SMALL_T):
+        return -1, 0
+    colons = int(data[at + 3] == _COLON)
+    hour = _two_digits(data, at + 1)
+    at += 3 + colons
+    if at + 2 > stop:
+        return -1, 0
+    minute, second, fraction_ms = _two_digits(data, at), 0, 0
+    at += 2
+    more = data[at] if at < stop else _SPACE
+    if (more == _COLON and colons) or (not colons and more >= ZERO and more <= ZERO + 9):
+        at += colons
+        if at + 2 > stop:
+            return -1, 0
+        second = _two_digits(data, at)
+        at += 2
+        if at < stop and (data[at] == POINT or data[at] == _COMMA):
+            begin = at
+            at = digits_end(data, at + 1, stop)
+            fraction_ms = _digits_ms(data, begin + 1, at)
+    if not (_below(hour, 24) and _below(minute, 60) and _below(second, 60)) or fraction_ms < 0:
+        return -1, 0
+    return at, ((hour * 60 + minute) * 60 + second) * 1000 + fraction_ms
+
+
+@_inlined
+def _zone_ms(data: Bytes, at: int, stop: int) -> int:
+    """Milliseconds east of UTC of the zone data[at:stop], else UNCLEAR."""
+    at += data[at] == _SPACE
+    size = stop - at
+    if size == 1:
+        return 0 if data[at] == _Z or data[at] == _SMALL_Z else UNCLEAR
+    if size < 3:
+        return UNCLEAR
+    sign = data[at]
+    if sign != PLUS and sign != MINUS:
+        is_utc = sign == _U and data[at + 1] == _T and data[at + 2] == _C
+        is_gmt = sign == _G and data[at + 1] == _M and data[at + 2] == _T
+        return 0 if size == 3 and (is_utc or is_gmt) else UNCLEAR
+    hours, minutes = _two_digits(data, at + 1), 0
+    if size == 6 and data[at + 3] == _COLON:
+        minutes = _two_digits(data, at + 4)
+    elif size == 5:
+        minutes = _two_digits(data, at + 3)
+    elif size != 3:
+        return UNCLEAR
     if not (_below(hours, 24) and _below(minutes, 60)):
         return UNCLEAR
-    east = hours * 60 + minutes
-    return east if data[at] == PLUS else -east
+    east_ms = (hours * 60 + minutes) * 60_000
+    return east_ms if sign == PLUS else -east_ms
 
 
 @_inlined
 def _fraction_ms(data: Bytes, at: int, stop: int) -> int:
     """Milliseconds of the decimal point and digits that are data[at:stop], -1 if they are not."""
-    if data[at] != POINT or at + 1 == stop or digits_end(data, at + 1, stop) != stop:
+    if data[at] != POINT or digits_end(data, at + 1, stop) != stop:
+        return -1
+    return _digits_ms(data, at + 1, stop)
+
+
+@_inlined
+def _digits_ms(data: Bytes, at: int, stop: int) -> int:
+    """Milliseconds of the digits of a fraction of a second, -1 for none."""
+    if at == stop:
         return -1
     value = 0
-    for k in range(at + 1, at + 4):
+    for k in range(at, at + 3):
         value = value * 10 + (data[k] - ZERO if k < stop else 0)
     return value
 

@@ -11,8 +11,8 @@ Rules of this file
 6. Helpers are inlined and loop over one kind of operator each, without an `if` around arrays:
    otherwise numba counts references, atomically. An if-elif over the kinds took 1000 ns an event,
    this form 250 ns.
-7. `kernel_tables.py` and `kernel_read.py` are compiled into this file, whose text alone numba's
-   cache looks at: `COMPILED_IN` changes it whenever they change.
+7. `kernel_tables.py`, `kernel_read.py` and `kernel_repeats.py` are compiled into this file, whose text
+   alone numba's cache looks at: `COMPILED_IN` changes it whenever they change.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import numpy as np
 
 from stream.columns import Float64s, Int64s
 from stream.features.kernel_read import read
+from stream.features.kernel_repeats import recall
 from stream.features.kernel_tables import (
     CLOCK_MS,
     CONSENT,
@@ -49,12 +50,12 @@ from stream.features.kernel_tables import (
 VERSION = 2
 """Meaning of words and values; part of the digests of the row layout and the feature contract."""
 
-COMPILED_IN = "d98632c824b8"
-"""12 hex digits of the sha256 of `kernel_tables.py` and `kernel_read.py`, one after the other."""
+COMPILED_IN = "7ff036b3c576"
+"""12 hex digits of the sha256 of the three files, one after the other in the order of rule 7."""
 
-LATE, DROPPED_LATE, REPLAYED = range(3)
+LATE, DROPPED_LATE, REPLAYED, REPEATED = range(4)
 """Counters: events older than the clock of their row; those too old for one of their windows;
-events at offsets applied before."""
+events at offsets applied before; events that other records told of before."""
 
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
 _inline = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
@@ -77,11 +78,18 @@ def apply_events(
     for i in range(len(events.row)):
         row = events.row[i]
         replayed = events.offset[i] < ints[row, NEXT_OFFSET + topic]
-        out.applied[i] = not replayed
+        repeated = not replayed and recall(
+            events.event_hash[i], topic, tables.ring, tables.remembered, ints, row
+        )
+        out.applied[i] = not replayed and not repeated
+        out.repeated[i] = repeated
         if replayed:
             out.counters[REPLAYED] += 1
         else:
             ints[row, NEXT_OFFSET + topic] = events.offset[i] + 1
+        if repeated:
+            out.counters[REPEATED] += 1
+        elif not replayed:
             out.counters[LATE] += events.time_ms[i] < ints[row, CLOCK_MS]
             _advance(tables, events.time_ms[i], state, ints, row)
             out.counters[DROPPED_LATE] += _add(tables, events, i, state, ints, row)

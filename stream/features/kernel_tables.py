@@ -43,6 +43,8 @@ class Tables(NamedTuple):
             type is any that is not declared. Shape (types + 1, kinds + 1), int64.
         half_lives_ms: Shape (half_lives,), float64.
         decays_start: First word that decays with each half-life. Shape (half_lives + 1,), int64.
+        ring: Word before the ring of event ids, which says where in it the next one goes.
+        remembered: Words of the ring.
     """
 
     operators: tuple[Int64s, ...]
@@ -50,6 +52,8 @@ class Tables(NamedTuple):
     listeners_start: Int64s
     half_lives_ms: Float64s
     decays_start: Int64s
+    ring: int
+    remembered: int
 
 
 class Events(NamedTuple):
@@ -58,6 +62,7 @@ class Events(NamedTuple):
     row: Int64s
     offset: Int64s
     time_ms: Int64s
+    event_hash: UInt64s
     type_code: Int16s
     number: Float64s
     category: UInt64s
@@ -65,16 +70,18 @@ class Events(NamedTuple):
 
 
 class Outputs(NamedTuple):
-    """What is written for each event; a replayed event gets the consent in force and no values.
+    """What is written for each event; one that is not applied gets the consent in force and no values.
 
     Attributes:
         values: Features, neither transformed nor normalized. Shape (n, F), float64.
-        applied: False for a replayed event. Shape (n,), bool.
+        applied: False for a replayed or repeated event. Shape (n,), bool.
+        repeated: Whether another record told of the event before. Shape (n,), bool.
         consent: In force after the event: 1 granted, 0 withdrawn, -1 not said. Shape (n,), int8.
-        counters: `LATE`, `DROPPED_LATE`, `REPLAYED`, added to. Shape (3,), int64.
+        counters: `LATE`, `DROPPED_LATE`, `REPLAYED`, `REPEATED`, added to. Shape (4,), int64.
     """
 
     values: Float64s
     applied: Bools
+    repeated: Bools
     consent: npt.NDArray[np.int8]
     counters: Int64s

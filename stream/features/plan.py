@@ -105,21 +105,23 @@ class FeaturePlan:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What n events gave. A replayed event was applied before: its features and raws are 0.
+    """What n events gave. Of one that is replayed or repeated the features and raws are 0.
 
     Attributes:
         features: Transformed, normalized. Shape (n, F), float32.
         raw: The features `FeaturePlan.raw_columns` as they are, NaN when missing.
             Shape (n, R), float64.
-        applied: False for a replayed event. Shape (n,), bool.
+        applied: False for a replayed event, applied before, and a repeated one. Shape (n,), bool.
+        repeated: Whether the row remembers its id: only the row's offset changes. Shape (n,), bool.
         consent: In force after the event: 1 granted, 0 withdrawn, -1 not said. Shape (n,), int8.
-        counters: Late events, those of them too old for one of their windows, replayed events.
-            Shape (3,), int64.
+        counters: Late events, those too old for one of their windows, replayed and repeated ones.
+            Shape (4,), int64.
     """
 
     features: Float32s
     raw: Float64s
     applied: Bools
+    repeated: Bools
     consent: npt.NDArray[np.int8]
     counters: Int64s
 
@@ -131,7 +133,7 @@ def compile_features(campaign: Campaign) -> FeaturePlan:
         CampaignError: A feature or an eligibility condition contradicts itself or another.
     """
     operators = expand(campaign.features)
-    layout = lay_out(operators, campaign.topics.events)
+    layout = lay_out(operators, campaign.topics.events, campaign.events.repeats_remembered)
     training = campaign.training
     event_types = _unique(
         event
@@ -204,17 +206,17 @@ def apply(
         out.values, out.applied, plan.transform_codes,
         normalization.mean, normalization.std, normalization.clip, features,
     )  # fmt: skip
-    return Applied(features, raw, out.applied, out.consent, out.counters)
+    return Applied(features, raw, out.applied, out.repeated, out.consent, out.counters)
 
 
 def apply_raw(
     plan: FeaturePlan, state: Float64s, rows: Int64s, batch: EventBatch, topic: int, out: Float64s
-) -> None:
-    """Does as `apply`, and writes the features after each event as they are, no more.
+) -> Bools:
+    """Does as `apply`, writes the features after each event as they are, and gives `Applied.applied`.
 
     Args:
         plan: The features; `state` to `topic` as for `apply`.
-        out: All F features, NaN when missing; of an event that was applied before, what was there.
+        out: All F features, NaN when missing; of an event that was not applied, what was there.
             C-contiguous. Shape (n, F), float64.
 
     Raises:
@@ -223,7 +225,7 @@ def apply_raw(
     expected = (len(batch), len(plan.names))
     if out.shape != expected or not out.flags.c_contiguous:
         raise ValueError(f"out: expected a C-contiguous matrix {expected}, got {out.shape}")
-    _add(plan, state, rows, batch, topic, out)
+    return _add(plan, state, rows, batch, topic, out).applied
 
 
 def _add(
@@ -233,7 +235,8 @@ def _add(
     """Runs the kernel on arguments that it can trust; the features come to stand in `values`."""
     _check(plan, state, rows, batch, topic)
     n = len(batch)
-    out = Outputs(values, np.empty(n, np.bool_), np.empty(n, np.int8), np.zeros(3, np.int64))
+    applied, repeated = np.empty((2, n), np.bool_)
+    out = Outputs(values, applied, repeated, np.empty(n, np.int8), np.zeros(4, np.int64))
     apply_events(plan.tables, _events(rows, batch), topic, state, state.view(np.int64), out)
     return out
 
@@ -245,6 +248,7 @@ def _events(rows: Int64s, batch: EventBatch) -> Events:
         offset=_column(batch.offset),
         # 0 is "never" in a row: what is older than 1970 happened in its first millisecond
         time_ms=np.maximum(batch.time_ms, 1),
+        event_hash=_column(batch.event_hash),
         type_code=_column(batch.type_code),
         number=_column(batch.number),
         category=_column(batch.category),
@@ -269,6 +273,7 @@ def _check(plan: FeaturePlan, state: Float64s, rows: Int64s, batch: EventBatch, 
          f"rows: expected row numbers below {len(state)}", rows),
         (n == 0 or (batch.type_code.min() >= -1 and batch.type_code.max() < len(plan.event_types)),
          f"type_code: expected codes below {len(plan.event_types)}", batch.type_code),
+        (batch.event_hash.shape == (n,), f"event_hash: expected {n}", batch.event_hash.shape),
         (batch.number.shape == (len(plan.number_paths), n),
          f"number: expected {len(plan.number_paths)} rows of {n}", batch.number.shape),
         (batch.category.shape == (len(plan.category_paths), n),

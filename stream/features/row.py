@@ -60,6 +60,7 @@ class Layout:
         half_lives_ms: Half-lives, rising.
         decays_start: First word that decays with each half-life, and the word after the last.
         row_words: Words of a row.
+        remembered: Event ids in its ring, in its last words; before them where the next one goes.
     """
 
     topics: tuple[str, ...]
@@ -68,6 +69,12 @@ class Layout:
     half_lives_ms: tuple[int, ...]
     decays_start: tuple[int, ...]
     row_words: int
+    remembered: int = 0
+
+    @property
+    def ring(self) -> int:
+        """The word that says where in the ring the next event id goes; the ring comes after it."""
+        return self.row_words - (self.remembered + 1 if self.remembered else 0)
 
     @property
     def digest(self) -> str:
@@ -78,7 +85,8 @@ class Layout:
             if op.words
         ]
         words.sort()
-        canonical = msgspec.json.encode([VERSION, _HEADER, self.topics, words])
+        ring = [self.remembered] if self.remembered else []
+        canonical = msgspec.json.encode([VERSION, _HEADER, self.topics, words, *ring])
         return hashlib.sha256(canonical).hexdigest()[:12]
 
     def describe(self, words: Float64s) -> dict[str, Any]:
@@ -101,8 +109,10 @@ class Layout:
         }
 
 
-def lay_out(operators: tuple[Operator, ...], topics: tuple[str, ...]) -> Layout:
-    """Gives every operator its words.
+def lay_out(
+    operators: tuple[Operator, ...], topics: tuple[str, ...], remembered: int = 0
+) -> Layout:
+    """Gives every operator its words, and the ring of event ids those behind them.
 
     Raises:
         CampaignError: A row would be larger than `WORDS_MAX`.
@@ -117,13 +127,16 @@ def lay_out(operators: tuple[Operator, ...], topics: tuple[str, ...]) -> Layout:
             if op.words and op.half_life_ms == half_life:
                 word[o] = end
                 end += op.words
+    end += remembered + 1 if remembered else 0
     if end > WORDS_MAX:
         largest = max(operators, key=lambda op: op.words)
         raise CampaignError(
             f"at features: expected at most {WORDS_MAX} words of state per customer, got {end}; "
-            f'"{largest.names[0]}" alone takes {largest.words}'
+            f'"{largest.names[0]}" alone takes {largest.words}, events.repeats_remembered {remembered}'
         )
-    return Layout(topics, operators, tuple(word), tuple(half_lives), tuple(decays_start), end)
+    return Layout(
+        topics, operators, tuple(word), tuple(half_lives), tuple(decays_start), end, remembered
+    )
 
 
 def build_tables(
@@ -155,6 +168,8 @@ def build_tables(
         listeners_start,
         np.array(layout.half_lives_ms, np.float64),
         np.array(layout.decays_start, np.int64),
+        layout.ring,
+        layout.remembered,
     )
 
 

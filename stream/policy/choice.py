@@ -8,18 +8,19 @@ Rules of this file
    costs of treatment: Zhao and Harinen, "Uplift Modeling for Multiple Treatments with Cost
    Optimization", 2019, arXiv:1908.05372. Doing nothing is thereby worth exactly 0.
 3. A strategy must be worth strictly more than nothing. Of equals the first in the campaign wins.
+4. A strategy about which the model can say nothing is never chosen, and stands in the way of no other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 import numba
 import numpy as np
 import numpy.typing as npt
 
-from stream.campaign.file import Campaign
+from stream.campaign.file import Campaign, StrategySpec
 from stream.columns import Bools, Float32s, Float64s, Int16s, Int64s
 from stream.errors import OperatorError
 from stream.policy.decision import NOTHING, DecisionBatch, Dropped, Reason
@@ -40,29 +41,38 @@ class Policy:
     """
 
     def __init__(
-        self, campaign: Campaign, head: Literal["choice", "response"], outputs: Sequence[str]
+        self,
+        campaign: Campaign,
+        head: Literal["choice", "response"],
+        outputs: Sequence[str],
+        untrained: Collection[str] = (),
     ) -> None:
         """Compiles the policy.
 
         Args:
             campaign: The campaign file.
             head: What an output means: the share of a choice, or a probability of the outcome.
-            outputs: Strategy id of each model output, in order; "nothing" may be one of them.
+            outputs: Strategy id of each model output, in order; "nothing" may be one of them. Those
+                that the campaign does not have are ignored.
+            untrained: Strategies that the model has seen too few examples of.
 
         Raises:
-            OperatorError: The model has other strategies than the campaign.
+            OperatorError: The model has none of the campaign's strategies, or one twice.
         """
         ids = [strategy.id for strategy in campaign.strategies]
-        if len(set(outputs)) != len(outputs) or set(outputs) - {NOTHING} != set(ids):
+        if len(set(outputs)) != len(outputs) or not set(outputs) & set(ids):
             raise OperatorError(
-                f"model outputs: expected the strategies of the campaign, {ids}, each once, and "
+                f"model outputs: expected strategies of the campaign, {ids}, each once, and "
                 f'"{NOTHING}" or not, got {list(outputs)}; train and promote a model for this '
                 "campaign or use the campaign that the model was trained for"
             )
         self.strategies = (*ids, NOTHING)
         self._outputs = len(outputs)
         self._head = head
-        self._output = np.array([outputs.index(name) for name in ids], np.int64)
+        self._output = np.array([outputs.index(s) if s in outputs else 0 for s in ids], np.int64)
+        self._barred = np.array(
+            [_barred(s, outputs, untrained) for s in campaign.strategies], np.int8
+        )
         self._output_nothing = outputs.index(NOTHING) if NOTHING in outputs else -1
         self._value = np.array([strategy.value for strategy in campaign.strategies])
         self._cost = np.array([strategy.cost for strategy in campaign.strategies])
@@ -86,7 +96,7 @@ class Policy:
         value, reason = np.empty(n, np.float64), np.empty(n, np.int8)
         score, without = np.empty(n, np.float32), np.empty(n, np.float32)
         _choose(
-            probabilities, eligible, self._consented[consent + 1], self._output,
+            probabilities, eligible, self._consented[consent + 1], self._barred, self._output,
             self._output_nothing, self._value, self._cost, self._do_nothing,
             strategy, score, without, value, reason, dropped,
         )  # fmt: skip
@@ -104,11 +114,21 @@ class Policy:
         )
 
 
+def _barred(strategy: StrategySpec, outputs: Sequence[str], untrained: Collection[str]) -> Dropped:
+    """Why a strategy is never chosen, `CHOSEN` for no reason."""
+    if not strategy.enabled:
+        return Dropped.DISABLED
+    if strategy.id not in outputs:
+        return Dropped.NOT_IN_MODEL
+    return Dropped.UNTRAINED if strategy.id in untrained else Dropped.CHOSEN
+
+
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def _choose(
     probabilities: Float32s,
     eligible: Bools,
     consented: Bools,
+    barred: npt.NDArray[np.int8],
     output: Int64s,
     output_nothing: int,
     value: Float64s,
@@ -129,6 +149,9 @@ def _choose(
         best = 0.0 if do_nothing else -np.inf
         allowed = comparable = 0
         for k in range(strategies):
+            if barred[k] != Dropped.CHOSEN:
+                dropped[i, k] = barred[k]
+                continue
             if not consented[i]:
                 dropped[i, k] = Dropped.NO_CONSENT
                 continue

@@ -39,6 +39,9 @@ class Dropped(IntEnum):
     NOT_ELIGIBLE = 2
     SCORE_NOT_FINITE = 3
     LOWER_VALUE = 4
+    NOT_IN_MODEL = 5
+    UNTRAINED = 6
+    DISABLED = 7
 
 
 @dataclass(frozen=True, slots=True)

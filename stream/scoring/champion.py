@@ -4,8 +4,9 @@ Rules of this file
 1. Blocking on purpose, neither Faust nor asyncio: the worker runs `check` in an executor and swaps
    one reference between two chunks.
 2. A refused model does not stop a worker: the old one stays and one line says why.
-   What is refused: damaged or changed files, other features, unknown strategies, a builder that the
-   campaign file does not name, golden scores that do not come out, scores that take too long.
+   What is refused: damaged or changed files, other features, none of the campaign's strategies, a
+   builder that the campaign file does not name, golden scores that do not come out, scores that take
+   too long. A strategy that the model does not know is told, and stands in the way of no other.
 3. Every state is logged when it begins, not every time it is seen.
 """
 
@@ -14,11 +15,12 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Set as AbstractSet
+from collections.abc import Collection
 
 from models.errors import BundleError, RegistryError
 from models.registry import Registry
 from stream.log import log_event
+from stream.policy.known import Known
 from stream.scoring.scorer import TILE_ROWS, Scorer, score_ms
 
 _REASON_CHARS_MAX = 2_000
@@ -31,7 +33,7 @@ class ModelWatcher:
         self,
         registry: Registry,
         contract_digest: str,
-        known_strategies: AbstractSet[str],
+        strategies: Collection[str],
         *,
         builder: str = "",
         score_ms_max: float = math.inf,
@@ -41,13 +43,13 @@ class ModelWatcher:
         Args:
             registry: Where to look.
             contract_digest: Of the features that this worker computes.
-            known_strategies: What a model may choose from, with the name for doing nothing.
+            strategies: Ids of the campaign's, in its order.
             builder: `module:function` that a custom network may name; empty for none.
             score_ms_max: Longest time of `stream.scoring.scorer.score_ms`.
         """
         self._registry = registry
         self._contract_digest = contract_digest
-        self._known_strategies = frozenset(known_strategies)
+        self._strategies = tuple(strategies)
         self._builder = builder
         self._score_ms_max = score_ms_max
         self._seen: str | None = None
@@ -84,6 +86,10 @@ class ModelWatcher:
         load_s = round(time.perf_counter() - started_s, 3)
         digest = scorer.contract_digest
         log_event("model_loaded", version=version, contract=digest, load_s=load_s)
+        known = Known.of(self._strategies, scorer.strategies, scorer.untrained)
+        if told := known.words():
+            reason = "; ".join(told)[:_REASON_CHARS_MAX]
+            log_event("model_strategies", level=logging.WARNING, version=version, reason=reason)
         return scorer
 
     def _begin(self, trouble: str, reason: str) -> None:
@@ -101,11 +107,11 @@ class ModelWatcher:
                 f"expected a model for feature contract {self._contract_digest}, which this "
                 f"worker computes, got one for {digest}; train it with this campaign file"
             )
-        unknown = sorted(set(bundle.manifest.strategies) - self._known_strategies)
-        if unknown:
+        outputs = bundle.manifest.strategies
+        if not set(outputs) & set(self._strategies):
             raise BundleError(
-                f"expected strategies of the campaign file, {sorted(self._known_strategies)}, "
-                f"got also {unknown}"
+                f"expected strategies of the campaign file, {list(self._strategies)}, "
+                f"got none of them, {list(outputs)}"
             )
         scorer = Scorer(bundle, self._builder)
         scorer.check_golden()

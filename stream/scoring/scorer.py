@@ -42,6 +42,7 @@ class Scorer:
     Attributes:
         version: Of the bundle.
         strategies: What the K columns are, in order.
+        untrained: Those that there were too few examples of.
         head: choice or response, see `models.network`.
         normalization: What the feature kernel has to apply to get the inputs.
         contract_digest: Of the features that the model eats.
@@ -62,6 +63,7 @@ class Scorer:
         manifest = bundle.manifest
         self.version = manifest.version
         self.strategies = manifest.strategies
+        self.untrained = manifest.untrained
         self.head = manifest.network.head
         self.normalization = bundle.normalization
         self.contract_digest = manifest.contract_digest

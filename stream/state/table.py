@@ -64,6 +64,11 @@ class CustomerTable:
         return np.delete(rows, sorted(self._erased)) if self._erased else rows
 
     @property
+    def hashes(self) -> UInt64s:
+        """Hash of the key of each customer, alike in tables with one index key. Shape (customers,)."""
+        return self._hash[self.live]
+
+    @property
     def state(self) -> Float64s:
         """The state of every row. Shape (rows, words). Valid until the next `rows_for`."""
         return self._state[: self.rows]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 from stream.errors import ClockError
 
-_ABSURD_SHARE = 0.1
-"""Of the records of an interval; fewer are a few senders that are wrong, and lie on the dead-letter topic."""
+_AHEAD_SHARE = 0.1
+"""Of the records of an interval; fewer are a few senders that are wrong, and are counted."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # As Kafka writes it; there is no field for the numbers.
@@ -38,21 +37,20 @@ def refused_by_broker(topic: str, said: str | None, now_ms: int) -> ClockError:
     )
 
 
-def absurd_times(rejects: Counter[str], records: int) -> str | None:
-    """What to look at when many events of an interval have a time that cannot be, else None.
+def times_ahead(ahead: int, records: int) -> str | None:
+    """What to look at when many events of an interval are from after their records, else None.
 
     Args:
-        rejects: Refused records by reason.
+        ahead: Events that said a time too far after that of their record.
         records: All records.
     """
-    absurd = rejects["absurd_timestamp"]
-    if not records or absurd < _ABSURD_SHARE * records:
+    if not records or ahead < _AHEAD_SHARE * records:
         return None
     return (
-        f"{absurd} of {records} records were refused as absurd_timestamp: a time too far after that "
-        "of their record, or after now. If it is right, the clock of who sent them, of the broker "
-        "or of this machine is behind: compare them, and the record timestamps on the topic; the "
-        "events are on the dead-letter topic"
+        f"{ahead} of {records} events said a time more than events.timestamp_ahead_max after that of "
+        "their record. The clock of who sent them is ahead, or that of the broker behind: compare "
+        "both with the record timestamps on the topic. Such events are moved to when they came in, "
+        "by what they say at events.sent_at if they say it; with events.strict they are refused"
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -19,10 +19,11 @@ from stream.campaign.file import Campaign
 from stream.features.plan import FeaturePlan
 from stream.kafka.records import RecordBatch
 from stream.log import log_event
-from stream.merged_step import step_merged
+from stream.merged_step import steps_merged
 from stream.pipeline import Deployment, Pipeline, Step
 from stream.worker.changelog_encoder import ChangelogEncoder
 from stream.worker.checkpoints import Checkpoints
+from stream.worker.input_counts import InputCounts
 from stream.worker.order.replay import Turn
 from stream.worker.partition.block import Block
 from stream.worker.partition.blocks import Blocks
@@ -53,6 +54,7 @@ class Processor:
         pipeline: What computes a chunk; it has to be told what the outgoing topics take.
         blocks: State by partition.
         window: What was counted since the last summary line.
+        inputs: What came in on each event topic since the start.
         deployment: The model in force.
         uncommitted: Chunks that were given up since partitions began: they are read again.
         positions: Whether the event topics are those that the state has seen.
@@ -64,6 +66,7 @@ class Processor:
         self.plan = plan
         self.blocks = Blocks(plan.row_words)
         self.window = Window()
+        self.inputs = InputCounts()
         self.deployment: Deployment | None = None
         self.uncommitted = 0
         self.pipeline = Pipeline(campaign, plan)
@@ -166,11 +169,11 @@ class Processor:
         announced = self._announce(block, turn)
         partition, records = turn.chunks[0].partition, sum(map(len, turn.chunks))
         began_s = time.perf_counter()
-        step = Step()
+        steps = [Step()] * len(turn.chunks)
         if records > _INLINE_EVENTS_MAX:
-            step = await self._compute(self._step, turn, block, self.deployment)
+            steps = await self._compute(self._steps, turn, block, self.deployment)
         elif records:
-            step = self._step(turn, block, self.deployment)
+            steps = self._steps(turn, block, self.deployment)
         if self.blocks.get(partition) is not block:
             return  # abandoned while it was computed
         for chunk in turn.chunks:
@@ -178,34 +181,40 @@ class Processor:
         work = self._works.of(partition)
         work.messages.extend(turn.messages)
         names = self.deployment.policy.strategies
-        self.window.add(records, step, names, time.perf_counter() - began_s)
+        took_s = (time.perf_counter() - began_s) / len(turn.chunks)
+        for chunk, step in zip(turn.chunks, steps, strict=True):
+            self.window.add(len(chunk), step, names, took_s)
+            self.inputs.add(chunk, step)
         # Under the lock: a checkpoint must find the results of all chunks that it covers queued.
-        await work.lane.publish(self._outgoing(step, block if announced else None))
+        await work.lane.publish(self._outgoing(steps, block if announced else None))
 
-    def _step(self, turn: Turn, block: Block, deployment: Deployment) -> Step:
+    def _steps(self, turn: Turn, block: Block, deployment: Deployment) -> list[Step]:
         now_ms = time.time_ns() // 1_000_000
         if len(turn.chunks) == 1:
             (chunk,) = turn.chunks
             silent_until = block.silent_until.get(chunk.topic, 0)
-            return self.pipeline.step(
-                chunk, block.table, deployment, silent_until=silent_until, now_ms=now_ms
-            )
-        return step_merged(
+            return [
+                self.pipeline.step(
+                    chunk, block.table, deployment, silent_until=silent_until, now_ms=now_ms
+                )
+            ]
+        return steps_merged(
             self.pipeline, turn.chunks, turn.seen_ms, block.table, deployment,
             silent_until=block.silent_until, now_ms=now_ms,
         )  # fmt: skip
 
-    def _outgoing(self, step: Step, announced: Block | None) -> Outgoing:
+    def _outgoing(self, steps: Sequence[Step], announced: Block | None) -> Outgoing:
         topics = self._campaign.topics
-        batches = [(topics.decisions, batch) for batch in step.decisions]
-        batches += [(topics.dead_letter, batch) for batch in step.dead_letters]
+        batches = [(topics.decisions, batch) for step in steps for batch in step.decisions]
+        batches += [(topics.dead_letter, batch) for step in steps for batch in step.dead_letters]
         sent_s = time.perf_counter()
         window = self.window
 
         def acknowledged() -> None:
             now_ms = time.time_ns() / 1e6
             window.ack_ms.add_ms(np.array([(time.perf_counter() - sent_s) * 1e3]))
-            window.end_to_end_ms.add_ms(now_ms - step.received_ms)
+            for step in steps:
+                window.end_to_end_ms.add_ms(now_ms - step.received_ms)
 
         def announcement() -> list[tuple[str, RecordBatch]]:
             assert announced is not None

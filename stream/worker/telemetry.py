@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from stream.columns import Int64s
-from stream.features.kernel import DROPPED_LATE, LATE, REPLAYED
+from stream.events.flaws import Flaws
+from stream.features.kernel import DROPPED_LATE, LATE, REPEATED, REPLAYED
 from stream.pipeline import Step
 
 _BUCKETS_PER_DOUBLING = 8
@@ -50,10 +51,18 @@ class Window:
     decisions: int = 0
     chunks: int = 0
     replayed: int = 0
+    duplicates: int = 0
     late: int = 0
     dropped_late: int = 0
     silent: int = 0
+    key_null: int = 0
+    key_not_customer: int = 0
     rejects: Counter[str] = field(default_factory=Counter)
+    unreadable: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
+    ahead: int = 0
+    present: Int64s | None = None
+    types: Int64s | None = None
     strategies: Counter[str] = field(default_factory=Counter)
     changelog_rows: int = 0
     changelog_bytes: int = 0
@@ -79,10 +88,23 @@ class Window:
         self.late += int(step.counters[LATE])
         self.dropped_late += int(step.counters[DROPPED_LATE])
         self.replayed += int(step.counters[REPLAYED])
+        self.duplicates += int(step.counters[REPEATED])
         self.silent += step.silent
+        self.key_null += step.keys.null
+        self.key_not_customer += step.keys.differ
         self.rejects.update(reject.code for reject in step.rejects)
+        self._add_flaws(step.flaws)
         for i in np.flatnonzero(step.strategies).tolist():
             self.strategies[strategies[i]] += int(step.strategies[i])
+
+    def _add_flaws(self, flaws: Flaws) -> None:
+        self.ahead += flaws.ahead
+        if flaws.examples:
+            self.unreadable += flaws.by_path()
+            self.examples = {**flaws.examples, **self.examples}
+        if flaws.paths:  # else nothing was decoded
+            self.present = flaws.present + (0 if self.present is None else self.present)
+            self.types = flaws.types + (0 if self.types is None else self.types)
 
     def summary(self, interval_s: float) -> dict[str, Any]:
         """Fields of the summary line that follow from the window alone."""
@@ -100,10 +122,15 @@ class Window:
             "work_ratio": round(self.busy_s / interval_s, 2),
             "invalid": self.rejects.total(),
             "invalid_by": dict(self.rejects) or None,
+            "unreadable": dict(self.unreadable.most_common(12)) or None,
+            "ahead": self.ahead or None,
             "late": self.late,
             "dropped_late": self.dropped_late,
             "replayed": self.replayed,
+            "duplicates": self.duplicates,
             "silent": self.silent or None,
+            "key_null": self.key_null or None,
+            "key_not_customer": self.key_not_customer or None,
             "strategies": dict(self.strategies.most_common(12)) or None,
             "changelog_rows": self.changelog_rows,
             "changelog_mb": round(self.changelog_bytes / 1e6, 1),

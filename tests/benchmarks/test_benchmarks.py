@@ -64,15 +64,20 @@ def test_the_restore_input_has_every_customer_once_before_the_tail() -> None:
 
 
 def test_the_campaign_computes_the_features_of_the_job_in_its_order() -> None:
-    names = compile_features(campaign_file.load(CAMPAIGN)).names
+    plan = compile_features(campaign_file.load(CAMPAIGN))
     half_lives = ["1h", "1d", "7d", "30d"]
-    assert names == (
+    assert plan.names == (
         *(f"{kind}_count_{half_life}" for kind in EVENT_TYPES for half_life in half_lives),
         *(f"purchase_sum_{half_life}" for half_life in half_lives),
         *(f"{kind}_recency" for kind in EVENT_TYPES),
         "time_of_day_sin",
         "time_of_day_cos",
     )
+    assert plan.transforms == ("log1p",) * 34 + ("none",) * 2
+    assert plan.event_types[:6] == EVENT_TYPES
+    assert plan.number_paths == ("properties.value",)
+    assert plan.decides.all()
+    assert plan.row_bytes == 8 * (4 + 1 + 24 + 4 + 6 + 1 + 16)
 
 
 def test_the_worker_scores_the_bundle_as_the_referee_does() -> None:

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from benchmarks.reference.contestants import CAMPAIGN
 from benchmarks.reference.input import EVENT_TYPES, generate
 from benchmarks.reference.read import Decisions, Events
 from benchmarks.reference.verify import compare, decide
+from models.contract import Normalization
+from stream.campaign import file as campaign_file
+from stream.codecs import event_decoder
+from stream.columns import RecordChunk, Spans
+from stream.features.plan import apply, compile_features
+from stream.state.table import CustomerTable
 from tests.benchmarks.benchmarks_harness import EVENTS, EXPECTED, MODEL, as_read, decisions_of
 
 
-def decide_slowly(events: Events) -> list[tuple[int, float]]:
-    """The definition of the job, one event and one number at a time."""
+def decide_slowly(events: Events) -> Iterator[tuple[list[float], int, float]]:
+    """The definition of the job, one number at a time: of each event features, strategy and score."""
     half_lives_s, cap_s = [3600.0, 86400.0, 7 * 86400.0, 30 * 86400.0], 90 * 86400.0
     states: dict[str, dict[str, Any]] = {}
-    decided = []
     for i, customer in enumerate(events.customer):
         now = float(events.time_s[i])
         state = states.setdefault(
@@ -46,17 +52,34 @@ def decide_slowly(events: Events) -> list[tuple[int, float]]:
         hidden = [max(0.0, float(np.dot(z, MODEL.w1[:, j]) + MODEL.b1[j])) for j in range(32)]
         logits = [float(np.dot(hidden, MODEL.w2[:, j]) + MODEL.b2[j]) for j in range(10)]
         best = logits.index(max(logits))
-        decided.append((best, 1 / sum(math.exp(one - logits[best]) for one in logits)))
-    return decided
+        yield x, best, 1 / sum(math.exp(one - logits[best]) for one in logits)
 
 
 def test_the_referee_decides_as_the_definition_does() -> None:
     events = as_read(generate(1_500, 60))
     expected = decide(events, MODEL)
-    slow = decide_slowly(events)
-    assert expected.strategy.tolist() == [strategy for strategy, _ in slow]
-    np.testing.assert_allclose(expected.score, [score for _, score in slow], rtol=0, atol=1e-12)
-    assert len(set(expected.strategy.tolist())) >= 5, "the job tells strategies apart"
+    _, strategies, scores = zip(*decide_slowly(events), strict=True)
+    assert expected.strategy.tolist() == [*strategies]
+    np.testing.assert_allclose(expected.score, scores, rtol=0, atol=1e-12)
+    assert len({*strategies}) >= 5, "the job tells strategies apart"
+
+
+@pytest.mark.slow
+def test_the_kernel_computes_the_features_of_the_definition() -> None:
+    made, campaign = generate(1_500, 60), campaign_file.load(CAMPAIGN)
+    plan, table = compile_features(campaign), CustomerTable(1)
+    keys, values = zip(*made.records(), strict=True)
+    offset, time_ms = np.arange(len(made)), made.timestamp_ms
+    chunk = RecordChunk("e", 0, offset, time_ms, Spans.of(keys), Spans.of(values), len(made))
+    batch = event_decoder(campaign, plan).decode(chunk, int(time_ms[-1])).batch
+    rows = table.rows_for(batch.customer)
+    state = np.zeros((table.rows, plan.row_words))
+    applied = apply(plan, state, rows, batch, 0, Normalization.identity(36))
+    assert applied.counters.tolist() == [0, 0, 0, 0]
+    expected, strategies, _ = zip(*decide_slowly(as_read(made, partitions=1)), strict=True)
+    np.testing.assert_allclose(applied.features, expected, rtol=1e-6, atol=1e-6)
+    chosen = MODEL.forward(MODEL.normalize(applied.features.astype(np.float64))).argmax(axis=1)
+    assert (chosen == strategies).mean() >= 0.999
 
 
 def test_right_decisions_are_clean() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +12,7 @@ import pytest
 
 from examples.digits.send import digits, events
 from models import network
-from models.bundle import Bundle, Fit, Golden
-from models.manifest import DataWindow
+from models.bundle import Bundle
 from stream.campaign.file import Campaign, load
 from stream.columns import RecordChunk, Spans
 from stream.features.plan import FeaturePlan, compile_features
@@ -23,6 +21,7 @@ from stream.pipeline import Deployment, Pipeline
 from stream.policy.choice import Policy
 from stream.scoring.scorer import Scorer
 from stream.state.table import CustomerTable
+from tests.bundles import bundle_of
 from trainer.examples.dataset import Dataset, build
 from trainer.examples.part import Part
 from trainer.fitting.fit import Fitted, fit, network_config, predict
@@ -76,19 +75,10 @@ def learned(tmp_path_factory: pytest.TempPathFactory) -> Learned:
         campaign.model, campaign.training, train.features, len(campaign.strategies)
     )
     fitted = fit(config, campaign.training, train, validation, campaign.training.seed)
-    golden = next(x for _, x in test.blocks())[:64]
-    bundle = Bundle.create(
-        contract=plan.contract,
-        normalization=normalization,
-        strategies=tuple(strategy.id for strategy in campaign.strategies),
-        network=config,
-        weights=network.weights(fitted.model),
-        golden=Golden(golden, predict(fitted.model, test)[:64]),
-        fit=Fit(
-            created=datetime(2026, 1, 2, tzinfo=UTC),
-            window=DataWindow(dataset.start_ms, dataset.end_ms + 1),
-            seed=campaign.training.seed,
-        ),
+    strategies = tuple(strategy.id for strategy in campaign.strategies)
+    some = next(x for _, x in test.blocks())[:64]
+    bundle = bundle_of(
+        fitted.model, config, plan.contract, strategies, some, normalization=normalization
     )
     return Learned(campaign, plan, records, dataset, test, fitted, bundle)
 

@@ -161,7 +161,8 @@ def events(rng: random.Random) -> None:
         "t", 0, np.arange(len(values)), times, Spans.of([None] * len(values)), Spans.of(values),
         len(values),
     )  # fmt: skip
-    batch, rejects = _DECODER.decode(chunk, _NOW_MS)
+    decoded = _DECODER.decode(chunk, _NOW_MS)
+    batch, rejects = decoded.batch, decoded.rejects
     rejected = {reject.record for reject in rejects}
     assert rejected | set(batch.record.tolist()) == set(range(len(values)))
     assert len(rejected) + len(batch) == len(values)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import msgspec
 import numpy as np
 import pytest
 
 from models.bundle import Bundle, Fit, Golden
 from models.contract import FeatureContract, Normalization
-from models.manifest import DataWindow, NetworkConfig
+from models.manifest import MANIFEST, DataWindow, Manifest, NetworkConfig, version_of
 from models.registry import Registry
 from models.store import Store
 
@@ -38,6 +40,20 @@ def make_bundle(age: int = 0, bias: float = 0.0) -> Bundle:
     )
 
 
+def signed(manifest: dict[str, Any]) -> bytes:
+    """JSON of a manifest whose version is the one of its content, if it is a manifest at all."""
+    with suppress(msgspec.ValidationError, TypeError):  # what the reader has to find
+        manifest["version"] = version_of(msgspec.convert(manifest, Manifest))
+    return json.dumps(manifest).encode()
+
+
+def forge(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Changes a manifest as someone would who knows how its version is made."""
+    manifest = json.loads((folder / MANIFEST).read_bytes())
+    change(manifest)
+    (folder / MANIFEST).write_bytes(signed(manifest))
+
+
 def new_registry(kind: str, folder: Path) -> Registry:
     """An empty registry, "local" or on an "object store"."""
     if kind == "local":
@@ -54,18 +70,34 @@ class Crash(BaseException):
     """The process ends here."""
 
 
+def crash(*_: object, **__: object) -> None:
+    raise Crash
+
+
+Moment = Literal["before", "within", "after"]
+
+
 @contextmanager
-def crashing(monkeypatch: pytest.MonkeyPatch, step: int, *, after: bool = False) -> Iterator[None]:
-    """Dies before, or right after, the operation number `step` that changes the store."""
+def crashing(
+    monkeypatch: pytest.MonkeyPatch, step: int, moment: Moment = "before"
+) -> Iterator[None]:
+    """Dies before the operation number `step` that changes the store, right after it, or within.
+
+    Within, a file on a local path has been written and has not got its name: it stays where it is.
+    """
     done = 0
 
     def dying(original: Callable[..., None]) -> Callable[..., None]:
         def operation(self: Store, *args: Any) -> None:
             nonlocal done
             done += 1
-            if done == step + 1 and not after:
+            if done == step + 1 and moment == "before":
                 raise Crash
-            original(self, *args)
+            with pytest.MonkeyPatch.context() as inner:
+                if done == step + 1 and moment == "within":
+                    inner.setattr(Path, "replace", crash)
+                    inner.setattr(Path, "unlink", lambda *_, **__: None)
+                original(self, *args)
             if done == step + 1:
                 raise Crash
 

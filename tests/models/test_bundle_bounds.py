@@ -10,7 +10,7 @@ import os
 import random
 import tracemalloc
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +23,13 @@ from models.manifest import (
     BUNDLE_BYTES_MAX,
     FILE_BYTES_MAX,
     OTHER_BYTES_MAX,
-    Manifest,
     NetworkConfig,
     version_of,
 )
 from models.registry import Registry
 from models.store import Store
 from stream.scoring.champion import ModelWatcher
-from tests.models.registry_harness import make_bundle
+from tests.models.registry_harness import forge, make_bundle, signed
 
 WEIGHTS, GOLDEN, MANIFEST = "weights.f32", "golden.f32", "manifest.json"
 
@@ -48,19 +47,6 @@ def memory_below(mib: float) -> Iterator[None]:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < mib * 2**20
-
-
-def signed(manifest: dict[str, Any]) -> bytes:
-    """JSON of a manifest whose version is the one of its content, if it is a manifest at all."""
-    with suppress(msgspec.ValidationError, TypeError):  # what the reader has to find
-        manifest["version"] = version_of(msgspec.convert(manifest, Manifest))
-    return json.dumps(manifest).encode()
-
-
-def forge(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
-    manifest = json.loads((folder / MANIFEST).read_bytes())
-    change(manifest)
-    (folder / MANIFEST).write_bytes(signed(manifest))
 
 
 def sparse(folder: Path, name: str, size: int) -> dict[str, Any]:
@@ -175,7 +161,12 @@ def test_what_a_manifest_says_at_length_is_not_said_at_length(
     (tmp_path / "champion").write_text(version)
     with caplog.at_level(logging.ERROR, "opportune"):
         digest = manifest.contract_digest
-        assert ModelWatcher(registry, digest, {"b"}).check() is None
+        assert ModelWatcher(registry, digest, {"c"}).check() is None
+    assert len(caplog.records[0].getMessage()) < 3_000
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, "opportune"):
+        assert ModelWatcher(registry, digest, {"b"}).check() is not None
+    assert [record.evt for record in caplog.records] == ["model_strategies"]  # type: ignore[attr-defined]
     assert len(caplog.records[0].getMessage()) < 3_000
 
 

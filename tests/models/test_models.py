@@ -16,8 +16,9 @@ import pytest
 from models import network
 from models.bundle import Bundle, Fit
 from models.errors import BundleError
-from models.manifest import DataWindow, Manifest, NetworkConfig, version_of
+from models.manifest import DataWindow, Manifest, NetworkConfig
 from tests.models.models_harness import CREATED, FEATURES, config, fitted, make_bundle
+from tests.models.registry_harness import forge
 
 
 @pytest.fixture(scope="module")
@@ -106,19 +107,6 @@ def test_no_more_is_read_than_a_manifest_may_have(
     monkeypatch.setattr("models.bundle.MANIFEST_BYTES_MAX", 100)
     with pytest.raises(BundleError, match=r"manifest\.json: expected 100 bytes at most, got more"):
         Bundle.load(folder)
-
-
-def forge(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
-    """Changes a manifest as someone would who knows how its version is made."""
-    path = folder / "manifest.json"
-    manifest = json.loads(path.read_text())
-    change(manifest)
-    try:
-        decoded = msgspec.convert(manifest, Manifest)
-        manifest["version"] = version_of(decoded)
-    except msgspec.ValidationError:
-        pass  # what the reader has to find
-    path.write_text(json.dumps(manifest))
 
 
 def replaced(path: str, value: Any) -> Callable[[dict[str, Any]], None]:

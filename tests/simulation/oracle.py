@@ -173,7 +173,7 @@ class _Partition:
 
     def _offsets(self, chunk: RecordChunk) -> dict[bytes, list[int]]:
         """Offsets of the events of each customer."""
-        batch, _ = self._pipeline._codecs.decoder.decode(chunk, _NOW_MS)
+        batch = self._pipeline._codecs.decoder.decode(chunk, _NOW_MS).batch
         offsets: dict[bytes, list[int]] = {}
         for i, offset in enumerate(batch.offset.tolist()):
             offsets.setdefault(batch.customer[i] or b"", []).append(offset)

@@ -82,6 +82,7 @@ class Event:
     revenue: float = 0.0
     strategy: object = ""
     propensity: float | None = None
+    identity: str | None = None
 
     def json(self) -> bytes:
         properties: dict[str, object] = {"revenue": self.revenue, "category": self.customer}
@@ -94,6 +95,7 @@ class Event:
                 "type": "track",
                 "event": TYPES[self.kind],
                 "userId": self.customer,
+                "messageId": self.identity,
                 "timestamp": self.time_ms,
                 "properties": properties,
             }
@@ -222,7 +224,7 @@ def decisions_about(
     decided_ms: int = START_MS + 999 * DAY_MS,
 ) -> list[bytes]:
     """What a worker publishes about some events of a chunk, by its own encoder."""
-    batch, _ = EventDecoder(campaign.events, (), (), ()).decode(chunk, START_MS + 1000 * DAY_MS)
+    batch = EventDecoder(campaign.events, (), (), ()).decode(chunk, START_MS + 1000 * DAY_MS).batch
     n, nothing = len(index), np.full(len(index), np.nan, np.float32)
     chosen = DecisionBatch(
         strategy=np.array(strategy, np.int16),

@@ -17,6 +17,7 @@ from models.errors import BundleError
 from stream.campaign.file import Campaign, parse
 from tests.trainer.shop_history import CAMPAIGN, DAY_MS, START_MS, Event, Memory, chunks, shop
 from trainer.commands.options.output_file import PageFile, write_report
+from trainer.errors import TrainingError
 from trainer.evaluation.baselines import BASE_RATE
 from trainer.evaluation.evaluation import CANDIDATE, CHAMPION
 from trainer.report import published
@@ -114,6 +115,9 @@ def test_a_review_takes_thresholds_and_base_rates_from_the_report(
     history = prepared(events, tmp_path / "a", campaign())
     found = review(campaign(), history, early.bundle, None, CREATED).evaluation
     assert found is not None
+    later_ms = early.bundle.manifest.window.end_ms + 10 * DAY_MS
+    assert found.start.timestamp() * 1000 >= later_ms
+    assert found.all.metrics[CANDIDATE]["roc_auc"].value > 0.6
     for model in (CANDIDATE, BASE_RATE):
         assert found.thresholds[model] == before.thresholds[model]
     assert found.base_rates == before.base_rates
@@ -132,6 +136,14 @@ def test_a_review_needs_nothing_of_the_training_window(
     assert found is not None
     assert "f1" in found.all.metrics[CANDIDATE]
     assert BASE_RATE in found.models
+
+
+def test_a_review_is_of_the_features_of_the_model(
+    events: list[Event], early: Trained, tmp_path: Path
+) -> None:
+    other = parse(TEXT + '[[features]]\nop = "tenure"\n')
+    with pytest.raises(TrainingError, match="which this campaign file declares"):
+        review(other, prepared(events, tmp_path / "a", other), early.bundle, None, CREATED)
 
 
 def test_a_review_without_a_report_has_nothing_that_needs_a_threshold(

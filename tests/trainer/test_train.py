@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -19,6 +20,8 @@ from stream.campaign.file import Campaign, parse
 from stream.columns import RecordChunk
 from stream.errors import CampaignError
 from stream.features.plan import apply, compile_features
+from stream.policy.choice import Policy
+from stream.policy.decision import Dropped
 from stream.scoring.scorer import Scorer
 from tests.trainer.shop_history import (
     CAMPAIGN,
@@ -34,7 +37,6 @@ from tests.trainer.shop_history import (
 from trainer.errors import TrainingError
 from trainer.evaluation.evaluation import CHAMPION
 from trainer.report.report import Report
-from trainer.review import review
 from trainer.train import Trained, outputs, prepare, train
 
 pytestmark = pytest.mark.slow
@@ -118,6 +120,33 @@ def test_a_candidate_is_compared_with_the_champion_on_the_same_rows(tmp_path: Pa
     assert incomparable.verdict.champion == champion.manifest.version
 
 
+def test_a_strategy_without_examples_is_told_and_never_chosen_by_the_model(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    campaign = parse(
+        (CAMPAIGN + EVALUATION).replace(
+            '[[strategies]]\nid = "mail"',
+            '[[strategies]]\nid = "gift"\nvalue = 60\n[[strategies]]\nid = "mail"',
+        )
+    )
+    trained = train_on(shop(200, seed=3), campaign, tmp_path / "work")
+    assert trained.bundle.manifest.untrained == ("gift",)
+    (told,) = trained.report.facts.notices
+    assert "got 0 of gift: the policy does not choose" in told
+    assert told in caplog.messages
+    scorer = Scorer(trained.bundle)
+    policy = Policy(campaign, scorer.head, scorer.strategies, scorer.untrained)
+    scores = scorer.score(np.zeros((50, scorer.features), np.float32))
+    decisions = policy.choose(scores, np.ones((50, 3), np.bool_), np.ones(50, np.int8))
+    assert not (decisions.strategy == 0).any()
+    assert (decisions.dropped[:, 0] == Dropped.UNTRAINED).all()
+    few = msgspec.structs.replace(campaign.training, examples_min=1_000_000)
+    other = train_on(
+        shop(60, seed=3), msgspec.structs.replace(campaign, training=few), tmp_path / "few"
+    )
+    assert other.bundle.manifest.untrained == ("gift", "mail", "call")
+
+
 def test_without_test_examples_there_is_no_verdict(tmp_path: Path) -> None:
     text = (CAMPAIGN + EVALUATION).replace("epochs = 12", "epochs = 12\ntest_share = 0")
     trained = train_on(shop(60, seed=3), parse(text), tmp_path / "work")
@@ -137,34 +166,6 @@ def test_a_search_finds_the_settings_of_the_model(tmp_path: Path) -> None:
     assert [trial.number for trial in found.trials] == [0, 1]
     assert trained.bundle.manifest.network.network == found.model.network
     assert trained.report.training == found.training
-
-
-def test_a_published_model_is_judged_on_what_came_after_it(tmp_path: Path) -> None:
-    campaign, events = campaign_with(), shop(200, seed=3)
-    until = START_MS + 140 * DAY_MS
-    bundle = train_on([e for e in events if e.time_ms < until], campaign, tmp_path / "a").bundle
-    (tmp_path / "b").mkdir()
-    everything = prepare(campaign, Memory(chunks(events, partitions=2)), tmp_path / "b", 5)
-    report = review(campaign, everything, bundle, None, CREATED)
-    assert report.evaluation is not None
-    gap = datetime.fromtimestamp((bundle.manifest.window.end_ms + 10 * DAY_MS) / 1000, UTC)
-    assert report.evaluation.start >= gap
-    assert report.evaluation.all.metrics["candidate"]["roc_auc"].value > 0.6
-
-    with pytest.raises(TrainingError, match="which this campaign file declares"):
-        review(
-            campaign,
-            _of(everything, '[[features]]\nop = "tenure"\n', tmp_path),
-            bundle,
-            None,
-            CREATED,
-        )
-
-
-def _of(_: Any, more: str, tmp_path: Path) -> Any:
-    (tmp_path / "c").mkdir()
-    campaign = campaign_with(more)
-    return prepare(campaign, Memory(chunks(shop(60, seed=3))), tmp_path / "c", 5)
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,7 @@ class Archiver:
         for topic in self._topics:
             held = {tp.partition: extents[tp] for tp in partitions if tp.topic == topic}
             folder = self._archive.topic(topic)
-            positions = await asyncio.to_thread(resume, folder, held, self._archive.buckets)
+            positions = await asyncio.to_thread(resume, folder, held)
             for partition, position in positions.items():
                 tp = TopicPartition(topic, partition)
                 if tp not in self._pending:
@@ -235,7 +235,7 @@ class Archiver:
             return
         folder = self._archive.topic(tp.topic)
         began_s = time.monotonic()
-        flushed = await asyncio.to_thread(flush, pending, folder, self._archive.buckets)
+        flushed = await asyncio.to_thread(flush, pending, folder)
         pending.clear()
         self._summary.records += flushed.records
         self._summary.files += flushed.files

@@ -114,7 +114,7 @@ def merge(tables: Sequence[pa.Table], records_max: int) -> Iterator[Records]:
     offsets = [table["offset"].to_numpy() for table in tables]
     offset = np.concatenate(offsets)
     timestamp_ms = np.concatenate([table["timestamp_ms"].to_numpy() for table in tables])
-    keys, values = ([_spans(table[name]) for table in tables] for name in ("key", "value"))
+    keys, values = ([spans_of(table[name]) for table in tables] for name in ("key", "value"))
     table_of = np.repeat(np.arange(len(tables)), [len(part) for part in offsets])
     base = np.cumsum([0, *map(len, offsets)])
     merged = np.argsort(offset, kind="stable")
@@ -142,7 +142,7 @@ def _runs(labels: Int64s, values: Int64s) -> Iterator[tuple[int, Int64s]]:
         yield int(labels[first]), values[first:last]
 
 
-def _spans(column: pa.ChunkedArray) -> Spans:
+def spans_of(column: pa.ChunkedArray) -> Spans:
     """A column of binary values as spans of its own buffer."""
     array = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
     _, edges, data = array.buffers()

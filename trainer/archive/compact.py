@@ -19,7 +19,7 @@ import msgspec
 import pyarrow as pa
 
 from stream.kafka.skip_list import merged
-from trainer.archive.files import decode, encode
+from trainer.archive.files import encode
 from trainer.archive.folder import Archive, TopicFolder
 from trainer.archive.layout import Facts, FileName, Flush
 from trainer.archive.leftovers import begin_rewriting
@@ -119,11 +119,11 @@ def _merge(folder: TopicFolder, run: Sequence[Flush], compacted: Compacted) -> N
     parts: dict[tuple[str, int], list[FileName]] = defaultdict(list)
     for name in (name for flush in run for name in flush.files):
         parts[name.day, name.bucket].append(name)
-    told = [_read(folder, flush.files[0])[1] for flush in run]
+    told = [folder.decoded(flush.files[0])[1] for flush in run]
     lost = tuple(one for facts in told for one in facts.lost)
     skipped = merged(one for facts in told for one in facts.skipped or ())
     for k, (day, bucket) in enumerate(sorted(parts), 1):
-        table = pa.concat_tables([_read(folder, name)[0] for name in parts[day, bucket]])
+        table = pa.concat_tables([folder.decoded(name)[0] for name in parts[day, bucket]])
         name = FileName(day, bucket, run[0].partition, run[0].first, run[-1].next, k, len(parts))
         facts = msgspec.structs.replace(
             Facts.of(folder.topic, name, folder.buckets),
@@ -138,8 +138,3 @@ def _merge(folder: TopicFolder, run: Sequence[Flush], compacted: Compacted) -> N
             folder.remove(name)
     compacted.files_before += sum(len(flush.files) for flush in run)
     compacted.files_after += len(parts)
-
-
-def _read(folder: TopicFolder, name: FileName) -> tuple[pa.Table, Facts]:
-    expected = Facts.of(folder.topic, name, folder.buckets)
-    return decode(folder.read(name), expected, folder.where(name))

@@ -16,9 +16,9 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from trainer.archive.files import decode, encode
+from trainer.archive.files import encode
 from trainer.archive.folder import Archive, TopicFolder
-from trainer.archive.layout import Facts, FileName, Flush, bucket_of
+from trainer.archive.layout import FileName, Flush, bucket_of
 from trainer.archive.leftovers import begin_rewriting
 
 
@@ -56,7 +56,7 @@ def erase_customer(archive: Archive, topics: Sequence[str], customer: bytes) -> 
             for chain in begin_rewriting(folder).flushes.values():
                 names = [name for flush in chain for name in flush.files if name.bucket == bucket]
                 for name in names:
-                    _rewrite(folder, name, archive.buckets, rest, erased)
+                    _rewrite(folder, name, rest, erased)
     return erased
 
 
@@ -75,21 +75,17 @@ def erase_before(archive: Archive, topics: Sequence[str], day: str) -> Erased:
         with folder.lock("rewrite"):
             for chain in begin_rewriting(folder).flushes.values():
                 while len(chain) > 1 and all(name.day < day for name in chain[0].files):
-                    _remove(folder, chain.pop(0), archive.buckets, erased)
+                    _remove(folder, chain.pop(0), erased)
                 names = [name for flush in chain for name in flush.files if name.day < day]
                 for name in names:
-                    _rewrite(folder, name, archive.buckets, lambda table: table.slice(0, 0), erased)
+                    _rewrite(folder, name, lambda table: table.slice(0, 0), erased)
     return erased
 
 
 def _rewrite(
-    folder: TopicFolder,
-    name: FileName,
-    buckets: int,
-    rest: Callable[[pa.Table], pa.Table],
-    erased: Erased,
+    folder: TopicFolder, name: FileName, rest: Callable[[pa.Table], pa.Table], erased: Erased
 ) -> None:
-    table, facts = _read(folder, name, buckets)
+    table, facts = folder.decoded(name)
     left = rest(table)
     if left.num_rows < table.num_rows:
         facts = msgspec.structs.replace(facts, rows=left.num_rows)
@@ -98,13 +94,9 @@ def _rewrite(
         erased.rewritten += 1
 
 
-def _remove(folder: TopicFolder, flush: Flush, buckets: int, erased: Erased) -> None:
+def _remove(folder: TopicFolder, flush: Flush, erased: Erased) -> None:
     """Removes a flush, its last file first: without it, the others do not count any more."""
-    erased.records += sum(_read(folder, name, buckets)[1].rows for name in flush.files)
+    erased.records += sum(folder.decoded(name)[1].rows for name in flush.files)
     for name in reversed(flush.files):
         folder.remove(name)
     erased.removed += len(flush.files)
-
-
-def _read(folder: TopicFolder, name: FileName, buckets: int) -> tuple[pa.Table, Facts]:
-    return decode(folder.read(name), Facts.of(folder.topic, name, buckets), folder.where(name))

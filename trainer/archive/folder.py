@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import IO, cast
 
 import msgspec
+import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
 from models.errors import NO_JSON
 from models.promotions import who
 from models.store import Store
-from trainer.archive.files import cut
+from trainer.archive.files import cut, decode
 from trainer.archive.layout import FORMAT, Facts, FileName, Survey, survey
 from trainer.errors import TrainingError
 
@@ -161,6 +162,15 @@ class TopicFolder:
             raise TrainingError(
                 f"expected the file {self.where(name)}, {exc}. Put it back, or see to the storage"
             ) from exc
+
+    def decoded(self, name: FileName) -> tuple[pa.Table, Facts]:
+        """The records of a file, checked, and all that it says about itself.
+
+        Raises:
+            TrainingError: It cannot be read, is damaged, foreign or of another version.
+        """
+        expected = Facts.of(self.topic, name, self.buckets)
+        return decode(self.read(name), expected, self.where(name))
 
     def write(self, name: FileName, data: bytes) -> None:
         """Puts a file in place at once, over another of this name.

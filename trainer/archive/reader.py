@@ -26,7 +26,6 @@ import pyarrow as pa
 from stream.columns import RecordChunk
 from stream.kafka.skip_list import Ranges, ReadRules, merged, within, without_skipped
 from trainer.archive.columns import merge
-from trainer.archive.files import decode
 from trainer.archive.folder import Archive, TopicFolder
 from trainer.archive.layout import Facts, FileName, Flush, day_of
 from trainer.errors import TrainingError
@@ -55,10 +54,11 @@ _Read = list[tuple[pa.Table, Facts]]
 """What the files of a piece hold."""
 
 
+@dataclass(eq=False)
 class ParquetSource:
     """The history that an archive holds now.
 
-    Args:
+    Attributes:
         root: Folder of the archive, a local path or an fsspec URL.
         bounds: Which part is read.
         ahead_max_ms: `events.timestamp_ahead_max`: how much later than the timestamp of its record
@@ -72,33 +72,26 @@ class ParquetSource:
         TrainingError: There is no archive.
     """
 
-    def __init__(
-        self,
-        root: str | Path,
-        bounds: Bounds = EVERYTHING,
-        ahead_max_ms: int = 0,
-        history_ms: int | None = None,
-        *,
-        tells_gaps: bool = False,
-        rules: ReadRules = _NO_RULES,
-    ) -> None:
-        self._archive = Archive.open(root)
-        self._bounds = bounds
-        self._ahead_max_ms = ahead_max_ms
-        self._history_ms = history_ms
-        self._tells_gaps = tells_gaps
-        self._rules = rules
+    root: str | Path
+    bounds: Bounds = EVERYTHING
+    ahead_max_ms: int = 0
+    history_ms: int | None = None
+    tells_gaps: bool = False
+    rules: ReadRules = _NO_RULES
+
+    def __post_init__(self) -> None:
+        self._archive = Archive.open(self.root)
 
     def chunks(
         self, topics: Sequence[str], on_records: OnRecords | None = None
     ) -> Iterator[RecordChunk]:
         """See `trainer.history.source.Source.chunks`: topic by topic, and partition by partition."""
         for chunk in self._chunks(topics, on_records):
-            if self._tells_gaps or not isinstance(chunk, Gap):
+            if self.tells_gaps or not isinstance(chunk, Gap):
                 yield chunk
 
     def _chunks(self, topics: Sequence[str], on_records: OnRecords | None) -> Iterator[RecordChunk]:
-        self._bounds.expect_topics(topics)
+        self.bounds.expect_topics(topics)
         missing = sorted(set(topics) - set(self._archive.topics()))
         if missing:
             raise TrainingError(
@@ -122,7 +115,7 @@ class ParquetSource:
         total = sum(piece.end - piece.start for _, piece in pieces)
         done = 0
         for folder, piece, read in self._read_ahead(pieces):
-            ranges = self._rules.ranges(folder.topic, piece.flush.partition)
+            ranges = self.rules.ranges(folder.topic, piece.flush.partition)
             for chunk in _chunks(folder.topic, piece, read, ranges):
                 yield chunk if isinstance(chunk, Gap) else without_skipped(chunk, ranges)
             done += piece.end - piece.start
@@ -139,14 +132,14 @@ class ParquetSource:
         }
         today_ms = int(time.time() * 1000)  # a record from the future does not make others old
         newest_ms = min(_end_ms(max(days)), today_ms) if days else 0
-        return self._bounds.older(self._ahead_max_ms, self._history_ms, newest_ms)
+        return self.bounds.older(self.ahead_max_ms, self.history_ms, newest_ms)
 
     def _wanted(
         self, topic: str, flushes: Mapping[int, Sequence[Flush]]
     ) -> dict[int, tuple[int, int] | None]:
         """The offsets [start, end) of each partition; None for one that the bounds leave out."""
         held = {partition: _held(chain) for partition, chain in sorted(flushes.items())}
-        bounds = self._bounds.of(topic)
+        bounds = self.bounds.of(topic)
         if bounds is None:
             return dict(held)
         named = {
@@ -190,7 +183,7 @@ class ParquetSource:
         ahead: deque[tuple[TopicFolder, _Piece, list[Future[tuple[pa.Table, Facts]]]]] = deque()
         try:
             for folder, piece in pieces:
-                files = [pool.submit(self._file, folder, name) for name in piece.files]
+                files = [pool.submit(folder.decoded, name) for name in piece.files]
                 ahead.append((folder, piece, files))
                 if len(ahead) > 1:
                     yield _ready(*ahead.popleft())
@@ -198,10 +191,6 @@ class ParquetSource:
                 yield _ready(*ahead.popleft())
         finally:
             pool.shutdown(cancel_futures=True)
-
-    def _file(self, folder: TopicFolder, name: FileName) -> tuple[pa.Table, Facts]:
-        expected = Facts.of(folder.topic, name, self._archive.buckets)
-        return decode(folder.read(name), expected, folder.where(name))
 
 
 def _held(chain: Sequence[Flush]) -> tuple[int, int]:

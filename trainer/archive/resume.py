@@ -11,13 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import pyarrow as pa
-
 from stream.columns import RecordChunk
 from stream.log import log_event
-from trainer.archive.files import decode
 from trainer.archive.folder import TopicFolder
-from trainer.archive.layout import Facts, Flush
+from trainer.archive.layout import Flush
 from trainer.archive.leftovers import begin_archiving
 from trainer.errors import TrainingError
 from trainer.history.topics import Extent
@@ -65,7 +62,7 @@ class Position:
     last: LastRecord | None
 
 
-def resume(folder: TopicFolder, held: Mapping[int, Extent], buckets: int) -> dict[int, Position]:
+def resume(folder: TopicFolder, held: Mapping[int, Extent]) -> dict[int, Position]:
     """Where each partition of a topic goes on; of one that is not archived, at its beginning.
 
     Only for who holds the lock of the topic.
@@ -73,7 +70,6 @@ def resume(folder: TopicFolder, held: Mapping[int, Extent], buckets: int) -> dic
     Args:
         folder: The archive of the topic.
         held: What each partition of the topic holds.
-        buckets: Number of buckets of the archive.
 
     Raises:
         TrainingError: The archive is damaged, or of another topic of this name.
@@ -91,27 +87,20 @@ def resume(folder: TopicFolder, held: Mapping[int, Extent], buckets: int) -> dic
     return {
         partition: Position(
             archived.get(partition, extent.begin),
-            _last_record(folder, found.flushes.get(partition, []), buckets),
+            _last_record(folder, found.flushes.get(partition, [])),
         )
         for partition, extent in held.items()
     }
 
 
-def _last_record(folder: TopicFolder, chain: list[Flush], buckets: int) -> LastRecord | None:
+def _last_record(folder: TopicFolder, chain: list[Flush]) -> LastRecord | None:
     """The last record of the last flush, None when there is none or it was erased."""
     if not chain:
         return None
     flush = max(chain, key=lambda flush: flush.next)
-    tables = [
-        decode(folder.read(name), Facts.of(folder.topic, name, buckets), folder.where(name))[0]
-        for name in flush.files
-    ]
-    rows = [_last_row(table) for table in tables if table.num_rows]
-    return max(rows, key=lambda row: row.offset, default=None)
-
-
-def _last_row(table: pa.Table) -> LastRecord:
-    return LastRecord(**table.slice(table.num_rows - 1).to_pylist()[0])
+    tables = [folder.decoded(name)[0] for name in flush.files]
+    last = [row for table in tables for row in table.slice(max(table.num_rows - 1, 0)).to_pylist()]
+    return max((LastRecord(**row) for row in last), key=lambda row: row.offset, default=None)
 
 
 def created_anew(topic: str, partition: int, wanted: str, got: str) -> TrainingError:

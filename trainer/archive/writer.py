@@ -8,7 +8,6 @@ Rules of this file
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -99,13 +98,13 @@ class Flushed:
     size_bytes: int
 
 
-def flush(pending: Pending, folder: TopicFolder, buckets: int) -> Flushed:
+def flush(pending: Pending, folder: TopicFolder) -> Flushed:
     """Writes what is pending, at least one record, as one flush; changes nothing in `pending`.
 
     Raises:
         TrainingError: It cannot be written; there is no new flush.
     """
-    groups = group(pending.chunks, buckets)
+    groups = group(pending.chunks, folder.buckets)
     names = [
         FileName(
             part.day, part.bucket, pending.partition, pending.first, pending.next, k, len(groups)
@@ -114,27 +113,20 @@ def flush(pending: Pending, folder: TopicFolder, buckets: int) -> Flushed:
     ]
     folder.prepare(sorted({name.day for name in names}))
     skipped = tuple(within(pending.ranges, pending.first, pending.next))
-    write = _writing(folder, buckets, tuple(pending.lost), skipped or msgspec.UNSET)
-    with ThreadPoolExecutor(_WRITERS) as pool:
-        size_bytes = sum(pool.map(write, names[:-1], groups[:-1]))
-    size_bytes += write(names[-1], groups[-1])
-    return Flushed(pending.first, pending.next, pending.records, len(names), size_bytes)
-
-
-def _writing(
-    folder: TopicFolder, buckets: int, lost: Ranges, skipped: Ranges | msgspec.UnsetType
-) -> Callable[[FileName, Group], int]:
-    """A function that writes one file and gives its bytes."""
+    lost = tuple(pending.lost)
 
     def write(name: FileName, part: Group) -> int:
         facts = msgspec.structs.replace(
-            Facts.of(folder.topic, name, buckets),
+            Facts.of(folder.topic, name, folder.buckets),
             rows=part.table.num_rows,
             lost=lost,
-            skipped=skipped,
+            skipped=skipped or msgspec.UNSET,
         )
         data = encode(part.table, facts)
         folder.write(name, data)
         return len(data)
 
-    return write
+    with ThreadPoolExecutor(_WRITERS) as pool:
+        size_bytes = sum(pool.map(write, names[:-1], groups[:-1]))
+    size_bytes += write(names[-1], groups[-1])
+    return Flushed(pending.first, pending.next, pending.records, len(names), size_bytes)

@@ -17,9 +17,8 @@ from stream.campaign.options import BOOTSTRAP, CAMPAIGN
 from stream.kafka.skip_list import ReadRules
 from stream.kafka.skip_report import log_skip_list
 from stream.log import LogFormat, configure, log_event
-from stream.terminal import Terminal
 from stream.visible import visible
-from trainer.commands.printed.progress import progress
+from trainer.commands.printed.progress import counting
 
 if TYPE_CHECKING:
     from trainer.archive.archiver import Archiver, Summary
@@ -136,16 +135,9 @@ def _follow(archiver: Archiver) -> None:
 
 def _once(archiver: Archiver, root: str, log_format: str) -> None:
     """Shows progress and what an operator has to know, then the sum."""
-    with progress(Terminal(stderr=True)) as bars:
-        task = bars.add_task("Archiving", unit="records", total=None, note="")
-
-        def on_records(done: int, total: int) -> None:
-            bars.update(task, completed=done, total=total)
-
-        archiver.on_records = on_records
-        configure(
-            cast(LogFormat, log_format), "warning"
-        )  # within the bars, which go round its lines
+    with counting("Archiving", "records") as archiver.on_records:
+        # Within the bars, which go round its lines.
+        configure(cast(LogFormat, log_format), "warning")
         # Trouble with the broker is told by the error; aiokafka also tells what it then tries again.
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
         log_skip_list(archiver.rules)
@@ -229,12 +221,7 @@ def compact(root: str, topics: tuple[str, ...], before: datetime | None, target_
 
     there = Archive.open(root)
     day = (before or datetime.now(UTC)).date().isoformat()
-    with progress(Terminal(stderr=True)) as bars:
-        task = bars.add_task("Merging", unit="files", total=None, note="")
-
-        def on_files(done: int, total: int) -> None:
-            bars.update(task, completed=done, total=total)
-
+    with counting("Merging", "files") as on_files:
         done = merge(there, topics or there.topics(), day, target_mb * 1_000_000, on_files)
     if done.files_before == 0:
         click.echo(f"Nothing to merge before {day} in {visible(root)}")

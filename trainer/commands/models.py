@@ -56,7 +56,8 @@ def show(version: str, registry: str | None, campaign: Path | None, as_json: boo
         found.load(name)
         entry, marks = read_entry(found, name), read_marks(found)
     if as_json:
-        _print_json({**_brief(name, entry, marks), **_whole(entry)})
+        whole = {"manifest": entry.manifest, "report": entry.report}
+        _print_json({**_brief(name, entry, marks), **whole})
     else:
         _print(*model_tables.version(entry, marks.get(name, [])))
 
@@ -120,10 +121,6 @@ def _brief(version: str, entry: Entry | str, marks: dict[str, list[str]]) -> dic
         "verdict": entry.verdict,
         "bytes": entry.bytes,
     }
-
-
-def _whole(entry: Entry) -> dict[str, Any]:
-    return {"manifest": entry.manifest, "report": entry.report}
 
 
 def _print(*parts: RenderableType) -> None:

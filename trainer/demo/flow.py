@@ -22,7 +22,7 @@ from trainer.demo.journey import read_journey
 from trainer.demo.process import Child
 from trainer.demo.sender import Feed, create_topics
 from trainer.demo.stage import Stage
-from trainer.demo.view import Outcome, View, summarize
+from trainer.demo.view import View, summarize
 from trainer.demo.watch import Watch
 from trainer.report.report import REPORT, Report
 
@@ -101,15 +101,8 @@ async def _play(
                 worker.finish()
     bundle = _champion(Registry(registry))
     view.table(watch.live)
-    summarize(
-        console,
-        Outcome(
-            tally=watch.live,
-            report=Report.decode(bundle.files[REPORT]),
-            kept=settings.folder if settings.kept else None,
-            file=file,
-        ),
-    )
+    report = Report.decode(bundle.files[REPORT])
+    summarize(console, watch.live, report, file, settings.folder if settings.kept else None)
 
 
 def _champion(registry: Registry) -> Bundle:

@@ -124,33 +124,25 @@ class View:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What there is to say at the end.
+def summarize(
+    console: Console, tally: Tally, report: Report, file: Path, kept: Path | None
+) -> None:
+    """Says what was decided, how good the model is, what that proves, and where to go on.
 
-    Attributes:
+    Args:
+        console: Where to.
         tally: The decisions that were made live.
         report: Of the training.
-        kept: Folder that stays, None when nothing does.
         file: The campaign file.
+        kept: Folder that stays, None when nothing does.
     """
-
-    tally: Tally
-    report: Report
-    kept: Path | None
-    file: Path
-
-
-def summarize(console: Console, outcome: Outcome) -> None:
-    """Says what was decided, how good the model is, what that proves, and where to go on."""
-    tally = outcome.tally
     left_alone = tally.count["nothing"]
     reasons = ", ".join(f"{_WHY[code]} ({n:,})" for code, n in tally.reasons.most_common())
     share = left_alone / max(tally.decided, 1)
     console.print(f"Left alone in {share:.0%} of the decisions: {reasons or 'none'}.")
-    if outcome.report.evaluation is not None:
-        _say_how_good(console, outcome.report.evaluation)
-    for name, seen in outcome.report.facts.examples.items():
+    if report.evaluation is not None:
+        _say_how_good(console, report.evaluation)
+    for name, seen in report.facts.examples.items():
         if tally.count[name] and name != "nothing" and seen.conversions < _FEW_CONVERSIONS:
             console.print(
                 f"Little is known about {name}: {seen.conversions} redemptions in "
@@ -166,7 +158,7 @@ def summarize(console: Console, outcome: Outcome) -> None:
         )
     )
     console.print("\nNext", style="bold")
-    for what, how in _next_steps(outcome.kept, outcome.file):
+    for what, how in _next_steps(kept, file):
         console.print(f"  {what}:\n    {how}", soft_wrap=True)
 
 

@@ -16,14 +16,14 @@ import numpy as np
 from msgspec.structs import replace
 
 from stream.campaign.training import EvaluationSpec
-from stream.columns import Bools, Float64s
+from stream.columns import Float64s
 from trainer.errors import TrainingError
 from trainer.evaluation import bootstrap
 from trainer.evaluation.curves import curves
 from trainer.evaluation.draws import Draws
 from trainer.evaluation.evaluation import CANDIDATE, CHAMPION, Curves, Estimate, Evaluation, Group
 from trainer.evaluation.grouping import Grouping, Member, group, questions
-from trainer.evaluation.judged import Judged, Scored, check_scores
+from trainer.evaluation.judged import Judged, Rival, Scored, check_scores
 from trainer.evaluation.metrics import LOWER_IS_BETTER, METRICS, UNDIRECTED
 from trainer.evaluation.ranking import Question
 
@@ -77,34 +77,25 @@ def evaluate_unseen(
     judged: Judged,
     candidate: Scored,
     others: Mapping[str, Scored],
-    champion: Scored,
-    unseen: Bools,
+    rival: Rival | None,
     spec: EvaluationSpec,
     seed: int,
 ) -> Evaluation:
-    """`evaluate`, with the champion beside the candidate on examples that neither has learned from.
-
-    Args:
-        judged: The examples; the candidate has learned from none.
-        candidate: The model.
-        others: Baselines by name.
-        champion: The model in force.
-        unseen: The examples that it has not seen either. Shape (n,), bool.
-        spec: Resamples and confidence.
-        seed: Of the resamples.
+    """`evaluate`, with a rival beside the candidate on examples that neither has learned from.
 
     Raises:
         TrainingError: As `evaluate`.
     """
-    if unseen.all():
-        return evaluate(judged, candidate, {**others, CHAMPION: champion}, spec, seed)
+    if rival is not None and rival.unseen.all():
+        return evaluate(judged, candidate, {**others, CHAMPION: rival.scored}, spec, seed)
     found = evaluate(judged, candidate, others, spec, seed)
-    if not unseen.any():
+    if rival is None or not rival.unseen.any():
         return found
-    beside = evaluate(
-        judged.take(unseen), candidate.take(unseen), {CHAMPION: champion.take(unseen)}, spec, seed
+    new = rival.unseen
+    beside = {CHAMPION: rival.scored.take(new)}
+    return replace(
+        found, unseen=evaluate(judged.take(new), candidate.take(new), beside, spec, seed)
     )
-    return replace(found, unseen=beside)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

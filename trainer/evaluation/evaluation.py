@@ -108,30 +108,6 @@ class Group(Struct, frozen=True, kw_only=True):
     curves: dict[str, Curves] = {}
 
 
-class SliceGain(Struct, frozen=True):
-    """How much better the candidate is in one slice or with one strategy."""
-
-    name: str
-    rows: int
-    gain: Estimate
-
-
-class Comparison(Struct, frozen=True, kw_only=True):
-    """Candidate and another model in one metric: positive is better, also for losses.
-
-    Attributes:
-        metric: One of `metrics.METRICS` that has a direction.
-        against: The other model.
-        gain: On all examples; None when the metric is not defined there.
-        slices: Strategies and slices that have the metric.
-    """
-
-    metric: str
-    against: str
-    gain: Estimate | None
-    slices: tuple[SliceGain, ...]
-
-
 class Evaluation(Struct, frozen=True, kw_only=True):
     """All of it; see the schema above."""
 
@@ -167,22 +143,10 @@ class Evaluation(Struct, frozen=True, kw_only=True):
         """The groups of one kind."""
         return tuple(group for group in self.groups if group.kind == kind)
 
-    def comparison(self, metric: str, against: str = CHAMPION) -> Comparison:
-        """The candidate against another model in one metric.
-
-        Raises:
-            KeyError: There is no such model.
-        """
-        return Comparison(
-            metric=metric,
-            against=against,
-            gain=self.all.gains[against].get(metric),
-            slices=tuple(
-                SliceGain(group.name, group.rows, group.gains[against][metric])
-                for group in (*self.of_kind("strategy"), *self.of_kind("slice"))
-                if metric in group.gains[against]
-            ),
-        )
+    @property
+    def parts(self) -> tuple[Group, ...]:
+        """Strategies and slices: an average can hide that a model harms some."""
+        return (*self.of_kind("strategy"), *self.of_kind("slice"))
 
     def headline(self) -> dict[str, float]:
         """The main numbers of the candidate, flat: for the manifest of a bundle.

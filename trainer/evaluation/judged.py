@@ -103,6 +103,19 @@ class Scored:
         return Scored(self.scores[keep], self.thresholds)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Rival:
+    """The champion beside a candidate.
+
+    Attributes:
+        scored: Its scores on the examples that judge, with the thresholds of its own validation part.
+        unseen: The examples that it has not seen. Shape (n,), bool.
+    """
+
+    scored: Scored
+    unseen: Bools
+
+
 def check_scores(name: str, scored: Scored, judged: Judged) -> None:
     """Refuses what cannot be judged.
 

@@ -67,6 +67,7 @@ class Dataset:
             Shape (n,), float64.
         counts: What became of actions and decision points.
         events: Events in the history.
+        repeated: Those of them that count for nothing, since other records told of them before.
         customers: Customers in the history.
         start_ms: Oldest event time.
         end_ms: How far the history goes, as `Shards.end_ms`.
@@ -84,6 +85,7 @@ class Dataset:
     propensity: Float64s
     counts: JoinCounts
     events: int
+    repeated: int
     customers: int
     start_ms: int
     end_ms: int
@@ -198,6 +200,7 @@ class _Builder:
         self._counts = JoinCounts()
         self._near = 0
         self._customers = 0
+        self._repeated = 0
         self._parts: list[tuple[Examples, Int64s, Int64s]] = []
 
     def add(self, timeline: Timeline, shards: Shards) -> None:
@@ -220,6 +223,7 @@ class _Builder:
         self._parts.append((examples, rows, customer))
         self._counts += counts
         self._customers += timeline.table.rows
+        self._repeated += timeline.repeated
 
     def finish(self, shards: Shards) -> Dataset:
         """The examples of all shards.
@@ -246,7 +250,8 @@ class _Builder:
             propensity=examples.propensity,
             counts=self._counts,
             events=shards.events,
-            customers=self._customers,
+            repeated=self._repeated,
+            customers=shards.spread.customers,
             start_ms=shards.start_ms,
             end_ms=shards.end_ms,
             notices=self._notices(shards),
@@ -256,7 +261,11 @@ class _Builder:
         missing, counts = shards.missing(), self._counts
         outcomes = [one for one in missing if shards.holds_outcomes(one.topic)]
         cut = notices.cut(self._campaign, missing, counts, self._near)
-        return tuple(filter(None, (cut, notices.unread(outcomes, counts, shards.end_ms))))
+        unread = notices.unread(outcomes, counts, shards.end_ms)
+        flawed = notices.flawed(shards.unreadable, shards.examples, shards.ahead)
+        silent = notices.silent(shards.silence.never())
+        scattered = notices.scattered(shards.spread, shards.misplaced)
+        return tuple(filter(None, (cut, unread, *flawed, *silent, scattered)))
 
     def _write(self, timeline: Timeline, points: Int64s) -> Int64s:
         """Writes the features after some events, each once; returns where they stand."""

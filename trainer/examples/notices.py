@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+
+import numpy as np
 
 from stream.campaign.file import Campaign
 from stream.campaign.operator_table import OPERATORS
 from stream.campaign.words import duration_ms
+from stream.columns import Int64s
+from stream.keys.spread import Spread
+from stream.policy.decision import NOTHING
 from trainer.examples.labels import JoinCounts
 from trainer.history.gaps import BEGINNING_MS, Missing
 
+_log = logging.getLogger(__name__)
+_REKEY = (
+    "Operator action: have all producers of the event topics send the customer id as key and use one "
+    "partitioner"
+)
 _SHOWN_MAX = 3
 """Partitions that are named of each kind of gap."""
 
@@ -27,6 +38,45 @@ def memory(campaign: Campaign) -> str:
         spans += [] if feature.window is None else [feature.window]
         spans += [feature.cap] if "cap" in OPERATORS[feature.op].may else []
     return max(spans, key=duration_ms)
+
+
+def flawed(unreadable: Mapping[str, int], examples: Mapping[str, str], ahead: int) -> list[str]:
+    """What could not be read in the events of a history, and whose clock was ahead.
+
+    Args:
+        unreadable: Values that could not be read, by path.
+        examples: By path one sentence about such a value.
+        ahead: Events that said a time too far after that of their record.
+
+    Returns:
+        Sentences without their stop.
+    """
+    told = [
+        f"{count:,} values of {path} could not be read and are missing: {examples[path]}"
+        for path, count in unreadable.items()
+    ]
+    if ahead:
+        told.append(
+            f"{ahead:,} events said a time after that of their record (events.timestamp_ahead_max) "
+            "and were moved to it, or by what events.sent_at says"
+        )
+    return told
+
+
+def silent(never: Mapping[str, int]) -> list[str]:
+    """Which properties never came.
+
+    Args:
+        never: By path the events that came without it.
+
+    Returns:
+        Sentences without their stop.
+    """
+    return [
+        f"{path} never came in {events:,} events that features read it from: what is learned of it "
+        "is a constant. Compare the property in the campaign file with an event"
+        for path, events in never.items()
+    ]
 
 
 def cut(campaign: Campaign, missing: Sequence[Missing], counts: JoinCounts, near: int) -> str:
@@ -78,6 +128,64 @@ def unread(missing: Sequence[Missing], counts: JoinCounts, end_ms: int) -> str:
         f"while the history goes to {_day(end_ms)}. Read these topics as far as the others, such as "
         "by archiving them (`opportune archive`)"
     )
+
+
+def scattered(spread: Spread, misplaced: str) -> str:
+    """That customers are in several partitions, so that their events do not meet.
+
+    Args:
+        spread: Of the customers that have events.
+        misplaced: What the keys say of it.
+
+    Returns:
+        A sentence without its stop; empty when there is nothing to tell.
+    """
+    if spread.several == 0:
+        return misplaced
+    told = (
+        f"At least {spread.several:,} customers of {spread.customers:,} are in two partitions or more "
+        "of the event topics: in each the worker, and the training, knows a part of their events, and "
+        "counts and conditions such as caps see no more"
+    )
+    return f"{told}: {misplaced}" if misplaced else f"{told}. {_REKEY}"
+
+
+def untrained(names: Sequence[str], strategy: Int64s, examples_min: int) -> dict[str, int]:
+    """Strategies that there are too few examples of, and how many there are.
+
+    Args:
+        names: Strategy of each output of the network.
+        strategy: Output of each example that is learned from. Shape (n,), int64.
+        examples_min: How many there have to be.
+    """
+    rows = np.bincount(strategy, minlength=len(names)).tolist()
+    return {
+        name: count
+        for name, count in zip(names, rows, strict=True)
+        if name != NOTHING and count < examples_min
+    }
+
+
+def never_chosen(campaign: Campaign, few: Mapping[str, int]) -> tuple[str, ...]:
+    """That the policy will not choose strategies; logged as a warning, too.
+
+    Args:
+        campaign: The campaign file.
+        few: See `untrained`.
+
+    Returns:
+        A sentence without its stop, or none.
+    """
+    if not few:
+        return ()
+    got = ", ".join(f"{count:,} of {name}" for name, count in few.items())
+    told = (
+        f"expected {campaign.training.examples_min:,} examples or more of each strategy to learn from "
+        f"(training.examples_min), got {got}: the policy does not choose these with this model "
+        "(UNTRAINED). Operator action: use them on some customers first, by chance or by a rule"
+    )
+    _log.warning("%s", told)
+    return (told,)
 
 
 def no_examples(campaign: Campaign, counts: JoinCounts) -> str:

@@ -34,7 +34,7 @@ def evidence(
         rows=group.rows,
         conversions=_conversions(evaluation),
         value=_interval(group.metrics[CANDIDATE].get(metric)),
-        over_base_rates=_interval(evaluation.comparison(metric, BASE_RATE).gain),
+        over_base_rates=_interval(group.gains[BASE_RATE].get(metric)),
         champion=champion,
         compared=compared,
         score_ms=score_ms,
@@ -43,18 +43,20 @@ def evidence(
     beside = evaluation.beside_champion
     if beside is None:
         return known
-    against, group = beside.comparison(metric, CHAMPION), beside.all
+    group = beside.all
     return replace(
         known,
         compared_rows=group.rows,
         compared_conversions=_conversions(beside),
-        over_champion=_interval(against.gain),
+        over_champion=_interval(group.gains[CHAMPION].get(metric)),
         calibration_error=_value(group.metrics[CANDIDATE].get("calibration_error")),
         champion_calibration_error=_value(group.metrics[CHAMPION].get("calibration_error")),
         calibration_gain=_interval(group.gains[CHAMPION].get("calibration_error")),
         outcome_rate=_outcome_rate(beside),
         slices=tuple(
-            SliceDifference(part.name, part.rows, _interval(part.gain)) for part in against.slices
+            SliceDifference(part.name, part.rows, _interval(part.gains[CHAMPION][metric]))
+            for part in beside.parts
+            if metric in part.gains[CHAMPION]
         ),
     )
 

@@ -10,8 +10,8 @@ from models.bundle import Bundle
 from models.contract import FeatureContract, Normalization
 from models.errors import BundleError, RegistryError
 from models.registry import Registry
+from trainer.errors import TrainingError
 from trainer.parity.causes import Cause
-from trainer.parity.errors import ParityError
 
 
 class Bundles:
@@ -60,7 +60,7 @@ class Bundles:
         except (BundleError, RegistryError):
             return None
         except OSError as exc:
-            raise ParityError(
+            raise TrainingError(
                 f"expected to read the model registry {self._registry.url}, got {exc}. Name it with "
                 "--registry or OPPORTUNE_REGISTRY"
             ) from exc

@@ -28,6 +28,8 @@ class Cause(enum.IntEnum):
     OTHER_KERNEL = 13
     OTHER_CONTRACT = 14
     MODEL_UNKNOWN = 15
+    EVENT_REPEATED = 16
+    STATE_OF_REPEATED = 17
 
     @property
     def code(self) -> str:
@@ -60,7 +62,7 @@ _MEANING = {
     Cause.STATE_OF_REFUSED: "the vector differs: the worker took an event of the customer that a "
     "replay refuses, see event_refused",
     Cause.EVENT_REFUSED: "decision about an event whose time is too far ahead of its record; the "
-    "worker had another events.timestamp_ahead_max, or went by the time at which it read",
+    "worker had another events.timestamp_ahead_max, or none that was strict",
     Cause.EVENT_REMOVED: "decision about an event that was removed, by retention or from the archive",
     Cause.DECISION_REMOVED: "event older than the first decision that retention left",
     Cause.OTHER_TOPIC: "decision about an event of a topic that the campaign file does not name",
@@ -68,4 +70,8 @@ _MEANING = {
     Cause.OTHER_CONTRACT: "decision with other features than those of the campaign file",
     Cause.MODEL_UNKNOWN: "decision by a model that is not in the registry: its normalization is "
     "not known",
+    Cause.EVENT_REPEATED: "decision about a repetition of an event: the worker had another "
+    "events.repeats_remembered",
+    Cause.STATE_OF_REPEATED: "the vector differs: the worker counted an event of the customer twice, see "
+    "event_repeated",
 }

@@ -14,11 +14,11 @@ from models.registry import Registry
 from stream.campaign.file import Campaign
 from stream.features.plan import compile_features
 from stream.state.changelog import topic_name
+from trainer.errors import TrainingError
 from trainer.history.topics import Extent
 from trainer.parity.archived import ArchivedTopics
 from trainer.parity.bundles import Bundles
 from trainer.parity.caught_up import caught_up
-from trainer.parity.errors import ParityError
 from trainer.parity.explain import Holds
 from trainer.parity.findings import Findings
 from trainer.parity.logged import Scope
@@ -47,8 +47,8 @@ def check_parity(
         show_customers: Whether findings name the customer.
 
     Raises:
-        ParityError: The campaign's decisions carry no vectors, or the registry cannot be reached.
-        TrainingError: The topics cannot be read.
+        TrainingError: The campaign's decisions carry no vectors, or the registry or the topics cannot
+            be read.
     """
     _expect_vectors(campaign)
     plan = compile_features(campaign)
@@ -58,9 +58,9 @@ def check_parity(
     names = (campaign.topics.decisions, *campaign.topics.events)
     held = [topics.extents(name) for name in names]
     changelog = topic_name(campaign.app, plan.layout_digest)
-    markers = (
-        topics.extents_if_there(changelog) if len(names) > 2 else {}
-    )  # with several event topics
+    is_alone = len(campaign.topics.events) == 1
+    markers = {} if is_alone else topics.extents_if_there(changelog)
+    findings.partitions = max(map(len, held))
     for partition in sorted(set().union(*held)):
         extents = [extents.get(partition, _NOTHING) for extents in held]
         decisions, *events = (
@@ -77,7 +77,7 @@ def check_parity(
 def _expect_vectors(campaign: Campaign) -> None:
     decisions = campaign.decisions
     if decisions.format != "cloudevents" or not decisions.feature_header:
-        raise ParityError(
+        raise TrainingError(
             'expected decisions.format = "cloudevents" and decisions.feature_header = true, got '
             f'"{decisions.format}" and {str(decisions.feature_header).lower()}: only such decisions '
             "say which event they are about and carry the vector that was scored"

@@ -96,7 +96,7 @@ def by_customer(
     Args:
         logged: n decisions.
         holds: Where the topics begin.
-        lost: Why no event was found, of `without_event`. Shape (n,), int64.
+        lost: Why no event was found, of `without_event`, or that it is repeated. Shape (n,), int64.
         doubtful: Customers whose order of events is not known. Shape (rows,), bool.
         all_decide: Whether every event asks for a decision.
         has_gaps: Whether events are known to be missing in the middle of a topic.
@@ -106,6 +106,7 @@ def by_customer(
     """
     cause = np.full(len(doubtful), int(Cause.DIFFERENT))
     cause[logged.row[lost == Cause.EVENT_REFUSED]] = Cause.STATE_OF_REFUSED
+    cause[logged.row[lost == Cause.EVENT_REPEATED]] = Cause.STATE_OF_REPEATED
     cause[doubtful] = Cause.ORDER_UNKNOWN
     cause[logged.row[_removed(logged, holds) | (lost == Cause.EVENT_REMOVED)]] = Cause.HISTORY_CUT
     is_cut = has_gaps or any(extent.begin > 0 for extent in holds.events)

@@ -8,13 +8,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from stream.columns import Bools, Float32s, Int64s
+from stream.columns import Bools, Float32s, Int64s, UInt64s
+from stream.keys.key_sample import KeySample, disagreement
+from stream.keys.spread import spread
 from trainer.parity.causes import Cause
 from trainer.parity.compare import Measured, differs
 from trainer.parity.result import Difference, FeatureParity, Finding, Parity, Where
 
 _COUNTED = (
-    "events", "customers", "decisions", "compared_customers", "conclusive", "conclusive_customers",
+    "events", "decisions", "compared_customers", "conclusive", "conclusive_customers",
     "repeated", "undecided_yet",
 )  # fmt: skip
 """Fields of `Parity` that are counts and nothing else."""
@@ -30,12 +32,18 @@ class Findings:
         measured: The vectors that were compared.
         counts: What is counted besides, by the names of `Parity`.
         models: Decisions by model.
+        customers: Hashes of the customers of each partition.
+        keys: Keys of the event topics.
+        partitions: Of each topic.
     """
 
     def __init__(self, features: tuple[str, ...]) -> None:
         self.measured = Measured.nothing(len(features))
         self.counts: Counter[str] = Counter()
         self.models: Counter[str] = Counter()
+        self.customers: list[UInt64s] = []
+        self.keys = KeySample()
+        self.partitions = 1
         self._features = features
         self._unexplained = np.zeros(len(features), np.int64)
         self._first_difference: list[Difference | None] = [None] * len(features)
@@ -77,12 +85,15 @@ class Findings:
 
     def report(self, app: str, contract: str, customers_share: float) -> Parity:
         """Everything that was found."""
-        measured = self.measured
+        measured, customers = self.measured, spread(self.customers)
         return Parity(
             app=app,
             contract=contract,
             customers_share=customers_share,
             **{name: self.counts[name] for name in _COUNTED},
+            customers=customers.customers,
+            customers_in_several_partitions=customers.several,
+            partitioners=disagreement(self.keys.placed(self.partitions)),
             compared=measured.vectors,
             equal=measured.equal,
             compared_bytes=4 * len(self._features) * measured.vectors,

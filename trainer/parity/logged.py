@@ -92,10 +92,11 @@ _COLUMNS = (
 )  # fmt: skip
 
 
+@dataclass(eq=False)
 class LoggedReader:
     """Collects the decisions of one partition.
 
-    Args:
+    Attributes:
         topics: Index of each event topic of the campaign.
         features: Numbers in a vector, F.
         codes: Numbers for the names of models and contracts; new ones are added.
@@ -103,21 +104,15 @@ class LoggedReader:
         table: Finds the rows of customers; new ones are added.
     """
 
-    def __init__(
-        self,
-        topics: Mapping[str, int],
-        features: int,
-        codes: dict[str, int],
-        scope: Scope,
-        table: CustomerTable,
-    ) -> None:
-        self._topics = topics
-        self._features = features
-        self._codes = codes
-        self._scope = scope
-        self._table = table
+    topics: Mapping[str, int]
+    features: int
+    codes: dict[str, int]
+    scope: Scope
+    table: CustomerTable
+
+    def __post_init__(self) -> None:
         self._columns: list[Int64s] = []
-        self._vectors: list[Float32s] = [np.empty((0, features), np.float32)]
+        self._vectors: list[Float32s] = [np.empty((0, self.features), np.float32)]
         self._vectors_so_far = 0
         self._unreadable: list[int] = []
 
@@ -127,19 +122,19 @@ class LoggedReader:
         Raises:
             CorruptRecords: The headers of a record do not follow the format.
         """
-        sampled = np.flatnonzero(self._scope.has_customers(chunk.key))
+        sampled = np.flatnonzero(self.scope.has_customers(chunk.key))
         readable, decoded = self._decoded(chunk, sampled)
         if len(readable) == 0:
             return
         columns = np.array(decoded, np.int64).T
-        asked = self._scope.has_times(columns[0])
+        asked = self.scope.has_times(columns[0])
         wanted = np.flatnonzero(asked)
-        found, scored = vectors(chunk, readable[wanted], self._features)
+        found, scored = vectors(chunk, readable[wanted], self.features)
         place = np.full(len(readable), -1, np.int64)
         place[wanted[found]] = self._vectors_so_far + np.arange(len(scored))
         self._vectors.append(scored)
         self._vectors_so_far += len(scored)
-        rows = self._table.rows_for(chunk.key.take(readable))
+        rows = self.table.rows_for(chunk.key.take(readable))
         self._columns.append(
             np.stack([chunk.offset[readable], rows, *columns[1:], place, asked.astype(np.int64)])
         )
@@ -159,10 +154,10 @@ class LoggedReader:
         return np.array(readable, np.int64), decoded
 
     def _row(self, decision: Decision) -> tuple[int, ...]:
-        data, codes = decision.data, self._codes
+        data, codes = decision.data, self.codes
         return (
             epoch_ms(data.event.time),
-            self._topics.get(data.event.topic, -1),
+            self.topics.get(data.event.topic, -1),
             data.event.partition,
             data.event.offset,
             epoch_ms(decision.time),

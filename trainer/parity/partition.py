@@ -14,7 +14,7 @@ import numpy as np
 
 from stream.campaign.file import Campaign
 from stream.codecs import event_decoder
-from stream.columns import Float32s, Float64s, Int64s, RecordChunk
+from stream.columns import Bools, Float32s, Float64s, Int64s, RecordChunk
 from stream.events.decoder import NEVER_MS
 from stream.features.normalization import normalize
 from stream.features.plan import FeaturePlan, apply_raw
@@ -79,27 +79,24 @@ def compare_partition(
     partition.conclude()
 
 
+@dataclass(eq=False)
 class _Partition:
     """The decisions of a partition, and what has become of them so far."""
 
-    def __init__(
-        self,
-        subject: Subject,
-        holds: Holds,
-        logged: Logged,
-        table: CustomerTable,
-        findings: Findings,
-    ) -> None:
-        self._subject = subject
-        self._holds = holds
-        self._logged = logged
-        self._table = table
-        self._findings = findings
+    subject: Subject
+    holds: Holds
+    logged: Logged
+    table: CustomerTable
+    findings: Findings
+
+    def __post_init__(self) -> None:
+        subject, holds, logged = self.subject, self.holds, self.logged
         self._decoder = event_decoder(subject.campaign, subject.plan)
         self._about = [logged.about(topic, holds.partition) for topic in range(len(holds.events))]
         self._order = OrderCheck(logged, self._about, _bounds(subject.campaign, holds))
         self._cause = explain.before_replay(logged, holds, subject.bundles)
         self._found = np.zeros(len(logged), np.bool_)
+        self._repeated = np.zeros(len(logged), np.bool_)
         self._compared = np.zeros(len(logged), np.bool_)
         self._has_gaps = False
         self._refused: list[list[int]] = [[] for _ in holds.events]
@@ -107,16 +104,17 @@ class _Partition:
 
     def replay(self, events: Sequence[Iterator[RecordChunk]]) -> None:
         """Replays the events of each topic and compares what was logged after each."""
-        plan, table = self._subject.plan, self._table
+        plan, table = self.subject.plan, self.table
         for run in in_order([self._runs(topic, chunks) for topic, chunks in enumerate(events)]):
             self._order.follow(run, table.rows)
             values = np.empty((len(run.row), len(plan.names)))
-            apply_raw(plan, table.state, run.row, run.batch, run.topic, values)
+            applied = apply_raw(plan, table.state, run.row, run.batch, run.topic, values)
             event, entry = self._joined(run)
             self._found[entry] = True
-            self._compare(values, event, entry)
-            self._count_undecided(run, event)
-            self._findings.counts["events"] += len(run.row)
+            self._repeated[entry] = ~applied[event]
+            self._compare(values, event[applied[event]], entry[applied[event]])
+            self._count_undecided(run, event, applied)
+            self.findings.counts["events"] += len(run.row)
 
     def _runs(self, topic: int, chunks: Iterator[RecordChunk]) -> Iterator[Run]:
         """The events of a topic, of all times, since all change the state of their customers."""
@@ -129,17 +127,19 @@ class _Partition:
                 continue
             seen_ms = seen(chunk.timestamp_ms, reached_ms)
             reached_ms = int(seen_ms[-1])
-            batch, rejects = self._decoder.decode(chunk, NEVER_MS)
+            self.findings.keys.add(chunk)
+            decoded = self._decoder.decode(chunk, NEVER_MS)
+            batch, rejects = decoded.batch, decoded.rejects
             refused = [one.record for one in rejects if one.code == "absurd_timestamp"]
             self._refused[topic] += chunk.offset[refused].tolist()  # the worker may have taken them
-            sampled = np.flatnonzero(self._subject.scope.has_customers(batch.customer))
+            sampled = np.flatnonzero(self.subject.scope.has_customers(batch.customer))
             batch = batch.take(sampled)
-            yield Run(topic, self._table.rows_for(batch.customer), batch, seen_ms[batch.record])
+            yield Run(topic, self.table.rows_for(batch.customer), batch, seen_ms[batch.record])
 
     def _joined(self, run: Run) -> tuple[Int64s, Int64s]:
         """Events of a run and decisions about them, pair by pair. Shape (pairs,) each, int64."""
         about = self._about[run.topic]
-        known, offset = self._logged.offset[about], run.batch.offset
+        known, offset = self.logged.offset[about], run.batch.offset
         first = np.searchsorted(known, offset)
         count = np.searchsorted(known, offset, side="right") - first
         event = np.repeat(np.arange(len(offset)), count)
@@ -147,58 +147,59 @@ class _Partition:
         return event, about[first[event] + nth]
 
     def _compare(self, values: Float64s, event: Int64s, entry: Int64s) -> None:
-        comparable = self._logged.asked[entry] & (self._cause[entry] == COMPARABLE)
+        comparable = self.logged.asked[entry] & (self._cause[entry] == COMPARABLE)
         event, entry = event[comparable], entry[comparable]
         self._compared[entry] = True
-        for model in np.unique(self._logged.model[entry]).tolist():
-            mine = self._logged.model[entry] == model
+        for model in np.unique(self.logged.model[entry]).tolist():
+            mine = self.logged.model[entry] == model
             replayed = self._normalized(values[event[mine]], model)
             logged = self._vectors(entry[mine])
-            self._findings.measured += Measured.of(logged, replayed)
+            self.findings.measured += Measured.of(logged, replayed)
             different = differs(logged, replayed).any(axis=1)
             if different.any():
                 self._different.append((entry[mine][different], replayed[different]))
 
     def _normalized(self, values: Float64s, model: int) -> Float32s:
         """What `stream.features.plan.apply` makes of features with the constants of a model."""
-        constants = self._subject.bundles.normalization(model)
+        constants = self.subject.bundles.normalization(model)
         out = np.empty(values.shape, np.float32)
         normalize(
-            values, np.ones(len(values), np.bool_), self._subject.plan.transform_codes,
+            values, np.ones(len(values), np.bool_), self.subject.plan.transform_codes,
             constants.mean, constants.std, constants.clip, out,
         )  # fmt: skip
         return out
 
     def _vectors(self, entry: Int64s) -> Float32s:
-        vectors: Float32s = self._logged.vectors[self._logged.vector[entry]]
+        vectors: Float32s = self.logged.vectors[self.logged.vector[entry]]
         return vectors
 
-    def _count_undecided(self, run: Run, decided: Int64s) -> None:
-        """Counts events that ask for a decision and have none."""
-        batch, findings = run.batch, self._findings
-        alone = self._subject.plan.decides[batch.type_code]
-        alone &= self._subject.scope.has_times(batch.time_ms)
+    def _count_undecided(self, run: Run, decided: Int64s, applied: Bools) -> None:
+        """Counts events that ask for a decision and have none; a repeated one asks for none."""
+        batch, findings = run.batch, self.findings
+        alone = applied & self.subject.plan.decides[batch.type_code]
+        alone &= self.subject.scope.has_times(batch.time_ms)
         alone[decided] = False
-        known = self._logged.offset[self._about[run.topic]]
-        known = known[known < self._holds.events[run.topic].end]
+        known = self.logged.offset[self._about[run.topic]]
+        known = known[known < self.holds.events[run.topic].end]
         first, last = (known[0], known[-1]) if len(known) else (0, -1)
         yet = alone & (batch.offset > last)
         findings.counts["undecided_yet"] += int(yet.sum())
-        removed = alone & (batch.offset < first) & (self._holds.decisions.begin > 0)
+        removed = alone & (batch.offset < first) & (self.holds.decisions.begin > 0)
         for cause, which in (
             (Cause.DECISION_REMOVED, removed),
             (Cause.NO_DECISION, alone & ~yet & ~removed),
         ):
             if which.any():
                 i = int(np.argmax(which))
-                name = self._subject.campaign.topics.events[run.topic]
+                name = self.subject.campaign.topics.events[run.topic]
                 where = self._where(name, int(batch.offset[i]), int(run.row[i]))
                 findings.add(cause, int(which.sum()), where)
 
     def conclude(self) -> None:
         """Says of everything that differs, or has no counterpart, why."""
-        logged, findings = self._logged, self._findings
-        lost = explain.without_event(logged, self._holds, self._found, self._refused)
+        logged, findings = self.logged, self.findings
+        lost = explain.without_event(logged, self.holds, self._found, self._refused)
+        lost[self._repeated] = Cause.EVENT_REPEATED
         self._explain_differences(lost)
         self._cause = np.where(self._cause == COMPARABLE, lost, self._cause)
         for code in np.unique(self._cause[logged.asked]).tolist():
@@ -207,62 +208,62 @@ class _Partition:
                 findings.add(Cause(code), len(which), self._where_of(which, 0))
         self._count_repeats()
         if len(logged.unreadable):
-            topic, offset = self._subject.campaign.topics.decisions, int(logged.unreadable[0])
-            where = Where(topic, self._holds.partition, offset, None)
+            topic, offset = self.subject.campaign.topics.decisions, int(logged.unreadable[0])
+            where = Where(topic, self.holds.partition, offset, None)
             findings.add(Cause.UNREADABLE, len(logged.unreadable), where)
         findings.counts["decisions"] += int(logged.asked.sum())
-        findings.counts["customers"] += self._table.rows
+        findings.customers.append(self.table.hashes)
         for model, count in enumerate(np.bincount(logged.model[logged.asked]).tolist()):
             if count:
-                findings.models[self._subject.bundles.name(model)] += count
+                findings.models[self.subject.bundles.name(model)] += count
 
     def _explain_differences(self, lost: Int64s) -> None:
         cause = explain.by_customer(
-            self._logged, self._holds, lost, self._order.doubtful(self._table.rows),
-            all_decide=bool(self._subject.plan.decides.all()), has_gaps=self._has_gaps,
+            self.logged, self.holds, lost, self._order.doubtful(self.table.rows),
+            all_decide=bool(self.subject.plan.decides.all()), has_gaps=self._has_gaps,
         )  # fmt: skip
-        row, conclusive = self._logged.row, self._compared.copy()
+        row, conclusive = self.logged.row, self._compared.copy()
         for entry, replayed in self._different:
             conclusive[entry] = cause[row[entry]] < Cause.HISTORY_CUT
-            self._findings.add_differences(
+            self.findings.add_differences(
                 self._vectors(entry),
                 replayed,
                 cause[row[entry]],
                 partial(self._where_of, entry),
             )
-        counts = self._findings.counts
+        counts = self.findings.counts
         counts["conclusive"] += int(conclusive.sum())
         counts["conclusive_customers"] += len(np.unique(row[conclusive]))
         counts["compared_customers"] += len(np.unique(row[self._compared]))
 
     def _count_repeats(self) -> None:
         """Whoever repeats a decision has to say the same."""
-        logged = self._logged
+        logged = self.logged
         again, before = explain.repeats(logged)
-        self._findings.counts["repeated"] += int(logged.asked[again].sum())
+        self.findings.counts["repeated"] += int(logged.asked[again].sum())
         both = (logged.vector[again] >= 0) & (logged.vector[before] >= 0)
         both &= logged.model[again] == logged.model[before]
         again, before = again[both], before[both]
         different = differs(self._vectors(again), self._vectors(before)).any(axis=1)
         if different.any():
             where = self._where_of(again, int(np.argmax(different)))
-            self._findings.add(Cause.REPEAT_DIFFERS, int(different.sum()), where)
+            self.findings.add(Cause.REPEAT_DIFFERS, int(different.sum()), where)
 
     def _where_of(self, entry: Int64s, i: int) -> Where:
         """The event of decision entry[i]."""
-        logged, one = self._logged, int(entry[i])
+        logged, one = self.logged, int(entry[i])
         topic, offset, row = (int(a[one]) for a in (logged.topic, logged.offset, logged.row))
         if topic < 0:  # the name was not kept; the decision itself says it
-            decisions = self._subject.campaign.topics.decisions
+            decisions = self.subject.campaign.topics.decisions
             return self._where(decisions, int(logged.record[one]), row)
-        names = self._subject.campaign.topics.events
+        names = self.subject.campaign.topics.events
         return self._where(names[topic], offset, row, int(logged.partition[one]))
 
     def _where(self, topic: str, offset: int, row: int, partition: int | None = None) -> Where:
-        number = self._holds.partition if partition is None else partition
-        if not self._subject.show_customers:
+        number = self.holds.partition if partition is None else partition
+        if not self.subject.show_customers:
             return Where(topic, number, offset, None)
-        return Where(topic, number, offset, self._table.key(row).decode(errors="replace"))
+        return Where(topic, number, offset, self.table.key(row).decode(errors="replace"))
 
 
 def _bounds(campaign: Campaign, holds: Holds) -> list[Int64s]:

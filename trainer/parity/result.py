@@ -99,6 +99,8 @@ class Parity(Struct, frozen=True):
         models: Decisions by model.
         findings: What is not as it should be, or cannot be compared; faults first.
         features: Every feature.
+        customers_in_several_partitions: Customers whose events do not meet.
+        partitioners: Why that may be so by the keys of the event topics, with who acts; or empty.
     """
 
     app: str
@@ -119,6 +121,8 @@ class Parity(Struct, frozen=True):
     models: dict[str, int]
     findings: tuple[Finding, ...]
     features: tuple[FeatureParity, ...]
+    customers_in_several_partitions: int = 0
+    partitioners: str = ""
 
     @property
     def faults(self) -> int:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from stream.campaign.file import Campaign
 from stream.codecs import property_decoder
-from stream.columns import EventBatch, Float64s, Int64s, RecordChunk
+from stream.columns import Bools, EventBatch, Float64s, Int64s, RecordChunk
 from stream.decisions.reader import Decided, DecisionReader, Names
 from stream.events.decoder import NEVER_MS
 from trainer.errors import TrainingError
@@ -45,7 +45,8 @@ class Actions:
         event: The event it is about, -1 when the timeline does not have it. Shape (m,), int64.
         strategy: As in `ACTION`. Shape (m,), int64.
         propensity: As in `ACTION`. Shape (m,), float64.
-        duplicates: Decisions that were published again, which do not count.
+        duplicates: Actions that do not count: decisions that were published again, and what is about
+            an event that is repeated.
     """
 
     event: Int64s
@@ -82,6 +83,22 @@ class Actions:
             len(records) - len(once),
         )
 
+    def without(self, repeated: Bools) -> Actions:
+        """The actions about the events that stay when the repeated ones are left out.
+
+        Args:
+            repeated: Of each event of the timeline, whether it is left out. Shape (n,), bool.
+        """
+        if not repeated.any():
+            return self
+        known = self.event >= 0
+        stays = ~known
+        stays[known] = ~repeated[self.event[known]]
+        place = np.cumsum(~repeated) - 1
+        event = np.where(known, place[self.event], -1)[stays]
+        left_out = self.duplicates + int((~stays).sum())
+        return Actions(event, self.strategy[stays], self.propensity[stays], left_out)
+
 
 class TreatmentReader:
     """Reads what treatments say.
@@ -116,7 +133,7 @@ class TreatmentReader:
         records["topic"], records["offset"] = topic, batch.offset[sent]
         records["strategy"], records["propensity"] = -1, np.nan
         if len(sent):
-            said, _ = self._decoder.decode(chunk.take(batch.record[sent]), NEVER_MS)
+            said = self._decoder.decode(chunk.take(batch.record[sent]), NEVER_MS).batch
             records["strategy"][said.record] = self._strategies.find(said.category[0])
             if len(said.number):
                 records["propensity"][said.record] = said.number[0]

@@ -122,6 +122,7 @@ def _joined(runs: Sequence[Run]) -> Run:
         time_ms=np.concatenate([batch.time_ms for batch in batches]),
         customer=nulls,
         event_id=nulls,
+        event_hash=np.concatenate([batch.event_hash for batch in batches]),
         type_code=np.concatenate([batch.type_code for batch in batches]),
         number=np.concatenate([batch.number for batch in batches], axis=1),
         category=np.concatenate([batch.category for batch in batches], axis=1),

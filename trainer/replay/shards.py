@@ -22,12 +22,17 @@ import numpy as np
 
 from stream.campaign.file import Campaign
 from stream.codecs import event_decoder
-from stream.columns import EventBatch, Int64s, RecordChunk, Spans
+from stream.columns import Bools, EventBatch, Int64s, RecordChunk, Spans, UInt64s
 from stream.decisions.reader import DecisionReader
 from stream.events.decoder import NEVER_MS
 from stream.events.field_kernels import read_categories
+from stream.events.flaws import tally
 from stream.events.scan import STRING
+from stream.features.kernel_repeats import find_repeats
 from stream.features.plan import FeaturePlan
+from stream.features.silence import Silence
+from stream.keys.key_sample import KeySample, disagreement
+from stream.keys.spread import Spread, spread
 from stream.record_order import NOT_SEEN_MS, merged, seen
 from stream.state.table import CustomerTable
 from trainer.history.gaps import SINCE, Extent, Gap, GapTracker, Missing, cold_ms, unread_ms
@@ -45,6 +50,7 @@ from trainer.replay.timeline import Timeline
 
 BUCKETS = 16
 """Shards of one partition."""
+_CUSTOMERS_OF_PARTITION_MIN = 8
 _BUCKET_SHIFT = np.uint64(64 - 4)
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # Fibonacci hashing: FNV alone leaves the upper bits alike
 
@@ -61,8 +67,13 @@ class Shards:
     Attributes:
         rejects: Records that are no events, by reason code; those of the decision topic begin with
             "decision_".
+        unreadable: Values of events that could not be read and are missing, by path.
+        examples: By path one sentence about such a value.
+        ahead: Events that said a time too far after that of their record.
+        silence: Which properties came.
         events: Events that count.
         start_ms: Oldest event time, epoch milliseconds.
+        keys: Keys of the event topics, and which partitioner has placed them.
         end_ms: How far the history goes: the newest event time, or when the record came in if the
             event says that it is from later.
 
@@ -72,13 +83,19 @@ class Shards:
 
     def __init__(self, campaign: Campaign, plan: FeaturePlan, folder: Path, bounds: Bounds) -> None:
         self.rejects: Counter[str] = Counter()
+        self.unreadable: Counter[str] = Counter()
+        self.examples: dict[str, str] = {}
+        self.ahead = 0
+        self.silence = Silence(campaign, plan)
         self.events = 0
+        self.keys = KeySample()
         self.start_ms = np.iinfo(np.int64).max
         self.end_ms = np.iinfo(np.int64).min
         self._bounds = bounds
         self._topics = {name: i for i, name in enumerate(campaign.topics.events)}
         self._gaps = GapTracker()
         self._outcome = plan.event_types.index(campaign.training.outcome)
+        self._remembered = plan.layout.remembered
         self._outcome_topics: set[str] = set()
         self._treatment_topics: set[str] = set()
         self._decision_topic = campaign.topics.decisions
@@ -97,8 +114,24 @@ class Shards:
 
     @property
     def customers(self) -> int:
-        """Customers that have events."""
-        return sum(map(len, self._tables.values()))
+        """Customers that have events, each once."""
+        return self.spread.customers
+
+    @property
+    def spread(self) -> Spread:
+        """Customers that have events, and how many of them in several partitions."""
+        buckets: dict[int, list[UInt64s]] = {}  # which one is decided by the id alone
+        for shard, table in self._tables.items():
+            buckets.setdefault(shard.bucket, []).append(table.hashes)
+        return sum(map(spread, buckets.values()), Spread())
+
+    @property
+    def misplaced(self) -> str:
+        """What to do about keys that not one partitioner has placed; "" when nothing says so."""
+        partitions = max((partition for _, partition in self._next_offset), default=0) + 1
+        if self.customers < _CUSTOMERS_OF_PARTITION_MIN * partitions:
+            return ""  # there may be further partitions, without any
+        return disagreement(self.keys.placed(partitions))
 
     def add(self, chunk: RecordChunk) -> None:
         """Takes in a chunk of an event topic, or of the decision topic when it is learned from.
@@ -168,10 +201,16 @@ class Shards:
         """Everything about the customers of a shard."""
         records = self._records.load(shard)
         records = records[merged(records["topic"], records["seen_ms"])]
+        table = self._tables.get(shard, CustomerTable(1))
+        repeated = self._repeated(records, table)
+        actions = Actions.of(
+            self._actions.load(shard), _column(records, "topic"), _column(records, "offset")
+        ).without(repeated)
+        records = records[~repeated]
         topic, offset = _column(records, "topic"), _column(records, "offset")
         return Timeline(
             shard=shard,
-            table=self._tables.get(shard, CustomerTable(1)),
+            table=table,
             topic=topic,
             row=_column(records, "row"),
             offset=offset,
@@ -180,12 +219,28 @@ class Shards:
             number=np.ascontiguousarray(records["number"].T),
             category=np.ascontiguousarray(records["category"].T),
             consent=records["consent"].copy(),
-            actions=Actions.of(self._actions.load(shard), topic, offset),
+            actions=actions,
+            repeated=int(repeated.sum()),
         )
 
+    def _repeated(self, records: Records, table: CustomerTable) -> Bools:
+        """Which events, in the order of their replay, a worker finds repeated. Shape (n,), bool."""
+        out = np.zeros(len(records), np.bool_)
+        if self._remembered and len(records):
+            ring = np.zeros((table.rows, 1 + self._remembered), np.int64)
+            hashes = np.ascontiguousarray(records["event_hash"])
+            find_repeats(_column(records, "row"), _column(records, "topic"), hashes, ring, out)
+        return out
+
     def _add_events(self, chunk: RecordChunk, topic: int, seen_ms: Int64s) -> None:
-        batch, rejects = self._decoder.decode(chunk, NEVER_MS)
-        self.rejects.update(reject.code for reject in rejects)
+        self.keys.add(chunk)
+        decoded = self._decoder.decode(chunk, NEVER_MS)
+        batch = decoded.batch
+        self.rejects.update(reject.code for reject in decoded.rejects)
+        self.unreadable += decoded.flaws.by_path()
+        self.examples = {**decoded.flaws.examples, **self.examples}
+        self.ahead += decoded.flaws.ahead
+        self.silence.add(decoded.flaws.present, decoded.flaws.types)
         if len(batch) == 0:
             return
         # Outcomes were waited for until records came in, not until the future that one may tell of.
@@ -240,7 +295,8 @@ class Shards:
 def _event_dtype(plan: FeaturePlan) -> np.dtype[np.void]:
     """What is kept of an event: the columns of `EventBatch` that features are made of, and its place."""
     return np.dtype(
-        [("offset", "<i8"), ("time_ms", "<i8"), ("seen_ms", "<i8"), ("row", "<i4"), ("type_code", "<i2"),
+        [("offset", "<i8"), ("time_ms", "<i8"), ("seen_ms", "<i8"), ("event_hash", "<u8"),
+         ("row", "<i4"), ("type_code", "<i2"),
          ("topic", "i1"), ("consent", "i1"), ("number", "<f8", (len(plan.number_paths),)),
          ("category", "<u8", (len(plan.category_paths),))]
     )  # fmt: skip
@@ -252,7 +308,7 @@ def _events(
     """Some events of a topic as records without row and place, and the customer of each."""
     records = np.empty(len(index), dtype)
     records["topic"] = topic
-    for name in ("offset", "time_ms", "type_code", "consent"):
+    for name in ("offset", "time_ms", "event_hash", "type_code", "consent"):
         records[name] = getattr(batch, name)[index]
     records["number"] = batch.number.T[index]
     records["category"] = batch.category.T[index]
@@ -265,7 +321,7 @@ def _by_bucket(customer: Spans) -> Iterator[tuple[int, Int64s]]:
     hashes = np.empty(n, np.uint64)
     read_categories(
         customer.data, np.full(n, STRING, np.uint8), customer.start, customer.size,
-        np.ones(n, np.bool_), hashes,
+        False, np.ones(n, np.bool_), hashes, tally(1)[0],
     )  # fmt: skip
     bucket = ((hashes * _GOLDEN) >> _BUCKET_SHIFT).astype(np.uint8)
     order = np.argsort(bucket, kind="stable")

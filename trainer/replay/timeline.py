@@ -25,7 +25,7 @@ _EVENTS_PER_CALL = 2048  # their features stay in the cache
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Timeline:
-    """The n events of one shard in the order of their replay.
+    """The n events of one shard in the order of their replay, without those that are repeated.
 
     Attributes:
         shard: Its partition and bucket.
@@ -39,6 +39,7 @@ class Timeline:
         category: As in `EventBatch`. Shape (categories, n), uint64.
         consent: As in `EventBatch`. Shape (n,), int8.
         actions: What was done to these customers.
+        repeated: Events that were left out, since other records told of them before.
     """
 
     shard: Shard
@@ -52,6 +53,7 @@ class Timeline:
     category: UInt64s
     consent: npt.NDArray[np.int8]
     actions: Actions
+    repeated: int = 0
 
     def __len__(self) -> int:
         return len(self.row)
@@ -66,6 +68,7 @@ class Timeline:
             time_ms=self.time_ms[index],
             customer=self.table.key_spans(self.row[index]),
             event_id=nulls,
+            event_hash=np.zeros(len(index), np.uint64),  # none of them is repeated
             type_code=self.type_code[index],
             number=self.number[:, index],
             category=self.category[:, index],

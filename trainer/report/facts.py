@@ -42,6 +42,7 @@ class Facts(Struct, frozen=True, kw_only=True):
         attribution_window: How long after the strategy it counts, such as "14d".
         randomised: Whether chance decided who got which strategy.
         events: Events of the history.
+        repeated: Those that came again with the same id, which count once.
         history: Its first and last event, its examples and customers.
         periods: train, validation and test.
         joins: What became of the treatments of the history, in words.
@@ -65,6 +66,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     attribution_window: str = ""
     randomised: bool = False
     events: int = 0
+    repeated: int = 0
     history: Span | None = None
     periods: dict[str, Span] = {}
     joins: dict[str, int] = {}

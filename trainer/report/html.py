@@ -166,10 +166,11 @@ def _forest(evaluation: Evaluation) -> list[tuple[str, Estimate]]:
     against = reference(evaluation)
     if against is None:
         return []
-    comparison = evaluation.comparison(_FOREST_METRIC, against)
-    everything = [("All cases", comparison.gain)] if comparison.gain else []
-    slices = [(f"{one.name} ({wording.whole(one.rows)})", one.gain) for one in comparison.slices]
-    return everything + slices
+    groups = {"All cases": evaluation.all} | {
+        f"{part.name} ({wording.whole(part.rows)})": part for part in evaluation.parts
+    }
+    gains = {name: group.gains[against].get(_FOREST_METRIC) for name, group in groups.items()}
+    return [(name, gain) for name, gain in gains.items() if gain is not None]
 
 
 def _forest_alt(gains: list[tuple[str, Estimate]]) -> str:

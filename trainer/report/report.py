@@ -28,7 +28,7 @@ HTML = "report.html"
 
 _JOINS = {
     "actions": "in the history",
-    "duplicates": "published again, counted once",
+    "duplicates": "told again, counted once",
     "unknown_strategy": "of another strategy",
     "no_decision_point": "without a decision point before",
     "event_missing": "about an event that is not in the history",
@@ -83,6 +83,7 @@ def facts_of_history(
     *,
     candidate: str = "",
     champion: str = "",
+    notices: Sequence[str] = (),
 ) -> Facts:
     """What is known of the data.
 
@@ -95,6 +96,7 @@ def facts_of_history(
         parts: Parts of the examples by name.
         candidate: Version of the model that is judged, if it has one yet.
         champion: Version of the model beside it.
+        notices: What there is to say beside what the history lacks.
     """
     return Facts(
         campaign=campaign.app,
@@ -105,6 +107,7 @@ def facts_of_history(
         attribution_window=campaign.training.attribution_window,
         randomised=bool(np.all(dataset.propensity < 1.0)),  # NaN, nobody said, is not below
         events=dataset.events,
+        repeated=dataset.repeated,
         history=Span(
             _time(dataset.start_ms), _time(dataset.end_ms), len(dataset), dataset.customers
         ),
@@ -112,7 +115,7 @@ def facts_of_history(
         joins=joins_of(dataset),
         examples=examples_of(dataset, names),
         rejects=dict(rejects),
-        notices=dataset.notices,
+        notices=(*dataset.notices, *notices),
     )
 
 

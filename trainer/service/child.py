@@ -94,50 +94,39 @@ def run_child(
         OSError: It cannot be started.
     """
     with _temporary_folder(on_error_line) as folder:
-        return _run(command, folder, timeout_s, stop, on_error_line, on_poll)
+        began_s = time.monotonic()
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True, encoding="utf-8", errors="replace", start_new_session=True,
+            env={**os.environ, "TMPDIR": folder},
+        )  # fmt: skip
+        output: list[str] = []
+        errors: deque[str] = deque(maxlen=_ERROR_LINES)
 
+        def on_error(line: str) -> None:
+            if line := line.rstrip():
+                errors.append(line)
+                on_error_line(line)
 
-def _run(
-    command: Sequence[str],
-    folder: str,
-    timeout_s: float,
-    stop: Stop,
-    on_error_line: Callable[[str], object],
-    on_poll: Callable[[], object],
-) -> Ended:
-    began_s = time.monotonic()
-    process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True, encoding="utf-8", errors="replace", start_new_session=True,
-        env={**os.environ, "TMPDIR": folder},
-    )  # fmt: skip
-    output: list[str] = []
-    errors: deque[str] = deque(maxlen=_ERROR_LINES)
-
-    def on_error(line: str) -> None:
-        if line := line.rstrip():
-            errors.append(line)
-            on_error_line(line)
-
-    readers = [_reader(process.stdout, output.append), _reader(process.stderr, on_error)]
-    cause: Literal["exited", "timeout", "stopped"] = "exited"
-    while (usage := _reaped(process)) is None:
-        on_poll()
-        if stop.wait(_POLL_S):
-            cause = "stopped"
-        elif time.monotonic() - began_s > timeout_s:
-            cause = "timeout"
-        else:
-            continue
-        usage = _end(process)
-        break
-    _signal_group(process, signal.SIGKILL)  # whatever it left behind, which may hold its pipes
-    for reader in readers:
-        reader.join(_GRACE_S)  # one that left the group may hold them still
-    return Ended(
-        cause, process.returncode, "".join(output), tuple(errors),
-        time.monotonic() - began_s, usage,
-    )  # fmt: skip
+        readers = [_reader(process.stdout, output.append), _reader(process.stderr, on_error)]
+        cause: Literal["exited", "timeout", "stopped"] = "exited"
+        while (usage := _reaped(process)) is None:
+            on_poll()
+            if stop.wait(_POLL_S):
+                cause = "stopped"
+            elif time.monotonic() - began_s > timeout_s:
+                cause = "timeout"
+            else:
+                continue
+            usage = _end(process)
+            break
+        _signal_group(process, signal.SIGKILL)  # whatever it left behind, which may hold its pipes
+        for reader in readers:
+            reader.join(_GRACE_S)  # one that left the group may hold them still
+        return Ended(
+            cause, process.returncode, "".join(output), tuple(errors),
+            time.monotonic() - began_s, usage,
+        )  # fmt: skip
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -72,19 +73,28 @@ def worker(
 )
 @click.option(
     "--registry",
-    help="With --explain: the mean and deviation that the champion of this registry has.",
+    help="Compare with the champion of this registry: which strategies it does not know; with --explain its "
+    "mean and deviation of the feature.",
 )
-def check(campaign: Path, explain: str | None, registry: str | None) -> None:
+@click.option(
+    "--schema",
+    is_flag=True,
+    help="Print the JSON Schema of campaign files instead, for editors that complete and check them.",
+)
+def check(campaign: Path, explain: str | None, registry: str | None, schema: bool) -> None:
     """Validate a campaign file and show what it compiles to."""
+    if schema:
+        from stream.campaign.json_schema import campaign_schema
+
+        sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(campaign_schema())) + b"\n")
+        return
     from stream.worker.commands.describe import describe_campaign
     from stream.worker.commands.explained import explain_features
 
     if explain is not None:
         explain_features(campaign, campaign_file.load(campaign), explain, registry)
-    elif registry is not None:
-        raise click.UsageError("--registry says something only with --explain FEATURE.")
     else:
-        describe_campaign(campaign, campaign_file.load(campaign))
+        describe_campaign(campaign, campaign_file.load(campaign), registry)
 
 
 def load_for_worker(campaign: Path, registry: str | None, **files: str | None) -> Campaign:

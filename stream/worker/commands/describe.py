@@ -11,18 +11,26 @@ from stream.codecs import compile_codecs
 from stream.columns import Spans
 from stream.features.plan import FeaturePlan, compile_features
 from stream.policy.decision import NOTHING
+from stream.policy.known import Known
 from stream.state.table import CustomerTable
 from stream.terminal import Terminal, words
 from stream.worker.commands.doubts import doubts
+from stream.worker.commands.explained import champion_of
 
 _ROWS_FOR_ESTIMATE = 100_000
 
 
-def describe_campaign(path: Path, campaign: Campaign) -> None:
+def describe_campaign(path: Path, campaign: Campaign, registry: str | None = None) -> None:
     """Prints a campaign that a worker can start with to stdout, and what looks mistyped in it.
+
+    Args:
+        path: The campaign file.
+        campaign: What it says.
+        registry: Where a champion is that it is compared with.
 
     Raises:
         CampaignError: A worker would not start with it.
+        ExplainError: The registry cannot be read.
     """
     plan = compile_features(campaign)
     compile_codecs(campaign, plan)
@@ -36,8 +44,28 @@ def describe_campaign(path: Path, campaign: Campaign) -> None:
         f"in memory with its key and index.\n"
         f"Feature contract {plan.contract.digest}, row layout {plan.layout_digest}."
     )
+    if registry is not None:
+        _compare(console, campaign, plan, registry)
     for doubt in doubts(campaign):
         console.print(f"warning: {doubt}", style="yellow")
+
+
+def _compare(console: Terminal, campaign: Campaign, plan: FeaturePlan, registry: str) -> None:
+    """Says what workers would make of the champion."""
+    champion = champion_of(registry)
+    if champion is None:
+        console.print(f"warning: no champion in {registry}: workers wait for one", style="yellow")
+        return
+    ids = [strategy.id for strategy in campaign.strategies]
+    told = Known.of(ids, champion.strategies, champion.untrained).words()
+    if champion.contract_digest != plan.contract.digest:
+        told = ["it is for other features: workers refuse it"]
+    elif not set(ids) & set(champion.strategies):
+        told = ["it has none of the strategies: workers refuse it"]
+    for words_of in told:
+        console.print(f"warning: champion {champion.version}: {words_of}", style="yellow")
+    if not told:
+        console.print(f"Champion {champion.version} knows every strategy.")
 
 
 def _topics(campaign: Campaign, plan: FeaturePlan) -> Table:

@@ -71,7 +71,7 @@ def explain_features(
     """
     plan = compile_features(campaign)
     chosen = _chosen(features_of(campaign, plan), wanted, path)
-    champion = _champion(registry)
+    champion = champion_of(registry)
     askers = list(_askers(campaign, plan.names))
     console = Terminal()
     for feature in chosen:
@@ -196,7 +196,12 @@ def _askers(campaign: Campaign, names: Sequence[str]) -> Iterator[tuple[str, str
         yield name, "evaluation.rfm"
 
 
-def _champion(registry: str | None) -> Manifest | None:
+def champion_of(registry: str | None) -> Manifest | None:
+    """The manifest of the champion; None without a registry or a champion.
+
+    Raises:
+        ExplainError: The registry cannot be read.
+    """
     if registry is None:
         return None
     try:

@@ -17,7 +17,6 @@ from models.registry import Registry
 from stream.campaign.file import Campaign
 from stream.errors import CampaignError
 from stream.features.plan import FeaturePlan, compile_features
-from stream.policy.decision import NOTHING
 from stream.scoring.champion import ModelWatcher
 from stream.state.changelog import table_name, topic_name
 from stream.worker.faust_app import store, transport
@@ -90,7 +89,7 @@ def _watcher(campaign: Campaign, plan: FeaturePlan) -> ModelWatcher:
     return ModelWatcher(
         _registry(campaign),
         plan.contract.digest,
-        {NOTHING, *(strategy.id for strategy in campaign.strategies)},
+        [strategy.id for strategy in campaign.strategies],
         builder=campaign.model.builder,
         score_ms_max=campaign.model.score_ms_max,
     )

@@ -46,6 +46,12 @@ class Ledger:
             offset = entries.popleft().next_offset
         return offset
 
+    def give_back(self, tp: Hashable, offset: int) -> None:
+        """An offset that was taken could not be committed: the next `take` gives it, or a later one."""
+        entry = _Entry(offset, None)
+        entry.done = True
+        self._entries.setdefault(tp, deque()).appendleft(entry)
+
     def partitions(self) -> Iterator[Any]:
         """Partitions with chunks handed out."""
         return iter(list(self._entries))

@@ -186,7 +186,7 @@ class OpportuneApp(faust.App):
         if scorer is None:
             return False
         try:
-            policy = Policy(self.campaign, scorer.head, scorer.strategies)
+            policy = Policy(self.campaign, scorer.head, scorer.strategies, scorer.untrained)
         except OperatorError as exc:
             version = scorer.version
             log_event("model_refused", level=logging.ERROR, version=version, reason=str(exc))

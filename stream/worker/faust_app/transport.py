@@ -115,6 +115,22 @@ class Consumer(driver.Consumer):
             return None
         return offset
 
+    async def _commit_offsets(
+        self, offsets: Mapping[TP, int], start_new_transaction: bool = True
+    ) -> bool:
+        """Commits; what is refused is tried again, though nothing else may come of its partition.
+
+        Faust notes it as made.
+        """
+        generation = self._given_up
+        before = {tp: self._committed_offset[tp] for tp in offsets}
+        did_commit = await super()._commit_offsets(offsets, start_new_transaction)
+        if not did_commit and generation == self._given_up:
+            for tp, offset in offsets.items():
+                self._committed_offset[tp] = before[tp]
+                self.ledger.give_back(tp, offset)
+        return did_commit
+
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Chunks know their next offset, so gaps need no bookkeeping."""
 

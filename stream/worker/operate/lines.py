@@ -11,9 +11,11 @@ import time
 from importlib.metadata import version
 from typing import Any
 
+from stream.features.silence import Silence
 from stream.log import log_event
-from stream.worker.clock import absurd_times
+from stream.worker.clock import times_ahead
 from stream.worker.operate.health import touch
+from stream.worker.operate.input_watch import InputWatch
 from stream.worker.operate.watched import Watched, lags_by_partition
 from stream.worker.telemetry import Totals, Window
 
@@ -28,6 +30,11 @@ class Lines:
     def __init__(self, worker: Watched) -> None:
         self._worker = worker
         self._totals = Totals()
+        self._told: set[str] = set()
+        self._silence = Silence(worker.campaign, worker.processor.plan)
+        self._silent: set[str] = set()
+        self._inputs = InputWatch()
+        self._partitions = 1
 
     def start_fields(self, partitions: int) -> dict[str, Any]:
         """Everything about this process that a reader of the log may ask for, once.
@@ -35,6 +42,7 @@ class Lines:
         Args:
             partitions: Of each topic.
         """
+        self._partitions = partitions
         campaign, plan = self._worker.campaign, self._worker.processor.plan
         return {
             "version": version("opportune"),
@@ -59,6 +67,7 @@ class Lines:
         """What the worker did and left; asked once, since it counts the last window."""
         worker, totals = self._worker, self._totals
         totals.add(worker.processor.window)
+        self._tell_flaws(worker.processor.window)
         return {
             "reason": worker.stop_reason,
             "events": totals.records,
@@ -81,9 +90,34 @@ class Lines:
             fields = window.summary(time.monotonic() - began_s)
             skipped = worker.skips.since_last()
             log_event("summary", **fields, skipped=skipped, **_state_fields(worker))
-            if reason := absurd_times(window.rejects, window.records):
+            self._tell_flaws(window)
+            ahead = window.ahead + window.rejects["absurd_timestamp"]
+            if reason := times_ahead(ahead, window.records):
                 log_event("clock", level=logging.WARNING, reason=reason)
-            touch(health_file)
+            self._inputs.look(worker.processor.inputs, self._partitions, time.monotonic())
+            touch(health_file, self._inputs.status)
+
+    def _tell_flaws(self, window: Window) -> None:
+        """One line for each path that cannot be read or never came, the first time that it is so."""
+        for path, reason in window.examples.items():
+            if path not in self._told:
+                self._told.add(path)
+                log_event(
+                    "unreadable", level=logging.WARNING, path=path,
+                    values=window.unreadable[path], reason=reason,
+                )  # fmt: skip
+        if window.present is None or window.types is None:
+            return
+        self._silence.add(window.present, window.types)
+        for path, events in self._silence.never().items():
+            if path not in self._silent:
+                self._silent.add(path)
+                log_event(
+                    "never_came", level=logging.WARNING, path=path, events=events,
+                    reason=f"expected {path} in some of the events that features read it from, got "
+                    f"none in {events}. Operator action: compare the property in the campaign file "
+                    "with an event on the topic",
+                )  # fmt: skip
 
 
 def _state_fields(worker: Watched) -> dict[str, Any]:

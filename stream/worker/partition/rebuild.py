@@ -32,7 +32,8 @@ def cut(
 ) -> list[Run]:
     """The runs that a worker of before there were stretches announced, as far as it can have come in them.
 
-    A run is announced ahead: the last one may end beyond where its topic had to wait for the others.
+    A run is announced ahead: the last one may end beyond where its topic had to wait for the others. Of
+    those before it the end is known.
 
     Args:
         runs: What was announced.
@@ -40,12 +41,13 @@ def cut(
         silent_until: See `targets`.
         ends: See `targets`.
     """
-    reached, result = dict(position), list[Run]()
-    target = targets(silent_until, ends)
-    for topic, end in runs:
-        behind = any(
-            other != topic and reached.get(other, 0) < until for other, until in target.items()
-        )
-        result.append(Run(topic, min(end, silent_until.get(topic, 0)) if behind else end))
-        reached[topic] = max(reached.get(topic, 0), result[-1].end)
-    return result
+    if not runs:
+        return []
+    reached = dict(position)
+    for topic, end in runs[:-1]:
+        reached[topic] = max(reached.get(topic, 0), end)
+    topic, end = runs[-1]
+    behind = (
+        reached.get(t, 0) < until for t, until in targets(silent_until, ends).items() if t != topic
+    )
+    return [*runs[:-1], Run(topic, min(end, silent_until.get(topic, 0)) if any(behind) else end)]

@@ -75,6 +75,7 @@ def events(
     return EventBatch(
         record=np.arange(n), offset=np.array(offsets, np.int64), received_ms=time_ms,
         time_ms=time_ms, customer=spans([*customers]), event_id=spans(event_ids),
+        event_hash=np.zeros(n, np.uint64),
         type_code=np.zeros(n, np.int16), number=np.empty((0, n)),
         category=np.empty((0, n), np.uint64), consent=np.ones(n, np.int8),
     )  # fmt: skip

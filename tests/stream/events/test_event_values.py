@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import struct
-from datetime import UTC, datetime, timedelta, timezone
 from fractions import Fraction
 
 import numba
@@ -23,9 +22,7 @@ from stream.events.scalars import (
     clear_hash,
     consent_of,
 )
-from stream.events.timestamps import UNCLEAR, clear_epoch_ms, clear_iso_ms, epoch_ms, iso_ms
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+from stream.events.timestamps import UNCLEAR, clear_epoch_ms, epoch_ms
 
 
 @numba.njit()
@@ -46,11 +43,6 @@ def _consent(data: Bytes) -> int:
 @numba.njit()
 def _epoch_ms(data: Bytes) -> int:
     return clear_epoch_ms(data, 0, len(data))
-
-
-@numba.njit()
-def _iso_ms(data: Bytes) -> int:
-    return clear_iso_ms(data, 0, len(data))
 
 
 def array(text: str) -> Bytes:
@@ -170,52 +162,3 @@ def test_both_readings_of_epochs_are_one(text: str) -> None:
     if value < 10**20:
         assert epoch_ms(text) == time_ms
     assert clear == time_ms or (clear == UNCLEAR and value > 10**18)
-
-
-@given(
-    st.datetimes(),
-    st.none() | st.integers(-1439, 1439),
-    st.sampled_from("T "),
-    st.integers(0, 9),
-)
-@settings(max_examples=300)
-@example(datetime.fromisoformat("2000-02-29"), 0, "T", 3)
-@example(datetime.fromisoformat("1900-02-28T23:59:59.999999"), 1439, " ", 6)
-@example(datetime.fromisoformat("0001-01-01"), 1439, "T", 0)
-def test_iso_times(moment: datetime, offset: int | None, separator: str, digits: int) -> None:
-    text = moment.strftime(f"{moment.year:04d}-%m-%d{separator}%H:%M:%S")
-    fraction = f"{moment.microsecond:06d}000"[:digits]
-    text += f".{fraction}" if fraction else ""
-    zone = timezone(timedelta(minutes=offset or 0))
-    sign = "-" if (offset or 0) < 0 else "+"
-    text += "Z" if offset is None else f"{sign}{abs(offset) // 60:02d}:{abs(offset) % 60:02d}"
-    kept = int(f"{fraction}000000"[:6])
-    exact = moment.replace(microsecond=kept, tzinfo=zone) - EPOCH
-    assert _iso_ms(array(text)) == iso_ms(text) == exact // timedelta(milliseconds=1)
-
-
-ISO = "2024-02-29T23:59:59.123+05:30"
-
-
-@given(st.integers(0, len(ISO) - 1), st.sampled_from("0123456789-+:.TZ ,x/"), st.booleans())
-@settings(max_examples=400)
-def test_a_time_that_is_clear_is_the_one_that_python_reads(at: int, by: str, cut: bool) -> None:
-    text = ISO[:at] + by + ("" if cut else ISO[at + 1 :])
-    clear = _iso_ms(array(text))
-    if clear != UNCLEAR:
-        assert clear == iso_ms(text)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "2023-02-29T00:00:00Z", "1900-02-29T00:00:00Z", "2024-04-31T00:00:00Z",
-        "2024-13-01T00:00:00Z", "2024-00-01T00:00:00Z", "2024-01-00T00:00:00Z",
-        "0000-01-01T00:00:00Z", "2024-01-01T24:00:01Z", "2024-01-01T00:60:00Z",
-        "2024-01-01T00:00:60Z", "2024-01-01T00:00:00+24:00", "2024-01-01T00:00:00z",
-    ],
-)  # fmt: skip
-def test_moments_that_do_not_exist(text: str) -> None:
-    assert _iso_ms(array(text)) == UNCLEAR
-    with pytest.raises(ValueError):
-        iso_ms(text)

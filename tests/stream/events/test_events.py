@@ -6,6 +6,7 @@ import json
 import re
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -18,6 +19,9 @@ from stream.events.scalars import category_hash
 from tests.stream.events.events_harness import CATEGORIES, FLAT, NOW_MS, NUMBERS, TYPES, chunk_of
 
 FLAT_DECODER = EventDecoder(FLAT, TYPES, NUMBERS, CATEGORIES)
+STRICT_DECODER = EventDecoder(
+    msgspec.structs.replace(FLAT, strict=True), TYPES, NUMBERS, CATEGORIES
+)
 SEGMENT_DECODER = EventDecoder(EventMapping(), TYPES, NUMBERS, CATEGORIES)
 REFERENCE = (
     b'{"event_id":"0123456789abcdef","customer_id":"c00012244","type":"view",'
@@ -29,7 +33,8 @@ REFERENCE = (
 def decode(
     decoder: EventDecoder, *values: bytes | None, time_ms: int = NOW_MS
 ) -> tuple[EventBatch, list[Reject]]:
-    return decoder.decode(chunk_of(values, time_ms), NOW_MS)
+    decoded = decoder.decode(chunk_of(values, time_ms), NOW_MS)
+    return decoded.batch, decoded.rejects
 
 
 def row(batch: EventBatch, k: int = 0) -> dict[str, Any]:
@@ -62,7 +67,7 @@ def code(decoder: EventDecoder, value: bytes | None, **kwargs: int) -> str:
 
 
 def test_reference_event() -> None:
-    assert event(FLAT_DECODER, REFERENCE) == {
+    assert event(FLAT_DECODER, REFERENCE, time_ms=NOW_MS + 123) == {
         "customer": b"c00012244",
         "event_id": b"0123456789abcdef",
         "time_ms": 1_760_000_000_123,
@@ -75,8 +80,9 @@ def test_reference_event() -> None:
 
 def test_columns_have_their_types_and_share_the_buffer() -> None:
     chunk = chunk_of([REFERENCE, REFERENCE], NOW_MS + 5)
-    batch, rejects = FLAT_DECODER.decode(chunk, NOW_MS)
-    assert rejects == []
+    decoded = FLAT_DECODER.decode(chunk, NOW_MS)
+    batch = decoded.batch
+    assert decoded.rejects == []
     assert np.shares_memory(batch.customer.data, chunk.value.data)
     assert batch.event_id.data is batch.customer.data
     assert batch.record.tolist() == [0, 1]
@@ -102,7 +108,7 @@ TRACK = {
 
 
 def test_segment_track() -> None:
-    got = event(SEGMENT_DECODER, TRACK)
+    got = event(SEGMENT_DECODER, TRACK, time_ms=NOW_MS + 250)
     assert (got["customer"], got["event_id"], got["type"]) == (b"u-7", b"m-1", 1)
     assert got["time_ms"] == 1_760_000_000_250
     assert got["numbers"] == ["nan", "39.95"]
@@ -166,7 +172,7 @@ BAD: dict[str, list[bytes | None]] = {
     ],
     "bad_timestamp": [flat(timestamp="soon"), flat(timestamp="2025-02-30T00:00:00Z")],
     "absurd_timestamp": [
-        flat(timestamp=5), flat(timestamp=NOW_MS + 86_400_001), flat(timestamp="1e999"),
+        flat(timestamp=5), flat(timestamp=NOW_MS + 300_001), flat(timestamp="1e999"),
         flat(timestamp="1999-12-31T23:59:59.999Z"),
     ],
     "not_finite": [
@@ -177,7 +183,7 @@ BAD: dict[str, list[bytes | None]] = {
 
 @pytest.mark.parametrize(("expected", "value"), [(c, v) for c, vs in BAD.items() for v in vs])
 def test_reject_codes(expected: str, value: bytes | None) -> None:
-    batch, rejects = decode(FLAT_DECODER, REFERENCE, value, REFERENCE)
+    batch, rejects = decode(STRICT_DECODER, REFERENCE, value, REFERENCE)
     assert [(reject.record, reject.code) for reject in rejects] == [(1, expected)]
     assert re.fullmatch(r"expected .+, got .+", rejects[0].reason)
     assert len(rejects[0].reason) < 250
@@ -190,30 +196,21 @@ def test_missing_timestamp() -> None:
     value = flat(timestamp=None)
     assert event(FLAT_DECODER, value, time_ms=NOW_MS - 3)["time_ms"] == NOW_MS - 3
     assert code(FLAT_DECODER, value, time_ms=-1) == "missing_timestamp"
-    assert code(FLAT_DECODER, value, time_ms=0) == "absurd_timestamp"
-
-
-def test_an_event_from_the_future_stays_one_when_it_is_read_again() -> None:
-    """Whenever it is read, and whatever is in the chunk with it."""
-    future = flat(timestamp=NOW_MS + 86_400_001)
-    chunk = chunk_of([future, REFERENCE, future], NOW_MS)
-    chunk.timestamp_ms[2] = NOW_MS + 1
-    batch, rejects = FLAT_DECODER.decode(chunk, NOW_MS + 10 * 86_400_000)
-    assert [(reject.record, reject.code) for reject in rejects] == [(0, "absurd_timestamp")]
-    assert batch.record.tolist() == [1, 2]
+    assert code(FLAT_DECODER, value, time_ms=0) == "missing_timestamp"
+    assert code(FLAT_DECODER, value, time_ms=10**15) == "missing_timestamp"
 
 
 def test_a_reject_says_expected_got_and_where() -> None:
     secret = "4111" * 30
     _, [number, text] = decode(
-        FLAT_DECODER, flat(properties={"value": secret + "x"}), flat(consent={"note": secret})
+        STRICT_DECODER, flat(properties={"value": secret + "x"}), flat(consent={"note": secret})
     )
     assert number.reason.startswith("expected a number at properties.value, got '4111")
     assert secret not in number.reason
     assert text.reason.endswith(" at consent, got an object")
 
 
-@pytest.mark.parametrize("edge_ms", [946_684_800_000, NOW_MS + 86_400_000])
+@pytest.mark.parametrize("edge_ms", [946_684_800_000, NOW_MS])
 def test_the_bounds_of_time_are_inside(edge_ms: int) -> None:
     assert event(FLAT_DECODER, flat(timestamp=edge_ms))["time_ms"] == edge_ms
 
@@ -280,7 +277,8 @@ def test_no_properties_declared() -> None:
 def test_the_same_path_may_be_number_and_category() -> None:
     path = "properties.value"
     value = flat(properties={"value": 7})
-    assert code(EventDecoder(FLAT, (), [path], ["properties"]), value) == "bad_type"
+    strict = msgspec.structs.replace(FLAT, strict=True)
+    assert code(EventDecoder(strict, (), [path], ["properties"]), value) == "bad_type"
     got = event(EventDecoder(FLAT, (), [path, path], [path]), value)
     assert (got["numbers"], got["categories"]) == (["7.0", "7.0"], [category_hash(b"7")])
 
@@ -288,12 +286,3 @@ def test_the_same_path_may_be_number_and_category() -> None:
 def test_the_earliest_time_of_the_mapping_is_checked() -> None:
     with pytest.raises(CampaignError, match=r"events\.timestamp_earliest: expected .* got 'once'"):
         EventDecoder(EventMapping(timestamp_earliest="once"), (), (), ())
-
-
-def test_the_clock_of_a_producer_that_is_ahead_moves_no_bound() -> None:
-    """An event is from the future by the earlier one of record and worker."""
-    ahead_ms, last_ms = NOW_MS + 10 * 86_400_000, NOW_MS + 86_400_000
-    at_the_bound = event(FLAT_DECODER, flat(timestamp=last_ms), time_ms=ahead_ms)
-    assert at_the_bound["time_ms"] == last_ms
-    beyond = flat(timestamp=last_ms + 1)
-    assert code(FLAT_DECODER, beyond, time_ms=ahead_ms) == "absurd_timestamp"

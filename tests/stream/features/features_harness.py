@@ -97,6 +97,7 @@ class Event:
     category: int
     brand: int
     consent: int
+    event_hash: int = 0
 
 
 def batch_of(events: list[Event]) -> EventBatch:
@@ -110,6 +111,7 @@ def batch_of(events: list[Event]) -> EventBatch:
         time_ms=times,
         customer=none,
         event_id=none,
+        event_hash=np.array([e.event_hash for e in events], np.uint64),
         type_code=np.array([e.code for e in events], np.int16),
         number=np.array([[e.revenue for e in events]], np.float64),
         category=np.array(

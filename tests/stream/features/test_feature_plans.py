@@ -85,7 +85,7 @@ def test_topics_belong_to_the_row() -> None:
         for topics in ('["a", "b"]', '["b", "a"]', '["a"]')
     ]  # fmt: skip
     assert len({plan.layout_digest for plan in plans}) == 3
-    assert plans[2].row_words == plans[2].offset_words.stop + 1
+    assert plans[2].layout.ring == plans[2].offset_words.stop + 1
 
 
 def test_words_that_decay_together_are_neighbours() -> None:
@@ -97,7 +97,7 @@ def test_words_that_decay_together_are_neighbours() -> None:
     start = plan.offset_words.stop
     assert plan.tables.half_lives_ms.tolist() == [3_600_000, 86_400_000]
     assert plan.tables.decays_start.tolist() == [start, start + 4, start + 8]
-    assert plan.row_words == start + 8 + 2
+    assert plan.layout.ring == start + 8 + 2
 
 
 def test_the_contract_is_the_definition() -> None:

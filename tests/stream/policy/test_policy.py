@@ -225,12 +225,38 @@ def test_the_columns_have_the_promised_types() -> None:
     assert decisions.dropped.shape == (1, 3)
 
 
-@pytest.mark.parametrize(
-    "outputs", [["a", "b"], ["a", "b", "c", "d"], ["a", "b", "c", "c"], [], ["nothing"]]
-)
+@pytest.mark.parametrize("outputs", [["a", "b", "c", "c"], [], ["nothing"], ["d", "nothing"]])
 def test_a_model_of_other_strategies_is_refused(outputs: list[str]) -> None:
-    with pytest.raises(OperatorError, match=r"expected the strategies .*'a', 'b', 'c'.* got \["):
+    with pytest.raises(OperatorError, match=r"expected strategies .*'a', 'b', 'c'.* got \["):
         Policy(abc(), "response", outputs)
+
+
+def test_a_strategy_that_the_model_does_not_know_is_dropped_and_the_others_go_on() -> None:
+    """One was added to the file and is worth most, another removed: the best of the rest wins."""
+    prices = campaign('id = "a"\nvalue = 10', 'id = "new"\nvalue = 1e6', 'id = "c"\nvalue = 10')
+    policy = Policy(prices, "response", ["c", "removed", "nothing", "a"])
+    decisions = choose(policy, [0.4, 0.99, 0.1, 0.2])
+    assert row(decisions) == (2, Reason.HIGHEST_VALUE, ["LOWER_VALUE", "NOT_IN_MODEL", "CHOSEN"])
+    assert decisions.score[0] == np.float32(0.4)
+    assert decisions.probability_without[0] == np.float32(0.1)
+    alone = choose(policy, [0.4, 0.99, 0.1, 0.2], allowed=[False, True, False])
+    assert row(alone) == (
+        3, Reason.NONE_ELIGIBLE, ["NOT_ELIGIBLE", "NOT_IN_MODEL", "NOT_ELIGIBLE"],
+    )  # fmt: skip
+
+
+def test_what_is_untrained_or_not_enabled_is_never_chosen() -> None:
+    prices = campaign(
+        'id = "a"\nvalue = 99', 'id = "b"\nvalue = 99\nenabled = false', 'id = "c"', 'id = "d"\nenabled = false',
+    )  # fmt: skip
+    policy = Policy(prices, "response", ["a", "b", "c"], untrained=("a", "b", "other"))
+    taken, reason, dropped = row(choose(policy, [0.9, 0.9, 0.1]))
+    assert (taken, reason) == (2, Reason.ONLY_ELIGIBLE)
+    assert dropped == ["UNTRAINED", "DISABLED", "CHOSEN", "DISABLED"]
+    # Even without consent the strategy's own reason comes first.
+    assert row(choose(policy, [0.9, 0.9, 0.1], consent=0))[1:] == (
+        Reason.NO_CONSENT, ["UNTRAINED", "DISABLED", "NO_CONSENT", "DISABLED"],
+    )  # fmt: skip
 
 
 COMPARISONS: list[Any] = [

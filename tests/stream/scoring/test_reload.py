@@ -26,7 +26,7 @@ from tests.stream.scoring.scores_harness import (
 )
 
 SMALL = CONFIGS[2]
-KNOWN = {*STRATEGIES[:3], "nothing"}
+KNOWN = STRATEGIES[:3]
 BUILDER = "tests.models.custom_networks:raises"
 RAISES = NetworkConfig(network="custom", head="choice", inputs=5, outputs=3, builder=BUILDER)
 
@@ -81,8 +81,8 @@ SPOILT: dict[str, tuple[Callable[[], Bundle], str]] = {
         f"expected a model for feature contract {contract_of(5).digest}",
     ),
     "strategy": (
-        lambda: make_bundle(SMALL, seed=2, strategies=("strategy-0", "sms", "nothing")),
-        "got also ['sms']",
+        lambda: make_bundle(SMALL, seed=2, strategies=("email", "sms", "nothing")),
+        "got none of them, ['email', 'sms', 'nothing']",
     ),
     "builder": (
         lambda: custom("normalized", seed=2),
@@ -218,3 +218,26 @@ def test_trouble_that_comes_back_is_told_again(
         watcher.check()
     events = [line.split()[0] for line in caplog.messages]
     assert events == ["registry_unreadable", "model_loaded", "registry_unreadable"]
+
+
+def test_other_strategies_than_the_campaign_s_are_told_once_and_served(
+    registry: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "opportune")
+    watcher = ModelWatcher(registry, contract_of(5).digest, ["strategy-0", "new", "strategy-1"])
+    bundle = make_bundle(
+        SMALL, strategies=("old", "strategy-0", "strategy-1"), untrained=("strategy-1",)
+    )
+    version = promoted(registry, bundle)
+    scorer = watcher.check()
+    assert scorer is not None
+    assert (scorer.strategies[0], scorer.untrained) == ("old", ("strategy-1",))
+    assert watcher.check() is None
+    loaded, told = caplog.messages
+    assert loaded.startswith("model_loaded ")
+    assert told == (
+        f'model_strategies version={version} reason="'
+        "new: never chosen, since the model does not know them (NOT_IN_MODEL): train a new one; "
+        "strategy-1: never chosen, since the model has seen too few examples of them (UNTRAINED); "
+        'old: known to the model and not in the campaign file: ignored"'
+    )

@@ -6,7 +6,6 @@ import asyncio
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,9 +13,7 @@ import msgspec
 import numpy as np
 
 from models import network
-from models.bundle import Bundle, Fit, Golden
-from models.contract import Normalization
-from models.manifest import DataWindow, NetworkConfig
+from models.manifest import NetworkConfig
 from stream.campaign.file import Campaign, parse
 from stream.columns import RecordChunk, Spans, split
 from stream.features.plan import compile_features
@@ -28,8 +25,9 @@ from stream.state import changelog
 from stream.worker.partition.block import Block
 from stream.worker.partition.lifecycle import State
 from stream.worker.processor import Processor
+from tests.bundles import bundle_of
 
-_TEXT = """
+TEXT = """
     app = "t"
     topics = { events = TOPICS, decisions = "out", dead_letter = "dead" }
     features = [{ op = "count", events = ["Order Completed"], half_lives = ["1d"] }]
@@ -38,27 +36,17 @@ _TEXT = """
     model = { head = "choice", network = "linear" }
     worker = { revoke_deadline_s = 0.3 }
 """
-CAMPAIGN = parse(_TEXT.replace("TOPICS", '["events"]'))
+CAMPAIGN = parse(TEXT.replace("TOPICS", '["events"]'))
 PLAN = compile_features(CAMPAIGN)
-TWO_TOPICS = parse(_TEXT.replace("TOPICS", '["events", "mails"]'))
+TWO_TOPICS = parse(TEXT.replace("TOPICS", '["events", "mails"]'))
 
 
 @functools.cache
 def deployment() -> Deployment:
     config = NetworkConfig(network="linear", head="choice", inputs=1, outputs=2)
-    model = network.build(config, seed=1)
     inputs = np.zeros((1, 1), np.float32)
-    now = datetime(2026, 1, 1, tzinfo=UTC)
-    bundle = Bundle.create(
-        contract=PLAN.contract,
-        normalization=Normalization.identity(1),
-        strategies=("mail", "push"),
-        network=config,
-        weights=network.weights(model),
-        golden=Golden(inputs, np.asarray(model(inputs))),
-        fit=Fit(created=now, window=DataWindow(0, 1), seed=1),
-    )
-    scorer = Scorer(bundle)
+    model = network.build(config, seed=1)
+    scorer = Scorer(bundle_of(model, config, PLAN.contract, ("mail", "push"), inputs))
     return Deployment(scorer, Policy(CAMPAIGN, scorer.head, scorer.strategies))
 
 
@@ -151,10 +139,15 @@ class Shell:
         return chunk
 
 
-def spans(items: list[bytes]) -> Spans:
-    """The items as one column."""
-    size = np.array([len(item) for item in items], np.int64)
-    return Spans(np.frombuffer(b"".join(items), np.uint8), np.cumsum(size) - size, size)
+def placed(
+    key: Spans, value: Spans, first: int, topic: str = "log", partition: int = 0, time_ms: int = 0
+) -> RecordChunk:
+    """Keys and values as they are read back from an offset on."""
+    (batch,) = build_batches(key, value, time_ms)
+    raw = batch.seal(-1, -1, -1)
+    raw[:8] = first.to_bytes(8, "big")
+    (chunk,) = RecordReader(topic, partition, bytes(raw), first, 100_000)
+    return chunk
 
 
 def message(first: int, customers: list[str], generation: int = 1, topic: str = "events") -> Any:
@@ -164,10 +157,8 @@ def message(first: int, customers: list[str], generation: int = 1, topic: str = 
         b'"timestamp":"2026-01-01T00:00:00Z"}' % (c.encode(), first + i)
         for i, c in enumerate(customers)
     ]
-    (batch,) = build_batches(spans(values), spans(values), 1_767_225_600_000)
-    raw = bytearray(batch.seal(-1, -1, -1))
-    raw[:8] = first.to_bytes(8, "big")
-    (chunk,) = RecordReader(topic, 0, bytes(raw), first, 1000)
+    column = Spans.of(values)
+    chunk = placed(column, column, first, topic, time_ms=1_767_225_600_000)
     return SimpleNamespace(value=chunk, offset=first, generation_id=generation)
 
 

@@ -77,15 +77,25 @@ def test_work_goes_on_while_a_checkpoint_is_under_way_and_is_not_in_it() -> None
     assert next_offset.tolist() == [1]  # the row as of the first chunk, though two more were added
 
 
-def test_a_failed_decision_is_the_end_and_nothing_is_done() -> None:
+@pytest.mark.parametrize("later", [0, 1])
+def test_a_failed_decision_is_the_end_and_nothing_is_done(later: int) -> None:
+    """Nor is it forgotten when later sends succeed; what a crash leaves is counted."""
+
     async def scenario(shell: Shell, processor: Processor) -> None:
         shell.auto = False
-        await processor.process(message(0, ["ann"]))
+        for first in range(1 + later):
+            await processor.process(message(first, ["ann"]))
         await settle()
         shell.sent[0][2].set_exception(ConnectionError("broker gone"))
+        if later:
+            shell.acknowledge(1)
         await settle()
         with pytest.raises(ConnectionError):
             await asyncio.wait_for(processor.checkpoint(), 1)
+        with pytest.raises(ConnectionError):  # as when the crash stops the worker
+            await processor.drain()
+        await processor.close()
+        assert processor.uncommitted == 1 + later
 
     shell = run(scenario)
     assert [str(error) for error in shell.failed] == ["broker gone"]
@@ -196,21 +206,6 @@ def test_chunks_that_were_given_up_are_counted(checkpointing: bool) -> None:
         assert processor.uncommitted == 0
         if waiting:
             await waiting
-
-    run(scenario)
-
-
-def test_chunks_that_a_crash_leaves_are_counted() -> None:
-    async def scenario(shell: Shell, processor: Processor) -> None:
-        shell.auto = False
-        await processor.process(message(0, ["ann"]))
-        await settle()
-        shell.sent[0][2].set_exception(ConnectionError("broker gone"))
-        await settle()
-        with pytest.raises(ConnectionError):
-            await processor.drain()
-        await processor.close()
-        assert processor.uncommitted == 1
 
     run(scenario)
 

@@ -22,7 +22,7 @@ from stream.log import EchoFilter, Formatter, log_event
 from stream.worker.faust_app.factory import create_app
 from stream.worker.faust_app.opportune_app import OpportuneApp
 from stream.worker.operate import health
-from tests.stream.worker.processor_harness import CAMPAIGN
+from tests.stream.worker.processor_harness import CAMPAIGN, TEXT
 
 LOOP_IS_CLOSED = RuntimeError("Event loop is closed")
 
@@ -152,14 +152,7 @@ def test_a_health_file_that_cannot_be_written_ends_the_start_only(
 @pytest.mark.slow
 def test_a_start_with_a_health_file_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     campaign = tmp_path / "opportune.toml"
-    campaign.write_text("""
-        app = "t"
-        topics = { events = ["events"], decisions = "out", dead_letter = "dead" }
-        features = [{ op = "count", events = ["Order Completed"], half_lives = ["1d"] }]
-        strategies = [{ id = "mail" }]
-        policy = { do_nothing = false }
-        model = { head = "choice", network = "linear" }
-    """)
+    campaign.write_text(TEXT.replace("TOPICS", '["events"]'))
     ended = subprocess.run(
         [sys.executable, "-m", "stream", "worker", str(campaign), "--bootstrap", "localhost:1",
          "--registry", str(tmp_path / "registry"), "--log-format", "json",

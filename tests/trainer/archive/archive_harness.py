@@ -26,17 +26,9 @@ from trainer.archive.reader import ParquetSource
 from trainer.history.topics import Extent, Removed
 
 DAY_MS = 86_400_000
-
-
 START_MS = 1_700_000_000_000  # 2023-11-14, 22:13
-
-
 KEYS = [None, b"", b"ann", b"bob", b"cyd", b"dee", b"k\0\xff"]
-
-
 ROOT = Path(__file__).resolve().parents[3]
-
-
 Record = tuple[int, int, bytes | None, bytes | None]
 """Offset, timestamp, key, value."""
 

@@ -122,7 +122,8 @@ def test_the_worker_takes_every_event_of_the_journey(journey: Journey) -> None:
     n = len(journey)
     now_ms = 1_790_000_000_000
     chunk = RecordChunk(PURCHASES, 0, np.arange(n), np.full(n, now_ms), value, value, n)
-    batch, rejects = event_decoder(campaign, plan).decode(chunk, now_ms)
+    decoded = event_decoder(campaign, plan).decode(chunk, now_ms)
+    batch, rejects = decoded.batch, decoded.rejects
     assert rejects == []
     assert (batch.time_ms == journey.time_ms).all()
     assert (batch.type_code >= 0).all()

@@ -12,10 +12,8 @@ from hypothesis import strategies as st
 from stream.campaign.training import EvaluationSpec
 from stream.columns import Bools, Float64s
 from tests.trainer.evaluation.evaluation_examples import (
-    NAMES,
     QUICK,
     better_and_worse,
-    group,
     oracle,
     response,
     spread,
@@ -24,7 +22,7 @@ from tests.trainer.evaluation.evaluation_examples import (
 from trainer.evaluation import bands, bootstrap, metrics
 from trainer.evaluation.evaluate import evaluate, evaluate_unseen
 from trainer.evaluation.evaluation import CANDIDATE, CHAMPION, Estimate, Evaluation, Point
-from trainer.evaluation.judged import Scored
+from trainer.evaluation.judged import Rival, Scored
 from trainer.evaluation.kernels import WIDTH
 from trainer.evaluation.metrics import LOWER_IS_BETTER, METRICS, UNDIRECTED
 from trainer.evaluation.ranking import Ranking
@@ -95,18 +93,6 @@ def test_gains_are_paired() -> None:
         )
     }
     assert width["gain"] < 0.8 * math.hypot(width["candidate"], width["champion"])
-
-
-def test_the_comparison_of_the_gate_is_that_of_the_evaluation() -> None:
-    judged, near, far = better_and_worse()
-    evaluation = evaluate(judged, near, {"rule": near, CHAMPION: far}, QUICK, seed=5)
-    comparison = evaluation.comparison("roc_auc")
-    assert comparison.gain == evaluation.all.gains[CHAMPION]["roc_auc"]
-    assert [one.name for one in comparison.slices] == [*NAMES, "odd"]
-    assert comparison.slices[-1].rows == judged.slices["odd"].sum()
-    assert comparison.slices[-1].gain == group(evaluation, "odd").gains[CHAMPION]["roc_auc"]
-    with pytest.raises(KeyError):
-        evaluation.comparison("roc_auc", "nobody")
 
 
 def test_the_seed_decides_everything_and_intervals_alone_depend_on_it() -> None:
@@ -249,7 +235,7 @@ def test_many_estimates_are_the_estimates_of_each() -> None:
 def test_the_champion_is_compared_where_it_has_seen_nothing() -> None:
     judged, near, far = better_and_worse(2_000)
     new = np.arange(2_000) >= 1_500
-    found = evaluate_unseen(judged, near, {"rule": far}, far, new, QUICK, seed=1)
+    found = evaluate_unseen(judged, near, {"rule": far}, Rival(far, new), QUICK, seed=1)
     assert found.models == (CANDIDATE, "rule")
     assert found.all.rows == 2_000, "the candidate is judged on all"
     beside = found.beside_champion
@@ -265,7 +251,7 @@ def test_the_champion_is_compared_where_it_has_seen_nothing() -> None:
 def test_a_champion_that_has_seen_nothing_or_everything(seen: str) -> None:
     judged, near, far = better_and_worse(500)
     new = np.full(500, seen == "nothing")
-    found = evaluate_unseen(judged, near, {}, far, new, QUICK, seed=1)
+    found = evaluate_unseen(judged, near, {}, Rival(far, new), QUICK, seed=1)
     assert found.unseen is None
     assert found.beside_champion is (found if seen == "nothing" else None)
     assert (CHAMPION in found.models) == (seen == "nothing")

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from models.registry import Registry
+from stream.campaign.file import Campaign
 from stream.columns import Spans
 from stream.features.plan import compile_features
 from tests.bundles import remade
@@ -179,8 +180,25 @@ def test_a_cut_history_explains_the_customers_who_had_events_in_it(shop: Shop) -
     assert causes(shop.check())["history_cut"] == found["history_cut"] + 1
 
 
+def strict(campaign: Campaign) -> Campaign:
+    """The same with one bad value costing the record."""
+    events = msgspec.structs.replace(campaign.events, strict=True)
+    return msgspec.structs.replace(campaign, events=events)
+
+
+def test_an_event_from_after_its_record_is_moved_by_worker_and_replay_alike(shop: Shop) -> None:
+    records = shop.events["events"][:60]
+    far_ms = START_MS + 40 * 24 * HOUR_MS
+    records[20] = event("c3", 1, far_ms, received_ms=records[20].timestamp_ms)
+    worker = Worker(shop.campaign, bundle(compile_features(shop.campaign), 1))
+    worker.take(records, now_ms=far_ms)
+    parity = replace(shop, events={"events": records}, decisions=worker.decisions).check()
+    assert (parity.events, parity.equal, parity.findings) == (60, 60, ())
+
+
 def test_an_event_that_is_refused_only_now(shop: Shop) -> None:
     """Its time is far ahead of its record: the worker had a campaign file that allowed it."""
+    shop = replace(shop, campaign=strict(shop.campaign))
     records = shop.events["events"][:60]
     far_ms = START_MS + 40 * 24 * HOUR_MS
     records[20] = event("c3", 1, far_ms, received_ms=records[20].timestamp_ms)
@@ -194,8 +212,37 @@ def test_an_event_that_is_refused_only_now(shop: Shop) -> None:
     assert parity.holds
 
 
+def test_what_comes_again_asks_for_no_decision(shop: Shop) -> None:
+    records = [replace(record, value=with_id(record, i // 2)) for i, record in enumerate(REPEATED)]
+    worker = Worker(shop.campaign, bundle(compile_features(shop.campaign), 1))
+    worker.take(records)
+    assert len(worker.decisions) == len(records) // 2
+    parity = replace(shop, events={"events": records}, decisions=worker.decisions).check()
+    assert (causes(parity), parity.undecided_yet, parity.equal) == ({}, 0, len(worker.decisions))
+
+
+def test_a_worker_that_remembered_nothing_is_told_from_a_fault(shop: Shop) -> None:
+    records = [replace(record, value=with_id(record, i // 2)) for i, record in enumerate(REPEATED)]
+    mapping = msgspec.structs.replace(shop.campaign.events, repeats_remembered=0)
+    before = msgspec.structs.replace(shop.campaign, events=mapping)
+    worker = Worker(before, bundle(compile_features(before), 1))
+    worker.take(records)
+    parity = replace(shop, events={"events": records}, decisions=worker.decisions).check()
+    half = len(records) // 2
+    assert causes(parity) == {"event_repeated": half, "state_of_repeated": half - 1}
+    assert parity.holds
+
+
+REPEATED = [event("ann", 1, START_MS + i // 2 * HOUR_MS, 8.0) for i in range(20)]
+
+
+def with_id(record: Record, number: int) -> bytes:
+    return (record.value or b"").replace(b"{", b'{"messageId": "m-%d", ' % number, 1)
+
+
 def test_each_event_is_judged_by_its_own_record(shop: Shop) -> None:
     """A young record in the same chunk does not make an old one's event possible."""
+    shop = replace(shop, campaign=strict(shop.campaign))
     records = shop.events["events"][:20]
     far_ms = START_MS + 40 * 24 * HOUR_MS
     records[3] = event("c3", 1, far_ms, received_ms=records[3].timestamp_ms)

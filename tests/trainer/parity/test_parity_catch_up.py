@@ -7,7 +7,9 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -111,7 +113,7 @@ class History:
                     vectors[topic, shard.partition, int(timeline.offset[i])] = vector.tobytes()
         return vectors
 
-    def served_vectors(self) -> dict[tuple[str, int, int], bytes]:
+    def served_vectors(self) -> dict[tuple[str, int, int], Any]:
         """What stands in the headers of the decisions."""
         vectors = {}
         for partition in range(self.scene.partitions):
@@ -123,8 +125,10 @@ class History:
         return vectors
 
 
-def decided(scene: Scene) -> int:
-    return sum(scene.ends(scene.campaign.topics.decisions))
+def decided(scene: Scene, least: int = 0) -> int:
+    """How many decisions there are, 0 for less than the least."""
+    found = sum(scene.ends(scene.campaign.topics.decisions))
+    return found if found > least else 0
 
 
 @pytest.fixture
@@ -168,7 +172,7 @@ def test_killed_in_the_middle_of_it_a_worker_goes_on_in_the_same_order(
     scene, seen, rng = history.scene, 0, random.Random(history.seed)
     for _ in range(4):
         worker = start_worker(scene, "member", SLOW).ready()
-        worker.wait_until("decides more", lambda before=seen: decided(scene) > before + 500)
+        worker.wait_until("decides more", partial(decided, scene, seen + 500))
         time.sleep(rng.uniform(0, 0.5))
         worker.kill()
         seen = decided(scene)

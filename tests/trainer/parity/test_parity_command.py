@@ -17,7 +17,6 @@ from tests.kafka_client import remove_before
 from tests.trainer.parity.parity_harness import Record, Shop, Worker, bundle, causes, history, text
 from trainer.commands.parity import parity as command
 from trainer.errors import TrainingError
-from trainer.parity.errors import ParityError
 from trainer.parity.partition_reader import open_topics
 from trainer.parity.result import Parity
 
@@ -82,6 +81,9 @@ def test_the_command_says_whether_serving_is_the_replay(
     assert "400 bit-equal (100 %)" in result.stdout
     assert "400 vectors of 24 customers say something" in result.stdout
     assert "Serving and replay are the same." in result.stdout
+    # Of the histories both have the customers c0 to c11: their events meet in no partition.
+    assert (found.customers, found.customers_in_several_partitions) == (12, 12)
+    assert "warning: At least 12 customers of 12 are in two partitions or more" in result.stdout
 
     sampled, found = run_command(campaign_file, kafka, "--customers-share", "0.5")
     assert sampled.exit_code == 0
@@ -112,7 +114,7 @@ def test_the_command_says_what_to_change(
 ) -> None:
     flat = campaign_file.read_text().replace('"cloudevents"', '"flat"')
     campaign_file.write_text(flat)
-    with pytest.raises(ParityError, match="only such decisions say which event"):
+    with pytest.raises(TrainingError, match="only such decisions say which event"):
         CliRunner().invoke(command, [str(campaign_file), "--bootstrap", kafka.bootstrap],
                            catch_exceptions=False)  # fmt: skip
     missing = topic_name("missing")

@@ -172,7 +172,7 @@ def cut(topic: int, events: list[tuple[int, int]], random: Any) -> Any:
         nulls = Spans(np.empty(0, np.uint8), np.zeros(n, np.int64), np.full(n, -1, np.int64))
         batch = EventBatch(
             record=np.arange(n), offset=np.arange(at, at + n), received_ms=part[:, 0],
-            time_ms=part[:, 0], customer=nulls, event_id=nulls, type_code=np.zeros(n, np.int16),
+            time_ms=part[:, 0], customer=nulls, event_id=nulls, event_hash=np.zeros(n, np.uint64), type_code=np.zeros(n, np.int16),
             number=np.zeros((1, n)), category=np.zeros((0, n), np.uint64),
             consent=np.zeros(n, np.int8),
         )  # fmt: skip

@@ -170,7 +170,7 @@ def run_of(topic: int, times_ms: list[int], first: int) -> Run:
     nulls = Spans(np.empty(0, np.uint8), np.zeros(n, np.int64), np.full(n, -1, np.int64))
     batch = EventBatch(
         record=np.arange(n), offset=first + np.arange(n), received_ms=at, time_ms=at, customer=nulls,
-        event_id=nulls, type_code=np.zeros(n, np.int16), number=np.zeros((0, n)),
+        event_id=nulls, event_hash=np.zeros(n, np.uint64), type_code=np.zeros(n, np.int16), number=np.zeros((0, n)),
         category=np.zeros((0, n), np.uint64), consent=np.zeros(n, np.int8),
     )  # fmt: skip
     return Run(topic, np.zeros(n, np.int64), batch, np.maximum.accumulate(at))

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import pytest
+from aiokafka.partitioner import murmur2
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stream.campaign.file import Campaign
+from stream.columns import RecordChunk, Spans
 from stream.features.plan import FeaturePlan
 from tests.trainer.replay.shards_harness import all_timelines, told, with_memory
 from tests.trainer.shop_history import (
@@ -26,6 +30,7 @@ from tests.trainer.shop_history import (
     shards_of,
 )
 from trainer.errors import TrainingError
+from trainer.examples import notices
 from trainer.history.source import Bounds
 from trainer.replay.shards import BUCKETS
 from trainer.replay.spill import Shard, Spill
@@ -180,3 +185,53 @@ def test_a_spill_keeps_order_across_flushes(tmp_path: Path) -> None:
     for shard, here in added.items():
         assert spill.load(shard)["a"].tolist() == here
     assert len(spill.load(Shard(9, 9))) == 0
+
+
+def keyed(topic: str, customers: int, partition: Callable[[bytes], int]) -> list[RecordChunk]:
+    """An event of each customer, in the partition that its key is given."""
+    made: dict[int, list[bytes]] = {}
+    for i in range(customers):
+        made.setdefault(partition(b"c%d" % i), []).append(b"c%d" % i)
+    kind = TOPICS.index(topic)
+    return [
+        replace(
+            chunk_of(
+                topic, number, 0, [Event(kind, key.decode(), START_MS).json() for key in keys]
+            ),
+            key=Spans.of(list(keys)),
+        )
+        for number, keys in sorted(made.items())
+    ]
+
+
+def test_customers_in_several_partitions_are_counted_once_and_told(
+    campaign: Campaign, plan: FeaturePlan
+) -> None:
+    """Orders keyed as Java does, mails as librdkafka does: half of the customers are in two places."""
+
+    def java(key: bytes) -> int:
+        return (murmur2(key) & 0x7FFFFFFF) % 2
+
+    def librdkafka(key: bytes) -> int:
+        return crc32(key) % 2
+
+    apart = sum(java(b"c%d" % i) != librdkafka(b"c%d" % i) for i in range(200))
+    records = [*keyed(TOPICS[0], 200, java), *keyed(TOPICS[1], 200, librdkafka)]
+    shards = shards_of(records, campaign, plan)
+    assert shards.spread == (200, apart)
+    assert shards.customers == 200
+    told = notices.scattered(shards.spread, shards.misplaced)
+    assert told.startswith(f"At least {apart} customers of 200 are in two partitions or more")
+    assert f"got {TOPICS[0]} by murmur2, {TOPICS[1]} by crc32" in told
+
+    same = shards_of([*keyed(TOPICS[0], 200, java), *keyed(TOPICS[1], 200, java)], campaign, plan)
+    assert same.spread == (200, 0)
+    assert notices.scattered(same.spread, same.misplaced) == ""
+
+
+def test_a_partition_without_events_does_not_make_partitioners_unknown(
+    campaign: Campaign, plan: FeaturePlan
+) -> None:
+    """The last of 64 partitions may be empty: then nobody knows that there are so many."""
+    records = keyed(TOPICS[0], 60, lambda key: crc32(key) % 64 % 60)
+    assert shards_of(records, campaign, plan).misplaced == ""

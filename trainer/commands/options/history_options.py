@@ -13,7 +13,7 @@ import click
 from stream.campaign.file import Campaign
 from stream.campaign.options import BOOTSTRAP
 from stream.campaign.words import duration_ms
-from stream.events.timestamps import iso_ms
+from stream.events.timestamps import text_ms
 from stream.kafka.skip_list import ReadRules
 from stream.kafka.skip_report import log_skip_list
 from trainer.history.source import Bounds, KafkaSource, Source
@@ -31,7 +31,7 @@ class EventTime(click.ParamType):
     ) -> int:
         """Returns epoch milliseconds, or fails with what was expected."""
         try:
-            return iso_ms(str(value))
+            return text_ms(str(value))
         except ValueError:
             self.fail(f"{value!r} is no ISO 8601 date or time, such as 2026-11-01.", param, ctx)
 

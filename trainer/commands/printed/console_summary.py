@@ -45,6 +45,7 @@ def _show_data(console: Console, facts: Facts) -> None:
         console.print(
             f"{facts.events:,} events of {facts.history.customers:,} customers, "
             f"{facts.history.start:%Y-%m-%d} to {facts.history.end:%Y-%m-%d}"
+            + (f"; {facts.repeated:,} came again and count once" if facts.repeated else "")
             + (f"; {rejects:,} records were no events" if rejects else "")
         )
     console.print(", ".join(f"{count:,} {what}" for what, count in facts.joins.items()))

@@ -6,7 +6,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from stream.keys.spread import Spread
 from stream.terminal import words
+from trainer.examples.notices import scattered
 from trainer.parity.result import Difference, FeatureParity, Finding, Parity, Where
 
 
@@ -41,7 +43,14 @@ def print_parity(console: Console, parity: Parity) -> None:
         console.print(_feature_table(different))
     if parity.findings:
         console.print(_finding_table(parity.findings))
+    if parity.customers_in_several_partitions or parity.partitioners:
+        console.print(_scattered(parity))
     console.print(_verdict(parity))
+
+
+def _scattered(parity: Parity) -> Text:
+    spread = Spread(parity.customers, parity.customers_in_several_partitions)
+    return words(("warning: ", "yellow"), f"{scattered(spread, parity.partitioners)}.")
 
 
 def _share(parity: Parity) -> str:

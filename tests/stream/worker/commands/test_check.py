@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from models import network
+from models.contract import FeatureContract
+from models.manifest import NetworkConfig
+from models.registry import Registry
 from stream.campaign.file import load, parse
 from stream.cli import main
+from stream.features.plan import compile_features
 from stream.worker.commands.doubts import doubts
+from tests.bundles import bundle_of
 
 ROOT = Path(__file__).parents[4]
 EXAMPLE = (ROOT / "examples" / "segment" / "opportune.toml").read_text()
@@ -111,3 +118,44 @@ def test_types_that_are_only_similar_are_not_doubted(treatment: str) -> None:
 def test_the_examples_are_not_doubted(path: str) -> None:
     for file in ROOT.glob(path):
         assert doubts(load(file)) == []
+
+
+def test_check_says_what_the_champion_does_not_know(tmp_path: Path, registry: Registry) -> None:
+    file = tmp_path / "shop.toml"
+    file.write_text(SHOP + '[[strategies]]\nid = "new"\n')
+
+    def told() -> str:
+        result = CliRunner().invoke(
+            main, ["check", str(file), "--registry", registry.url], env={"COLUMNS": "400"}
+        )
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    assert f"warning: no champion in {registry.url}: workers wait for one" in told()
+    contract = compile_features(load(file)).contract
+    version = champion(registry, contract, ("mail", "old", "nothing"), untrained=("mail",))
+    said = told()
+    assert f"warning: champion {version}: new: never chosen, since the model does not know" in said
+    assert (
+        f"warning: champion {version}: mail: never chosen, since the model has seen too few" in said
+    )
+    assert f"warning: champion {version}: old: known to the model and not in" in said
+    champion(registry, contract, ("sms", "old", "nothing"))
+    assert "it has none of the strategies: workers refuse it" in told()
+    champion(registry, FeatureContract(contract.names, "[]"), ("mail", "new", "nothing"))
+    assert "it is for other features: workers refuse it" in told()
+    version = champion(registry, contract, ("new", "mail", "nothing"))
+    assert f"Champion {version} knows every strategy." in told()
+
+
+def champion(
+    registry: Registry, contract: FeatureContract, strategies: tuple[str, ...], **parts: object
+) -> str:
+    width = len(contract.names)
+    config = NetworkConfig(network="linear", head="response", inputs=width, outputs=3, hidden=())
+    inputs = np.zeros((2, width), np.float32)
+    version = registry.publish(
+        bundle_of(network.build(config, 1), config, contract, strategies, inputs, **parts)
+    )
+    registry.promote(version)
+    return version

@@ -16,9 +16,10 @@ from faust.cli.faust import cli
 from stream.worker.commands import faust_command
 from stream.worker.faust_app.opportune_app import OpportuneApp
 from tests.conftest import MakeScene
+from tests.fork_server import ROOT
 from tests.stream.worker.faults.fault_load import Events, send
 from tests.stream.worker.faults.fault_verifier import Verifier
-from tests.stream.worker.faults.fault_worker import ROOT, Worker
+from tests.stream.worker.faults.fault_worker import Worker
 
 
 @pytest.mark.kafka

@@ -172,8 +172,7 @@ class Verifier:
         verdict.letters += len(seen)
 
     def _verify_rows(self, partition: int, right: _Right) -> None:
-        log = read(self._scene.bootstrap, self._scene.changelog, partition)
-        newest = {message.key() or b"": message.value() or b"" for message in log}
+        newest = newest_rows(self._scene, partition)
         marker = newest.pop(changelog.MARKER_KEY, None)
         keys = newest.keys() | right.rows.keys()
         wrong = sorted(key for key in keys if newest.get(key) != right.rows.get(key))
@@ -207,6 +206,12 @@ def read(bootstrap: str, topic: str, partition: int, first: int = 0) -> list[Mes
                     raise AssertionError(f"{topic}/{partition}: {error}")
     finally:
         consumer.close()
+
+
+def newest_rows(scene: Scene, partition: int) -> dict[bytes, bytes]:
+    """What compaction leaves of a partition of the changelog, with its marker; of tombstones b""."""
+    log = read(scene.bootstrap, scene.changelog, partition)
+    return {message.key() or b"": message.value() or b"" for message in log}
 
 
 def chunk_of(topic: str, partition: int, messages: Sequence[Message]) -> RecordChunk:

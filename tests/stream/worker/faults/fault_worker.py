@@ -18,9 +18,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
+from tests.fork_server import ROOT, ForkedProcess, ForkServer, Program
 from tests.stream.worker.faults.fault_harness import Scene
 
-ROOT = Path(__file__).resolve().parents[4]
 DEADLINE_S = 120.0
 _POLL_S = 0.05
 _TAIL_BYTES = 4_000
@@ -30,40 +30,56 @@ class Worker:
     """A worker as a process. The fixture `start_worker` makes it, and ends it in any case.
 
     Args:
+        server: Forks it.
         scene: What it works on.
         member: Its identity in the group, which a worker with the same takes over at once. Without
             one, the group waits for the session of a killed worker to end.
         patch: Python code that runs in it first: a fault that is built in.
-        faust: Whether Faust's own command starts it.
+        fresh: Whether it is a new interpreter, which imports everything itself and hashes strings
+            in its own way, and not a fork.
+        faust: Whether Faust's own command starts it, which is a new interpreter.
     """
 
     _started = 0
 
+    process: subprocess.Popen[bytes] | ForkedProcess
+
     def __init__(
-        self, scene: Scene, member: str = "", patch: str = "", *, faust: bool = False
+        self,
+        server: ForkServer,
+        scene: Scene,
+        member: str = "",
+        patch: str = "",
+        *,
+        fresh: bool = False,
+        faust: bool = False,
     ) -> None:
         Worker._started += 1
         self.log = scene.folder / f"worker-{Worker._started}.log"
         self._forgotten_bytes = 0
+        registry = str(scene.folder / "registry")
         arguments = [
             "worker", str(scene.file), "--log-format", "json",
-            "--bootstrap", scene.bootstrap, "--registry", str(scene.folder / "registry"),
+            "--bootstrap", scene.bootstrap, "--registry", registry,
         ]  # fmt: skip
-        program = ["-m", "stream"]
-        if patch:
-            program = ["-c", f"{patch}\nfrom stream.cli import main\nmain()"]
-        environment = {"CONSUMER_GROUP_INSTANCE_ID": member} if member else {}
-        if faust:
-            program = ["-m", "faust", "-A", "stream.app", "worker"]
-            arguments = []
-            environment |= {
-                "OPPORTUNE_CAMPAIGN": str(scene.file), "OPPORTUNE_BOOTSTRAP": scene.bootstrap,
-                "OPPORTUNE_REGISTRY": str(scene.folder / "registry"), "OPPORTUNE_LOG_FORMAT": "json",
-            }  # fmt: skip
-        with self.log.open("ab") as errors:
+        code = f"{patch}\nfrom stream.cli import main\nmain()"
+        environment = os.environ | ({"CONSUMER_GROUP_INSTANCE_ID": member} if member else {})
+        with self.log.open("ab") as errors, Path(os.devnull).open("wb") as nowhere:
+            if faust:
+                environment |= {
+                    "OPPORTUNE_CAMPAIGN": str(scene.file), "OPPORTUNE_BOOTSTRAP": scene.bootstrap,
+                    "OPPORTUNE_REGISTRY": registry, "OPPORTUNE_LOG_FORMAT": "json",
+                }  # fmt: skip
+                program = ["-m", "faust", "-A", "stream.app", "worker"]
+            elif fresh:
+                program = [*(["-c", code] if patch else ["-m", "stream"]), *arguments]
+            else:
+                forked = Program(code, arguments, environment)
+                self.process = server.start(forked, stdout=nowhere, stderr=errors)
+                return
             self.process = subprocess.Popen(
-                [sys.executable, *program, *arguments], cwd=ROOT, env=os.environ | environment,
-                stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors,
+                [sys.executable, *program], cwd=ROOT, env=environment,
+                stdin=subprocess.PIPE, stdout=nowhere, stderr=errors,
             )  # fmt: skip
 
     def lines(self, evt: str) -> list[dict[str, Any]]:

@@ -49,3 +49,17 @@ def test_an_equal_message_is_not_the_same_message() -> None:
     ledger = Ledger()
     ledger.add("a", 10, [1])
     assert not ledger.done("a", [1])
+
+
+def test_what_was_not_committed_is_taken_again_with_what_came_since() -> None:
+    ledger, first, second = Ledger(), object(), object()
+    ledger.add("a", 10, first)
+    ledger.done("a", first)
+    assert ledger.take("a") == 10
+    ledger.give_back("a", 10)
+    ledger.add("a", 20, second)
+    assert ledger.take("a") == 10
+    ledger.give_back("a", 10)
+    ledger.done("a", second)
+    assert ledger.take("a") == 20
+    assert ledger.take("a") is None

@@ -7,19 +7,17 @@ from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
-import numpy as np
 import pytest
 from faust.types import TP
 
 from stream.columns import RecordChunk, Spans
-from stream.kafka.records import RecordReader, build_batches
 from stream.state import changelog
 from stream.state.table import CustomerTable
 from stream.worker.faust_app.factory import create_app
 from stream.worker.faust_app.store import Recovery
 from stream.worker.partition.lifecycle import IllegalMove
 from stream.worker.partition.restore import NotRestored
-from tests.stream.worker.processor_harness import CAMPAIGN, PLAN
+from tests.stream.worker.processor_harness import CAMPAIGN, PLAN, placed
 
 ROWS = 10
 
@@ -73,16 +71,9 @@ class Rig:
 
 def rows(tp: TP, first: int, end: int) -> RecordChunk:
     """A changelog with a row of one customer at each offset."""
-    names = [b"c%03d" % i for i in range(first, end)]
-    size = np.full(len(names), 4, np.int64)
-    keys = Spans(np.frombuffer(b"".join(names), np.uint8), np.cumsum(size) - size, size)
     table = CustomerTable(PLAN.row_words)
-    numbers = table.rows_for(keys)
-    (batch,) = build_batches(*changelog.encode_rows(table, numbers), 0)
-    raw = batch.seal(-1, -1, -1)
-    raw[:8] = first.to_bytes(8, "big")
-    (chunk,) = RecordReader(tp.topic, tp.partition, bytes(raw), first, 1_000)
-    return chunk
+    numbers = table.rows_for(Spans.of([b"c%03d" % i for i in range(first, end)]))
+    return placed(*changelog.encode_rows(table, numbers), first, tp.topic, tp.partition)
 
 
 def play(scenario: Callable[[Rig], Awaitable[None]]) -> Rig:

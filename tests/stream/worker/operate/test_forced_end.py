@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.stream.worker.faults.fault_worker import ROOT
+from tests.fork_server import ROOT
 
 PROGRAM = """
 import logging, signal, sys, threading, time

@@ -176,25 +176,6 @@ def test_a_chunk_that_is_computed_when_the_partition_goes_is_finished() -> None:
     assert run(scenario).markers()[-1].covered == {"events": 1}
 
 
-def test_a_failure_is_not_forgotten_when_later_sends_succeed() -> None:
-    async def scenario(shell: Shell, processor: Processor) -> None:
-        shell.auto = False
-        await processor.process(message(0, ["ann"]))
-        await processor.process(message(1, ["ann"]))
-        await settle()
-        shell.sent[0][2].set_exception(ConnectionError("broker gone"))
-        shell.acknowledge(1)
-        await settle()
-        with pytest.raises(ConnectionError):
-            await processor.checkpoint()
-        with pytest.raises(ConnectionError):  # as when the crash stops the worker
-            await processor.drain()
-
-    shell = run(scenario)
-    assert "send log" not in shell.happened
-    assert not [what for what in shell.happened if what.startswith("done")]
-
-
 def test_who_waits_for_a_checkpoint_survives_that_it_is_abandoned() -> None:
     async def scenario(shell: Shell, processor: Processor) -> None:
         shell.auto = False

@@ -12,19 +12,16 @@ from stream.state.changelog import MARKER_KEY
 from tests.conftest import MakeScene
 from tests.stream.worker.faults.fault_harness import Scene
 from tests.stream.worker.faults.fault_load import Load
-from tests.stream.worker.faults.fault_verifier import read
+from tests.stream.worker.faults.fault_verifier import newest_rows
 from tests.stream.worker.faults.fault_worker import Worker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
 
 def newest(scene: Scene, partition: int) -> dict[bytes, bytes]:
-    """The rows that compaction would leave of a partition of the changelog."""
-    rows: dict[bytes, bytes | None] = {}
-    for message in read(scene.bootstrap, scene.changelog, partition):
-        rows[message.key() or b""] = message.value()
-    del rows[MARKER_KEY]
-    return {customer: row for customer, row in rows.items() if row is not None}
+    """The rows of a partition, without the marker and tombstones."""
+    rows = newest_rows(scene, partition)
+    return {key: row for key, row in rows.items() if row and key != MARKER_KEY}
 
 
 def send(scene: Scene, topic: str, partition: int, key: bytes | None, value: bytes | None) -> None:

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from stream.columns import split
+from stream.columns import Spans, split
 from stream.features.plan import compile_features
 from stream.state import changelog
 from stream.state.changelog import Stretch
@@ -22,7 +22,6 @@ from tests.stream.worker.processor_harness import (
     block_of,
     message,
     run,
-    spans,
 )
 
 
@@ -139,9 +138,9 @@ def test_rows_that_a_stranger_wrote_over_are_written_again_without_any_event() -
         await processor.process(message(0, ["ann", "bob"]))
         await processor.checkpoint()
         table = block_of(processor).table
-        table.mark_dirty(table.rows_for(spans([b"bob"])))
+        table.mark_dirty(table.rows_for(Spans.of([b"bob"])))
         await processor.drain()
-        table.mark_dirty(table.rows_for(spans([b"ann"])))
+        table.mark_dirty(table.rows_for(Spans.of([b"ann"])))
         begin(processor, {"events": 2}, {"events": 2}, shell.changelog())
         await processor.checkpoint()
         await processor.checkpoint()

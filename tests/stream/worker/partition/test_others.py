@@ -114,7 +114,7 @@ def test_who_was_erased_and_comes_back_begins_with_nothing() -> None:
         table = block_of(processor).table
         assert (len(table), shell.markers()[-1].rows) == (4, 4)
         bob, dora = table.find(b"bob"), table.find(b"dora")
-        words = slice(PLAN.offset_words.stop, None)
+        words = slice(PLAN.offset_words.stop, PLAN.layout.ring)
         assert table.state[bob, words].tobytes() == table.state[dora, words].tobytes()
 
     run(scenario)

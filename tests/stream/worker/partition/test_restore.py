@@ -7,7 +7,6 @@ import pytest
 
 from stream.columns import RecordChunk, Spans, split
 from stream.errors import StateError
-from stream.kafka.records import RecordReader, build_batches
 from stream.state import changelog
 from stream.state.changelog import MARKER_KEY
 from stream.state.table import CustomerTable
@@ -15,6 +14,7 @@ from stream.worker.partition.block import Block
 from stream.worker.partition.blocks import Blocks
 from stream.worker.partition.lifecycle import IllegalMove
 from stream.worker.partition.restore import NotRestored, Unproven
+from tests.stream.worker.processor_harness import placed
 
 WORDS = 3
 OFFSETS = slice(0, 1)
@@ -36,11 +36,7 @@ def marker(covered: int, rows: int) -> Record:
 
 def log(*records: Record, first: int = 0) -> RecordChunk:
     key, value = zip(*records, strict=True)
-    (batch,) = build_batches(Spans.of(list(key)), Spans.of(list(value)), 0)
-    raw = batch.seal(-1, -1, -1)
-    raw[:8] = first.to_bytes(8, "big")
-    (chunk,) = RecordReader("log", 0, bytes(raw), first, 100_000)
-    return chunk
+    return placed(Spans.of(list(key)), Spans.of(list(value)), first)
 
 
 WHOLE = log(row("ann", 1), row("bob", 2), marker(2, 2), row("ann", 3), marker(3, 2))
@@ -49,10 +45,22 @@ WHOLE = log(row("ann", 1), row("bob", 2), marker(2, 2), row("ann", 3), marker(3,
 def restored(blocks: Blocks, chunk: RecordChunk, first: int = 0) -> Block:
     """The block of partition 0 after a restore of all of a changelog."""
     blocks.restore(0, first, chunk.next_offset)
+    assert found(blocks).read(first, chunk, OFFSETS) is None
+    return whole(blocks)
+
+
+def found(blocks: Blocks) -> Block:
+    """The block of partition 0."""
     block = blocks.get(0)
     assert block is not None
-    assert block.read(first, chunk, OFFSETS) is None
-    return whole(blocks)
+    return block
+
+
+def next_offset(blocks: Blocks) -> int:
+    """Where the restore of partition 0 goes on."""
+    restore = found(blocks).restore
+    assert restore is not None
+    return restore.next_offset
 
 
 def whole(blocks: Blocks) -> Block:
@@ -66,8 +74,7 @@ def whole(blocks: Blocks) -> Block:
 def test_a_partition_that_is_not_here_is_read_from_the_first_record() -> None:
     blocks = Blocks(WORDS)
     assert blocks.restore(0, 0, 5) is None
-    block = blocks.get(0)
-    assert block is not None
+    block = found(blocks)
     for _ in range(2):
         assert block.read(2, split(WHOLE, 2)[1], OFFSETS) == 0
         assert len(block.table) == 0
@@ -86,10 +93,7 @@ def test_what_was_dropped_is_read_from_the_first_record_again() -> None:
     restored(blocks, WHOLE)
     blocks.drop(0)
     blocks.restore(0, 0, 5)
-    block = blocks.get(0)
-    assert block is not None
-    assert block.restore is not None
-    assert (block.restore.next_offset, len(block.table)) == (0, 0)
+    assert (next_offset(blocks), len(found(blocks).table)) == (0, 0)
 
 
 def test_what_was_kept_goes_on_at_its_marker() -> None:
@@ -97,11 +101,8 @@ def test_what_was_kept_goes_on_at_its_marker() -> None:
     restored(blocks, WHOLE)
     more = log(marker(3, 2), row("cleo", 9), marker(9, 3), first=4)
     assert blocks.restore(0, 0, 7) is None
-    block = blocks.get(0)
-    assert block is not None
-    assert block.restore is not None
-    assert block.restore.next_offset == 4
-    assert block.read(4, more, OFFSETS) is None
+    assert next_offset(blocks) == 4
+    assert found(blocks).read(4, more, OFFSETS) is None
     assert len(whole(blocks).table) == 3
 
 

@@ -1,9 +1,0 @@
-"""What the person who asks for parity has to change."""
-
-from __future__ import annotations
-
-from stream.errors import OperatorError
-
-
-class ParityError(OperatorError):
-    """The campaign or the registry does not hold what is compared; the message says what."""
