@@ -24,7 +24,7 @@ from stream.state import changelog
 from stream.state.table import CustomerTable
 from tests.simulation.broker import Log
 from tests.simulation.campaigns import DECISIONS, LETTERS, Setup
-from tests.stream.worker.taken_order import Event, stretches, taken_order
+from tests.stream.worker.order.taken_order import Event, stretches, taken_order
 
 if TYPE_CHECKING:
     from tests.simulation.world import Era, World

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from aiokafka.record import MemoryRecords
@@ -125,7 +124,7 @@ def test_a_row_that_a_window_has_seen_is_not_counted_again() -> None:
         for _ in range(2)
     ]
     assert [sum(one.decided for one in steps) for steps in decided] == [8, 0]
-    later = replace(parts[0], offset=parts[0].offset + 2, next_offset=6)
+    later = chunk_of("events", 2, made)
     again = steps_merged(
         pipeline, [later, parts[1]], seen_ms, table, deployment(), silent_until={}, now_ms=NOW_MS
     )

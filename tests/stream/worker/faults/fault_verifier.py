@@ -36,7 +36,7 @@ from stream.scoring.scorer import Scorer
 from stream.state import changelog
 from stream.state.table import CustomerTable
 from tests.stream.worker.faults.fault_harness import Scene, Since
-from tests.stream.worker.taken_order import stretches, taken_order
+from tests.stream.worker.order.taken_order import stretches, taken_order
 
 NOW_MS = 1_770_000_000_000
 _CHUNK = 4_096
