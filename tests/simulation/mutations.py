@@ -104,6 +104,11 @@ def stretch_unannounced() -> None:
     )
 
 
+def never_read_on() -> None:
+    """A topic that waits at the broker until the others have come up is forgotten there."""
+    _replace(replay.Replay, "has_room", lambda *_: False)
+
+
 def marker_before_rows() -> None:
     """The marker is sent before the rows that it covers."""
 
@@ -120,7 +125,7 @@ MUTATIONS: dict[str, Callable[[], None]] = {
     mutation.__name__: mutation
     for mutation in (
         stale_restore, commit_before_marker, no_row_guard, split_off_by_one, seek_after_revocation,
-        commit_what_was_taken, order_ignored, caught_up_as_it_comes, stretch_unannounced,
+        commit_what_was_taken, order_ignored, caught_up_as_it_comes, stretch_unannounced, never_read_on,
         marker_before_rows,
     )
 }  # fmt: skip
