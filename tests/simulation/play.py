@@ -14,7 +14,7 @@ from tests.simulation.world import Broken, World
 
 # There are few events: so a topic is far ahead after few of them, and a window is full with a few.
 replay.WINDOW_RECORDS = 6
-replay.RUN_RECORDS = 10
+replay.HELD_RECORDS_MAX = 10
 _TIMES = re.compile(r" (took_ms|elapsed_s|records_s|eta_s)=\S+")
 _worker_log = logging.getLogger("opportune")
 

@@ -24,10 +24,13 @@ from stream import record_order
 from stream.columns import Int64s, RecordChunk
 from stream.state.changelog import Stretch
 from stream.worker.order.held import Held
-from stream.worker.order.steps import RUN_RECORDS, Run, Step
+from stream.worker.order.steps import Run, Step
 
 WINDOW_RECORDS = 8_192
 """Most records of a window: a few chunks."""
+
+HELD_RECORDS_MAX = 32_768
+"""How many records of a topic may wait in memory: what comes beyond is read again later."""
 
 
 class Turn(NamedTuple):
@@ -95,11 +98,11 @@ class Replay:
 
     def is_full(self, topic: str) -> bool:
         """Whether so much of a topic waits that no more of it should be read."""
-        return topic in self._held and self._held[topic].records >= RUN_RECORDS
+        return topic in self._held and self._held[topic].records >= HELD_RECORDS_MAX
 
     def has_room(self, topic: str) -> bool:
         """Whether so little of a topic waits that it is worth reading on."""
-        return topic not in self._held or self._held[topic].records <= RUN_RECORDS // 2
+        return topic not in self._held or self._held[topic].records <= HELD_RECORDS_MAX // 2
 
     def skip(self, topic: str, offset: int) -> None:
         """Nothing of a topic comes any more before an offset, beyond what waits."""

@@ -17,7 +17,7 @@ from tests.stream.worker.processor_harness import (
 
 
 def test_it_is_not_read_on_until_they_have_come_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replay, "RUN_RECORDS", 4)
+    monkeypatch.setattr(replay, "HELD_RECORDS_MAX", 4)
 
     async def scenario(shell: Shell, processor: Processor) -> None:
         begin(processor, {"events": None, "mails": None}, {"events": 20, "mails": 2})

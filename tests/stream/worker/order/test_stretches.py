@@ -14,8 +14,8 @@ from stream.columns import RecordChunk, Spans
 from stream.record_order import NOT_SEEN_MS, merged, seen
 from stream.state.changelog import Stretch
 from stream.worker.order import replay as replay_module
-from stream.worker.order.replay import Replay, Turn
-from stream.worker.order.steps import RUN_RECORDS, Run, Step
+from stream.worker.order.replay import HELD_RECORDS_MAX, Replay, Turn
+from stream.worker.order.steps import Run, Step
 
 TOPICS = ("mails", "orders", "visits")
 Times = Mapping[str, Sequence[int]]
@@ -209,7 +209,7 @@ def test_what_retention_removes_behind_what_waits_is_not_waited_for() -> None:
 
 
 def test_a_topic_far_ahead_is_full_until_the_others_have_come_up() -> None:
-    n = RUN_RECORDS
+    n = HELD_RECORDS_MAX
     times = {"orders": [5] * n, "mails": [1] * 3 + [9]}
     replay = Replay([all_of(times)], {t: len(times[t]) * APART for t in times}, {}, {}, list(times))
     assert replay.has_room("orders")
