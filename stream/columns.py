@@ -98,7 +98,7 @@ class RecordChunk:
 
 @dataclass(frozen=True, slots=True)
 class EventBatch:
-    """n events that passed every check, as columns.
+    """n events that passed every check, as columns; with them what other records deny of consent.
 
     Attributes:
         record: Index of each event in its `RecordChunk`. Shape (n,), int64.
@@ -114,7 +114,10 @@ class EventBatch:
             Shape (numbers, n), float64.
         category: Hash of categorical properties, one row per declared path, 0 when missing.
             Shape (categories, n), uint64.
-        consent: 1 granted, 0 withdrawn, -1 not said. Shape (n,), int8.
+        consent: By purpose 1 granted, 0 withdrawn, -1 not said, -2 said in a word that nobody knows;
+            the first purpose is the general one. Shape (purposes, n), int8.
+        consent_only: Whether the record is no event: of its row only what it denies of consent counts.
+            Shape (n,), bool.
     """
 
     record: Int64s
@@ -128,6 +131,7 @@ class EventBatch:
     number: Float64s
     category: UInt64s
     consent: npt.NDArray[np.int8]
+    consent_only: Bools
 
     def __len__(self) -> int:
         return len(self.offset)
@@ -138,8 +142,13 @@ class EventBatch:
             self.record[index], self.offset[index], self.received_ms[index], self.time_ms[index],
             self.customer.take(index), self.event_id.take(index), self.event_hash[index],
             self.type_code[index],
-            self.number[:, index], self.category[:, index], self.consent[index],
+            self.number[:, index], self.category[:, index], self.consent[:, index],
+            self.consent_only[index],
         )  # fmt: skip
+
+    def events(self) -> EventBatch:
+        """Without the rows of records that are no events."""
+        return self.take(np.flatnonzero(~self.consent_only)) if self.consent_only.any() else self
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ from stream.pipeline import Decided, Deployment, Pipeline, Step
 from stream.record_order import merged, passes
 from stream.state.table import CustomerTable
 
+_BY_PURPOSE = ("consent", "closed")  # columns with a row for each purpose or channel
+
 
 def steps_merged(
     pipeline: Pipeline,
@@ -49,14 +51,14 @@ def steps_merged(
         pipeline.read(chunk, silent_until=offset, now_ms=now_ms)
         for chunk, offset in zip(chunks, until, strict=True)
     ]
-    batches = [batch for batch, _ in read]
+    batches = [decoded.batch for decoded, _ in read]
     rows = [table.rows_for(batch.customer) for batch in batches]
     order = _Order(batches, rows, seen_ms)
     applied = _apply(pipeline, chunks, batches, rows, order, table, deployment)
     decided, steps = list[Decided](), list[Step]()
-    for i, (batch, refused) in enumerate(read):
+    for i, (decoded_chunk, refused) in enumerate(read):
         one, step = (
-            pipeline.decide(deployment, chunks[i], batch, applied[i], until[i], refused)
+            pipeline.decide(deployment, chunks[i], decoded_chunk, applied[i], until[i], refused)
         )  # fmt: skip
         decided.append(one)
         steps.append(step)
@@ -125,11 +127,11 @@ def _apply(
 def _gathered(parts: Sequence[Applied], index: Int64s) -> Applied:
     """What several calls gave for the events of one chunk; `index` tells which of them each is about."""
     order = np.argsort(index)
-    columns = {
-        column.name: np.concatenate([getattr(part, column.name) for part in parts])[order]
-        for column in fields(Applied)
-        if column.name != "counters"
-    }
+    columns = {}
+    for name in (column.name for column in fields(Applied) if column.name != "counters"):
+        axis = 1 if name in _BY_PURPOSE else 0
+        whole = np.concatenate([getattr(part, name) for part in parts], axis=axis)
+        columns[name] = whole.take(order, axis=axis)
     return Applied(**columns, counters=np.sum([part.counters for part in parts], axis=0))
 
 

@@ -16,16 +16,19 @@ import numpy as np
 from models.contract import Normalization
 from stream.campaign.file import Campaign
 from stream.codecs import compile_codecs
-from stream.columns import EventBatch, Float32s, Int64s, RecordChunk, Reject, Spans
+from stream.columns import Bools, EventBatch, Float32s, Int64s, RecordChunk, Reject, Spans
 from stream.decisions import dead_letter
 from stream.decisions.encoder import FEATURES_HEADER
-from stream.events.flaws import NO_FLAWS, Flaws
+from stream.events.consent.vocabulary import UNREADABLE
+from stream.events.flaws import NO_FLAWS, Decoded, Flaws
 from stream.features.plan import Applied, FeaturePlan, apply
+from stream.formats.port import SchemaPort
 from stream.kafka.records import RecordBatch, build_batches
 from stream.keys.customer_keys import KeyCounts, compare_keys
 from stream.policy.choice import Policy
+from stream.policy.conditions import asks_for_identity
 from stream.policy.decision import DecisionBatch
-from stream.policy.eligibility import eligible
+from stream.policy.eligibility import eligible, only_identified
 from stream.scoring.scorer import Scorer
 from stream.state.changelog import Source
 from stream.state.table import CustomerTable
@@ -68,6 +71,8 @@ class Step:
         counters: late, dropped late, replayed, repeated events, as `stream.features.kernel` counts
             them.
         silent: Events that only rebuilt the table.
+        unreadable: Records that say something of consent in a word that nobody knows.
+        unreadable_words: Path and text of such words.
         events: Number of events, those that only rebuilt the table among them.
         keys: Events whose key is not their customer.
     """
@@ -81,6 +86,8 @@ class Step:
     received_ms: Int64s = field(default_factory=lambda: np.zeros(0, np.int64))
     counters: Int64s = field(default_factory=lambda: np.zeros(4, np.int64))
     silent: int = 0
+    unreadable: int = 0
+    unreadable_words: list[tuple[str, str]] = field(default_factory=list)
     events: int = 0
     keys: KeyCounts = field(default_factory=KeyCounts)
 
@@ -117,19 +124,23 @@ class Pipeline:
     Args:
         campaign: The campaign file.
         plan: Its compiled features.
+        schemas: The registry of the events, None for JSON.
 
     Attributes:
         limits: What the outgoing topics take; may be set once they are known.
     """
 
-    def __init__(self, campaign: Campaign, plan: FeaturePlan) -> None:
+    def __init__(
+        self, campaign: Campaign, plan: FeaturePlan, schemas: SchemaPort | None = None
+    ) -> None:
         self.limits = BatchLimits()
         self.campaign = campaign
         self.plan = plan
         self.topics = {name: i for i, name in enumerate(campaign.topics.events)}
         self._first_word = {s.topic: Source(epoch=s.epoch).word(0) for s in campaign.topics.anew}
-        self._codecs = compile_codecs(campaign, plan)
+        self._codecs = compile_codecs(campaign, plan, schemas)
         self._contract_digest = plan.contract.digest
+        self._asks_identity = asks_for_identity(campaign.strategies)
 
     def step(
         self,
@@ -149,23 +160,22 @@ class Pipeline:
             silent_until: Offset before which events change the table and are not decided.
             now_ms: The time, epoch milliseconds.
         """
-        batch, refused = self.read(chunk, silent_until=silent_until, now_ms=now_ms)
+        decoded, refused = self.read(chunk, silent_until=silent_until, now_ms=now_ms)
+        batch = decoded.batch
         if len(batch) == 0:
             return refused
         rows = table.rows_for(batch.customer)
         applied = self.apply(chunk.topic, batch, rows, table, deployment)
-        decided, step = self.decide(deployment, chunk, batch, applied, silent_until, refused)
+        decided, step = self.decide(deployment, chunk, decoded, applied, silent_until, refused)
         return replace(step, decisions=self.encode(deployment, decided, now_ms))
 
-    def read(
-        self, chunk: RecordChunk, *, silent_until: int, now_ms: int
-    ) -> tuple[EventBatch, Step]:
+    def read(self, chunk: RecordChunk, *, silent_until: int, now_ms: int) -> tuple[Decoded, Step]:
         """The events of a chunk, and what came of the records that are none; arguments as for `step`."""
         decoded = self._codecs.decoder.decode(chunk, now_ms)
-        batch, rejects = decoded.batch, decoded.rejects
+        rejects = decoded.rejects
         loud = [reject for reject in rejects if chunk.offset[reject.record] >= silent_until]
         letters = self._dead_letters(loud, chunk, now_ms)
-        return batch, Step(dead_letters=letters, rejects=loud, flaws=decoded.flaws)
+        return decoded, Step(dead_letters=letters, rejects=loud, flaws=decoded.flaws)
 
     def apply(
         self, topic: str, batch: EventBatch, rows: Int64s, table: CustomerTable,
@@ -176,18 +186,21 @@ class Pipeline:
             self.plan, table.state, rows, self._counted(batch, topic), self.topics[topic],
             deployment.scorer.normalization,
         )  # fmt: skip
-        table.mark_dirty(rows[applied.applied | applied.repeated])
+        table.mark_dirty(rows[applied.applied | applied.repeated | batch.consent_only])
         return applied
 
     def decide(
-        self, deployment: Deployment, chunk: RecordChunk, batch: EventBatch, applied: Applied,
+        self, deployment: Deployment, chunk: RecordChunk, decoded: Decoded, applied: Applied,
         silent_until: int, refused: Step,
     ) -> tuple[Decided, Step]:  # fmt: skip
         """Decides about the events that ask for it; the step is the one of `read`, filled up."""
+        batch = decoded.batch
+        unreadable = int((batch.consent == UNREADABLE).any(axis=0).sum())
+        words = self._codecs.decoder.unreadable(chunk, batch) if unreadable else []
         wanted = applied.applied & self.plan.decides[batch.type_code]
         silent = wanted & (batch.offset < silent_until)
         index = np.flatnonzero(wanted & ~silent)
-        decisions = self._decide(deployment, applied, index)
+        decisions = self._decide(deployment, applied, decoded.identified, index)
         step = replace(
             refused,
             strategies=np.bincount(
@@ -197,6 +210,8 @@ class Pipeline:
             received_ms=batch.received_ms[index],
             counters=applied.counters,
             silent=int(silent.sum()),
+            unreadable=unreadable,
+            unreadable_words=words,
             events=len(batch),
             keys=compare_keys(chunk, batch),
         )
@@ -216,7 +231,9 @@ class Pipeline:
         first = self._first_word.get(topic, 0)
         return replace(batch, offset=batch.offset + first) if first else batch
 
-    def _decide(self, deployment: Deployment, applied: Applied, index: Int64s) -> DecisionBatch:
+    def _decide(
+        self, deployment: Deployment, applied: Applied, identified: Bools, index: Int64s
+    ) -> DecisionBatch:
         scores = deployment.scorer.score(applied.features[index])
         plan = self.plan
         allowed = eligible(
@@ -227,7 +244,11 @@ class Pipeline:
             plan.condition_number,
             len(self.campaign.strategies),
         )
-        return deployment.policy.choose(scores, allowed, applied.consent[index])
+        if self._asks_identity.any():
+            allowed = only_identified(allowed, identified[index], self._asks_identity)
+        return deployment.policy.choose(
+            scores, allowed, applied.consent[:, index], applied.closed[:, index]
+        )
 
     def encode(self, deployment: Deployment, decided: Decided, now_ms: int) -> list[RecordBatch]:
         """Batches for the decision topic."""

@@ -16,6 +16,7 @@ MINUTES = 0.3
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # compiles every kernel once more, with checks
 def test_foreign_bytes_come_to_nothing_worse_than_a_refusal(tmp_path: Path) -> None:
     # A cache of its own: compiled code of another run would not check the bounds.
     checked = os.environ | {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path)}

@@ -29,6 +29,7 @@ _FOUND_BY = {
     "stretch_unannounced": "[235]",
     "never_read_on": "stuck",
     "marker_before_rows": "4",
+    "ring_forgotten": "[2356]",
 }
 
 

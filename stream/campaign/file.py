@@ -16,11 +16,18 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 import msgspec
 from msgspec import Meta, field
 
+from stream.campaign.consent_sections import (
+    ConsentWord,
+    PurposeSpec,
+    SuppressionSpec,
+    wrong_purpose,
+    wrong_suppression,
+)
 from stream.campaign.explain import explain
 from stream.campaign.operator_table import OPERATORS, Transform
 from stream.campaign.topics_section import Topics, shared_topic, wrong_anew, wrong_skip
 from stream.campaign.training import EvaluationSpec, GateSpec, ModelSpec, SearchSpec, TrainingSpec
-from stream.campaign.words import Duration, FieldPath, KafkaAddress, Name, Section
+from stream.campaign.words import Duration, FieldPath, HttpAddress, KafkaAddress, Name, Section
 from stream.errors import CampaignError
 
 
@@ -29,13 +36,35 @@ class EventMapping(Section, frozen=True):
 
     The default reads the Segment/RudderStack spec (track, identify, page, screen), bare or as the
     `data` of a CloudEvent. The type of a `track` call is its `event`, of the others the call itself.
+    Of consent all paths count, not only the first: docs/consent.md.
+
+    `format` says what the values are. Avro and Protobuf stand behind the frame of a schema registry;
+    JSON does when it is `framed`.
     """
 
+    format: Literal["json", "avro", "protobuf"] = "json"
+    framed: bool = False
+    schema_registry: HttpAddress = ""
+
     customer_id: tuple[FieldPath, ...] = ("userId", "anonymousId")
+    no_ids: tuple[Annotated[str, Meta(min_length=1, max_length=64)], ...] = (
+        "undefined", "null", "none", "nil", "nan", "0", "00000000-0000-0000-0000-000000000000",
+        "unknown", "anonymous", "n/a", "[object Object]",
+    )  # fmt: skip
     event_id: tuple[FieldPath, ...] = ("messageId",)
     type: tuple[FieldPath, ...] = ("event", "type")
     timestamp: tuple[FieldPath, ...] = ("timestamp", "originalTimestamp", "sentAt", "receivedAt")
     consent: tuple[FieldPath, ...] = ("traits.marketing_consent", "context.consent.marketing")
+    consent_names: Annotated[tuple[ConsentWord, ...], Meta(max_length=16)] = (
+        "marketing", "advertising", "targeted_advertising",
+    )  # fmt: skip
+    consent_categories: tuple[FieldPath, ...] = ("context.consent.categoryPreferences",)
+    consent_allowed_ids: tuple[FieldPath, ...] = ("context.consentManagement.allowedConsentIds",)
+    consent_denied_ids: tuple[FieldPath, ...] = ("context.consentManagement.deniedConsentIds",)
+    consent_strategy: tuple[FieldPath, ...] = ("context.consentManagement.resolutionStrategy",)
+    consent_xdm: tuple[FieldPath, ...] = ("consents.marketing",)
+    consent_granted: Annotated[tuple[ConsentWord, ...], Meta(max_length=64)] = ()
+    consent_denied: Annotated[tuple[ConsentWord, ...], Meta(max_length=64)] = ()
     sent_at: tuple[FieldPath, ...] = ("sentAt",)
     cloudevents: bool = True
     strict: bool = False
@@ -105,6 +134,7 @@ class StrategySpec(Section, frozen=True):
     value: Annotated[float, Meta(ge=-1e9, le=1e9)] = 1.0
     cost: Annotated[float, Meta(ge=0, le=1e9)] = 0.0
     eligible: tuple[str, ...] = ()
+    purposes: Annotated[tuple[Name, ...], Meta(max_length=16)] = ()
     properties: dict[str, str | int | float | bool] = field(default_factory=dict)
 
 
@@ -160,6 +190,8 @@ class Campaign(Section, frozen=True):
     strategies: Annotated[tuple[StrategySpec, ...], Meta(min_length=1, max_length=200)]
     bootstrap: KafkaAddress = "localhost:9092"
     events: EventMapping = EventMapping()
+    purposes: Annotated[tuple[PurposeSpec, ...], Meta(max_length=15)] = ()
+    suppressions: Annotated[tuple[SuppressionSpec, ...], Meta(max_length=64)] = ()
     policy: PolicySpec = PolicySpec()
     decisions: DecisionSpec = DecisionSpec()
     model: ModelSpec = ModelSpec()
@@ -212,6 +244,9 @@ def parse(text: str, where: str = "campaign") -> Campaign:
         wrong_skip(campaign.topics),
         wrong_anew(campaign.topics),
         _repeated_strategy(campaign),
+        _wrong_format(campaign.events),
+        wrong_purpose(campaign),
+        wrong_suppression(campaign),
     ):
         if contradiction:
             raise CampaignError(f"{where}: {contradiction}")
@@ -224,4 +259,19 @@ def _repeated_strategy(campaign: Campaign) -> str:
     for i, name in enumerate(ids):
         if name in ids[:i]:
             return f'at strategies[{i}].id: expected each id once, got "{name}" again'
+    return ""
+
+
+def _wrong_format(events: EventMapping) -> str:
+    """What contradicts the format of events, "" if nothing does."""
+    if events.format != "json" and not events.schema_registry:
+        return (
+            "at events.schema_registry: expected the address of the registry that has the schemas of "
+            f'events.format = "{events.format}", such as http://registry:8081, got none'
+        )
+    if events.format == "json" and events.schema_registry:
+        return (
+            'at events.schema_registry: expected none with events.format = "json", got '
+            f'"{events.schema_registry}"'
+        )
     return ""

@@ -41,6 +41,14 @@ KafkaAddress = Annotated[
     ),
 ]
 """Brokers to begin with: kafka-1:9092,kafka-2:9092."""
+HttpAddress = Annotated[
+    str,
+    Meta(
+        pattern=r"^(https?://[^\s/@?#]+(/[^\s@?#]*)?)?\Z",
+        description="an address such as http://host:8081, without user and password",
+    ),
+]
+"""Where something answers over HTTP, "" for nowhere."""
 FieldPath = Annotated[str, Meta(min_length=1, max_length=200)]
 """Keys from the root of the JSON value, joined by dots: properties.revenue."""
 PositiveInt = Annotated[int, Meta(ge=1, le=1_000_000_000)]

@@ -22,11 +22,11 @@ import numpy as np
 from msgspec import Meta, Struct, field
 
 from models.errors import NO_JSON
-from stream.campaign.file import Campaign
+from stream.campaign.file import Campaign, EventMapping
 from stream.columns import Bools, Float32s, Float64s, Int64s, RecordChunk, Spans, UInt64s
+from stream.compiled.category_hash import category_hash
 from stream.decisions.encoder import EVENT_TYPE, FEATURES_HEADER
 from stream.events.decoder import NEVER_MS, EventDecoder
-from stream.events.scalars import category_hash
 from stream.kafka import record_kernels
 from stream.kafka.records import CorruptRecords
 from stream.policy.decision import NOTHING
@@ -171,6 +171,10 @@ class Decided:
     identity: UInt64s
 
 
+_CONSENT_SETTINGS = [n for n in EventMapping.__struct_fields__ if n.startswith("consent")]
+"""A decision is no word of a customer."""
+
+
 class DecisionReader:
     """Reads chunks of the decision topic in the CloudEvents form.
 
@@ -186,12 +190,13 @@ class DecisionReader:
             campaign.events,
             customer_id=("subject",),
             event_id=(),
-            consent=(),
+            **dict.fromkeys(_CONSENT_SETTINGS, ()),
             type=("type",),
             # Not when it was decided, but when the event took place: bounds and windows are in
             # event time, and a decision has to be inside whenever its event is.
             timestamp=("data.event.time",),
             cloudevents=False,
+            no_ids=(),
             strict=True,
         )
         self._decoder = EventDecoder(mapping, (EVENT_TYPE,), self._NUMBERS, self._CATEGORIES)

@@ -3,37 +3,94 @@
 Rules of this file
 1. No Python loop over good records: the kernels read them; only what they give up on is judged one
    by one.
-2. A bad record costs its neighbours nothing: every record is either a row or a `Reject`.
+2. A bad record costs its neighbours nothing: every record is a row, or a `Reject`, or a `Reject` and a
+   row that holds nothing but what the record denies of consent.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
 from stream.campaign.file import EventMapping
+from stream.campaign.purposes import Purpose, general_purpose
 from stream.campaign.words import duration_ms
-from stream.columns import Bytes, EventBatch, Int64s, RecordChunk, Reject, Spans
-from stream.compiled.time_zones import time_zone
+from stream.columns import Bools, Bytes, EventBatch, Int64s, RecordChunk, Reject, Spans
 from stream.errors import CampaignError
+from stream.events.consent import vocabulary
+from stream.events.consent.hearing import Hearing
+from stream.events.consent.places import ConsentPlaces
 from stream.events.event_hash import event_hashes
 from stream.events.fields import Clock, FieldReader, Rows
 from stream.events.flaws import FIRST, PRESENT, UNREADABLE, Decoded, Flaws
-from stream.events.judged_times import Times
-from stream.events.paths import EventPaths
-from stream.events.present import Refused, RejectCode
-from stream.events.reasons import Event, Judge, Judged
-from stream.events.scan import append_bytes, scan
-from stream.events.timestamps import text_ms
+from stream.events.json_object import json_object
+from stream.events.paths import EventPaths, Trie
+from stream.events.present import Event, Refused, RejectCode
+from stream.events.reasons import Judge, Judged
+from stream.events.scan import Scan, append_bytes, scan
+from stream.events.times.judged_times import Times
+from stream.events.times.timestamps import text_ms
 
 __all__ = ["NEVER_MS", "EventDecoder", "RejectCode"]
+
+_UNREADABLE_RECORDS_MAX = 64
 
 NEVER_MS = 2**62
 """The present, for who reads again: events are compared with the timestamps of their records alone."""
 
 _RECORD_END_MS = 10**14
 """The year 5138: a record from then on has its timestamp in another unit, so it has none."""
+
+
+class Values(Protocol):
+    """The values of n records, as far as they were read."""
+
+    @property
+    def found(self) -> Scan:
+        """Where the wanted ones stand; what is not ok in it, `root` explains."""
+
+    def root(self, i: int, value: bytes) -> dict[str, Any]:
+        """Record i as the object that `Judge.judge_root` takes.
+
+        Args:
+            i: Index of the record.
+            value: Its value.
+
+        Raises:
+            Refused: It has none.
+        """
+
+
+class ValueFormat(Protocol):
+    """Reads the values of records."""
+
+    def read(self, value: Spans, eligible: Bools, trie: Trie) -> Values:
+        """Finds the wanted values in all eligible records.
+
+        Args:
+            value: Values of n records.
+            eligible: The records to look at; they are not null. Shape (n,), bool.
+            trie: The wanted paths.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class _JsonValues:
+    found: Scan
+
+    def root(self, i: int, value: bytes) -> dict[str, Any]:
+        return json_object(value)
+
+
+class _Json:
+    """JSON, whose last word has the judge."""
+
+    def read(self, value: Spans, eligible: Bools, trie: Trie) -> Values:
+        """As `ValueFormat.read`."""
+        return _JsonValues(scan(value, eligible, trie))
 
 
 class EventDecoder:
@@ -46,6 +103,9 @@ class EventDecoder:
         types: Declared event types; `EventBatch.type_code` is the index here.
         numbers: Paths of numeric properties, in the order of `EventBatch.number`.
         categories: Paths of categorical properties, in the order of `EventBatch.category`.
+        purposes: What a customer may consent to, in the order of `EventBatch.consent`; when not given
+            the general one.
+        value_format: How values are written, None for JSON.
 
     Raises:
         CampaignError: `mapping.timestamp_earliest` is no time, or `mapping.time_zone` no time zone.
@@ -57,15 +117,18 @@ class EventDecoder:
         types: Sequence[str],
         numbers: Sequence[str],
         categories: Sequence[str],
+        purposes: Sequence[Purpose] = (),
+        value_format: ValueFormat | None = None,
     ) -> None:
         paths = EventPaths.of(mapping, numbers, categories)
         self._counted = paths.counted
+        consent = ConsentPlaces(mapping, purposes or (general_purpose(mapping),))
         try:
-            self._judge = Judge(mapping, paths, types)
-            zone = time_zone(mapping.time_zone)
+            self._judge = Judge(mapping, paths, types, Hearing(consent))
+            self._reader = FieldReader(mapping, paths, consent, types)
         except ValueError as exc:
             raise CampaignError(f"events.time_zone: {exc}") from exc
-        self._reader = FieldReader(paths, types, zone, strict=mapping.strict)
+        self._format = value_format or _Json()
         self._value_bytes_max = mapping.value_bytes_max
         self._ahead_max_ms = duration_ms(mapping.timestamp_ahead_max)
         try:
@@ -85,7 +148,8 @@ class EventDecoder:
                 later than its record, whoever reads it and whenever.
 
         Returns:
-            The spans of the events share the chunk's buffer where no text had to be rewritten.
+            The spans of the events share the chunk's buffer where no text had to be rewritten. A reject
+            that denies consent has a row of its own, see `EventBatch.consent_only`.
         """
         size = chunk.value.size
         received_ms = chunk.timestamp_ms
@@ -94,20 +158,28 @@ class EventDecoder:
             np.where(is_known, received_ms, -1), np.where(is_known, received_ms, now_ms),
             self._earliest_ms, self._ahead_max_ms,
         )  # fmt: skip
-        found = scan(chunk.value, (size >= 0) & (size <= self._value_bytes_max), self._reader.trie)
+        eligible = (size >= 0) & (size <= self._value_bytes_max)
+        values = self._format.read(chunk.value, eligible, self._reader.trie)
+        found = values.found
         rows = self._reader.read(found, clock)
-        examples = self._examples(chunk, clock, rows.tally)
+        examples = self._examples(chunk, values, clock, rows.tally)
         rejects = []
         texts = []
         ahead = rows.ahead
         data_bytes = len(found.data)
         for i in np.flatnonzero(~rows.ok).tolist():
             try:
-                judged = self._judge.judge(chunk.value[i], _times(clock, i))
+                judged = self._judged(chunk, values, clock, i)
             except Refused as exc:
                 rejects.append(Reject(i, exc.code, str(exc)))
+                if exc.denial is not None:
+                    rows.consent_only[i], rows.identified[i] = True, False
+                    _put(rows, i, exc.denial, data_bytes)
+                    texts.append(exc.denial.customer)
+                    data_bytes += len(texts[-1])
                 continue
             _put(rows, i, judged.event, data_bytes)
+            rows.identified[i] = judged.is_identified
             self._count(rows, judged, examples)
             ahead += judged.is_ahead
             texts.append(judged.event.customer + (judged.event.event_id or b""))
@@ -115,14 +187,20 @@ class EventDecoder:
         data = found.data if not texts else append_bytes(found.data, b"".join(texts))
         present, unreadable = rows.tally[:, PRESENT], rows.tally[:, UNREADABLE]
         flaws = Flaws(self._counted, present, unreadable, ahead, rows.types, examples)
-        return Decoded(_batch(chunk, rows, data), rejects, flaws)
+        return Decoded(_batch(chunk, rows, data), rejects, flaws, rows.identified[rows.ok])
 
-    def _examples(self, chunk: RecordChunk, clock: Clock, tally: Int64s) -> dict[str, str]:
+    def _judged(self, chunk: RecordChunk, values: Values, clock: Clock, i: int) -> Judged:
+        root = values.root(i, self._judge.bounded(chunk.value[i]))
+        return self._judge.judge_root(root, _times(clock, i))
+
+    def _examples(
+        self, chunk: RecordChunk, values: Values, clock: Clock, tally: Int64s
+    ) -> dict[str, str]:
         """One sentence about each path of which the kernels could not read a value."""
         examples: dict[str, str] = {}
         first = tally[tally[:, UNREADABLE] > 0, FIRST]
         for i in np.unique(first).tolist():
-            judged = self._judge.judge(chunk.value[i], _times(clock, i))
+            judged = self._judged(chunk, values, clock, i)
             self._keep(judged, examples)
         return examples
 
@@ -137,6 +215,18 @@ class EventDecoder:
         for path, _ in judged.unreadable:
             rows.tally[path, UNREADABLE] += 1
         self._keep(judged, examples)
+
+    def unreadable(self, chunk: RecordChunk, batch: EventBatch) -> list[tuple[str, str]]:
+        """What the records of a batch say of consent that nobody can read: path and text, each once.
+
+        Args:
+            chunk: The records.
+            batch: What they were decoded to. At most its first 64 such records are looked at.
+        """
+        records = batch.record[(batch.consent == vocabulary.UNREADABLE).any(axis=0)]
+        looked_at = records[:_UNREADABLE_RECORDS_MAX].tolist()
+        said = (one for i in looked_at for one in self._judge.unreadable(chunk.value[i]))
+        return list(dict.fromkeys(said))
 
 
 def _times(clock: Clock, i: int) -> Times:
@@ -155,7 +245,7 @@ def _put(rows: Rows, i: int, event: Event, text_at: int) -> None:
     rows.event_id_size[i] = -1 if event.event_id is None else len(event.event_id)
     rows.time_ms[i] = event.time_ms
     rows.type_code[i] = event.type_code
-    rows.consent[i] = event.consent
+    rows.consent[:, i] = event.consent
     rows.number[:, i] = event.numbers
     rows.category[:, i] = np.array(event.categories, np.uint64)
 
@@ -176,5 +266,6 @@ def _batch(chunk: RecordChunk, rows: Rows, data: Bytes) -> EventBatch:
         type_code=rows.type_code[keep],
         number=np.ascontiguousarray(rows.number[:, keep]),
         category=np.ascontiguousarray(rows.category[:, keep]),
-        consent=rows.consent[keep],
+        consent=np.ascontiguousarray(rows.consent[:, keep]),
+        consent_only=rows.consent_only[keep],
     )

@@ -20,15 +20,19 @@ from stream.columns import Bools, Bytes, Float64s, Int16s, Int64s, UInt64s
 from stream.compiled.borrow import borrow
 from stream.events.flaws import FIRST, PRESENT, UNREADABLE
 from stream.events.json_tokens import number_end
-from stream.events.scalars import (
-    UNCLEAR_CONSENT,
-    clear_consent,
-    clear_float,
-    clear_hash,
-    is_integer,
-    numeral,
+from stream.events.scalars import clear_float, clear_hash, numeral
+from stream.events.scan import (
+    FALSE,
+    FLOAT64,
+    MISSING,
+    NULL,
+    NUMBER,
+    OBJECT,
+    STRING,
+    TIME,
+    TRUE,
+    Kinds,
 )
-from stream.events.scan import FALSE, MISSING, NULL, NUMBER, OBJECT, STRING, TRUE, Kinds
 
 Int8s: TypeAlias = npt.NDArray[np.int8]
 
@@ -39,7 +43,7 @@ _inlined = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=T
 @_jit
 def pick(
     found_kind: Kinds, found_span: Int64s, ok: Bools, candidates: Int64s, first: Int64s,
-    envelope: Int64s, forms: Kinds, kind: Kinds, start: Int64s, size: Int64s,
+    envelope: Int64s, forms: Kinds, chosen: Int64s, kind: Kinds, start: Int64s, size: Int64s,
 ) -> None:  # fmt: skip
     """Of the candidates of every field the first that is present: neither null nor an empty string.
 
@@ -51,6 +55,7 @@ def pick(
         first: Where the candidates of a field begin; row 0 for bare events, row 1 for CloudEvents.
             Shape (2, fields + 1), int64.
         envelope: Nodes of `specversion` and `data`, or -1. Shape (2,), int64.
+        chosen: Filled: which candidate it is, of the first fields. Shape (some fields, n), int64.
         forms: Filled: 1 for CloudEvents, else 0. Shape (n,), uint8.
         kind: Filled, like `start` and `size`. Shape (fields, n).
         start: First byte of each value.
@@ -72,24 +77,11 @@ def pick(
                 if what <= NULL or (what == STRING and found_span[i, node, 1] == 0):
                     continue
                 kind[field, i] = what
+                if field < len(chosen):
+                    chosen[field, i] = c
                 start[field, i] = found_span[i, node, 0]
                 size[field, i] = found_span[i, node, 1]
                 break
-
-
-@_jit
-def read_ids(data: Bytes, kind: Kinds, start: Int64s, size: Int64s, ok: Bools) -> None:
-    """Ids are strings or integers; their spans are the column. Sets `size` to -1 where missing."""
-    data = borrow(data)
-    for i in range(len(ok)):
-        if not ok[i]:
-            continue
-        if kind[i] == MISSING:
-            size[i] = -1
-        elif kind[i] == NUMBER:
-            ok[i] = is_integer(data, start[i], start[i] + size[i])
-        else:
-            ok[i] = kind[i] == STRING
 
 
 @_jit
@@ -130,26 +122,6 @@ def count_types(type_code: Int16s, ok: Bools, out: Int64s) -> None:
 
 
 @_jit
-def read_consents(
-    data: Bytes, kind: Kinds, start: Int64s, size: Int64s, ok: Bools, out: Int8s
-) -> None:
-    """1 granted, 0 withdrawn, -1 not said."""
-    data = borrow(data)
-    for i in range(len(ok)):
-        if not ok[i]:
-            continue
-        said = UNCLEAR_CONSENT
-        if kind[i] == MISSING:
-            said = -1
-        elif kind[i] == TRUE or kind[i] == FALSE:
-            said = kind[i] == TRUE
-        elif kind[i] == STRING:
-            said = clear_consent(data, start[i], size[i])
-        out[i] = said
-        ok[i] = said != UNCLEAR_CONSENT
-
-
-@_jit
 def read_numbers(
     data: Bytes, kind: Kinds, start: Int64s, size: Int64s, strict: bool, ok: Bools, out: Float64s,
     inexact: Int64s, counts: Int64s,
@@ -183,7 +155,10 @@ def read_numbers(
         if kind[i] == TRUE or kind[i] == FALSE:
             out[i] = kind[i] == TRUE
             continue
-        is_number = kind[i] == NUMBER
+        if kind[i] == FLOAT64 and np.isfinite(start[i : i + 1].view(np.float64)[0]):
+            out[i] = start[i : i + 1].view(np.float64)[0]
+            continue
+        is_number = kind[i] == NUMBER or kind[i] == TIME
         if kind[i] == STRING:
             is_number = number_end(data, at, stop) == stop
             if not is_number:
@@ -205,7 +180,7 @@ def read_categories(
     data: Bytes, kind: Kinds, start: Int64s, size: Int64s, strict: bool, ok: Bools, out: UInt64s,
     counts: Int64s,
 ) -> None:  # fmt: skip
-    """Hash of the text of a string, number, true or false; 0 where missing or an object or array.
+    """Hash of the text of a string, number, true or false; 0 where missing or what has no text.
 
     `strict` and `counts` as in `read_numbers`.
     """
@@ -217,7 +192,9 @@ def read_categories(
             out[i] = np.uint64(0)
             continue
         counts[PRESENT] += 1
-        if kind[i] < OBJECT:
+        if kind[i] == FLOAT64:
+            out[i] = np.uint64(0)  # its text is not here: see `stream.events.fields`
+        elif kind[i] < OBJECT or kind[i] == TIME:
             out[i] = clear_hash(data, start[i], size[i])
         else:
             out[i] = np.uint64(0)

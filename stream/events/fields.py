@@ -10,26 +10,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import tzinfo
 
 import numpy as np
 
+from stream.campaign.file import EventMapping
 from stream.columns import Bools, Bytes, Float64s, Int16s, Int64s, UInt64s
-from stream.compiled.time_zones import ZoneTable, zone_table
+from stream.compiled.category_hash import category_hash
+from stream.compiled.time_zones import ZoneTable, time_zone, zone_table
+from stream.events.consent.kernels import hear
+from stream.events.consent.places import ConsentPlaces
 from stream.events.field_kernels import (
     Int8s,
     count_types,
     pick,
     read_categories,
-    read_consents,
-    read_ids,
     read_numbers,
     read_types,
     refuse_or_count,
 )
 from stream.events.flaws import tally
+from stream.events.id_kernels import no_ids, read_ids
 from stream.events.paths import (
-    CONSENT,
     CUSTOMER,
     DATA,
     EVENT_ID,
@@ -40,10 +41,11 @@ from stream.events.paths import (
     EventPaths,
     compile_trie,
 )
-from stream.events.scan import Kinds, Scan
-from stream.events.time_kernels import TimePlaces, read_times
+from stream.events.scan import FLOAT64, Kinds, Scan
+from stream.events.times.time_kernels import TimePlaces, read_times
 
 CUSTOMER_BYTES_MAX = 512
+_BLANK = no_ids(())
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +60,11 @@ class Rows:
         event_id_size: -1 where missing. Shape (n,), int64.
         time_ms: Shape (n,), int64.
         type_code: Shape (n,), int16.
-        consent: Shape (n,), int8.
+        consent: Shape (purposes, n), int8.
+        consent_only: Whether the record is no event, and only what it denies counts. Shape (n,), bool.
         number: Shape (numbers, n), float64.
         category: Shape (categories, n), uint64.
+        identified: Whether the customer stands at the first of its paths. Shape (n,), bool.
         tally: What came and what could not be read, by `EventPaths.counted`; see
             `stream.events.flaws`. Shape (paths, 3), int64.
         types: Events of each declared type, and last of all others. Shape (types + 1,), int64.
@@ -75,8 +79,10 @@ class Rows:
     time_ms: Int64s
     type_code: Int16s
     consent: Int8s
+    consent_only: Bools
     number: Float64s
     category: UInt64s
+    identified: Bools
     tally: Int64s
     types: Int64s
     ahead: int
@@ -101,32 +107,43 @@ class Clock:
 
 
 class FieldReader:
-    """Reads the fields that an `EventPaths` names.
+    """Reads the fields that an `EventPaths` names, and what is said of consent.
 
     Args:
+        mapping: How they are read.
         paths: Where they stand.
         types: Declared event types.
-        zone: Of times that say none.
-        strict: Whether a value that cannot be read is left to the judge, and not just missing.
 
     Attributes:
         trie: What to scan for.
+
+    Raises:
+        ValueError: `mapping.time_zone` is no time zone.
     """
 
     def __init__(
-        self, paths: EventPaths, types: Sequence[str], zone: tzinfo, *, strict: bool
+        self, mapping: EventMapping, paths: EventPaths, consent: ConsentPlaces, types: Sequence[str]
     ) -> None:
         fields = (*paths.bare, *paths.enveloped)
         envelope = (SPECVERSION, DATA) if paths.unwraps else ()
         wanted = {path for field in (*fields, *paths.sent_at) for path in field}
-        self.trie, node_of = compile_trie(wanted.union(envelope))
+        self.trie, node_of = compile_trie(wanted.union(envelope, consent.paths))
+        self._purposes = consent.count
+        self._consent = consent.tables(node_of)
         self._numbers = paths.numbers
-        self._strict = strict
+        self._strict = mapping.strict
+        self._no_customers = no_ids(mapping.no_ids)
         self._counted = len(paths.counted)
-        self._times = _time_places(paths, node_of, zone_table(zone))
+        self._times = _time_places(paths, node_of, zone_table(time_zone(mapping.time_zone)))
         self._candidates = np.array([node_of[path] for field in fields for path in field], np.int64)
         ends = np.cumsum([0, *map(len, fields)], dtype=np.int64)
         self._first = np.stack([ends[: len(paths.bare) + 1], ends[len(paths.bare) :]])
+        self._ids = [self._first[:, k : k + 2].copy() for k in (CUSTOMER, EVENT_ID)]
+        self._is_own = np.zeros(len(self._candidates), np.bool_)
+        for form, of_form in enumerate((paths.bare, paths.enveloped)):
+            own = paths.own_customer(form)
+            for k, path in enumerate(of_form[CUSTOMER], int(self._first[form, CUSTOMER])):
+                self._is_own[k] = path in own
         self._envelope = np.array([node_of[path] for path in envelope] or [-1, -1], np.int64)
         encoded = [name.encode() for name in types]
         self._type_bytes = np.frombuffer(b"".join(encoded), np.uint8)
@@ -142,24 +159,28 @@ class FieldReader:
         n, fields = len(found.ok), self._first.shape[1] - 1
         data, ok = found.data, found.ok.copy()
         form = np.empty(n, np.uint8)
+        chosen = np.zeros((len(self._ids), n), np.int64)
         kind = np.empty((fields, n), np.uint8)
         start = np.empty((fields, n), np.int64)
         size = np.empty((fields, n), np.int64)
         pick(
             found.kind, found.span, ok, self._candidates, self._first, self._envelope,
-            form, kind, start, size,
+            form, chosen, kind, start, size,
         )  # fmt: skip
 
         def value(field: int) -> tuple[Bytes, Kinds, Int64s, Int64s]:
             return data, kind[field], start[field], size[field]
 
-        read_ids(*value(CUSTOMER), ok)
+        for field, absent in ((CUSTOMER, self._no_customers), (EVENT_ID, _BLANK)):
+            read_ids(
+                data, found.kind, found.span, form, self._candidates, self._ids[field], absent, ok,
+                chosen[field], *value(field)[1:],
+            )  # fmt: skip
         ok &= (size[CUSTOMER] > 0) & (size[CUSTOMER] <= CUSTOMER_BYTES_MAX)
-        read_ids(*value(EVENT_ID), ok)
+        identified = self._is_own[chosen[CUSTOMER]]
         type_code = np.empty(n, np.int16)
         read_types(*value(TYPE), self._type_bytes, self._type_end, ok, type_code)
-        consent = np.empty(n, np.int8)
-        read_consents(*value(CONSENT), ok, consent)
+        consent = self._said(found, ok)
         # From here on records are counted: what is left to the judge counts there.
         counts = tally(self._counted)
         time_ms = np.empty(n, np.int64)
@@ -174,15 +195,22 @@ class FieldReader:
             if k < self._numbers:
                 _numbers(*value(field), self._strict, ok, number[k], counts[k])
             else:
-                read_categories(
-                    *value(field), self._strict, ok, category[k - self._numbers], counts[k]
-                )
+                column = category[k - self._numbers]
+                _categories(*value(field), self._strict, ok, column, counts[k])
         types = np.empty(len(self._type_end) + 1, np.int64)
         count_types(type_code, ok, types)
         return Rows(
             ok, start[CUSTOMER], size[CUSTOMER], start[EVENT_ID], size[EVENT_ID],
-            time_ms, type_code, consent, number, category, counts, types, ahead,
+            time_ms, type_code, consent, np.zeros(n, np.bool_), number, category, identified, counts,
+            types, ahead,
         )  # fmt: skip
+
+    def _said(self, found: Scan, ok: Bools) -> Int8s:
+        """What is said of each purpose; `ok` becomes false where it is not clear."""
+        consent = np.empty((self._purposes, len(ok)), np.int8)
+        kind = found.kind if found.is_json else self._consent.closed(found.kind)
+        hear(found.data, kind, found.span, self._envelope, self._consent, ok, consent)
+        return consent
 
 
 def _time_places(paths: EventPaths, node_of: dict[str, int], zone: ZoneTable) -> TimePlaces:
@@ -212,3 +240,14 @@ def _numbers(
         if np.isinf(out[i]):
             out[i] = np.nan
             refuse_or_count(strict, ok, counts, i)
+
+
+def _categories(
+    data: Bytes, kind: Kinds, start: Int64s, size: Int64s, strict: bool, ok: Bools, out: UInt64s,
+    counts: Int64s,
+) -> None:  # fmt: skip
+    """Fills a column of categories; Python has the text of a float64, the shortest that reads as it."""
+    read_categories(data, kind, start, size, strict, ok, out, counts)
+    for i in np.flatnonzero((kind == FLOAT64) & ok).tolist():
+        value = float(start[i : i + 1].view(np.float64)[0])
+        out[i] = category_hash(repr(value).encode())

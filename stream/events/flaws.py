@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from stream.columns import EventBatch, Int64s, Reject
+from stream.columns import Bools, EventBatch, Int64s, Reject
 
 PRESENT, UNREADABLE, FIRST = range(3)
 """Columns of a tally: values that came, those that could not be read, the first record of these."""
@@ -67,8 +67,11 @@ class Decoded:
         batch: The events in the order of their offsets.
         rejects: The records that are no events, in the order of offsets; together n.
         flaws: What could not be read in the events.
+        identified: Whether the customer of each event stands at the first path of
+            `events.customer_id`, and is not a fallback such as an anonymous id. Shape (events,), bool.
     """
 
     batch: EventBatch
     rejects: list[Reject]
     flaws: Flaws
+    identified: Bools

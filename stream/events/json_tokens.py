@@ -103,12 +103,12 @@ def string_end(data: Bytes, at: int, stop: int) -> tuple[int, bool]:
             has_escapes = True
             at = _escape_end(data, at, stop)
         else:
-            at = _character_end(data, at, stop)
+            at = character_end(data, at, stop)
     return -1, has_escapes
 
 
 @_jit
-def _character_end(data: Bytes, at: int, stop: int) -> int:
+def character_end(data: Bytes, at: int, stop: int) -> int:
     """The position after the multi-byte UTF-8 character at `at`."""
     lead = data[at]
     if lead < 0xC2 or lead > 0xF4:

@@ -1,8 +1,7 @@
 """Where the parts of an event stand in its JSON, and the trie that finds them in one pass.
 
 Rules of this file
-1. A path is object keys joined by dots. A key that itself holds a dot cannot be named, and neither
-   can an element of an array.
+1. What a path is made of says `stream.campaign.field_path`: keys of objects, indices of arrays.
 2. The decoder and the judge read the same `EventPaths`, so they look in the same places.
 """
 
@@ -15,15 +14,16 @@ from typing import Any, NamedTuple, TypeAlias
 import numba
 import numpy as np
 
+from stream.campaign.field_path import Steps, steps
 from stream.campaign.file import EventMapping
 from stream.columns import Bytes, Int64s
 from stream.compiled.byteread import byte_at
 
 Paths: TypeAlias = tuple[str, ...]
 
-CUSTOMER, EVENT_ID, TYPE, TIMESTAMP, CONSENT = range(5)
-FIRST_NUMBER = 5
-"""Fields by number: these five, then the declared numbers, then the declared categories."""
+CUSTOMER, EVENT_ID, TYPE, TIMESTAMP = range(4)
+FIRST_NUMBER = 4
+"""Fields by number: these four, then the declared numbers, then the declared categories."""
 
 SPECVERSION, DATA = "specversion", "data"
 _CONTEXT_ATTRIBUTES = {CUSTOMER: "subject", EVENT_ID: "id", TYPE: "type", TIMESTAMP: "time"}
@@ -43,7 +43,7 @@ class EventPaths:
         bare: For an event that is the root of the JSON.
         enveloped: For the JSON of a CloudEvent: below `data`, then from the root, then the context
             attribute that says the same. The same as `bare` when CloudEvents are not unwrapped.
-        numbers: How many fields after the first five are numbers; the rest are categories.
+        numbers: How many fields after the first four are numbers; the rest are categories.
         sent_at: Where senders say when they sent, in a bare event and in a CloudEvent; no field,
             since it is looked at only when a clock is wrong.
     """
@@ -68,6 +68,11 @@ class EventPaths:
         own = (_CONTEXT_ATTRIBUTES[TIMESTAMP],) if self.unwraps else ()
         return (*properties, *self.bare[TIMESTAMP], *own)
 
+    def own_customer(self, form: int) -> Paths:
+        """Where a customer stands that is no fallback: two places, in a bare event the same."""
+        declared = self.bare[CUSTOMER][:1]
+        return (f"{DATA}.{declared[0]}", *declared) if form and self.unwraps else declared * 2
+
     def times(self, form: int) -> tuple[int, ...]:
         """Of every candidate of the time the index in `counted`; form 1 is that of CloudEvents."""
         first, declared = len(self.bare) - FIRST_NUMBER, len(self.bare[TIMESTAMP])
@@ -79,9 +84,7 @@ class EventPaths:
         cls, mapping: EventMapping, numbers: Sequence[str], categories: Sequence[str]
     ) -> EventPaths:
         """Paths of a campaign's mapping and of its declared properties."""
-        fixed = (
-            mapping.customer_id, mapping.event_id, mapping.type, mapping.timestamp, mapping.consent
-        )  # fmt: skip
+        fixed = (mapping.customer_id, mapping.event_id, mapping.type, mapping.timestamp)
         bare = (*fixed, *((path,) for path in numbers), *((path,) for path in categories))
         sent_at = mapping.sent_at
         if not mapping.cloudevents:
@@ -97,14 +100,15 @@ def _below_data(field: int, paths: Paths) -> Paths:
 
 
 class Trie(NamedTuple):
-    """Object keys to look for, as arrays; a node is a key below its parent, node 0 is the root.
+    """What to look for, as arrays; a node is a key or an index below its parent, node 0 is the root.
 
     Nodes are numbered in preorder, so that the subtree of a node is the range node:nodes[node, END].
 
     Attributes:
-        slots: Hash table from (parent, key) to node, -1 where empty, open addressing.
-            Shape (a power of two,), int64.
-        nodes: The columns PARENT, END, KEY_START, KEY_SIZE. Shape (nodes, 4), int64.
+        slots: Hash table from (parent, key) to node, -1 where empty, open addressing; indices are
+            not in it. Shape (a power of two,), int64.
+        nodes: The columns PARENT, END, KEY_START, KEY_SIZE. Of an index KEY_START is the index and
+            KEY_SIZE is -1; below a node indices come before keys. Shape (nodes, 4), int64.
         keys: The keys of all nodes back to back, UTF-8. Shape (bytes,), uint8.
     """
 
@@ -114,33 +118,40 @@ class Trie(NamedTuple):
 
 
 def compile_trie(paths: Iterable[str]) -> tuple[Trie, dict[str, int]]:
-    """The trie of some paths, and the node of each path."""
+    """The trie of some paths, and the node of each path.
+
+    Raises:
+        CampaignError: One is no path.
+    """
     wanted = frozenset(paths)
-    tree: dict[str, Any] = {}
+    tree: dict[str | int, Any] = {}
     for path in sorted(wanted):
         branch = tree
-        for key in path.split("."):
-            branch = branch.setdefault(key, {})
+        for step in steps(path):
+            branch = branch.setdefault(step, {})
     rows = [[UNWANTED, 0, 0, 0]]
     keys = b""
-    node_of = {}
+    place: dict[Steps, int] = {}
 
-    def add(branch: dict[str, Any], node: int, prefix: str) -> None:
+    def add(branch: dict[str | int, Any], node: int, prefix: Steps) -> None:
         nonlocal keys
-        for key, below in branch.items():
-            child_node = len(rows)
-            rows.append([node, 0, len(keys), len(key.encode())])
-            keys += key.encode()
-            if prefix + key in wanted:
-                node_of[prefix + key] = child_node
-            add(below, child_node, f"{prefix}{key}.")
+        for step, below in sorted(branch.items(), key=lambda item: isinstance(item[0], str)):
+            place[(*prefix, step)] = child_node = len(rows)
+            if isinstance(step, int):
+                rows.append([node, 0, step, -1])
+            else:
+                rows.append([node, 0, len(keys), len(step.encode())])
+                keys += step.encode()
+            add(below, child_node, (*prefix, step))
         rows[node][END] = len(rows)
 
-    add(tree, ROOT, "")
+    add(tree, ROOT, ())
+    node_of = {path: place[steps(path)] for path in wanted}
     slots = np.full(1 << (4 * len(rows)).bit_length(), UNWANTED, np.int64)
     trie = Trie(slots, np.array(rows, np.int64), np.frombuffer(keys, np.uint8))
     for node, (parent, _, start, size) in enumerate(rows[1:], start=1):
-        slots[_slot(*trie, parent, trie.keys, start, size)] = node
+        if size >= 0:
+            slots[_slot(*trie, parent, trie.keys, start, size)] = node
     return trie, node_of
 
 
@@ -173,3 +184,21 @@ def child(
 ) -> int:
     """The node of key data[start:start+size] below `parent`, UNWANTED when no path goes there."""
     return int(slots[_slot(slots, nodes, keys, parent, data, start, size)])
+
+
+@_inlined
+def has_elements(nodes: Int64s, node: int) -> bool:
+    """Whether elements of an array at a node are looked for."""
+    return bool(node > ROOT and node + 1 < nodes[node, END] and nodes[node + 1, KEY_SIZE] < 0)
+
+
+@_inlined
+def element(nodes: Int64s, parent: int, index: int) -> int:
+    """The node of an element of the array at `parent`, UNWANTED when no path goes there."""
+    node = parent + 1
+    end = int(nodes[parent, END])
+    while node < end:
+        if nodes[node, KEY_SIZE] < 0 and nodes[node, KEY_START] == index:
+            return node
+        node = int(nodes[node, END])
+    return UNWANTED

@@ -1,4 +1,4 @@
-"""A value that a path leads to in one parsed event, and how it is refused.
+"""What is read of one parsed event: a value that a path leads to, how it is refused, and the whole.
 
 Rules of this file
 1. A sentence says what was expected, what came and where; it quotes little of the one value.
@@ -10,22 +10,45 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from stream.campaign.field_path import steps
+
 RejectCode: TypeAlias = Literal[
     "null_value", "oversize", "bad_utf8", "bad_json", "not_object",
     "missing_customer", "missing_type", "missing_timestamp", "customer_too_long",
     "bad_type", "bad_timestamp", "absurd_timestamp", "not_finite",
+    "not_framed", "unknown_schema", "bad_avro", "bad_protobuf",
 ]  # fmt: skip
 """Why a record is no event; docs/events.md says what each means."""
 
 _SHOWN_MAX = 60
 
 
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event, as `EventBatch` holds it in columns."""
+
+    customer: bytes
+    event_id: bytes | None
+    time_ms: int
+    type_code: int
+    consent: list[int]
+    numbers: list[float]
+    categories: list[int]
+
+
 class Refused(Exception):
-    """The record is no event. The message is one sentence: expected, got, where."""
+    """The record is no event. The message is one sentence: expected, got, where.
+
+    Attributes:
+        code: Why.
+        denial: What it denies of consent, which counts whatever else is wrong: an event with nothing
+            but customer, time and that. None when it denies nothing, or nobody knows whose it is.
+    """
 
     def __init__(self, code: RejectCode, reason: str) -> None:
         super().__init__(reason)
         self.code = code
+        self.denial: Event | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +56,20 @@ class JsonNumber:
     """A JSON number as it was written."""
 
     text: str
+
+
+class UnreadItems(list[Any]):
+    """An array that nobody has looked into: its items are not here."""
+
+
+class UnreadMembers(dict[str, Any]):
+    """An object of which only what was asked for is here."""
+
+
+class EpochMs(JsonNumber):
+    """Epoch milliseconds whatever their size: the schema of the event says so."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +88,11 @@ def first_present(root: dict[str, Any], paths: tuple[str, ...]) -> Found | None:
     """The first of several paths that leads to a value which is neither null nor empty text."""
     for path in paths:
         value: Any = root
-        for key in path.split("."):
-            value = value.get(key) if isinstance(value, dict) else None
+        for step in steps(path):
+            if isinstance(step, str):
+                value = value.get(step) if isinstance(value, dict) else None
+            else:
+                value = value[step] if isinstance(value, list) and step < len(value) else None
         if value is not None and value != "":
             return Found(value, path)
     return None

@@ -6,17 +6,21 @@ give up on. Where they do answer, both answer the same.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from decimal import Decimal
 from math import isinf, nan
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from stream.campaign.file import EventMapping
+from stream.compiled.category_hash import category_hash
+from stream.events.consent.hearing import Hearing
+from stream.events.consent.vocabulary import GRANTED, NOT_SAID
 from stream.events.fields import CUSTOMER_BYTES_MAX
-from stream.events.judged_times import TimeJudge, Times, Unreadable
+from stream.events.id_kernels import plain_word
+from stream.events.json_object import json_object
 from stream.events.paths import (
-    CONSENT,
     CUSTOMER,
     DATA,
     EVENT_ID,
@@ -24,33 +28,13 @@ from stream.events.paths import (
     SPECVERSION,
     TYPE,
     EventPaths,
+    Paths,
 )
-from stream.events.present import Found, JsonNumber, Refused, first_present, shown
-from stream.events.scalars import (
-    JSON_INTEGER,
-    NUMERAL,
-    UNCLEAR_CONSENT,
-    category_hash,
-    consent_of,
-)
-from stream.events.scan import DEPTH_MAX
+from stream.events.present import Event, Found, JsonNumber, Refused, first_present
+from stream.events.scalars import NUMERAL
+from stream.events.times.judged_times import TimeJudge, Times, Unreadable
 
 _Value = TypeVar("_Value")
-
-_TOO_DEEP = f"expected at most {DEPTH_MAX} objects and arrays inside each other, got more"
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One event, as `EventBatch` holds it in columns."""
-
-    customer: bytes
-    event_id: bytes | None
-    time_ms: int
-    type_code: int
-    consent: int
-    numbers: list[float]
-    categories: list[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,25 +46,35 @@ class Judged:
         present: Indices in `EventPaths.counted` of the properties that came.
         unreadable: What could not be read: index in `EventPaths.counted`, and one sentence.
         is_ahead: Whether its time was too far ahead of its record.
+        is_identified: Whether its customer stands at the first of the paths, and is no fallback.
     """
 
     event: Event
     present: list[int]
     unreadable: Unreadable
     is_ahead: bool
+    is_identified: bool
 
 
 class Judge:
-    """Judges records by the mapping and the declared properties of one campaign."""
+    """Judges records by the mapping and the declared properties of one campaign.
 
-    def __init__(self, mapping: EventMapping, paths: EventPaths, types: Sequence[str]) -> None:
+    Args:
+        mapping: Where the parts of an event stand.
+        paths: The same, compiled.
+        types: Declared event types.
+        hearing: Reads what is said of consent.
+    """
+
+    def __init__(
+        self, mapping: EventMapping, paths: EventPaths, types: Sequence[str], hearing: Hearing
+    ) -> None:
+        self._hearing = hearing
         self._mapping = mapping
         self._paths = paths
         self._times = TimeJudge(mapping, paths)
+        self._no_ids = frozenset(plain_word(word.encode()) for word in ("", *mapping.no_ids))
         self._type_code = {name: code for code, name in reversed(list(enumerate(types)))}
-        self._json = json.JSONDecoder(
-            parse_float=JsonNumber, parse_int=JsonNumber, parse_constant=_refuse_constant
-        )
 
     def judge(self, value: bytes | None, times: Times) -> Judged:
         """The event that a record's value says.
@@ -92,23 +86,69 @@ class Judge:
         Raises:
             Refused: It is no event.
         """
-        root = self._object(value)
+        return self.judge_root(json_object(self.bounded(value)), times)
+
+    def judge_root(self, root: dict[str, Any], times: Times) -> Judged:
+        """The event of a value that was read already, else as `judge`.
+
+        Args:
+            root: Of str, bool, None, `JsonNumber`, dict and list; bytes are no text.
+            times: What its time may be.
+
+        Raises:
+            Refused: It is no event.
+        """
         form = int(self._paths.unwraps and _is_envelope(root))
         fields = self._paths.enveloped if form else self._paths.bare
         found = [first_present(root, paths) for paths in fields]
-        customer = self._customer(found[CUSTOMER])
-        event_id = _id(found[EVENT_ID])
+        customer, is_identified = self._customer(root, fields[CUSTOMER], form)
+        consent = self._hearing.said(root, is_envelope=bool(form))
+        try:
+            return self._judged(root, form, found, times, (customer, is_identified), consent)
+        except Refused as exc:
+            exc.denial = self._denial(root, form, times, customer, consent)
+            raise
+
+    def _judged(
+        self, root: dict[str, Any], form: int, found: Sequence[Found | None], times: Times,
+        customer: tuple[bytes, bool], consent: list[int],
+    ) -> Judged:  # fmt: skip
+        """The event of a customer; of whom it is told, too, whether they are no fallback."""
+        ids = (self._paths.enveloped if form else self._paths.bare)[EVENT_ID]
+        event_id = self._first_id(root, ids, frozenset({b""}))[0]
         type_code = self._type(found[TYPE])
         unreadable: Unreadable = []
         time_ms, is_ahead = self._times.time_ms(root, form, times, unreadable)
-        consent = _consent(found[CONSENT])
         properties = list(enumerate(found[FIRST_NUMBER:]))
         numbers_end = self._paths.numbers
         numbers = [self._or_missing(_number, *p, unreadable) for p in properties[:numbers_end]]
         categories = [self._or_missing(_category, *p, unreadable) for p in properties[numbers_end:]]
-        event = Event(customer, event_id, time_ms, type_code, consent, numbers, categories)
+        event = Event(customer[0], event_id, time_ms, type_code, consent, numbers, categories)
         present = [k for k, field in properties if field is not None]
-        return Judged(event, present, unreadable, is_ahead)
+        return Judged(event, present, unreadable, is_ahead, customer[1])
+
+    def _denial(
+        self, root: dict[str, Any], form: int, times: Times, customer: bytes, consent: list[int]
+    ) -> Event | None:
+        """What a record denies that is no event; a grant needs an event."""
+        denied = [NOT_SAID if said == GRANTED else said for said in consent]
+        if set(denied) <= {NOT_SAID}:
+            return None
+        try:
+            time_ms, _ = self._times.time_ms(root, form, times, [])
+        except Refused:
+            time_ms = max(times.record_ms, 0)
+        numbers = self._paths.numbers
+        categories = len(self._paths.bare) - FIRST_NUMBER - numbers
+        return Event(customer, None, time_ms, -1, denied, [nan] * numbers, [0] * categories)
+
+    def unreadable(self, value: bytes | None) -> list[tuple[str, str]]:
+        """What a record says of consent that nobody can read: path and text of each."""
+        try:
+            root = json_object(self.bounded(value))
+        except Refused:
+            return []
+        return self._hearing.unreadable(root, is_envelope=_is_envelope(root))
 
     def _or_missing(
         self,
@@ -126,37 +166,38 @@ class Judge:
             unreadable.append((path, str(exc)))
             return reading(None)
 
-    def _object(self, value: bytes | None) -> dict[str, Any]:
-        """The value as a JSON object; numbers stay as they were written."""
+    def bounded(self, value: bytes | None) -> bytes:
+        """A value that is there and not too long, in whatever format.
+
+        Raises:
+            Refused: It is null or too long.
+        """
         if value is None:
             raise Refused("null_value", "expected a JSON object, got a null value (a tombstone)")
         limit = self._mapping.value_bytes_max
         if len(value) > limit:
             raise Refused("oversize", f"expected at most {limit} bytes, got {len(value)}")
-        try:
-            root = self._json.decode(value.decode())
-        except UnicodeDecodeError as exc:
-            byte = value[exc.start]
-            raise Refused(
-                "bad_utf8", f"expected UTF-8, got {byte:#04x} at byte {exc.start}: {exc.reason}"
-            ) from exc
-        except ValueError as exc:
-            raise Refused("bad_json", f"expected JSON, got a fault: {exc}") from exc
-        except RecursionError as exc:
-            raise Refused("bad_json", _TOO_DEEP) from exc
-        if _is_too_deep(root):
-            raise Refused("bad_json", _TOO_DEEP)
-        if not isinstance(root, dict):
-            raise Refused("not_object", f"expected a JSON object at the root, got {shown(root)}")
-        return root
+        return value
 
-    def _customer(self, found: Found | None) -> bytes:
-        customer = _id(found)
-        if customer is None:
+    def _customer(self, root: dict[str, Any], paths: Paths, form: int) -> tuple[bytes, bool]:
+        """The customer, and whether it is no fallback."""
+        customer, found = self._first_id(root, paths, self._no_ids)
+        if customer is None or found is None:
             raise Refused("missing_customer", self._absent("a customer id", CUSTOMER))
-        if found is not None and len(customer) > CUSTOMER_BYTES_MAX:
+        if len(customer) > CUSTOMER_BYTES_MAX:
             raise found.refusal("customer_too_long", f"at most {CUSTOMER_BYTES_MAX} bytes of UTF-8")
-        return customer
+        return customer, found.path in self._paths.own_customer(form)
+
+    def _first_id(
+        self, root: dict[str, Any], paths: Paths, no_ids: AbstractSet[bytes]
+    ) -> tuple[bytes | None, Found | None]:
+        """The first id that is none of the words which say that there is none, and where it is."""
+        for path in paths:
+            found = first_present(root, (path,))
+            text = _id(found)
+            if text is not None and plain_word(text) not in no_ids:
+                return text, found
+        return None, None
 
     def _type(self, found: Found | None) -> int:
         if found is None:
@@ -169,32 +210,32 @@ class Judge:
         return f"expected {expected} at {' or '.join(self._paths.bare[field])}, got nothing there"
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
 def _is_envelope(root: dict[str, Any]) -> bool:
     return isinstance(root.get(SPECVERSION), str) and isinstance(root.get(DATA), dict)
-
-
-def _is_too_deep(root: Any) -> bool:
-    containers = [root] if isinstance(root, dict | list) else []
-    for _ in range(DEPTH_MAX):
-        if not containers:
-            return False
-        members = (m for c in containers for m in (c.values() if isinstance(c, dict) else c))
-        containers = [member for member in members if isinstance(member, dict | list)]
-    return bool(containers)
 
 
 def _id(found: Found | None) -> bytes | None:
     if found is None:
         return None
-    if isinstance(found.value, JsonNumber) and JSON_INTEGER.fullmatch(found.value.text):
-        return found.value.text.encode()
-    if isinstance(found.value, str):
+    if isinstance(found.value, JsonNumber):
+        whole = _whole(found.value.text)
+        if whole is not None:
+            return whole.encode()
+    elif isinstance(found.value, str):
         return _utf8(found)
     raise found.refusal("bad_type", "a string or a whole number")
+
+
+def _whole(number: str) -> str | None:
+    """The digits of a JSON number that is whole, however it was written; None for any other."""
+    try:
+        value = Decimal(number)
+        is_whole = (
+            abs(value.adjusted()) <= CUSTOMER_BYTES_MAX and value == value.to_integral_value()
+        )
+        return f"{value:.0f}".removeprefix("-" if value == 0 else "") if is_whole else None
+    except ArithmeticError:
+        return None
 
 
 def _utf8(found: Found) -> bytes:
@@ -202,17 +243,6 @@ def _utf8(found: Found) -> bytes:
         return str(found.value).encode()
     except UnicodeEncodeError as exc:
         raise found.refusal("bad_utf8", "Unicode text without half a surrogate pair") from exc
-
-
-def _consent(found: Found | None) -> int:
-    if found is None:
-        return -1
-    if isinstance(found.value, bool):
-        return int(found.value)
-    said = consent_of(found.value) if isinstance(found.value, str) else UNCLEAR_CONSENT
-    if said == UNCLEAR_CONSENT:
-        raise found.refusal("bad_type", "true or false, granted or denied, yes or no")
-    return said
 
 
 def _number(found: Found | None) -> float:

@@ -1,4 +1,4 @@
-"""Numbers, categories and consent as they stand in events: the meaning of single values.
+"""Numbers and categories as they stand in events: the meaning of single values.
 
 Rules of this file
 1. Each meaning is given twice: in plain Python, and as a numba function that may answer "not
@@ -16,31 +16,21 @@ import numba
 import numpy as np
 
 from stream.columns import Bytes
+from stream.compiled.category_hash import FNV_OFFSET, FNV_PRIME
 from stream.events.json_tokens import (
     MINUS,
     PLUS,
     POINT,
     ZERO,
     after_space,
-    digits_end,
     is_space,
     number_end,
 )
 
 JSON_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 NUMERAL: Final = re.compile(rf"[ \t\n\r]*(?:\+(?!-))?({JSON_NUMBER.pattern})[ \t\n\r]*")
-JSON_INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)")
 
-UNCLEAR_CONSENT = -2
-_CONSENT = {
-    b"granted": 1, b"true": 1, b"yes": 1, b"denied": 0, b"false": 0, b"no": 0,
-}  # fmt: skip
-_CONSENT_BYTES_MAX = 7
-_CONSENT_WORDS = np.array([int.from_bytes(word) for word in _CONSENT])
-_CONSENT_SAID = np.array(list(_CONSENT.values()))
-
-_FNV_OFFSET, _FNV_PRIME = 0xCBF29CE484222325, 0x100000001B3
-_FNV_OFFSET_U64, _FNV_PRIME_U64 = np.uint64(_FNV_OFFSET), np.uint64(_FNV_PRIME)
+_FNV_OFFSET_U64, _FNV_PRIME_U64 = np.uint64(FNV_OFFSET), np.uint64(FNV_PRIME)
 
 _MANTISSA_MAX = 2**53
 _EXPONENT_BEYOND = 10**9  # more than any exponent that the digits of one record can make up for
@@ -50,33 +40,6 @@ _TEN_POWERS = np.array([float(10**k) for k in range(_TEN_POWER_MAX + 1)])
 
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
 _inlined = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
-
-
-def category_hash(text: bytes) -> int:
-    """FNV-1a, 64 bits, of a category's plain UTF-8; never 0, which stands for a missing one."""
-    value = _FNV_OFFSET
-    for byte in text:
-        value = (value ^ byte) * _FNV_PRIME & 0xFFFF_FFFF_FFFF_FFFF
-    return value or 1
-
-
-def consent_of(text: str) -> int:
-    """1 for granted, true, yes; 0 for denied, false, no; in any case; else UNCLEAR_CONSENT."""
-    return _CONSENT.get(text.encode(errors="replace").lower(), UNCLEAR_CONSENT)
-
-
-@_inlined
-def clear_consent(data: Bytes, start: int, size: int) -> int:
-    """The numba form of `consent_of`."""
-    if size > _CONSENT_BYTES_MAX:
-        return UNCLEAR_CONSENT
-    word = 0
-    for k in range(start, start + size):
-        word = word << 8 | data[k] | 0x20
-    for k in range(len(_CONSENT_WORDS)):
-        if _CONSENT_WORDS[k] == word:
-            return int(_CONSENT_SAID[k])
-    return UNCLEAR_CONSENT
 
 
 @_inlined
@@ -97,12 +60,6 @@ def numeral(data: Bytes, at: int, stop: int) -> tuple[int, int]:
     if stop - at > 1 and data[at] == PLUS and data[at + 1] != MINUS:
         at += 1
     return (at, stop) if number_end(data, at, stop) == stop else (-1, -1)
-
-
-@_inlined
-def is_integer(data: Bytes, at: int, stop: int) -> bool:
-    """Whether a JSON number is written without fraction and exponent."""
-    return digits_end(data, at + (data[at] == MINUS), stop) == stop
 
 
 @_inlined

@@ -29,15 +29,20 @@ from stream.events.json_tokens import (
     string_end,
     unescape,
 )
-from stream.events.paths import END, ROOT, UNWANTED, Trie, child
+from stream.events.paths import END, ROOT, UNWANTED, Trie, child, element, has_elements
 
 DEPTH_MAX = 64
 """How many objects and arrays may be open at once."""
 
-MISSING, NULL, STRING, ESCAPED, NUMBER, TRUE, FALSE, OBJECT, ARRAY = range(9)
-"""Kinds of a value. ESCAPED, a string with escapes in it, is gone when `scan` returns."""
+MISSING, NULL, STRING, ESCAPED, NUMBER, TRUE, FALSE, OBJECT, ARRAY, FLOAT64, TIME, BYTES = range(12)
+"""Kinds of a value. ESCAPED, a string with escapes in it, is gone when `scan` returns.
 
-_IN_ARRAY = -2  # an open array, where an open object has its node
+JSON has no values of the last three: `stream.formats` finds them. FLOAT64 has its bits where others
+have their start, TIME is a span of digits, epoch milliseconds, and BYTES are no UTF-8.
+"""
+
+# An open array, where an open object has its node; below it arrays of which elements are looked for.
+_IN_ARRAY = -2
 _COMMA, _COLON, _T, _F, _N = b",:tfn"
 _OPEN_OBJECT, _CLOSE_OBJECT, _OPEN_ARRAY, _CLOSE_ARRAY = b"{}[]"
 
@@ -55,15 +60,17 @@ class Scan:
         data: The buffer of the spans.
         ok: False where the kernel gave up or was not to look; the row means nothing then.
             Shape (n,), bool.
-        kind: MISSING ... ARRAY. Shape (n, nodes), uint8.
+        kind: MISSING ... BYTES. Shape (n, nodes), uint8.
         span: (start, size) in bytes, without the quotes of a string; size 0 for an object or
             array; undefined when missing. Shape (n, nodes, 2), int64.
+        is_json: Whether JSON stands where an object or array begins; else nobody looks inside.
     """
 
     data: Bytes
     ok: Bools
     kind: Kinds
     span: Int64s
+    is_json: bool = True
 
 
 def scan(value: Spans, eligible: Bools, trie: Trie) -> Scan:
@@ -83,7 +90,7 @@ def scan(value: Spans, eligible: Bools, trie: Trie) -> Scan:
     kind = np.zeros(shape, np.uint8)
     span = np.empty((*shape, 2), np.int64)
     data = append_bytes(value.data, b"")
-    open_nodes = np.empty(DEPTH_MAX, np.int64)
+    open_nodes = np.empty(2 * DEPTH_MAX, np.int64)
     escaped_bytes = _scan(data, value.start, value.size, trie, open_nodes, ok, kind, span)
     if escaped_bytes:
         plain = np.empty(escaped_bytes, np.uint8)
@@ -109,7 +116,8 @@ def _scan(
 ) -> int:  # fmt: skip
     """Fills the rows that are `ok` on entry; returns the length of all strings with escapes.
 
-    `open_nodes` is working space, shape (DEPTH_MAX,), int64.
+    `open_nodes` is working space, shape (2 * DEPTH_MAX,), int64: what is open, and of arrays how
+    many elements have begun.
     """
     data, kind, span = borrow(data), borrow(kind), borrow(span)
     slots, nodes, keys = borrow(trie.slots), borrow(trie.nodes), borrow(trie.keys)
@@ -120,12 +128,23 @@ def _scan(
             ok[i] = _scan_record(
                 data, starts[i], stop, slots, nodes, keys, open_nodes, i, kind, span
             )
+    if not _has_escapes(kind.reshape(-1)):
+        return 0
     escaped_bytes = 0
     for i in range(len(starts)):
         for node in range(len(nodes)):
             if ok[i] and kind[i, node] == ESCAPED:
                 escaped_bytes += span[i, node, 1]
     return escaped_bytes
+
+
+@_jit
+def _has_escapes(kind: Kinds) -> bool:
+    """Whether any value is ESCAPED, without a branch inside: many at once."""
+    found = np.uint8(0)
+    for k in range(len(kind)):
+        found |= np.uint8(kind[k] == ESCAPED)
+    return bool(found)
 
 
 @_inlined
@@ -145,7 +164,7 @@ def _scan_record(
                 return False
             is_object = data[at] == _OPEN_OBJECT
             _note(nodes, node, i, OBJECT if is_object else ARRAY, at, 0, kind, span)
-            open_nodes[depth] = node if is_object else _IN_ARRAY
+            open_nodes[depth] = node if is_object else _array(nodes, node, open_nodes, depth)
             depth += 1
             at = after_space(data, at + 1, stop)
             is_complete = at < stop and data[at] == (_CLOSE_OBJECT if is_object else _CLOSE_ARRAY)
@@ -158,12 +177,30 @@ def _scan_record(
             at, depth = _next_member(data, at, stop, open_nodes, depth)
             if depth <= 0:
                 return depth == 0 and at == stop
-        node = UNWANTED
-        if open_nodes[depth - 1] != _IN_ARRAY:
+        if open_nodes[depth - 1] > _IN_ARRAY:
             at, node = _key(data, at, stop, slots, nodes, keys, open_nodes[depth - 1])
             if at < 0:
                 return False
+        else:
+            node = _element(nodes, open_nodes, depth - 1)
     return False
+
+
+@_jit
+def _array(nodes: Int64s, node: int, open_nodes: Int64s, depth: int) -> int:
+    """What stands in `open_nodes` for an array that opens at a node, or at none."""
+    open_nodes[DEPTH_MAX + depth] = 0
+    return _IN_ARRAY - node if has_elements(nodes, node) else _IN_ARRAY
+
+
+@_jit
+def _element(nodes: Int64s, open_nodes: Int64s, depth: int) -> int:
+    """The node of the element that begins in the array open at a depth."""
+    if open_nodes[depth] == _IN_ARRAY:
+        return UNWANTED
+    index = open_nodes[DEPTH_MAX + depth]
+    open_nodes[DEPTH_MAX + depth] = index + 1
+    return element(nodes, _IN_ARRAY - open_nodes[depth], index)
 
 
 @_inlined
@@ -182,7 +219,7 @@ def _next_member(
             return at, -1
         if data[at] == _COMMA:
             return after_space(data, at + 1, stop), depth
-        in_array = open_nodes[depth - 1] == _IN_ARRAY
+        in_array = open_nodes[depth - 1] <= _IN_ARRAY
         if data[at] != (_CLOSE_ARRAY if in_array else _CLOSE_OBJECT):
             return at, -1
         at += 1

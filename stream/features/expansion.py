@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import msgspec
@@ -257,3 +257,13 @@ def _measures(spec: FeatureSpec) -> tuple[int, int, int]:
 
 def _show(value: object) -> str:
     return msgspec.json.encode(value).decode()
+
+
+def definition(operators: Iterable[Operator]) -> str:
+    """Canonical JSON: what each operator is, without what does not apply to it."""
+    described = []
+    for operator in operators:
+        fields = msgspec.to_builtins(operator)
+        del fields["kind"]  # the kernel's number for it, not its meaning
+        described.append({name: value for name, value in fields.items() if value})
+    return msgspec.json.encode(described, order="deterministic").decode()

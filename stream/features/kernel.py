@@ -11,8 +11,8 @@ Rules of this file
 6. Helpers are inlined and loop over one kind of operator each, without an `if` around arrays:
    otherwise numba counts references, atomically. An if-elif over the kinds took 1000 ns an event,
    this form 250 ns.
-7. `kernel_tables.py`, `kernel_read.py` and `kernel_repeats.py` are compiled into this file, whose text
-   alone numba's cache looks at: `COMPILED_IN` changes it whenever they change.
+7. `kernel_tables.py`, `kernel_read.py`, `kernel_repeats.py` and `kernel_consent.py` are compiled into
+   this file, whose text alone numba's cache looks at: `COMPILED_IN` changes it whenever they change.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ import numba
 import numpy as np
 
 from stream.columns import Float64s, Int64s
+from stream.compiled.borrow import borrow
+from stream.features.kernel_consent import close_channels, listen, tell
 from stream.features.kernel_read import read
 from stream.features.kernel_repeats import recall
 from stream.features.kernel_tables import (
     CLOCK_MS,
-    CONSENT,
-    CONSENT_MS,
     DISTINCT,
     FIRST_MS,
     HALF_LIFE,
@@ -50,7 +50,7 @@ from stream.features.kernel_tables import (
 VERSION = 2
 """Meaning of words and values; part of the digests of the row layout and the feature contract."""
 
-COMPILED_IN = "7ff036b3c576"
+COMPILED_IN = "2b0e53f4425d"
 """12 hex digits of the sha256 of the three files, one after the other in the order of rule 7."""
 
 LATE, DROPPED_LATE, REPLAYED, REPEATED = range(4)
@@ -75,27 +75,29 @@ def apply_events(
         ints: The same memory as int64.
         out: What is written.
     """
+    said, heard, closed = borrow(events.consent), borrow(out.consent), borrow(out.closed)
     for i in range(len(events.row)):
         row = events.row[i]
         replayed = events.offset[i] < ints[row, NEXT_OFFSET + topic]
         repeated = not replayed and recall(
             events.event_hash[i], topic, tables.ring, tables.remembered, ints, row
         )
-        out.applied[i] = not replayed and not repeated
+        out.applied[i] = not replayed and not repeated and not events.consent_only[i]
         out.repeated[i] = repeated
         if replayed:
             out.counters[REPLAYED] += 1
         else:
             ints[row, NEXT_OFFSET + topic] = events.offset[i] + 1
+            listen(tables.consent, said, events.time_ms[i], i, repeated, ints, row)
         if repeated:
             out.counters[REPEATED] += 1
-        elif not replayed:
+        elif out.applied[i]:
             out.counters[LATE] += events.time_ms[i] < ints[row, CLOCK_MS]
             _advance(tables, events.time_ms[i], state, ints, row)
             out.counters[DROPPED_LATE] += _add(tables, events, i, state, ints, row)
+            close_channels(tables, events, i, ints, row)
             read(tables, state, ints, row, out.values[i])
-        consent = ints[row, CONSENT]
-        out.consent[i] = -1 if consent == 0 else 2 - consent
+        tell(tables, ints, row, i, heard, closed)
 
 
 @_inline
@@ -125,7 +127,7 @@ def _turn(rings: Int64s, before_ms: int, now_ms: int, ints: Int64s, row: int) ->
 @_inline
 def _add(tables: Tables, events: Events, i: int, state: Float64s, ints: Int64s, row: int) -> int:
     """Adds event i to a row; 1 when it is too old for a window that it belongs to, else 0."""
-    _add_header(events.time_ms[i], events.consent[i], ints, row)
+    _add_header(events.time_ms[i], ints, row)
     _add_sums(tables, events, i, state, ints, row)
     _add_shares(tables, events, i, state, ints, row)
     _add_recencies(tables, events, i, ints, row)
@@ -135,12 +137,9 @@ def _add(tables: Tables, events: Events, i: int, state: Float64s, ints: Int64s, 
 
 
 @_inline
-def _add_header(time_ms: int, consent: int, ints: Int64s, row: int) -> None:
+def _add_header(time_ms: int, ints: Int64s, row: int) -> None:
     if ints[row, FIRST_MS] == 0 or time_ms < ints[row, FIRST_MS]:
         ints[row, FIRST_MS] = time_ms
-    if consent >= 0 and time_ms >= ints[row, CONSENT_MS]:
-        ints[row, CONSENT] = 2 - consent
-        ints[row, CONSENT_MS] = time_ms
 
 
 @_inline

@@ -16,12 +16,9 @@ CLOCK_MS = 0
 """Newest event time of the customer: the reference time of every decayed sum."""
 FIRST_MS = 1
 """Oldest event time of the customer."""
-CONSENT = 2
-"""0 not said, 1 granted, 2 withdrawn."""
-CONSENT_MS = 3
-"""Event time of the consent in force."""
-NEXT_OFFSET = 4
-"""One word per input topic, the next offset to apply; the words of the operators follow."""
+NEXT_OFFSET = 2
+"""One word per input topic, the next offset to apply. There follow the words of consent, of closed
+channels, and of the operators."""
 
 SUM, SHARE, RECENCY, LAST, WINDOW, DISTINCT, CYCLE = range(7)
 """Kinds of operators. A count is a SUM or WINDOW of ones; tenure is the RECENCY of `FIRST_MS`."""
@@ -43,6 +40,12 @@ class Tables(NamedTuple):
             type is any that is not declared. Shape (types + 1, kinds + 1), int64.
         half_lives_ms: Shape (half_lives,), float64.
         decays_start: First word that decays with each half-life. Shape (half_lives + 1,), int64.
+        consent: Word of the first purpose.
+        closed: First word of the first channel that can be closed.
+        rules: What closes and opens channels, with the fields of `kernel_consent`.
+            Shape (rules, 5), int64.
+        conditions: Of these rules. Shape (conditions, 3), int64.
+        values: Hashes of the categories that conditions allow. uint64.
         ring: Word before the ring of event ids, which says where in it the next one goes.
         remembered: Words of the ring.
     """
@@ -52,6 +55,11 @@ class Tables(NamedTuple):
     listeners_start: Int64s
     half_lives_ms: Float64s
     decays_start: Int64s
+    consent: int
+    closed: int
+    rules: Int64s
+    conditions: Int64s
+    values: UInt64s
     ring: int
     remembered: int
 
@@ -67,6 +75,7 @@ class Events(NamedTuple):
     number: Float64s
     category: UInt64s
     consent: npt.NDArray[np.int8]
+    consent_only: Bools
 
 
 class Outputs(NamedTuple):
@@ -74,9 +83,10 @@ class Outputs(NamedTuple):
 
     Attributes:
         values: Features, neither transformed nor normalized. Shape (n, F), float64.
-        applied: False for a replayed or repeated event. Shape (n,), bool.
+        applied: False for a replayed or repeated event, and for what only denies consent. Shape (n,), bool.
         repeated: Whether another record told of the event before. Shape (n,), bool.
-        consent: In force after the event: 1 granted, 0 withdrawn, -1 not said. Shape (n,), int8.
+        consent: In force after the event, as `EventBatch.consent`. Shape (purposes, n), int8.
+        closed: Channels that are closed after the event. Shape (channels, n), bool.
         counters: `LATE`, `DROPPED_LATE`, `REPLAYED`, `REPEATED`, added to. Shape (4,), int64.
     """
 
@@ -84,4 +94,5 @@ class Outputs(NamedTuple):
     applied: Bools
     repeated: Bools
     consent: npt.NDArray[np.int8]
+    closed: Bools
     counters: Int64s

@@ -15,15 +15,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from models.contract import FeatureContract, Normalization
 from stream.campaign.file import Campaign
 from stream.campaign.operator_table import Transform
+from stream.campaign.purposes import purposes_of
 from stream.columns import Bools, EventBatch, Float32s, Float64s, Int64s
-from stream.features.expansion import ANY, Operator, expand
+from stream.features.closures import closing_paths, closing_types
+from stream.features.expansion import ANY, definition, expand
 from stream.features.kernel import VERSION, apply_events
 from stream.features.kernel_tables import NEXT_OFFSET, Events, Outputs, Tables
 from stream.features.normalization import LOG1P, NONE, SIGNLOG, normalize
@@ -109,13 +110,12 @@ class Applied:
 
     Attributes:
         features: Transformed, normalized. Shape (n, F), float32.
-        raw: The features `FeaturePlan.raw_columns` as they are, NaN when missing.
-            Shape (n, R), float64.
-        applied: False for a replayed event, applied before, and a repeated one. Shape (n,), bool.
+        raw: `FeaturePlan.raw_columns` as they are, NaN when missing. Shape (n, R), float64.
+        applied: False if replayed, repeated, or no event that denies consent. Shape (n,), bool.
         repeated: Whether the row remembers its id: only the row's offset changes. Shape (n,), bool.
-        consent: In force after the event: 1 granted, 0 withdrawn, -1 not said. Shape (n,), int8.
-        counters: Late events, those too old for one of their windows, replayed and repeated ones.
-            Shape (4,), int64.
+        consent: In force after the event, as `EventBatch.consent`. Shape (purposes, n), int8.
+        closed: Whether each of `Layout.channels` is closed after the event. Shape (channels, n), bool.
+        counters: Events late, too old for a window, replayed, repeated. Shape (4,), int64.
     """
 
     features: Float32s
@@ -123,6 +123,7 @@ class Applied:
     applied: Bools
     repeated: Bools
     consent: npt.NDArray[np.int8]
+    closed: Bools
     counters: Int64s
 
 
@@ -133,7 +134,9 @@ def compile_features(campaign: Campaign) -> FeaturePlan:
         CampaignError: A feature or an eligibility condition contradicts itself or another.
     """
     operators = expand(campaign.features)
-    layout = lay_out(operators, campaign.topics.events, campaign.events.repeats_remembered)
+    purposes = tuple(purpose.id for purpose in purposes_of(campaign))
+    remembered = campaign.events.repeats_remembered
+    layout = lay_out(operators, campaign.topics.events, remembered, purposes, campaign.suppressions)
     training = campaign.training
     event_types = _unique(
         event
@@ -141,12 +144,14 @@ def compile_features(campaign: Campaign) -> FeaturePlan:
             *(operator.events for operator in operators),
             campaign.decisions.on,
             (training.treatment, training.outcome),
+            closing_types(campaign.suppressions),
         )
         for event in events
         if event != ANY
     )
     number_paths = _unique(op.path for op in operators if not op.is_categorical)
-    category_paths = _unique(op.path for op in operators if op.is_categorical)
+    categories = [op.path for op in operators if op.is_categorical]
+    category_paths = _unique([*categories, *closing_paths(campaign.suppressions)])
     names = tuple(name for operator in operators for name in operator.names)
     transforms: tuple[Transform, ...] = tuple(
         transform for operator in operators for transform in operator.transforms
@@ -159,7 +164,7 @@ def compile_features(campaign: Campaign) -> FeaturePlan:
         event_types=event_types,
         number_paths=number_paths,
         category_paths=category_paths,
-        definition=_definition(operators),
+        definition=definition(operators),
         layout=layout,
         condition_strategy=conditions.strategy,
         condition_column=conditions.column,
@@ -206,7 +211,7 @@ def apply(
         out.values, out.applied, plan.transform_codes,
         normalization.mean, normalization.std, normalization.clip, features,
     )  # fmt: skip
-    return Applied(features, raw, out.applied, out.repeated, out.consent, out.counters)
+    return Applied(features, raw, out.applied, out.repeated, out.consent, out.closed, out.counters)
 
 
 def apply_raw(
@@ -236,7 +241,9 @@ def _add(
     _check(plan, state, rows, batch, topic)
     n = len(batch)
     applied, repeated = np.empty((2, n), np.bool_)
-    out = Outputs(values, applied, repeated, np.empty(n, np.int8), np.zeros(4, np.int64))
+    consent = np.empty((len(plan.layout.purposes), n), np.int8)
+    closed = np.empty((len(plan.layout.channels), n), np.bool_)
+    out = Outputs(values, applied, repeated, consent, closed, np.zeros(4, np.int64))
     apply_events(plan.tables, _events(rows, batch), topic, state, state.view(np.int64), out)
     return out
 
@@ -253,6 +260,7 @@ def _events(rows: Int64s, batch: EventBatch) -> Events:
         number=_column(batch.number),
         category=_column(batch.category),
         consent=_column(batch.consent),
+        consent_only=_column(batch.consent_only),
     )
 
 
@@ -278,21 +286,13 @@ def _check(plan: FeaturePlan, state: Float64s, rows: Int64s, batch: EventBatch, 
          f"number: expected {len(plan.number_paths)} rows of {n}", batch.number.shape),
         (batch.category.shape == (len(plan.category_paths), n),
          f"category: expected {len(plan.category_paths)} rows of {n}", batch.category.shape),
+        (batch.consent.shape in ((0, n), (len(plan.layout.purposes), n)),
+         f"consent: expected {len(plan.layout.purposes)} rows of {n}, or none", batch.consent.shape),
         (0 <= topic < topics, f"topic: expected an index below {topics}", topic),
     )  # fmt: skip
     for holds, expected, got in expectations:
         if not holds:
             raise ValueError(f"{expected}, got {got}")
-
-
-def _definition(operators: Iterable[Operator]) -> str:
-    """Canonical JSON: what each operator is, without what does not apply to it."""
-    described = []
-    for operator in operators:
-        fields = msgspec.to_builtins(operator)
-        del fields["kind"]  # the kernel's number for it, not its meaning
-        described.append({name: value for name, value in fields.items() if value})
-    return msgspec.json.encode(described, order="deterministic").decode()
 
 
 def _unique(values: Iterable[str | None]) -> tuple[str, ...]:

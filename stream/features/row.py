@@ -17,15 +17,16 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from stream.campaign.consent_sections import GENERAL, SuppressionSpec
 from stream.columns import Float64s, Int64s
 from stream.errors import CampaignError
+from stream.features.closures import closed_channels, compile_closures
 from stream.features.expansion import ANY, KINDS, Operator
 from stream.features.kernel import VERSION
+from stream.features.kernel_consent import NEVER_AGAIN_MS, STATE_BITS, STATE_MASK
 from stream.features.kernel_tables import (
     CLOCK_MS,
     COLUMN,
-    CONSENT,
-    CONSENT_MS,
     DISTINCT,
     FIRST_MS,
     HALF_LIFE,
@@ -44,8 +45,8 @@ from stream.state.changelog import offset_of
 WORDS_MAX = 4096
 """Words of a row, 32 KiB: a million customers are then 32 GiB."""
 
-_CONSENTS = ("not said", "granted", "withdrawn")
-_HEADER = ("clock_ms", "first_ms", "consent", "consent_ms")
+_CONSENTS = ("not said", "granted", "withdrawn", "unreadable")
+_HEADER = ("clock_ms", "first_ms")
 _FIELDS = PHASE_MS + 1
 
 
@@ -55,6 +56,8 @@ class Layout:
 
     Attributes:
         topics: Input topics; the next offset of the first stands in word `NEXT_OFFSET`.
+        purposes: What customers consent to; their words follow those of the topics.
+        suppressions: What closes channels, whose words come next.
         operators: Operators in the order of their features.
         word: First word of each operator; of those without words, the header word they read.
         half_lives_ms: Half-lives, rising.
@@ -64,6 +67,8 @@ class Layout:
     """
 
     topics: tuple[str, ...]
+    purposes: tuple[str, ...]
+    suppressions: tuple[SuppressionSpec, ...]
     operators: tuple[Operator, ...]
     word: tuple[int, ...]
     half_lives_ms: tuple[int, ...]
@@ -77,6 +82,21 @@ class Layout:
         return self.row_words - (self.remembered + 1 if self.remembered else 0)
 
     @property
+    def channels(self) -> tuple[str, ...]:
+        """The channels that can be closed, "*" for all."""
+        return closed_channels(self.suppressions)
+
+    @property
+    def consent(self) -> int:
+        """Word of the first purpose."""
+        return NEXT_OFFSET + len(self.topics)
+
+    @property
+    def closed(self) -> int:
+        """First of the two words of the first channel that can be closed."""
+        return self.consent + len(self.purposes)
+
+    @property
     def digest(self) -> str:
         """12 hex digits that stand for the meaning of every word."""
         words = [
@@ -85,8 +105,9 @@ class Layout:
             if op.words
         ]
         words.sort()
+        header = [*_HEADER, self.purposes, self.suppressions]
         ring = [self.remembered] if self.remembered else []
-        canonical = msgspec.json.encode([VERSION, _HEADER, self.topics, words, *ring])
+        canonical = msgspec.json.encode([VERSION, header, self.topics, words, *ring])
         return hashlib.sha256(canonical).hexdigest()[:12]
 
     def describe(self, words: Float64s) -> dict[str, Any]:
@@ -95,8 +116,14 @@ class Layout:
         return {
             "clock_ms": int(ints[CLOCK_MS]),
             "first_ms": int(ints[FIRST_MS]),
-            "consent": _CONSENTS[ints[CONSENT]],
-            "consent_ms": int(ints[CONSENT_MS]),
+            "consent": {
+                name: _describe_consent(word)
+                for name, word in zip(self.purposes, ints[self.consent :].tolist(), strict=False)
+            },
+            "closed_until_ms": {
+                channel: _until(int(ints[self.closed + 2 * k + 1]))
+                for k, channel in enumerate(self.channels)
+            },
             "next_offset": {
                 topic: offset_of(word)
                 for topic, word in zip(self.topics, ints[NEXT_OFFSET:].tolist(), strict=False)
@@ -110,7 +137,11 @@ class Layout:
 
 
 def lay_out(
-    operators: tuple[Operator, ...], topics: tuple[str, ...], remembered: int = 0
+    operators: tuple[Operator, ...],
+    topics: tuple[str, ...],
+    remembered: int = 0,
+    purposes: tuple[str, ...] = (GENERAL,),
+    suppressions: tuple[SuppressionSpec, ...] = (),
 ) -> Layout:
     """Gives every operator its words, and the ring of event ids those behind them.
 
@@ -120,7 +151,8 @@ def lay_out(
     half_lives = sorted({op.half_life_ms for op in operators if op.half_life_ms})
     word = [FIRST_MS] * len(operators)
     decays_start = []
-    end = NEXT_OFFSET + len(topics)
+    channels = closed_channels(suppressions)
+    end = NEXT_OFFSET + len(topics) + len(purposes) + 2 * len(channels)
     for half_life in (*half_lives, 0):  # what does not decay comes last
         decays_start.append(end)
         for o, op in enumerate(operators):
@@ -135,8 +167,9 @@ def lay_out(
             f'"{largest.names[0]}" alone takes {largest.words}, events.repeats_remembered {remembered}'
         )
     return Layout(
-        topics, operators, tuple(word), tuple(half_lives), tuple(decays_start), end, remembered
-    )
+        topics, purposes, suppressions, operators, tuple(word), tuple(half_lives),
+        tuple(decays_start), end, remembered,
+    )  # fmt: skip
 
 
 def build_tables(
@@ -162,12 +195,18 @@ def build_tables(
         place.append(len(operators[op.kind]))
         operators[op.kind].append(fields)
     listeners, listeners_start = _listeners(layout.operators, place, event_types)
+    closures = compile_closures(layout.suppressions, layout.closed, event_types, category_paths)
     return Tables(
         tuple(np.array(table, np.int64).reshape(-1, _FIELDS) for table in operators),
         listeners,
         listeners_start,
         np.array(layout.half_lives_ms, np.float64),
         np.array(layout.decays_start, np.int64),
+        layout.consent,
+        layout.closed,
+        closures.rules,
+        closures.conditions,
+        closures.values,
         layout.ring,
         layout.remembered,
     )
@@ -189,6 +228,14 @@ def _listeners(
             ]
         starts[code, len(KINDS)] = len(listeners)
     return np.array(listeners, np.int64), starts
+
+
+def _describe_consent(word: int) -> dict[str, Any]:
+    return {"said": _CONSENTS[word & STATE_MASK], "time_ms": word >> STATE_BITS}
+
+
+def _until(time_ms: int) -> int | str:
+    return "for ever" if time_ms == NEVER_AGAIN_MS else time_ms
 
 
 def _describe_operator(operator: Operator, words: Float64s) -> Any:

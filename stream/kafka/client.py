@@ -217,10 +217,22 @@ def stable_end(consumer: AIOKafkaConsumer, tp: TopicPartition) -> int | None:
     `last_stable_offset` raises for a partition that is not assigned, and in a rebalance that is
     decided by another thread between any question and its answer: so one look at one assignment.
     """
+    state = _state(consumer, tp)
+    return None if state is None else state.lso
+
+
+def log_ends(consumer: AIOKafkaConsumer, tp: TopicPartition) -> tuple[int, int] | None:
+    """`stable_end`, and the offset after the last record, which a transaction may hold back."""
+    state = _state(consumer, tp)
+    if state is None or state.lso is None or state.highwater is None:
+        return None
+    return state.lso, max(state.lso, state.highwater)
+
+
+def _state(consumer: AIOKafkaConsumer, tp: TopicPartition) -> Any:
     subscription = consumer._subscription.subscription
     assignment = None if subscription is None else subscription.assignment
-    state = None if assignment is None else assignment.state_value(tp)
-    return None if state is None else state.lso
+    return None if assignment is None else assignment.state_value(tp)
 
 
 class SealedBatch:

@@ -22,15 +22,10 @@ import numpy.typing as npt
 
 from stream.campaign.file import Campaign, StrategySpec
 from stream.columns import Bools, Float32s, Float64s, Int16s, Int64s
+from stream.compiled.borrow import borrow
 from stream.errors import OperatorError
 from stream.policy.decision import NOTHING, DecisionBatch, Dropped, Reason
-
-# May the customer be contacted when consent is not said, withdrawn, granted (-1, 0, 1)?
-_CONSENTED = {
-    "opt_out": np.array([True, False, True]),
-    "opt_in": np.array([False, False, True]),
-    "ignore": np.array([True, True, True]),
-}
+from stream.policy.permission import Needs, borrow_needs, compile_needs, forbid
 
 
 class Policy:
@@ -76,18 +71,24 @@ class Policy:
         self._output_nothing = outputs.index(NOTHING) if NOTHING in outputs else -1
         self._value = np.array([strategy.value for strategy in campaign.strategies])
         self._cost = np.array([strategy.cost for strategy in campaign.strategies])
-        self._consented = _CONSENTED[campaign.policy.consent]
+        self._needs = compile_needs(campaign)
         self._do_nothing = campaign.policy.do_nothing
 
     def choose(
-        self, probabilities: Float32s, eligible: Bools, consent: npt.NDArray[np.int8]
+        self,
+        probabilities: Float32s,
+        eligible: Bools,
+        consent: npt.NDArray[np.int8],
+        closed: Bools,
     ) -> DecisionBatch:
         """Decides.
 
         Args:
             probabilities: Model outputs. Shape (n, outputs), float32.
             eligible: Whether the customer meets the conditions of each strategy. Shape (n, S).
-            consent: 1 granted, 0 withdrawn, -1 not said. Shape (n,), int8.
+            consent: By purpose 1 granted, 0 withdrawn, -1 not said, -2 unreadable.
+                Shape (purposes, n), int8.
+            closed: Whether each channel that suppressions name is closed. Shape (channels, n), bool.
         """
         n, strategies = len(probabilities), len(self._value)
         assert probabilities.shape == (n, self._outputs), probabilities.shape
@@ -96,7 +97,7 @@ class Policy:
         value, reason = np.empty(n, np.float64), np.empty(n, np.int8)
         score, without = np.empty(n, np.float32), np.empty(n, np.float32)
         _choose(
-            probabilities, eligible, self._consented[consent + 1], self._barred, self._output,
+            probabilities, eligible, self._needs, consent, closed, self._barred, self._output,
             self._output_nothing, self._value, self._cost, self._do_nothing,
             strategy, score, without, value, reason, dropped,
         )  # fmt: skip
@@ -127,7 +128,9 @@ def _barred(strategy: StrategySpec, outputs: Sequence[str], untrained: Collectio
 def _choose(
     probabilities: Float32s,
     eligible: Bools,
-    consented: Bools,
+    needs: Needs,
+    consent: npt.NDArray[np.int8],
+    closed: Bools,
     barred: npt.NDArray[np.int8],
     output: Int64s,
     output_nothing: int,
@@ -142,18 +145,16 @@ def _choose(
     dropped: npt.NDArray[np.int8],
 ) -> None:
     strategies = len(value)
+    needs, consent, closed = borrow_needs(needs), borrow(consent), borrow(closed)
+    barred, dropped = borrow(barred), borrow(dropped)
     for i in range(len(probabilities)):
         nothing = probabilities[i, output_nothing] if output_nothing >= 0 else np.float32(np.nan)
         baseline = np.float64(nothing) if output_nothing >= 0 else 0.0
-        winner = strategies
-        best = 0.0 if do_nothing else -np.inf
+        winner, best = strategies, 0.0 if do_nothing else -np.inf
         allowed = comparable = 0
+        against = forbid(needs, consent, closed, barred, i, dropped)
         for k in range(strategies):
-            if barred[k] != Dropped.CHOSEN:
-                dropped[i, k] = barred[k]
-                continue
-            if not consented[i]:
-                dropped[i, k] = Dropped.NO_CONSENT
+            if dropped[i, k] != Dropped.CHOSEN:
                 continue
             if not eligible[i, k]:
                 dropped[i, k] = Dropped.NOT_ELIGIBLE
@@ -171,18 +172,19 @@ def _choose(
         if acts:
             dropped[i, winner] = Dropped.CHOSEN
         strategy[i] = winner
-        score[i] = probabilities[i, output[winner]] if acts else nothing
-        without[i] = nothing
+        score[i], without[i] = (probabilities[i, output[winner]] if acts else nothing), nothing
         expected_value[i] = best if acts else 0.0
-        reason[i] = _reason(acts, consented[i], allowed, comparable)
+        reason[i] = _reason(acts, against, allowed, comparable)
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _reason(acts: bool, consented: bool, allowed: int, comparable: int) -> int:
+def _reason(acts: bool, against: int, allowed: int, comparable: int) -> int:
     if acts:
         return Reason.ONLY_ELIGIBLE if allowed == 1 else Reason.HIGHEST_VALUE
-    if not consented:
+    if against == Dropped.NO_CONSENT:
         return Reason.NO_CONSENT
+    if against == Dropped.SUPPRESSED:
+        return Reason.SUPPRESSED
     if allowed == 0:
         return Reason.NONE_ELIGIBLE
     return Reason.SCORE_NOT_FINITE if comparable == 0 else Reason.NOTHING_BETTER

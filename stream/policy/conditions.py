@@ -11,8 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from stream.campaign.file import StrategySpec
-from stream.columns import Float64s, Int64s
+from stream.columns import Bools, Float64s, Int64s
 from stream.errors import CampaignError
+
+IDENTIFIED = "identified"
+"""A condition of strategies about the event, and not about a feature: its customer is no fallback."""
 
 COMPARISONS = ("<", "<=", ">", ">=", "==", "!=")
 """Comparisons; a condition holds the index into them."""
@@ -55,19 +58,33 @@ def compile_conditions(strategies: Sequence[StrategySpec], names: Sequence[str])
     return compile_lists(
         [(f"strategies[{s}].eligible", strategy.eligible) for s, strategy in enumerate(strategies)],
         names,
+        others=(IDENTIFIED,),
     )
 
 
-def compile_lists(lists: Sequence[tuple[str, Sequence[str]]], names: Sequence[str]) -> Conditions:
+def asks_for_identity(strategies: Sequence[StrategySpec]) -> Bools:
+    """Which strategies are only for customers that are identified. Shape (S,), bool."""
+    return np.array([IDENTIFIED in map(str.strip, one.eligible) for one in strategies], np.bool_)
+
+
+def compile_lists(
+    lists: Sequence[tuple[str, Sequence[str]]], names: Sequence[str], others: Sequence[str] = ()
+) -> Conditions:
     """Reads lists of conditions, each with its place in the campaign file.
+
+    Args:
+        lists: The conditions by the place of their list.
+        names: Names of the features, in the order of the feature vector.
+        others: Words that are conditions and compare no feature; they are passed over.
 
     Raises:
         CampaignError: A condition cannot be read or names no feature.
     """
     parsed = [
-        (i, *_parse(f"{where}[{c}]", text, names))
+        (i, *_parse(f"{where}[{c}]", text, names, others))
         for i, (where, conditions) in enumerate(lists)
         for c, text in enumerate(conditions)
+        if text.strip() not in others
     ]
     features = sorted({feature for _, feature, _, _ in parsed})
     return Conditions(
@@ -79,13 +96,16 @@ def compile_lists(lists: Sequence[tuple[str, Sequence[str]]], names: Sequence[st
     )
 
 
-def _parse(where: str, text: str, names: Sequence[str]) -> tuple[int, int, float]:
+def _parse(
+    where: str, text: str, names: Sequence[str], others: Sequence[str]
+) -> tuple[int, int, float]:
     match = _CONDITION.fullmatch(text)
     number = _number(match[3]) if match else math.nan
     if match is None or not math.isfinite(number):
+        words = "".join(f", or {word}" for word in others)
         raise CampaignError(
             f"at {where}: expected a feature, one of {' '.join(COMPARISONS)} and a number, such as "
-            f'"purchase_count_30d >= 1", got "{text}"'
+            f'"purchase_count_30d >= 1"{words}, got "{text}"'
         )
     name = match[1]
     if name not in names:

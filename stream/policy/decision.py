@@ -29,6 +29,7 @@ class Reason(IntEnum):
     NO_CONSENT = 3
     NONE_ELIGIBLE = 4
     SCORE_NOT_FINITE = 5
+    SUPPRESSED = 6
 
 
 class Dropped(IntEnum):
@@ -42,6 +43,7 @@ class Dropped(IntEnum):
     NOT_IN_MODEL = 5
     UNTRAINED = 6
     DISABLED = 7
+    SUPPRESSED = 8
 
 
 @dataclass(frozen=True, slots=True)

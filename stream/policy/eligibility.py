@@ -34,6 +34,20 @@ def eligible(
     return out
 
 
+def only_identified(allowed: Bools, identified: Bools, asks: Bools) -> Bools:
+    """Which strategies each customer may get, of those that ask for an identified customer.
+
+    Args:
+        allowed: What other conditions allow. Shape (n, S), bool.
+        identified: Whether each customer is identified. Shape (n,), bool.
+        asks: Which strategies ask for it. Shape (S,), bool.
+
+    Returns:
+        Shape (n, S), bool.
+    """
+    return allowed & (identified[:, None] | ~asks)
+
+
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def _eligible(
     raw: Float64s, strategy: Int64s, column: Int64s, op: Int64s, number: Float64s, out: Bools

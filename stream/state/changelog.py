@@ -15,7 +15,7 @@ Rules of this file
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, NamedTuple
 
@@ -213,6 +213,16 @@ def encode_marker(progress: Progress) -> bytes:
     )
 
 
+def markers(chunk: RecordChunk) -> Iterator[Marker]:
+    """The markers among records of the changelog.
+
+    Raises:
+        StateError: One cannot be read.
+    """
+    for i in _find_markers(chunk).tolist():
+        yield _marker(chunk, i)
+
+
 def apply_chunk(
     chunk: RecordChunk, table: CustomerTable, offset_words: slice, progress: Progress
 ) -> int:
@@ -230,13 +240,13 @@ def apply_chunk(
     Raises:
         StateError: A record is no row and no marker of this layout.
     """
-    markers = _find_markers(chunk)
+    found = _find_markers(chunk)
     counted = -1
-    for i in markers.tolist():
+    for i in found.tolist():
         if _apply_marker(chunk, i, progress):
             counted = i
     is_row = np.ones(len(chunk), np.bool_)
-    is_row[markers] = False
+    is_row[found] = False
     value_size = chunk.value.size
     row_size = 1 + table.words * 8
     wrong = is_row & ((value_size != row_size) & (value_size >= 0) | (chunk.key.size < 1))
@@ -265,6 +275,12 @@ def apply_chunk(
 
 def _apply_marker(chunk: RecordChunk, i: int, progress: Progress) -> bool:
     """Takes a marker over; False when an earlier one covers more."""
+    marker = _marker(chunk, i)
+    progress.anchor = Anchor(int(chunk.offset[i]), chunk.value[i] or b"")
+    return progress.update(marker)
+
+
+def _marker(chunk: RecordChunk, i: int) -> Marker:
     try:
         marker = msgspec.json.decode(chunk.value[i] or b"", type=Marker)
     except (msgspec.MsgspecError, *NO_JSON) as exc:
@@ -273,8 +289,7 @@ def _apply_marker(chunk: RecordChunk, i: int, progress: Progress) -> bool:
     if marker.version not in known:
         versions = " or ".join(map(str, known))
         raise _unreadable(chunk, i, f"marker version {versions}, got {marker.version}")
-    progress.anchor = Anchor(int(chunk.offset[i]), chunk.value[i] or b"")
-    return progress.update(marker)
+    return marker
 
 
 def _unreadable(chunk: RecordChunk, i: int, expected: str) -> StateError:

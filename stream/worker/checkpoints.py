@@ -95,7 +95,7 @@ class Checkpoints:
             if assure:
                 for partition, block in self._blocks:
                     if block.state is State.ACTIVE:
-                        self._works.of(partition)
+                        self._works.of(partition, block.changelog_end + 1)
             tasks = [self._start(partition, assure) for partition in self._works]
         if not tasks:
             return
@@ -175,6 +175,7 @@ class Checkpoints:
                 if self._blocks.get(partition) is not block:
                     return
                 more = await self._compute(heed, block, chunk, topics, words, erased)
+                block.hear_markers(chunk)
             heard = Heard(heard.rows + more.rows, heard.tombstones + more.tombstones)
         block.contains(marker)
         log_event(

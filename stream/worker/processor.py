@@ -17,12 +17,13 @@ import numpy as np
 
 from stream.campaign.file import Campaign
 from stream.features.plan import FeaturePlan
-from stream.kafka.records import RecordBatch
 from stream.log import log_event
 from stream.merged_step import steps_merged
 from stream.pipeline import Deployment, Pipeline, Step
 from stream.worker.changelog_encoder import ChangelogEncoder
 from stream.worker.checkpoints import Checkpoints
+from stream.worker.claims import Claims
+from stream.worker.consent_words import ConsentWords
 from stream.worker.input_counts import InputCounts
 from stream.worker.order.replay import Turn
 from stream.worker.partition.block import Block
@@ -30,7 +31,8 @@ from stream.worker.partition.blocks import Blocks
 from stream.worker.partition.intake import Admitted, Intake
 from stream.worker.partition.lifecycle import State
 from stream.worker.partition.same_log import Positions
-from stream.worker.publisher import Outgoing
+from stream.worker.publisher import Announcement, Outgoing
+from stream.worker.schema_wait import SchemaWait
 from stream.worker.shell import Shell
 from stream.worker.telemetry import Window
 from stream.worker.warmup import warm_up
@@ -57,6 +59,7 @@ class Processor:
         inputs: What came in on each event topic since the start.
         deployment: The model in force.
         uncommitted: Chunks that were given up since partitions began: they are read again.
+        schemas: What chunks wait for before they are taken.
         positions: Whether the event topics are those that the state has seen.
     """
 
@@ -69,14 +72,17 @@ class Processor:
         self.inputs = InputCounts()
         self.deployment: Deployment | None = None
         self.uncommitted = 0
-        self.pipeline = Pipeline(campaign, plan)
+        self.schemas = SchemaWait(campaign.events)
+        self.pipeline = Pipeline(campaign, plan, self.schemas.registry)
         self._campaign = campaign
         self._changelog = ChangelogEncoder(changelog_topic, campaign.worker.compression)
         self._shell = shell
         self._intake = Intake(shell)
         self.positions = Positions(campaign, self.blocks)
         self._works = Works(shell)
+        self._consent_words = ConsentWords()
         self._lock = asyncio.Lock()
+        self._claims = Claims(self.blocks, self._changelog, shell)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="compute")
         self._checkpoints = Checkpoints(
             self.blocks, self._works, self._changelog, plan, shell, self._lock, self._compute,
@@ -107,7 +113,7 @@ class Processor:
         # A group that was forgotten begins to count again.
         block.progress.generation = max(block.progress.generation, self._shell.generation)
         if block.has_unwritten:  # whether or not events come
-            self._works.of(partition)
+            self._works.of(partition, block.changelog_end + 1)
         for topic, start in block.position.items():
             log_event(
                 "begin", tp=f"{topic}/{partition}", offset=start, end=ends.get(topic),
@@ -127,6 +133,7 @@ class Processor:
         Args:
             message: Its value is a `RecordChunk`, its offset the one that the chunk starts at.
         """
+        await self.schemas.ready(message.value)
         async with self._lock:
             block = self.blocks.get(message.value.partition)
             if block is None or block.state is not State.ACTIVE:
@@ -178,15 +185,17 @@ class Processor:
             return  # abandoned while it was computed
         for chunk in turn.chunks:
             block.took(chunk)
-        work = self._works.of(partition)
+        work = self._works.of(partition, block.changelog_end + 1)
         work.messages.extend(turn.messages)
         names = self.deployment.policy.strategies
         took_s = (time.perf_counter() - began_s) / len(turn.chunks)
         for chunk, step in zip(turn.chunks, steps, strict=True):
             self.window.add(len(chunk), step, names, took_s)
+            self._consent_words.tell(step.unreadable_words)
             self.inputs.add(chunk, step)
         # Under the lock: a checkpoint must find the results of all chunks that it covers queued.
-        await work.lane.publish(self._outgoing(steps, block if announced else None))
+        claim = self._claims.announcement(partition, block) if announced else None
+        await work.lane.publish(self._outgoing(steps, claim))
 
     def _steps(self, turn: Turn, block: Block, deployment: Deployment) -> list[Step]:
         now_ms = time.time_ns() // 1_000_000
@@ -203,7 +212,7 @@ class Processor:
             silent_until=block.silent_until, now_ms=now_ms,
         )  # fmt: skip
 
-    def _outgoing(self, steps: Sequence[Step], announced: Block | None) -> Outgoing:
+    def _outgoing(self, steps: Sequence[Step], announcement: Announcement | None) -> Outgoing:
         topics = self._campaign.topics
         batches = [(topics.decisions, batch) for step in steps for batch in step.decisions]
         batches += [(topics.dead_letter, batch) for step in steps for batch in step.dead_letters]
@@ -216,12 +225,7 @@ class Processor:
             for step in steps:
                 window.end_to_end_ms.add_ms(now_ms - step.received_ms)
 
-        def announcement() -> list[tuple[str, RecordBatch]]:
-            assert announced is not None
-            _, batches = self._changelog.marker(announced)
-            return [(self._changelog.topic, batch) for batch in batches]
-
-        return Outgoing(announcement if announced else None, batches, acknowledged)
+        return Outgoing(announcement, batches, acknowledged)
 
     async def checkpoint(self, *, assure: bool = False) -> None:
         """Makes what was taken so far durable: see `Checkpoints.make`."""
@@ -243,7 +247,7 @@ class Processor:
         chunks = self.pending()
         began_s = time.perf_counter()
         evt = "drained"
-        if lost or not await self._finish():
+        if lost or self.blocks.are_contested or not await self._finish():
             # The blocks are ahead of the changelog: whoever owns the partitions restores them.
             for partition, _ in self.blocks:
                 self.blocks.drop(partition)

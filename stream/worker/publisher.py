@@ -33,6 +33,22 @@ class Written(NamedTuple):
     records: int
 
 
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """What is durable before the decisions of a chunk may leave.
+
+    Attributes:
+        topic: The changelog.
+        make: Makes the marker, one record. Called when it is its turn.
+        confirmed: Told where it came to stand, and whether nobody else had written before it; False
+            keeps back everything from here on.
+    """
+
+    topic: str
+    make: Callable[[], list[RecordBatch]]
+    confirmed: Callable[[int, bool], Awaitable[bool]]
+
+
 Send = Callable[[str, int, RecordBatch], Awaitable[Awaitable[Any]]]
 _QUEUED_CHUNKS_MAX = 4
 
@@ -42,13 +58,12 @@ class Outgoing:
     """What leaves because of one chunk.
 
     Attributes:
-        first: Makes batches, each with its topic, to be acknowledged before the others may be
-            sent. Called when it is their turn.
+        first: What is announced before; None for nothing.
         batches: Decisions and dead letters, each batch with its topic.
         acknowledged: Called when all are durable.
     """
 
-    first: Callable[[], list[tuple[str, RecordBatch]]] | None
+    first: Announcement | None
     batches: list[tuple[str, RecordBatch]]
     acknowledged: Callable[[], None]
 
@@ -84,10 +99,15 @@ class Lane:
         partition: Partition number, the same for events, decisions and changelog.
         send: Queues a batch; awaiting it gives the future of its acknowledgement.
         on_error: Called once with what broke; the worker crashes.
+        changelog_next: Offset that the next record of the changelog gets if nobody else writes there.
     """
 
     def __init__(
-        self, partition: int, send: Send, on_error: Callable[[BaseException], None]
+        self,
+        partition: int,
+        send: Send,
+        on_error: Callable[[BaseException], None],
+        changelog_next: int = 0,
     ) -> None:
         self.partition = partition
         self._send = send
@@ -95,6 +115,7 @@ class Lane:
         self._queue: asyncio.Queue[Outgoing | _Request] = asyncio.Queue(_QUEUED_CHUNKS_MAX)
         self._unacknowledged: list[asyncio.Future[Any]] = []
         self._changelog_records = 0
+        self._changelog_next = changelog_next
         self._task = asyncio.create_task(self._run(), name=f"lane-{partition}")
         self._closed = False
 
@@ -129,6 +150,7 @@ class Lane:
 
     async def _send_changelog(self, topic: str, batch: RecordBatch) -> Awaitable[Any]:
         self._changelog_records += batch.records
+        self._changelog_next += batch.records
         return await self._send(topic, self.partition, batch)
 
     async def _ask(self, request: _Request) -> list[Awaitable[Any]]:
@@ -179,8 +201,8 @@ class Lane:
                 item.fail(error)
 
     async def _publish(self, outgoing: Outgoing) -> None:
-        for topic, batch in outgoing.first() if outgoing.first else ():
-            await (await self._send_changelog(topic, batch))
+        if outgoing.first is not None:
+            await self._announce(outgoing.first)
         futures = [
             asyncio.ensure_future(await self._send(topic, self.partition, batch))
             for topic, batch in outgoing.batches
@@ -188,6 +210,14 @@ class Lane:
         done = asyncio.gather(*futures)
         done.add_done_callback(lambda future: self._acknowledged(future, outgoing))
         self._unacknowledged.append(done)
+
+    async def _announce(self, announcement: Announcement) -> None:
+        for batch in announcement.make():
+            alone = self._changelog_next
+            offset = int((await (await self._send_changelog(announcement.topic, batch))).offset)
+            self._changelog_next += offset - alone
+            if not await announcement.confirmed(offset, offset == alone):
+                await asyncio.Event().wait()  # until the lane is closed
 
     def _acknowledged(self, future: asyncio.Future[Any], outgoing: Outgoing) -> None:
         if future.cancelled():

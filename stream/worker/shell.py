@@ -37,5 +37,8 @@ class Shell(Protocol):
     def generation(self) -> int:
         """Present generation of the consumer group."""
 
+    def rejoin(self) -> None:
+        """Has the group assign its partitions anew."""
+
     def fail(self, error: BaseException) -> None:
         """Crashes the worker."""

@@ -55,6 +55,7 @@ class Window:
     late: int = 0
     dropped_late: int = 0
     silent: int = 0
+    consent_unreadable: int = 0
     key_null: int = 0
     key_not_customer: int = 0
     rejects: Counter[str] = field(default_factory=Counter)
@@ -90,6 +91,7 @@ class Window:
         self.replayed += int(step.counters[REPLAYED])
         self.duplicates += int(step.counters[REPEATED])
         self.silent += step.silent
+        self.consent_unreadable += step.unreadable
         self.key_null += step.keys.null
         self.key_not_customer += step.keys.differ
         self.rejects.update(reject.code for reject in step.rejects)
@@ -129,6 +131,7 @@ class Window:
             "replayed": self.replayed,
             "duplicates": self.duplicates,
             "silent": self.silent or None,
+            "consent_unreadable": self.consent_unreadable or None,
             "key_null": self.key_null or None,
             "key_not_customer": self.key_not_customer or None,
             "strategies": dict(self.strategies.most_common(12)) or None,

@@ -23,6 +23,7 @@ from stream.campaign.topics_section import Topics
 from stream.errors import KafkaLayoutError
 from stream.log import log_event
 from stream.pipeline import KAFKA_BATCH_BYTES_MAX, BatchLimits
+from stream.worker.topic_settings import tell_broken_promises
 
 _BYTES_MAX = "max.message.bytes"
 # Hosted Kafkas allow no more; and a request, with a letter of each partition, may have 100 MiB.
@@ -81,6 +82,7 @@ async def ensure_topics(
             found = await _partitions(admin, missing, _CREATED_WAIT_S)
             _check(found, topics, changelog)
         limits = await _bytes_max(admin, outgoing)
+        await tell_broken_promises(admin, campaign, [name for name in found if name == changelog])
         _say_if_small(topics.dead_letter, limits.get(topics.dead_letter), wanted)
         takes = (limits.get(name, KAFKA_BATCH_BYTES_MAX) for name in outgoing)
         return Layout(partitions, BatchLimits(*takes))

@@ -10,9 +10,12 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 
+from stream.campaign.field_path import steps
 from stream.campaign.file import Campaign
 from stream.columns import RecordChunk, Spans
+from stream.formats.warm import compile_kernels
 from stream.kafka.records import RecordReader, build_batches
 from stream.pipeline import Deployment, Pipeline
 from stream.state import changelog
@@ -25,9 +28,11 @@ _TIME = "2026-01-01T00:00:00.000Z"
 def warm_up(pipeline: Pipeline, deployment: Deployment) -> None:
     """Runs every compiled loop that the worker uses; changes nothing that lasts."""
     table = CustomerTable(pipeline.plan.row_words)
+    compile_kernels(pipeline.campaign.events)
+    json = _json_pipeline(pipeline)
     for topic in pipeline.topics:
         chunk = example_chunk(pipeline.campaign, topic)
-        step = pipeline.step(chunk, table, deployment, silent_until=0, now_ms=_NOW_MS)
+        step = json.step(chunk, table, deployment, silent_until=0, now_ms=_NOW_MS)
         assert len(step.rejects) == 1, step.rejects
     rows = np.arange(table.rows, dtype=np.int64)
     marker = changelog.encode_marker(changelog.Progress({"t": 1}))
@@ -39,6 +44,13 @@ def warm_up(pipeline: Pipeline, deployment: Deployment) -> None:
         restored = CustomerTable(pipeline.plan.row_words)
         changelog.apply_chunk(chunk, restored, pipeline.plan.offset_words, changelog.Progress())
     table.find(b"nobody")
+
+
+def _json_pipeline(pipeline: Pipeline) -> Pipeline:
+    """The same with events in JSON: what stands behind the decoder does not know the format."""
+    campaign = pipeline.campaign
+    events = replace(campaign.events, format="json", framed=False, schema_registry="")
+    return Pipeline(replace(campaign, events=events), pipeline.plan)
 
 
 def example_chunk(campaign: Campaign, topic: str) -> RecordChunk:
@@ -58,10 +70,16 @@ def example_chunk(campaign: Campaign, topic: str) -> RecordChunk:
 
 
 def _put(event: dict[str, Any], path: str, value: object) -> None:
-    *parents, last = path.split(".")
-    for key in parents:
-        event = event.setdefault(key, {})
-    event.setdefault(last, value)
+    """Puts a value where a path leads; the elements before that of an index are null."""
+    here: Any = event
+    way = steps(path)
+    for step, below in zip(way, (*way[1:], None), strict=True):
+        if isinstance(step, int):
+            here.extend([None] * (step + 1 - len(here)))
+        new = value if below is None else [] if isinstance(below, int) else {}
+        if (here[step] if isinstance(step, int) else here.get(step)) is None:
+            here[step] = new
+        here = here[step]
 
 
 def _chunk(topic: str, key: Spans, value: Spans) -> RecordChunk:

@@ -37,10 +37,16 @@ class Works:
         self._shell = shell
         self._works: dict[int, Work] = {}
 
-    def of(self, partition: int) -> Work:
-        """What is in work of a partition; from now on it is in work."""
+    def of(self, partition: int, changelog_next: int = 0) -> Work:
+        """What is in work of a partition; from now on it is in work.
+
+        Args:
+            partition: Which.
+            changelog_next: Offset that its next changelog record gets if nobody else writes there.
+        """
         if partition not in self._works:
-            self._works[partition] = Work(Lane(partition, self._shell.send, self._shell.fail))
+            lane = Lane(partition, self._shell.send, self._shell.fail, changelog_next)
+            self._works[partition] = Work(lane)
         return self._works[partition]
 
     def __iter__(self) -> Iterator[int]:

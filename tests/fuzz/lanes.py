@@ -27,6 +27,8 @@ from stream.state import changelog
 from stream.state.table import CustomerTable
 from tests.fuzz import oracle
 from tests.fuzz.batches import number, response
+from tests.fuzz.framed_avro import check_avro
+from tests.fuzz.framed_protobuf import check_protobuf
 
 _WORDS = 5
 _NOW_MS = 1_800_000_000_000
@@ -200,6 +202,17 @@ def _event(rng: random.Random) -> bytes:
     return bytes(out)
 
 
+def avro(rng: random.Random) -> None:
+    """Values of two schemas: read as fastavro reads them."""
+    check_avro(rng)
+
+
+def protobuf(rng: random.Random) -> None:
+    """Values of a message: read as Protobuf's own library reads them."""
+    check_protobuf(rng)
+
+
 LANES: dict[str, Callable[[random.Random], None]] = {
-    "records": records, "skips": skips, "rows": rows, "events": events,
+    "records": records, "skips": skips, "rows": rows, "events": events, "avro": avro,
+    "protobuf": protobuf,
 }  # fmt: skip

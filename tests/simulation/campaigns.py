@@ -22,10 +22,10 @@ REVOKE_DEADLINE_S = 0.5
 _TEXT = """
 app = "sim"
 topics = { events = TOPICS, decisions = "decisions", dead_letter = "letters" }
-decisions = { format = "flat" }
 policy = { do_nothing = false }
 model = { head = "choice", network = "linear" }
 worker = { revoke_deadline_s = 0.5 }
+events = { repeats_remembered = 256 }
 
 [[features]]
 op = "count"

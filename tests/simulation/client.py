@@ -71,6 +71,10 @@ class Client:
             if not self.world.broker.group.knows(self, self.generation):
                 self.heartbeat()
 
+    def rejoin(self) -> None:
+        """The worker asks for its partitions anew."""
+        self._rejoin.set()
+
     def told_to_rejoin(self) -> None:
         """The group is being rebalanced."""
         self._rejoin.set()
@@ -175,6 +179,10 @@ class Client:
     def highwater(self, tp: TP) -> int:
         """Offset after the last record."""
         return self.world.broker.log(*tp).end
+
+    def log_ends(self, tp: TP) -> tuple[int, int]:
+        """Offset after the last record: there are no transactions."""
+        return self.highwater(tp), self.highwater(tp)
 
     def verify_recovery_event_path(self, now: float, tp: TP) -> None:
         """Faust tells when nothing comes."""

@@ -14,6 +14,7 @@ _EPOCH_MS = 1_767_225_600_000
 _BATCH_EVENTS_MAX = 6
 _LATE = 0.1
 _GARBAGE = 0.03
+_NAMELESS = 10  # every so manieth event has no id
 
 
 class Arrival(NamedTuple):
@@ -28,6 +29,8 @@ class Arrival(NamedTuple):
 def arrivals(random: Random, settings: Settings) -> Iterator[Arrival]:
     """Batches of events in the order in which they come; a customer stays in one partition."""
     left = settings.events
+    of_repeats = Random(settings.events)
+    sent: dict[tuple[str, int], list[tuple[bytes, bytes]]] = {}
     times = sorted(random.uniform(0.0, settings.loaded_s) for _ in range(left))
     number = 0
     while left > 0:
@@ -38,9 +41,15 @@ def arrivals(random: Random, settings: Settings) -> Iterator[Arrival]:
         values, keys = [], []
         for _ in range(count):
             number += 1
+            before = sent.setdefault((topic, partition), [])
             key = b"c%d-%d" % (partition, random.randrange(settings.customers))
+            value = _value(random, key, topic, at_s, number)
+            if before and of_repeats.random() < settings.repeats:
+                key, value = of_repeats.choice(before)
+            else:
+                before.append((key, value))
             keys.append(key)
-            values.append(_value(random, key, topic, at_s, number))
+            values.append(value)
         clock_s = at_s + random.choice((0.0, 0.0, -1.5, 3.0))  # those of producers differ
         received_ms = _EPOCH_MS + int(clock_s * 1000)
         (batch,) = build_batches(Spans.of(keys), Spans.of(values), received_ms)
@@ -53,8 +62,16 @@ def _value(random: Random, key: bytes, topic: str, at_s: float, number: int) -> 
         return b'{"no event": %d}' % number
     late_s = random.uniform(0.0, 30.0) if random.random() < _LATE else 0.0
     second = 30.0 + at_s - late_s
+    identity = b"null" if number % _NAMELESS == 0 else b'"m-%d"' % number
     return (
-        b'{"userId":"%s","type":"track","event":"%s","timestamp":"2026-01-01T00:%02d:%06.3fZ",'
+        b'{"userId":"%s","messageId":%s,"type":"track","event":"%s","timestamp":"2026-01-01T00:%02d:%06.3fZ",'
         b'"properties":{"value":%d}}'
-        % (key, b"Mail" if topic == "mails" else b"Order", second // 60, second % 60, number)
+        % (
+            key,
+            identity,
+            b"Mail" if topic == "mails" else b"Order",
+            second // 60,
+            second % 60,
+            number,
+        )
     )

@@ -13,7 +13,7 @@ from stream.worker.checkpoints import Checkpoints
 from stream.worker.faust_app import store, transport
 from stream.worker.faust_app.ledger import Ledger
 from stream.worker.order import replay, steps
-from stream.worker.partition import intake, restore
+from stream.worker.partition import blocks, intake, restore
 
 
 def _replace(owner: object, name: str, new: Callable[..., Any]) -> Callable[..., Any]:
@@ -121,11 +121,22 @@ def marker_before_rows() -> None:
     stock = _replace(publisher.Lane, "write", write)
 
 
+def ring_forgotten() -> None:
+    """A restore gives rows that do not know the ids of their events."""
+
+    def begin(self: Any, *arguments: Any) -> Any:
+        block = stock(self, *arguments)
+        block.table.state[:, -257:] = 0.0
+        return block
+
+    stock = _replace(blocks.Blocks, "begin", begin)
+
+
 MUTATIONS: dict[str, Callable[[], None]] = {
     mutation.__name__: mutation
     for mutation in (
         stale_restore, commit_before_marker, no_row_guard, split_off_by_one, seek_after_revocation,
         commit_what_was_taken, order_ignored, caught_up_as_it_comes, stretch_unannounced, never_read_on,
-        marker_before_rows,
+        marker_before_rows, ring_forgotten,
     )
 }  # fmt: skip

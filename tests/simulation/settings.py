@@ -40,6 +40,7 @@ class Settings:
         send_s: Longest time until a batch is in the log, and again until that is acknowledged.
         call_s: Longest time of a call to the broker.
         compute_s: Longest time of a computation on another thread.
+        repeats: Probability that a sender sends an event again, sooner or later.
         snapshots: Whether workers keep the table on disk.
     """
 
@@ -60,6 +61,7 @@ class Settings:
     send_s: float
     call_s: float
     compute_s: float
+    repeats: float
     snapshots: bool
     checkpoint_s: float
     commit_s: float
@@ -71,6 +73,7 @@ class Settings:
 def draw(random: Random) -> Settings:
     """The settings of a seed."""
     some = random.choice
+    of_repeats = Random(random.getstate()[1][0])  # draws nothing from what the rest is drawn from
     topics = ("events",) if random.random() < 0.6 else ("events", "mails")
     on = [
         fault
@@ -95,6 +98,7 @@ def draw(random: Random) -> Settings:
         send_s=some((0.001, 0.01, 0.05)),
         call_s=some((0.001, 0.01, 0.05)),
         compute_s=some((0.0, 0.001, 0.05)),
+        repeats=of_repeats.choice((0.0, 0.1, 0.4)),
         snapshots=random.random() < 0.2,
         checkpoint_s=some((0.1, 0.3, 1.0)),
         commit_s=some((0.1, 0.3, 1.0)),

@@ -226,6 +226,10 @@ class App:
                 first = chunk.next_offset
                 yield split(chunk, end)[0]
 
+    def rejoin(self) -> None:
+        """Has the group assign its partitions anew."""
+        self.client.rejoin()
+
     def fail(self, error: BaseException) -> None:
         """A worker never crashes of what is played here."""
         if self.process.alive:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 EXIT_INCOMPLETE = 1
 """Exit code of --once when it was told to stop before the end."""
+EXIT_UNKNOWN_CUSTOMER = 3
+"""Exit code of an erasure of a customer of whom there was no record: most often the id is mistyped."""
 
 
 @click.command()
@@ -174,7 +177,8 @@ def erase(
     """Delete a customer or old days from an archive.
 
     FOLDER is the archive; an archiver may be running. What Kafka holds, and what an archiver has read
-    and not yet written, is not touched.
+    and not yet written, is not touched. The exit code is 3 when there was no record of the customer:
+    the id has to be the key of the records, byte for byte.
     """
     from trainer.archive.erase import erase_before, erase_customer
     from trainer.archive.folder import Archive
@@ -191,6 +195,27 @@ def erase(
     click.echo(
         f"{erased.records:,} records deleted from {visible(root)}: {erased.rewritten:,} files written anew, "
         f"{erased.removed:,} removed"
+    )
+    if customer is not None and erased.records == 0:
+        click.echo(f"opportune: {_nobody(customer, named)}", err=True)
+        sys.exit(EXIT_UNKNOWN_CUSTOMER)
+
+
+def _nobody(customer: str, topics: Sequence[str]) -> str:
+    """Why there may have been no record of a customer, and what to try."""
+    told = (
+        f"expected records with the key {visible(customer)} in {', '.join(map(visible, topics))}, "
+        "found none, and deleted nothing. "
+    )
+    bare = customer.strip().strip("\"'")
+    if bare != customer:
+        return (
+            f"{told}Operator action: the id has quotes or blanks around it, which belong to the key; "
+            f"try --customer {visible(bare)}"
+        )
+    return (
+        f"{told}Operator action: look at the id, which is compared byte for byte, and whether records are "
+        "keyed by customer; whoever was erased before is not there either"
     )
 
 

@@ -35,6 +35,7 @@ _WHY = {
     "NO_CONSENT": "no consent",
     "NONE_ELIGIBLE": "none eligible",
     "SCORE_NOT_FINITE": "no score",
+    "SUPPRESSED": "channel closed",
 }
 
 

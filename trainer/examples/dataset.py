@@ -262,8 +262,9 @@ class _Builder:
         outcomes = [one for one in missing if shards.holds_outcomes(one.topic)]
         cut = notices.cut(self._campaign, missing, counts, self._near)
         unread = notices.unread(outcomes, counts, shards.end_ms)
-        flawed = notices.flawed(shards.unreadable, shards.examples, shards.ahead)
-        silent = notices.silent(shards.silence.never())
+        flaws = shards.flaws
+        flawed = notices.flawed(flaws.unreadable, flaws.examples, flaws.ahead)
+        silent = notices.silent(flaws.silence.never())
         scattered = notices.scattered(shards.spread, shards.misplaced)
         return tuple(filter(None, (cut, unread, *flawed, *silent, scattered)))
 

@@ -19,6 +19,7 @@ from stream.events.decoder import NEVER_MS
 from stream.features.normalization import normalize
 from stream.features.plan import FeaturePlan, apply_raw
 from stream.record_order import NOT_SEEN_MS, seen
+from stream.schemas.registry import registry_of
 from stream.state.table import CustomerTable
 from trainer.history.gaps import Gap
 from trainer.parity import explain
@@ -91,7 +92,9 @@ class _Partition:
 
     def __post_init__(self) -> None:
         subject, holds, logged = self.subject, self.holds, self.logged
-        self._decoder = event_decoder(subject.campaign, subject.plan)
+        self._decoder = event_decoder(
+            subject.campaign, subject.plan, registry_of(subject.campaign.events)
+        )
         self._about = [logged.about(topic, holds.partition) for topic in range(len(holds.events))]
         self._order = OrderCheck(logged, self._about, _bounds(subject.campaign, holds))
         self._cause = explain.before_replay(logged, holds, subject.bundles)
@@ -129,7 +132,7 @@ class _Partition:
             reached_ms = int(seen_ms[-1])
             self.findings.keys.add(chunk)
             decoded = self._decoder.decode(chunk, NEVER_MS)
-            batch, rejects = decoded.batch, decoded.rejects
+            batch, rejects = decoded.batch.events(), decoded.rejects
             refused = [one.record for one in rejects if one.code == "absurd_timestamp"]
             self._refused[topic] += chunk.offset[refused].tolist()  # the worker may have taken them
             sampled = np.flatnonzero(self.subject.scope.has_customers(batch.customer))

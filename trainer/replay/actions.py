@@ -23,6 +23,7 @@ from stream.codecs import property_decoder
 from stream.columns import Bools, EventBatch, Float64s, Int64s, RecordChunk
 from stream.decisions.reader import Decided, DecisionReader, Names
 from stream.events.decoder import NEVER_MS
+from stream.schemas.registry import registry_of
 from trainer.errors import TrainingError
 
 Records: TypeAlias = npt.NDArray[Any]
@@ -114,7 +115,9 @@ class TreatmentReader:
         self._strategies = Names.of_strategies(campaign)
         propensity = training.propensity_property
         numbers = () if propensity is None else (propensity,)
-        self._decoder = property_decoder(campaign, numbers, (training.strategy_property,))
+        self._decoder = property_decoder(
+            campaign, numbers, (training.strategy_property,), registry_of(campaign.events)
+        )
 
     def read(self, chunk: RecordChunk, batch: EventBatch, topic: int) -> tuple[Int64s, Records]:
         """The treatments among the events of a chunk.
@@ -133,7 +136,7 @@ class TreatmentReader:
         records["topic"], records["offset"] = topic, batch.offset[sent]
         records["strategy"], records["propensity"] = -1, np.nan
         if len(sent):
-            said = self._decoder.decode(chunk.take(batch.record[sent]), NEVER_MS).batch
+            said = self._decoder.decode(chunk.take(batch.record[sent]), NEVER_MS).batch.events()
             records["strategy"][said.record] = self._strategies.find(said.category[0])
             if len(said.number):
                 records["propensity"][said.record] = said.number[0]

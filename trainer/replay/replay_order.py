@@ -126,7 +126,8 @@ def _joined(runs: Sequence[Run]) -> Run:
         type_code=np.concatenate([batch.type_code for batch in batches]),
         number=np.concatenate([batch.number for batch in batches], axis=1),
         category=np.concatenate([batch.category for batch in batches], axis=1),
-        consent=np.concatenate([batch.consent for batch in batches]),
+        consent=np.concatenate([batch.consent for batch in batches], axis=1),
+        consent_only=np.concatenate([batch.consent_only for batch in batches]),
     )
     row, seen_ms = (
         np.concatenate([getattr(run, name) for run in runs]) for name in ("row", "seen_ms")

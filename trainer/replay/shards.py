@@ -15,25 +15,21 @@ Rules of this file
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from stream.campaign.file import Campaign
 from stream.codecs import event_decoder
-from stream.columns import Bools, EventBatch, Int64s, RecordChunk, Spans, UInt64s
+from stream.columns import Bools, EventBatch, Int64s, RecordChunk, Spans
 from stream.decisions.reader import DecisionReader
 from stream.events.decoder import NEVER_MS
-from stream.events.field_kernels import read_categories
-from stream.events.flaws import tally
-from stream.events.scan import STRING
 from stream.features.kernel_repeats import find_repeats
 from stream.features.plan import FeaturePlan
-from stream.features.silence import Silence
-from stream.keys.key_sample import KeySample, disagreement
-from stream.keys.spread import Spread, spread
+from stream.keys.key_sample import KeySample
+from stream.keys.spread import Spread
 from stream.record_order import NOT_SEEN_MS, merged, seen
+from stream.schemas.registry import registry_of
 from stream.state.table import CustomerTable
 from trainer.history.gaps import SINCE, Extent, Gap, GapTracker, Missing, cold_ms, unread_ms
 from trainer.history.source import Bounds
@@ -45,14 +41,10 @@ from trainer.replay.actions import (
     decision_reader,
     of_decisions,
 )
+from trainer.replay.buckets import by_bucket, misplaced, spread_of
+from trainer.replay.flaw_counts import FlawCounts
 from trainer.replay.spill import Shard, Spill
 from trainer.replay.timeline import Timeline
-
-BUCKETS = 16
-"""Shards of one partition."""
-_CUSTOMERS_OF_PARTITION_MIN = 8
-_BUCKET_SHIFT = np.uint64(64 - 4)
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # Fibonacci hashing: FNV alone leaves the upper bits alike
 
 
 class Shards:
@@ -67,10 +59,7 @@ class Shards:
     Attributes:
         rejects: Records that are no events, by reason code; those of the decision topic begin with
             "decision_".
-        unreadable: Values of events that could not be read and are missing, by path.
-        examples: By path one sentence about such a value.
-        ahead: Events that said a time too far after that of their record.
-        silence: Which properties came.
+        flaws: What could not be read in the events, and what never came.
         events: Events that count.
         start_ms: Oldest event time, epoch milliseconds.
         keys: Keys of the event topics, and which partitioner has placed them.
@@ -83,10 +72,7 @@ class Shards:
 
     def __init__(self, campaign: Campaign, plan: FeaturePlan, folder: Path, bounds: Bounds) -> None:
         self.rejects: Counter[str] = Counter()
-        self.unreadable: Counter[str] = Counter()
-        self.examples: dict[str, str] = {}
-        self.ahead = 0
-        self.silence = Silence(campaign, plan)
+        self.flaws = FlawCounts(campaign, plan)
         self.events = 0
         self.keys = KeySample()
         self.start_ms = np.iinfo(np.int64).max
@@ -99,7 +85,7 @@ class Shards:
         self._outcome_topics: set[str] = set()
         self._treatment_topics: set[str] = set()
         self._decision_topic = campaign.topics.decisions
-        self._decoder = event_decoder(campaign, plan)
+        self._decoder = event_decoder(campaign, plan, registry_of(campaign.events))
         learns_from_decisions = campaign.training.learn_from == "decisions"
         self._treatments = (
             None if learns_from_decisions else TreatmentReader(campaign, plan.event_types)
@@ -120,18 +106,13 @@ class Shards:
     @property
     def spread(self) -> Spread:
         """Customers that have events, and how many of them in several partitions."""
-        buckets: dict[int, list[UInt64s]] = {}  # which one is decided by the id alone
-        for shard, table in self._tables.items():
-            buckets.setdefault(shard.bucket, []).append(table.hashes)
-        return sum(map(spread, buckets.values()), Spread())
+        return spread_of(self._tables)
 
     @property
     def misplaced(self) -> str:
         """What to do about keys that not one partitioner has placed; "" when nothing says so."""
         partitions = max((partition for _, partition in self._next_offset), default=0) + 1
-        if self.customers < _CUSTOMERS_OF_PARTITION_MIN * partitions:
-            return ""  # there may be further partitions, without any
-        return disagreement(self.keys.placed(partitions))
+        return misplaced(self.keys, partitions, self.customers)
 
     def add(self, chunk: RecordChunk) -> None:
         """Takes in a chunk of an event topic, or of the decision topic when it is learned from.
@@ -218,7 +199,6 @@ class Shards:
             type_code=records["type_code"].copy(),
             number=np.ascontiguousarray(records["number"].T),
             category=np.ascontiguousarray(records["category"].T),
-            consent=records["consent"].copy(),
             actions=actions,
             repeated=int(repeated.sum()),
         )
@@ -235,12 +215,9 @@ class Shards:
     def _add_events(self, chunk: RecordChunk, topic: int, seen_ms: Int64s) -> None:
         self.keys.add(chunk)
         decoded = self._decoder.decode(chunk, NEVER_MS)
-        batch = decoded.batch
+        batch = decoded.batch.events()
         self.rejects.update(reject.code for reject in decoded.rejects)
-        self.unreadable += decoded.flaws.by_path()
-        self.examples = {**decoded.flaws.examples, **self.examples}
-        self.ahead += decoded.flaws.ahead
-        self.silence.add(decoded.flaws.present, decoded.flaws.types)
+        self.flaws.add(decoded.flaws)
         if len(batch) == 0:
             return
         # Outcomes were waited for until records came in, not until the future that one may tell of.
@@ -260,7 +237,7 @@ class Shards:
         self.events += len(events)
         self.start_ms = min(self.start_ms, int(events["time_ms"].min()))
         self.end_ms = max(self.end_ms, int(reached_ms[inside].max()))
-        for bucket, index in _by_bucket(customer):
+        for bucket, index in by_bucket(customer):
             shard = Shard(chunk.partition, bucket)
             if shard not in self._tables:
                 self._tables[shard] = CustomerTable(1)
@@ -288,7 +265,7 @@ class Shards:
             )
 
     def _add_actions(self, partition: int, customer: Spans, records: Records) -> None:
-        for bucket, index in _by_bucket(customer):
+        for bucket, index in by_bucket(customer):
             self._actions.add(Shard(partition, bucket), records[index])
 
 
@@ -297,7 +274,7 @@ def _event_dtype(plan: FeaturePlan) -> np.dtype[np.void]:
     return np.dtype(
         [("offset", "<i8"), ("time_ms", "<i8"), ("seen_ms", "<i8"), ("event_hash", "<u8"),
          ("row", "<i4"), ("type_code", "<i2"),
-         ("topic", "i1"), ("consent", "i1"), ("number", "<f8", (len(plan.number_paths),)),
+         ("topic", "i1"), ("number", "<f8", (len(plan.number_paths),)),
          ("category", "<u8", (len(plan.category_paths),))]
     )  # fmt: skip
 
@@ -308,26 +285,11 @@ def _events(
     """Some events of a topic as records without row and place, and the customer of each."""
     records = np.empty(len(index), dtype)
     records["topic"] = topic
-    for name in ("offset", "time_ms", "event_hash", "type_code", "consent"):
+    for name in ("offset", "time_ms", "event_hash", "type_code"):
         records[name] = getattr(batch, name)[index]
     records["number"] = batch.number.T[index]
     records["category"] = batch.category.T[index]
     return batch.customer.take(index), records
-
-
-def _by_bucket(customer: Spans) -> Iterator[tuple[int, Int64s]]:
-    """The buckets that have customers, and the indices of these, rising."""
-    n = len(customer)
-    hashes = np.empty(n, np.uint64)
-    read_categories(
-        customer.data, np.full(n, STRING, np.uint8), customer.start, customer.size,
-        False, np.ones(n, np.bool_), hashes, tally(1)[0],
-    )  # fmt: skip
-    bucket = ((hashes * _GOLDEN) >> _BUCKET_SHIFT).astype(np.uint8)
-    order = np.argsort(bucket, kind="stable")
-    for index in np.split(order, np.flatnonzero(np.diff(bucket[order])) + 1):
-        if len(index):
-            yield int(bucket[index[0]]), index
 
 
 def _column(records: Records, name: str) -> Int64s:

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from stream.columns import EventBatch, Float64s, Int16s, Int64s, Spans, UInt64s
 from stream.features.plan import FeaturePlan, apply_raw
@@ -37,7 +36,6 @@ class Timeline:
         type_code: As in `EventBatch`. Shape (n,), int16.
         number: As in `EventBatch`. Shape (numbers, n), float64.
         category: As in `EventBatch`. Shape (categories, n), uint64.
-        consent: As in `EventBatch`. Shape (n,), int8.
         actions: What was done to these customers.
         repeated: Events that were left out, since other records told of them before.
     """
@@ -51,7 +49,6 @@ class Timeline:
     type_code: Int16s
     number: Float64s
     category: UInt64s
-    consent: npt.NDArray[np.int8]
     actions: Actions
     repeated: int = 0
 
@@ -72,7 +69,8 @@ class Timeline:
             type_code=self.type_code[index],
             number=self.number[:, index],
             category=self.category[:, index],
-            consent=self.consent[index],
+            consent=np.empty((0, len(index)), np.int8),  # no feature is made of it
+            consent_only=np.zeros(len(index), np.bool_),
         )
 
 

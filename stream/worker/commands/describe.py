@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.table import Column, Table
 
+from stream.campaign.consent_sections import GENERAL
 from stream.campaign.file import Campaign
+from stream.campaign.purposes import purposes_of
 from stream.codecs import compile_codecs
 from stream.columns import Spans
 from stream.features.plan import FeaturePlan, compile_features
@@ -39,6 +42,9 @@ def describe_campaign(path: Path, campaign: Campaign, registry: str | None = Non
     console.print(_topics(campaign, plan))
     console.print(_features(plan))
     console.print(_strategies(campaign))
+    console.print(_purposes(campaign))
+    for line in _suppressions(campaign):
+        console.print(line)
     console.print(
         f"State: {plan.row_bytes} bytes a row, about {_bytes_per_customer(plan)} bytes per customer "
         f"in memory with its key and index.\n"
@@ -104,6 +110,36 @@ def _strategies(campaign: Campaign) -> Table:
         )
     table.add_row(NOTHING, "", "0", "0", "always")
     return table
+
+
+def _purposes(campaign: Campaign) -> Table:
+    title = f"Consent, {campaign.policy.consent}"
+    table = Table(
+        "purpose", Column("names", overflow="fold"), Column("paths", overflow="fold"), "of strategies",
+        title=title, title_justify="left",
+    )  # fmt: skip
+    for purpose in purposes_of(campaign):
+        needed_by = [
+            strategy.id
+            for strategy in campaign.strategies
+            if purpose.id in (GENERAL, strategy.channel, *strategy.purposes)
+        ]
+        table.add_row(
+            purpose.id, ", ".join(purpose.names), ", ".join(purpose.paths), ", ".join(needed_by)
+        )
+    return table
+
+
+def _suppressions(campaign: Campaign) -> Iterator[str]:
+    """What closes which channel, a sentence each."""
+    for spec in campaign.suppressions:
+        where = " and ".join(f"{path} in {', '.join(v)}" for path, v in spec.where.items())
+        yield (
+            f"Channel {spec.channel} is closed by {', '.join(spec.events)}"
+            + (f" with {where}" if where else "")
+            + (f" for {spec.for_}" if spec.for_ else " for ever")
+            + (f", until {', '.join(spec.lifted_by)}." if spec.lifted_by else ".")
+        )
 
 
 def _bytes_per_customer(plan: FeaturePlan) -> int:

@@ -1,7 +1,7 @@
-"""Event types of a campaign that look mistyped.
+"""What looks mistyped or forgotten in a campaign file.
 
-Nothing else would tell: an event of a type that nobody names is as good as any, and a feature of a
-type that never comes is 0.
+Nothing else would tell: an event of a type that nobody names is as good as any, a feature of a type
+that never comes is 0, and an e-mail to a device id is decided like any other.
 """
 
 from __future__ import annotations
@@ -12,15 +12,19 @@ from itertools import combinations
 
 from stream.campaign.file import Campaign
 from stream.features.expansion import ANY
+from stream.policy.conditions import IDENTIFIED
 
 _ALIKE = 0.9
 """Share of the letters that two types have in common, from which on one may be a slip of the other."""
 
+_ADDRESSED = {"email", "e-mail", "sms", "whatsapp"}
+"""Channels that reach a person by an address, which nobody knows of an anonymous one."""
+
 
 def doubts(campaign: Campaign) -> list[str]:
-    """One sentence for each type that may be mistyped, with its place in the campaign file."""
+    """One sentence for each place in the campaign file that may be a mistake."""
     named = _named(campaign)
-    return [*_undeclared(campaign, named), *_look_alikes(named)]
+    return [*_undeclared(campaign, named), *_look_alikes(named), *_unaddressed(campaign)]
 
 
 def _named(campaign: Campaign) -> dict[str, str]:
@@ -31,6 +35,10 @@ def _named(campaign: Campaign) -> dict[str, str]:
         for k, name in reversed(list(enumerate(feature.events)))
         if name != ANY
     }
+    for i, suppression in enumerate(campaign.suppressions):
+        for kind, types in (("events", suppression.events), ("lifted_by", suppression.lifted_by)):
+            for k, name in enumerate(types):
+                places.setdefault(name, f"suppressions[{i}].{kind}[{k}]")
     training = campaign.training
     places.setdefault(training.outcome, "training.outcome")
     if training.learn_from == "treatments":
@@ -55,6 +63,19 @@ def _look_alikes(named: Mapping[str, str]) -> Iterator[str]:
             yield (
                 f'{named[other]}: the event type "{other}" looks like "{one}" of {named[one]}; '
                 "are they the same?"
+            )
+
+
+def _unaddressed(campaign: Campaign) -> Iterator[str]:
+    """Strategies that need an address, and may be decided for an anonymous id."""
+    own, *others = campaign.events.customer_id or ("",)
+    for i, strategy in enumerate(campaign.strategies):
+        needs = strategy.channel.casefold() in _ADDRESSED
+        if needs and others and IDENTIFIED not in map(str.strip, strategy.eligible):
+            yield (
+                f'strategies[{i}].eligible: "{strategy.id}" goes by {strategy.channel}, and an event '
+                f"without {own} is decided for its {' or '.join(others)}; is "
+                f'"{IDENTIFIED}" missing?'
             )
 
 

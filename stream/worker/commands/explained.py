@@ -20,7 +20,7 @@ from stream.campaign.words import duration_ms
 from stream.errors import OperatorError
 from stream.features.expansion import ANY, Operator, expand
 from stream.features.plan import FeaturePlan, compile_features
-from stream.policy.conditions import compile_lists
+from stream.policy.conditions import IDENTIFIED, compile_lists
 from stream.terminal import Terminal, words
 
 
@@ -190,6 +190,8 @@ def _askers(campaign: Campaign, names: Sequence[str]) -> Iterator[tuple[str, str
     ]
     for where, who, conditions in lists:
         for text in conditions:
+            if text.strip() == IDENTIFIED:
+                continue  # about the event, not about a feature
             (column,) = compile_lists([(where, (text,))], names).features.tolist()
             yield names[column], f'{who}: "{text}", {where}'
     for name in campaign.evaluation.rfm or ():

@@ -12,7 +12,7 @@ from aiokafka.structs import TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from stream.kafka.client import ChunkConsumer, rebind, stable_end
+from stream.kafka.client import ChunkConsumer, log_ends, rebind, stable_end
 from stream.kafka.skip_list import ReadRules
 from stream.worker.faust_app.app_port import port_of
 from stream.worker.faust_app.log_facts import compare_read
@@ -71,6 +71,11 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
         self.thread_loop.call_soon_threadsafe(apply)
 
+    def rejoin(self) -> None:
+        """Joins the group again, which assigns its partitions anew."""
+        coordinator = self._ensure_consumer()._coordinator
+        self.thread_loop.call_soon_threadsafe(coordinator.request_rejoin)
+
     def is_member(self) -> bool:
         """Whether the group still counts on this worker, as far as it knows."""
         consumer = self._consumer
@@ -81,6 +86,10 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     def highwater(self, tp: TP) -> int | None:  # type: ignore[override]  # Faust says int, and asks
         """Offset up to which a partition can be read: a transaction that is open ends it."""
         return stable_end(self._ensure_consumer(), tp)
+
+    def log_ends(self, tp: TP) -> tuple[int, int] | None:
+        """The same, and the offset after the last record."""
+        return log_ends(self._ensure_consumer(), tp)
 
     async def _fetch_records(
         self, consumer: Any, active_partitions: Any, *args: Any, **kwargs: Any

@@ -83,6 +83,10 @@ class FaustShell:
         tp = TP(topic, partition)
         return int((await self._consumer.earliest_offsets(tp))[tp])
 
+    def rejoin(self) -> None:
+        """Has the group assign its partitions anew."""
+        self._consumer._thread.rejoin()
+
     def fail(self, error: BaseException) -> None:
         """Crashes the worker."""
         self._fail(error)
@@ -92,6 +96,11 @@ class FaustShell:
     def highwater(self, topic: str, partition: int) -> int | None:
         """Offset up to which a partition can be read, None while it is not known."""
         return self._consumer.highwater(TP(topic, partition))
+
+    def log_ends(self, topic: str, partition: int) -> tuple[int, int] | None:
+        """The same, and the offset after the last record."""
+        ends: tuple[int, int] | None = self._consumer._thread.log_ends(TP(topic, partition))
+        return ends
 
     async def describe(self, topics: Collection[str]) -> dict[str, Topic | None]:
         """What a broker says about topics, see `topic_ids.describe`."""

@@ -150,6 +150,10 @@ class OpportuneApp(faust.App):
         """Offset up to which a partition can be read, None while it is not known."""
         return self.shell.highwater(topic, partition)
 
+    def log_ends(self, topic: str, partition: int) -> tuple[int, int] | None:
+        """The same, and the offset after the last record."""
+        return self.shell.log_ends(topic, partition)
+
     async def describe(self, topics: Collection[str]) -> Mapping[str, Topic | None]:
         """What a broker says about topics, see `topic_ids.describe`."""
         return await self.shell.describe(topics)

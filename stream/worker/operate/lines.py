@@ -15,8 +15,9 @@ from stream.features.silence import Silence
 from stream.log import log_event
 from stream.worker.clock import times_ahead
 from stream.worker.operate.health import touch
+from stream.worker.operate.held_back import HeldBack, held_records
 from stream.worker.operate.input_watch import InputWatch
-from stream.worker.operate.watched import Watched, lags_by_partition
+from stream.worker.operate.watched import Watched, ends_by_partition, lags_by_partition
 from stream.worker.telemetry import Totals, Window
 
 
@@ -34,6 +35,7 @@ class Lines:
         self._silence = Silence(worker.campaign, worker.processor.plan)
         self._silent: set[str] = set()
         self._inputs = InputWatch()
+        self._held_back = HeldBack()
         self._partitions = 1
 
     def start_fields(self, partitions: int) -> dict[str, Any]:
@@ -89,7 +91,11 @@ class Lines:
             self._totals.add(window)
             fields = window.summary(time.monotonic() - began_s)
             skipped = worker.skips.since_last()
-            log_event("summary", **fields, skipped=skipped, **_state_fields(worker))
+            ends = ends_by_partition(worker)
+            held = held_records(ends) or None
+            state = _state_fields(worker)
+            log_event("summary", **fields, skipped=skipped, held_back=held, **state)
+            self._held_back.look(ends, time.monotonic())
             self._tell_flaws(window)
             ahead = window.ahead + window.rejects["absurd_timestamp"]
             if reason := times_ahead(ahead, window.records):

@@ -31,7 +31,7 @@ async def end_if_stuck(worker: Watched) -> None:
         covered = {p: dict(block.progress.covered) for p, block in worker.processor.blocks}
         lag = sum(lags_by_partition(worker).values()) + worker.processor.pending()
         progress = (covered, worker.consumer_generation_id, worker.processor.blocks.rows)
-        if progress != seen or lag == 0:
+        if progress != seen or lag == 0 or worker.processor.schemas.is_waiting:
             seen, since_s, warned = progress, time.monotonic(), False
             continue
         stuck_s = time.monotonic() - since_s

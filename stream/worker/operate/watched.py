@@ -43,6 +43,9 @@ class Watched(Protocol):
     def highwater(self, topic: str, partition: int) -> int | None:
         """Offset up to which a partition can be read, None while it is not known."""
 
+    def log_ends(self, topic: str, partition: int) -> tuple[int, int] | None:
+        """The same, and the offset after the last record."""
+
     async def sleep(self, n: float, /) -> None:
         """Waits for seconds, or until the worker stops."""
 
@@ -56,3 +59,13 @@ def lags_by_partition(worker: Watched) -> dict[str, int]:
             if highwater is not None:
                 lags[f"{topic}/{partition}"] = max(0, highwater - position)
     return lags
+
+
+def ends_by_partition(worker: Watched) -> dict[str, tuple[int, int]]:
+    """Of each assigned event partition the end of what can be read, and of what is there."""
+    found = {
+        f"{topic}/{partition}": worker.log_ends(topic, partition)
+        for partition, block in worker.processor.blocks
+        for topic in block.position
+    }
+    return {tp: ends for tp, ends in found.items() if ends is not None}

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from stream.state.changelog import Stretch
+from stream.state.changelog import Marker, Stretch
 
 RUN_RECORDS = 32_768
 """How far ahead a run is announced: large enough to be rare, small enough to be waited for."""
@@ -140,6 +140,12 @@ class Announcer:
         for stretch in done[:-_REMEMBERED]:
             self._stretches.remove(stretch)
         return list(self._stretches)
+
+
+def announces(marker: Marker) -> bool:
+    """Whether a marker says in which order what comes next is taken."""
+    steps: list[Step] = [*(Run(*run) for run in marker.order), *(marker.aligned or [])]
+    return any(not _is_covered(step, marker.covered) for step in steps)
 
 
 def _ends(step: Step) -> Mapping[str, int]:

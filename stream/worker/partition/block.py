@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from stream.columns import RecordChunk
-from stream.state.changelog import Anchor, Progress, Source
+from stream.state.changelog import Anchor, Progress, Source, markers
 from stream.state.table import CustomerTable
 from stream.worker.order.replay import Replay
-from stream.worker.order.steps import Announcer, Run
+from stream.worker.order.steps import Announcer, Run, announces
 from stream.worker.partition.lifecycle import State
 from stream.worker.partition.rebuild import cut, targets
 from stream.worker.partition.restore import Restore
@@ -42,6 +42,8 @@ class Block:
         erased: Customers whose tombstones this worker has still to write.
         sources: By event topic, the log that `position` counts in.
         owes_marker: Whether the marker is to be written though no event has come.
+        has_claimed: Whether an order of topics was announced since the block began.
+        is_contested: Whether another worker has, that it has not restored: see `claims`.
     """
 
     table: CustomerTable
@@ -60,6 +62,8 @@ class Block:
     erased: set[bytes] = field(default_factory=set)
     sources: dict[str, Source] = field(default_factory=dict)
     owes_marker: bool = False
+    has_claimed: bool = False
+    is_contested: bool = False
 
     def read(self, start: int, chunk: RecordChunk, offset_words: slice) -> int | None:
         """Applies a chunk of the changelog, while the block is being restored.
@@ -127,6 +131,7 @@ class Block:
         )
         self.asked.clear()
         self.waiting.clear()
+        self.has_claimed = self.is_contested = False
 
     def awaited(self, topic: str) -> list[str]:
         """Topics that `topic` may have to wait for, of which nothing has come or was asked yet."""
@@ -164,6 +169,13 @@ class Block:
         if alone:
             self.contains(marker)
         return alone
+
+    def hear_markers(self, chunk: RecordChunk) -> None:
+        """Looks for announcements of others in records of the changelog that were not restored."""
+        for marker in markers(chunk):
+            newer = marker.generation > self.progress.generation
+            older = marker.generation < self.progress.generation
+            self.is_contested |= newer or (older and not self.has_claimed and announces(marker))
 
     def contains(self, marker: Anchor) -> None:
         """Notes that the table knows all of the changelog up to a marker of its own."""

@@ -122,6 +122,11 @@ class Blocks:
             self.drop(partition)
 
     @property
+    def are_contested(self) -> bool:
+        """Whether one is: see `claims`."""
+        return any(block.is_contested for block in self._blocks.values())
+
+    @property
     def rows(self) -> int:
         """Customers in all blocks."""
         return sum(len(block.table) for block in self._blocks.values())

@@ -155,6 +155,27 @@ def test_an_acceptance_that_is_wrong_is_refused(anew: str, error: str) -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("events", "error"),
+    [
+        ('format = "avro"', "at events.schema_registry: expected the address of the registry"),
+        ('format = "protobuf"', "at events.schema_registry: expected the address"),
+        ('format = "xml"', "events.format"),
+        (
+            'schema_registry = "http://r"',
+            'expected none with events.format = "json", got "http://r"',
+        ),
+        ('format = "avro"\nschema_registry = "ftp://r"', "an address such as http://host:8081"),
+        ('format = "avro"\nschema_registry = "http://me:pw@r"', "without user and password"),
+    ],
+)
+def test_a_format_that_contradicts_itself_is_refused(events: str, error: str) -> None:
+    text = GOOD + "[events]\n%s\n"
+    parse(text % 'format = "avro"\nschema_registry = "https://registry.shop:8081/path"')
+    with pytest.raises(CampaignError, match=error):
+        parse(text % events)
+
+
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(CampaignError, match="expected a campaign file, No such file"):
         load(tmp_path / "none.toml")

@@ -63,6 +63,9 @@ def campaign(form: str) -> Campaign:
     return parse(CAMPAIGN % form)
 
 
+NOTHING_SAID = np.empty((0, 1), np.int8), np.empty((0, 1), np.bool_)
+
+
 def spans(texts: list[str | None]) -> Spans:
     return Spans.of([None if text is None else text.encode() for text in texts])
 
@@ -77,7 +80,8 @@ def events(
         time_ms=time_ms, customer=spans([*customers]), event_id=spans(event_ids),
         event_hash=np.zeros(n, np.uint64),
         type_code=np.zeros(n, np.int16), number=np.empty((0, n)),
-        category=np.empty((0, n), np.uint64), consent=np.ones(n, np.int8),
+        category=np.empty((0, n), np.uint64), consent=np.ones((1, n), np.int8),
+        consent_only=np.zeros(n, np.bool_),
     )  # fmt: skip
 
 
@@ -86,7 +90,7 @@ def the_example(form: str) -> tuple[bytes, DecisionEncoder, EventBatch]:
     service = campaign(form)
     policy = Policy(service, "response", ["flash", "winback", "reminder", "nothing"])
     scores = np.array([[0.3, 0.081, 0.06, 0.052]], np.float32)
-    decisions = policy.choose(scores, np.array([[False, True, True]]), np.array([-1], np.int8))
+    decisions = policy.choose(scores, np.array([[False, True, True]]), *NOTHING_SAID)
     batch = events(
         ["other", 'zoë "z"'], [None, "022bb90c-bbac"], [4710, 4711], [0, 1_795_507_199_007]
     )
@@ -258,7 +262,7 @@ def test_a_repeat_differs_in_wall_clock_times_only(form: str) -> None:
     decided = json.loads(first)
     policy = Policy(campaign(form), "response", ["flash", "winback", "reminder", "nothing"])
     scores = np.array([[0.3, 0.081, 0.06, 0.052]], np.float32)
-    decisions = policy.choose(scores, np.array([[False, True, True]]), np.array([-1], np.int8))
+    decisions = policy.choose(scores, np.array([[False, True, True]]), *NOTHING_SAID)
     again = encoder.encode(
         batch, np.array([1]), decisions, decided_ms=DECIDED_MS + 86_400_000, **VERSIONS
     )
@@ -275,7 +279,7 @@ def test_a_decision_expires_some_time_after_its_event(expires_after: str, expire
     service = campaign(f'cloudevents"\nexpires_after = "{expires_after}')
     batch = events(["c"], [None], [0], [0])
     decisions = Policy(service, "choice", ["flash", "winback", "reminder"]).choose(
-        np.ones((1, 3), np.float32), np.ones((1, 3), np.bool_), np.ones(1, np.int8)
+        np.ones((1, 3), np.float32), np.ones((1, 3), np.bool_), *NOTHING_SAID
     )
     encoder = DecisionEncoder(service, "shop-events")
     got = encoder.encode(batch, np.array([0]), decisions, decided_ms=DECIDED_MS, **VERSIONS)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -14,8 +13,10 @@ from zoneinfo import ZoneInfo
 
 from stream.campaign.file import EventMapping
 from stream.columns import EventBatch
-from stream.events.reasons import Event
-from stream.events.scalars import category_hash
+from stream.compiled.category_hash import category_hash
+from stream.events.present import Event
+from tests.stream.events.consent.consent_events import PURPOSES
+from tests.stream.events.consent.consent_oracle import plain_said
 from tests.stream.events.events_harness import CATEGORIES, NOW_MS, NUMBERS, TYPES
 
 EARLIEST_MS, AHEAD_MAX_MS = 946_684_800_000, 300_000
@@ -28,7 +29,7 @@ def row(batch: EventBatch, k: int) -> Event:
         event_id=batch.event_id[k],
         time_ms=int(batch.time_ms[k]),
         type_code=int(batch.type_code[k]),
-        consent=int(batch.consent[k]),
+        consent=batch.consent[:, k].tolist(),
         numbers=batch.number[:, k].tolist(),
         categories=batch.category[:, k].tolist(),
     )
@@ -41,18 +42,25 @@ class Lexeme(str):
 
 
 class Wrong(Exception):
-    """The record is no event."""
+    """The record is no event.
+
+    Attributes:
+        consent: What it says all the same, when its customer could be read.
+    """
+
+    consent: list[int] | None = None
 
 
 def plain(
     value: bytes | None, mapping: EventMapping, received_ms: int, counted: Counter[str]
 ) -> str:
-    """The event as its repr, where NaN is NaN and -0.0 is not 0.0, or a reject code."""
+    """The event as its repr, where NaN is NaN and -0.0 is not 0.0, or a reject code and what is denied."""
     mine: Counter[str] = Counter()
     try:
         event = repr(_plain(value, mapping, received_ms, mine))
     except Wrong as exc:
-        return str(exc)
+        denied = [-1 if said == 1 else said for said in exc.consent or []]
+        return f"{exc} {denied if set(denied) - {-1} else []}"
     counted.update(mine)
     return event
 
@@ -78,33 +86,48 @@ def _plain(
             counted[path] += 1
             return reading(None)
 
-    customer = _id_text(find(mapping.customer_id, "subject"))
+    no_ids = {word.encode().lower() for word in mapping.no_ids}
+    customer = _first_id(find_all(mapping.customer_id, "subject"), no_ids)
     if customer is None:
         raise Wrong("missing_customer")
     if len(customer) > 512:
         raise Wrong("customer_too_long")
-    event_id = _id_text(find(mapping.event_id, "id"))
-    type_ = find(mapping.type, "type")
-    if type(type_) is not str:
-        raise Wrong("missing_type" if type_ is None else "bad_type")
-    return Event(
-        customer=customer,
-        event_id=event_id,
-        type_code=TYPES.index(type_) if type_ in TYPES else -1,
-        time_ms=_plain_event_time(
-            find_all(mapping.timestamp, "time"), find_all(mapping.sent_at, "no such key"),
-            received_ms, counted, ZoneInfo(mapping.time_zone), strict=mapping.strict,
-        ),
-        consent=_plain_consent(find(mapping.consent, "no such key")),
-        numbers=[optional(_plain_number, path) for path in NUMBERS],
-        categories=[optional(_plain_category, path) for path in CATEGORIES],
-    )  # fmt: skip
+    wrapped = mapping.cloudevents and _is_wrapped(root)
+    consent = plain_said(root, mapping, PURPOSES, wrapped=wrapped)
+    try:
+        event_id = _first_id(find_all(mapping.event_id, "id"), set())
+        type_ = _type_name(find(mapping.type, "type"))
+        return Event(
+            customer=customer,
+            event_id=event_id,
+            type_code=TYPES.index(type_) if type_ in TYPES else -1,
+            time_ms=_plain_event_time(
+                find_all(mapping.timestamp, "time"), find_all(mapping.sent_at, "no such key"),
+                received_ms, counted, ZoneInfo(mapping.time_zone), strict=mapping.strict,
+            ),
+            consent=consent,
+            numbers=[optional(_plain_number, path) for path in NUMBERS],
+            categories=[optional(_plain_category, path) for path in CATEGORIES],
+        )  # fmt: skip
+    except Wrong as exc:
+        exc.consent = consent
+        raise
+
+
+def _type_name(value: Any) -> str:
+    if type(value) is not str:
+        raise Wrong("missing_type" if value is None else "bad_type")
+    return value
+
+
+def _is_wrapped(root: dict[str, Any]) -> bool:
+    return type(root.get("specversion")) is str and type(root.get("data")) is dict
 
 
 def _find_all(
     root: dict[str, Any], mapping: EventMapping, paths: Sequence[str], attribute: str
 ) -> Iterator[tuple[str, Any]]:
-    wrapped = type(root.get("specversion")) is str and type(root.get("data")) is dict
+    wrapped = _is_wrapped(root)
     places = [(path, path) for path in paths]
     if mapping.cloudevents and wrapped:
         places = [*(("data." + p, p) for p in paths), *places, (attribute, attribute)]
@@ -180,9 +203,19 @@ def _parsed(value: bytes | None, bytes_max: int) -> dict[str, Any]:
 def _id_text(value: Any) -> bytes | None:
     if value is None:
         return None
-    if type(value) is str or (type(value) is Lexeme and re.fullmatch("-?[0-9]+", value)):
+    if type(value) is Lexeme and Fraction(value).denominator == 1:
+        return str(int(Fraction(value))).encode()
+    if type(value) is str:
         return _encoded(value)
     raise Wrong("bad_type")
+
+
+def _first_id(values: Iterator[tuple[str, Any]], no_ids: set[bytes]) -> bytes | None:
+    for _, value in values:
+        text = _id_text(value)
+        if text is not None and text.strip(b" \t\r\n").lower() not in {b"", *no_ids}:
+            return text
+    return None
 
 
 def _encoded(text: str) -> bytes:
@@ -215,16 +248,6 @@ def _plain_time(value: Any, zone: tzinfo) -> int:
     if time_ms < EARLIEST_MS:
         raise Wrong("absurd_timestamp")
     return time_ms
-
-
-def _plain_consent(value: Any) -> int:
-    if value is None:
-        return -1
-    if value is True or (type(value) is str and value.lower() in ("granted", "true", "yes")):
-        return 1
-    if value is False or (type(value) is str and value.lower() in ("denied", "false", "no")):
-        return 0
-    raise Wrong("bad_type")
 
 
 def _plain_number(value: Any) -> float:

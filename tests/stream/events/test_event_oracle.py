@@ -11,19 +11,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.campaign.file import EventMapping
+from stream.events.consent.hearing import Hearing
+from stream.events.consent.places import ConsentPlaces
 from stream.events.decoder import EventDecoder
 from stream.events.flaws import Flaws
-from stream.events.judged_times import Times
 from stream.events.paths import EventPaths
 from stream.events.present import Refused
 from stream.events.reasons import Judge
+from stream.events.times.judged_times import Times
+from tests.stream.events.consent.consent_events import CONSENTS, PURPOSES, consents, members
 from tests.stream.events.events_harness import CATEGORIES, FLAT, NOW_MS, NUMBERS, TYPES, chunk_of
 from tests.stream.events.plain_reading import AHEAD_MAX_MS, DAY_MS, EARLIEST_MS, plain, row
 
 SEGMENT = EventMapping()
 TEXT = [
     '"c1"', r'"M\u00fcller"', '"Müller"', r'"\ud83d\ude00"', r'"\ud83d"', '""', "null", "12", "-0",
-    "1.0", "1e2", "123456789012345678901234567890", "true", "{}", "[1]", f'"{"x" * 513}"',
+    "1.0", "1e2", "1.50", "-3.00", "0", "0.0", "-0.0", "1e400", '" c2 "', '"  "', '"Undefined"',
+    '" NULL\\n"', '"00000000-0000-0000-0000-000000000000"', '"[object Object]"', '"nul"', '"00"', "123456789012345678901234567890", "true", "{}", "[1]", f'"{"x" * 513}"',
     f'"{"é" * 256}"',
 ]  # fmt: skip
 TYPE_NAMES = [
@@ -36,7 +40,6 @@ TIMES = [
     '"2025-02-30T00:00:00Z"', "-1", "1e300", '"2999-01-01T00:00:00Z"', "1760000300000", "1760000300001", "1760050000000",
     "1761000000000", r'"2025\u002d10-09"',
 ]  # fmt: skip
-CONSENTS = ["true", "false", '"granted"', '"DENIED"', '"Yes"', '"maybe"', "1", "null", '""', "{}"]
 VALUES = [
     "12.5", "-0.0", "0.30000000000000004", "1e999", "-1e999", '"12.50"', '"-1e-3"', '" 1"', '"1,5"',
     '"+1"', '" +1.5 "', '"+-1"', '"$1,299.00"', '"N/A"', '"NaN"', "true", "false", "null", '""', "[]", "9007199254740993", "1E+2", '"1e999"',
@@ -52,10 +55,6 @@ CHOICES = {
 PROPERTIES = ["value", "revenue", "category", "channel", "currency"]
 
 
-def members(pairs: list[tuple[str, str]]) -> str:
-    return "{" + ", ".join(f'"{key}": {value}' for key, value in pairs) + "}"
-
-
 @st.composite
 def payloads(draw: st.DrawFn) -> str:
     pairs = list(GOOD.items()) if draw(st.integers(0, 3)) else []
@@ -64,9 +63,8 @@ def payloads(draw: st.DrawFn) -> str:
     if draw(st.booleans()):
         keys = draw(st.lists(st.sampled_from(PROPERTIES), max_size=3))
         pairs.append(("properties", members([(k, draw(st.sampled_from(VALUES))) for k in keys])))
-    if draw(st.integers(0, 3)) == 0:
-        consent = draw(st.sampled_from(CONSENTS))
-        pairs.append(("traits", members([("marketing_consent", consent)])))
+    if draw(st.booleans()):
+        pairs += draw(consents())
     return members(draw(st.permutations(pairs)))
 
 
@@ -100,12 +98,13 @@ STRICT = EventMapping(cloudevents=False, value_bytes_max=300, strict=True)
 def test_decoder_judge_and_plain_reading_agree(
     raw: list[bytes | None], mapping: EventMapping, received_ms: int
 ) -> None:
-    decoder = EventDecoder(mapping, TYPES, NUMBERS, CATEGORIES)
+    decoder = EventDecoder(mapping, TYPES, NUMBERS, CATEGORIES, PURPOSES)
     decoded = decoder.decode(chunk_of(raw, received_ms), NOW_MS)
-    batch, rejects = decoded.batch, decoded.rejects
+    rejects, batch = decoded.rejects, decoded.batch.events()
+    denied = {int(i): decoded.batch.consent[:, k] for k, i in enumerate(decoded.batch.record)}
+    assert decoded.batch.record.tolist() == sorted(decoded.batch.record)
     assert sorted([*batch.record, *(r.record for r in rejects)]) == list(range(len(raw)))
-    assert batch.record.tolist() == sorted(batch.record)
-    outcome = {reject.record: reject.code for reject in rejects}
+    outcome = {r.record: f"{r.code} {[*map(int, denied.get(r.record, []))]}" for r in rejects}
     outcome |= {int(i): repr(row(batch, k)) for k, i in enumerate(batch.record)}
     counted: Counter[str] = Counter()
     judged = _Judged(mapping, received_ms)
@@ -124,7 +123,7 @@ class _Judged:
 
     def __init__(self, mapping: EventMapping, received_ms: int) -> None:
         paths = EventPaths.of(mapping, NUMBERS, CATEGORIES)
-        self._judge = Judge(mapping, paths, TYPES)
+        self._judge = Judge(mapping, paths, TYPES, Hearing(ConsentPlaces(mapping, PURPOSES)))
         self._paths = paths.counted
         self._is_strict = mapping.strict
         has_time = EARLIEST_MS <= received_ms < 10**14
@@ -141,7 +140,7 @@ class _Judged:
         try:
             judged = self._judge.judge(value, self._times)
         except Refused as exc:
-            return exc.code
+            return f"{exc.code} {exc.denial.consent if exc.denial else []}"
         self._unreadable += judged.unreadable
         self._present += judged.present
         self._ahead += judged.is_ahead

@@ -13,16 +13,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stream.columns import Bytes
-from stream.events.scalars import (
-    JSON_NUMBER,
-    UNCLEAR_CONSENT,
-    category_hash,
-    clear_consent,
-    clear_float,
-    clear_hash,
-    consent_of,
-)
-from stream.events.timestamps import UNCLEAR, clear_epoch_ms, epoch_ms
+from stream.compiled.category_hash import category_hash
+from stream.events.scalars import JSON_NUMBER, clear_float, clear_hash
+from stream.events.times.timestamps import UNCLEAR, clear_epoch_ms, epoch_ms
 
 
 @numba.njit()
@@ -33,11 +26,6 @@ def _float(data: Bytes) -> tuple[float, bool]:
 @numba.njit()
 def _hash(data: Bytes) -> np.uint64:
     return clear_hash(data, 0, len(data))
-
-
-@numba.njit()
-def _consent(data: Bytes) -> int:
-    return clear_consent(data, 0, len(data))
 
 
 @numba.njit()
@@ -89,25 +77,6 @@ def test_the_hash_is_fnv_1a(text: str, value: int) -> None:
 @given(st.text())
 def test_both_hashes_are_one(text: str) -> None:
     assert int(_hash(array(text))) == category_hash(text.encode())
-
-
-WORDS = {
-    "granted": 1, "true": 1, "yes": 1, "YES": 1, "Granted": 1, "denied": 0, "DENIED": 0, "no": 0,
-    "False": 0, "unknown": UNCLEAR_CONSENT, "grantedx": UNCLEAR_CONSENT, "n": UNCLEAR_CONSENT,
-    "granted ": UNCLEAR_CONSENT, "1": UNCLEAR_CONSENT, "\x0e\x0f": UNCLEAR_CONSENT,
-    "NO\0": UNCLEAR_CONSENT, "\0no": UNCLEAR_CONSENT, "ｎｏ": UNCLEAR_CONSENT,
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(("text", "said"), WORDS.items())
-def test_consent_words(text: str, said: int) -> None:
-    assert consent_of(text) == said
-    assert _consent(array(text)) == said
-
-
-@given(st.text(st.sampled_from("notruefalsyNOTRUE\x0e\x2e\0"), max_size=8))
-def test_both_readings_of_consent_are_one(text: str) -> None:
-    assert _consent(array(text)) == consent_of(text)
 
 
 EPOCHS = {

@@ -177,13 +177,13 @@ def test_an_example_is_asked_for_once_a_record_and_only_where_there_are_flaws(
 ) -> None:
     asked: list[bytes | None] = []
     decoder = EventDecoder(EventMapping(), TYPES, NUMBERS, CATEGORIES)
-    judge = decoder._judge.judge
+    bounded = decoder._judge.bounded
 
-    def counted(value: bytes | None, times: object) -> object:
+    def counted(value: bytes | None) -> bytes:
         asked.append(value)
-        return judge(value, times)  # type: ignore[arg-type]  # passed on
+        return bounded(value)
 
-    monkeypatch.setattr(decoder._judge, "judge", counted)
+    monkeypatch.setattr(decoder._judge, "bounded", counted)
     bad = order(properties={"revenue": "x", "value": "y"}, timestamp=0)
     chunk: RecordChunk = chunk_of([order(), bad, bad, order()], NOW_MS)
     assert len(decoder.decode(chunk, NOW_MS).batch) == 4

@@ -16,7 +16,7 @@ from stream.columns import Bytes, Int64s
 from stream.compiled.time_zones import offset_at, time_zone, zone_table
 from stream.errors import CampaignError
 from stream.events.decoder import EventDecoder
-from stream.events.timestamps import UNCLEAR, clear_text_ms, text_ms
+from stream.events.times.timestamps import UNCLEAR, clear_text_ms, text_ms
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ZONES = ["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu",

@@ -97,6 +97,7 @@ class Event:
     category: int
     brand: int
     consent: int
+    consent_only: bool = False
     event_hash: int = 0
 
 
@@ -117,7 +118,8 @@ def batch_of(events: list[Event]) -> EventBatch:
         category=np.array(
             [[e.category for e in events], [e.brand for e in events]], np.uint64
         ).reshape(2, len(events)),
-        consent=np.array([e.consent for e in events], np.int8),
+        consent=np.array([[e.consent for e in events]], np.int8),
+        consent_only=np.array([e.consent_only for e in events], np.bool_),
     )
 
 

@@ -85,7 +85,7 @@ def test_topics_belong_to_the_row() -> None:
         for topics in ('["a", "b"]', '["b", "a"]', '["a"]')
     ]  # fmt: skip
     assert len({plan.layout_digest for plan in plans}) == 3
-    assert plans[2].layout.ring == plans[2].offset_words.stop + 1
+    assert plans[2].layout.ring == plans[2].offset_words.stop + 1 + 1
 
 
 def test_words_that_decay_together_are_neighbours() -> None:
@@ -94,7 +94,7 @@ def test_words_that_decay_together_are_neighbours() -> None:
         + entry("share", 'property = "c"\nhalf_lives = ["1d", "1h"]\nbuckets = 2')
         + entry("count", 'events = ["a", "b"]\nhalf_lives = ["1h", "24h"]')
     )
-    start = plan.offset_words.stop
+    start = plan.offset_words.stop + 1  # after the consent to the general purpose
     assert plan.tables.half_lives_ms.tolist() == [3_600_000, 86_400_000]
     assert plan.tables.decays_start.tolist() == [start, start + 4, start + 8]
     assert plan.layout.ring == start + 8 + 2

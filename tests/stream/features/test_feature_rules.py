@@ -73,15 +73,21 @@ def test_an_offset_is_applied_once_for_each_topic() -> None:
         ([(0, 0)], 0),
         ([(0, 1), (1, -1)], 1),
         ([(0, 1), (1, 0)], 0),
-        ([(1, 0), (0, 1)], 0),  # older than what is in force
+        ([(1, 0), (0, 1)], 0),  # a grant that is older than what is in force
+        ([(1, 1), (0, 0)], 0),  # a denial counts as it arrives
+        ([(9, 1), (0, 0), (5, 1)], 0),  # and keeps the time of what it took back
+        ([(9, 1), (0, 0), (9, 1)], 1),
+        ([(0, 1), (1, -2)], -2),
+        ([(0, 0), (1, -2), (2, 1)], 1),
+        ([(1, 1), (0, -2)], -2),
         ([(1, 0), (1, 1)], 1),  # of one time: the later offset
     ],
 )
-def test_the_newest_word_on_consent_is_in_force(said: list[tuple[int, int]], in_force: int) -> None:
+def test_which_word_on_consent_is_in_force(said: list[tuple[int, int]], in_force: int) -> None:
     log = [event(t, 0, i, consent=consent) for i, (t, consent) in enumerate(said)]
     table = Table()
-    assert table.feed(log).consent[-1] == in_force
-    assert table.feed(log).consent.tolist() == [in_force] * len(log), (
+    assert table.feed(log).consent[0, -1] == in_force
+    assert table.feed(log).consent.tolist() == [[in_force] * len(log)], (
         "a replay tells what holds now"
     )
 
@@ -125,8 +131,9 @@ def test_a_row_in_words() -> None:
     table = Table()
     table.feed([event(0, TYPES["buy"], 4, revenue=8.0, category=7, consent=0)])
     told = PLAN.describe(table.state[0])
-    assert told["clock_ms"] == told["first_ms"] == told["consent_ms"] == START_MS
-    assert told["consent"] == "withdrawn"
+    assert told["clock_ms"] == told["first_ms"] == START_MS
+    assert told["consent"] == {"marketing": {"said": "withdrawn", "time_ms": START_MS}}
+    assert told["closed_until_ms"] == {}
     assert told["next_offset"] == {"first": 5, "second": 0}
     assert told["state"]["spent"] == 8.0
     assert told["state"]["buy_recency"] == {"last_ms": START_MS}
@@ -147,6 +154,10 @@ def test_a_row_in_words() -> None:
         ({"normalization": Normalization.identity(3)}, "normalization: expected"),
         ({"batch": batch_of([event(code=99)])}, "type_code: expected codes below"),
         ({"batch": replace(batch_of([event()]), number=np.zeros((2, 1)))}, "number: expected 1"),
+        (
+            {"batch": replace(batch_of([event()]), consent=np.zeros((2, 1), np.int8))},
+            "consent: expected 1",
+        ),
         (
             {"batch": replace(batch_of([event()]), category=np.zeros((1, 1), np.uint64))},
             "category: expected 2",
@@ -184,26 +195,26 @@ def test_the_bytes_of_a_row_stay_what_they_are() -> None:
     ]  # fmt: skip
     table.feed(log)
     old_ms, new_ms = log[0].time_ms, log[1].time_ms
-    row = np.zeros(34 + 17)
+    row = np.zeros(33 + 17)
     ints = row.view(np.int64)
-    ints[:6] = new_ms, old_ms, 1, old_ms, 3, 0  # clock, first, consent, its time, next offsets
-    row[6:9] = 1, 2**-168, 1  # 1h: view, buy, any
-    row[9:13] = 7 * 2**-7, 0, 2**-7, 1  # 1d: spent, shares
-    row[13:18] = 1, 0.5, 0, 0.5, 1  # 7d: view, buy, shares
-    ints[18:20] = old_ms, new_ms  # recency of buy, of any
-    row[20:24] = 0, 0, 0, 0  # buys of four days
-    row[24:28] = 2.5, 0, 0, 0  # revenue of eight hours
-    ints[28], row[29] = new_ms, 2.5  # last revenue
-    ints[30:33] = 0, 1 << 5, 0  # categories of three days
-    ints[33] = 1 << 3 | 1 << 9  # brands
-    ints[34:37] = 2, 6 - 2**63, 9  # place of the next event id, the ids that are remembered
+    ints[:5] = new_ms, old_ms, 3, 0, old_ms << 2 | 1  # clock, first, next offsets, consent
+    row[5:8] = 1, 2**-168, 1  # 1h: view, buy, any
+    row[8:12] = 7 * 2**-7, 0, 2**-7, 1  # 1d: spent, shares
+    row[12:17] = 1, 0.5, 0, 0.5, 1  # 7d: view, buy, shares
+    ints[17:19] = old_ms, new_ms  # recency of buy, of any
+    row[19:23] = 0, 0, 0, 0  # buys of four days
+    row[23:27] = 2.5, 0, 0, 0  # revenue of eight hours
+    ints[27], row[28] = new_ms, 2.5  # last revenue
+    ints[29:32] = 0, 1 << 5, 0  # categories of three days
+    ints[32] = 1 << 3 | 1 << 9  # brands
+    ints[33:36] = 2, 6 - 2**63, 9  # place of the next event id, the ids that are remembered
     assert table.state[0].tobytes() == row.tobytes()
-    assert (kernel.VERSION, PLAN.layout_digest) == (2, "6f7b5967da0e")
+    assert (kernel.VERSION, PLAN.layout_digest) == (2, "99db1b857d5a")
 
 
 def test_the_kernel_knows_what_is_compiled_into_it() -> None:
     folder = Path(kernel.__file__).parent
-    names = ("kernel_tables.py", "kernel_read.py", "kernel_repeats.py")
+    names = ("kernel_tables.py", "kernel_read.py", "kernel_repeats.py", "kernel_consent.py")
     text = b"".join((folder / name).read_bytes() for name in names)
     digest = hashlib.sha256(text).hexdigest()[:12]
     assert digest == kernel.COMPILED_IN, (

@@ -192,7 +192,9 @@ def test_cutting_a_log_changes_no_bit(log: list[Event], cuts: list[int]) -> None
 
 
 def joined(parts: list[Applied], name: str) -> bytes:
-    return np.concatenate([getattr(part, name) for part in parts]).tobytes()
+    columns = [getattr(part, name) for part in parts]
+    axis = 1 if name == "consent" else 0
+    return np.concatenate(columns, axis).tobytes()
 
 
 @given(logs())

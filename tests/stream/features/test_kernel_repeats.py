@@ -72,7 +72,7 @@ def twin(log: list[Event], remembered: int) -> list[bool]:
     return out
 
 
-EVENTS = st.tuples(st.integers(0, 2), st.integers(0, 1), st.sampled_from([0, *range(2, 18, 2)]))
+EVENTS = st.tuples(st.integers(0, 2), st.integers(0, 1), st.sampled_from([0, 2, 3, 4, 6]))
 
 
 @st.composite
@@ -132,13 +132,33 @@ def test_a_replay_finds_what_the_kernel_finds(log: list[Event], remembered: int)
     assert out.tolist() == Fed(PLANS[remembered]).feed_all(log)
 
 
-def test_a_repeated_event_has_no_features_and_the_consent_in_force() -> None:
+@pytest.mark.parametrize("remembered", [1, 2, 5])
+def test_the_last_are_remembered_and_none_before(remembered: int) -> None:
+    def fed(ids: list[int]) -> list[bool]:
+        log = [event(0, 1, offset, event_hash=1 + one) for offset, one in enumerate(ids)]
+        return Fed(PLANS[remembered]).feed_all(log)
+
+    for first in range(3):  # wherever in the ring they begin
+        ids = list(range(first + remembered))
+        assert fed([*ids, *ids[first:]]) == [False] * len(ids) + [True] * remembered
+        assert not any(fed([*range(100, 100 + first), *range(remembered + 1), 0]))
+
+
+@pytest.mark.parametrize(
+    ("said", "after_ms", "in_force"),
+    [(0, HOUR, 0), (-2, 0, -2), (0, -HOUR, 1), (1, HOUR, 1), (-1, HOUR, 1)],
+)
+def test_a_repeated_event_has_no_features_and_only_denies(
+    said: int, after_ms: int, in_force: int
+) -> None:
+    """What is older than the consent in force is not heard again: it may have come before it."""
     fed = Fed(PLANS[2])
     applied = fed.feed([
-        event(0, 1, 0, event_hash=2, consent=1), event(HOUR, 1, 1, event_hash=2, consent=0),
+        event(0, 1, 0, event_hash=2, consent=1),
+        event(after_ms, 1, 1, event_hash=2, consent=said),
     ])  # fmt: skip
     assert applied.applied.tolist() == [True, False]
-    assert applied.consent.tolist() == [1, 1]
+    assert applied.consent.tolist() == [[1, in_force]]
     assert applied.features[0].any()
     assert not applied.features[1].any()
     assert applied.counters.tolist() == [0, 0, 0, 1]
@@ -152,12 +172,11 @@ def test_an_id_stands_for_its_event_within_one_topic() -> None:
 
 
 @pytest.mark.parametrize(
-    ("remembered", "digest"), [(0, "730699387d11"), (1, "13260faf3785"), (2, "757329de20de")]
+    ("remembered", "digest"), [(0, "f0008e3299f5"), (1, "25e902ef5cba"), (2, "c5c7d415661c")]
 )
 def test_a_row_is_laid_out_for_the_events_it_remembers(remembered: int, digest: str) -> None:
-    """Without any it is the row from before there was a ring."""
     plan = PLANS[remembered]
-    assert plan.row_words == 34 + (1 + remembered if remembered else 0)
+    assert plan.row_words == 33 + (1 + remembered if remembered else 0)
     assert plan.layout_digest == digest
 
 

@@ -18,6 +18,8 @@ from stream.policy.choice import Policy
 from stream.policy.decision import DecisionBatch, Dropped, Reason
 from stream.policy.eligibility import eligible
 
+NO_CHANNELS = np.zeros((0, 5), np.bool_)
+
 
 def campaign(*strategies: str, policy: str = "") -> Campaign:
     """A campaign with these strategies, each given as TOML lines."""
@@ -38,7 +40,8 @@ def choose(
     return policy.choose(
         np.array([scores], np.float32),
         np.array([allowed or [True] * (len(policy.strategies) - 1)]),
-        np.array([consent], np.int8),
+        np.array([[consent]], np.int8),
+        NO_CHANNELS[:, :1],
     )
 
 
@@ -112,11 +115,11 @@ def test_a_choice_is_no_probability_of_the_outcome() -> None:
 
 @pytest.mark.parametrize(
     ("mode", "contacted"),
-    [("opt_out", {1, -1}), ("opt_in", {1}), ("ignore", {1, 0, -1})],
+    [("opt_out", {1, -1}), ("opt_in", {1}), ("ignore", {1, 0, -1, -2})],
 )
 def test_consent(mode: str, contacted: set[int]) -> None:
     policy = Policy(abc(f'consent = "{mode}"'), "response", list("abc"))
-    for consent in (1, 0, -1):
+    for consent in (1, 0, -1, -2):
         taken, reason, dropped = row(choose(policy, [0.1, 0.9, 0.2], consent))
         if consent in contacted:
             assert (taken, reason) == (1, Reason.HIGHEST_VALUE)
@@ -195,12 +198,14 @@ def test_choose_equals_the_plain_loop(data: st.DataObject) -> None:
     score = st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0, math.nan, math.inf])
     scores = data.draw(hnp.arrays(np.float32, (n, len(outputs)), elements=score))
     allowed = data.draw(hnp.arrays(np.bool_, (n, len(names))))
-    consent = data.draw(hnp.arrays(np.int8, n, elements=st.integers(-1, 1)))
-    decisions = Policy(service, "response", outputs).choose(scores, allowed, consent)
+    consent = data.draw(hnp.arrays(np.int8, (1, n), elements=st.integers(-2, 1)))
+    decisions = Policy(service, "response", outputs).choose(
+        scores, allowed, consent, NO_CHANNELS[:, :n]
+    )
     for i in range(n):
         by_name = dict(zip(outputs, map(float, scores[i]), strict=True))
         winner, gain, reason, dropped = plain_choice(
-            by_name, prices, list(allowed[i]), bool(consent[i] != 0), do_nothing
+            by_name, prices, list(allowed[i]), bool(consent[0, i] in (1, -1)), do_nothing
         )
         assert decisions.strategy[i] == winner
         assert decisions.expected_value[i] == gain

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.columns import Spans
+from stream.compiled.category_hash import category_hash
 from stream.compiled.keyed_hash import hash_key
-from stream.events.scalars import category_hash
 from stream.state.table import CustomerTable
 
 

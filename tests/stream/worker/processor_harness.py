@@ -98,6 +98,9 @@ class Shell:
     def done(self, message: Any) -> None:
         self.happened.append(f"done {message.value.next_offset}")
 
+    def rejoin(self) -> None:
+        self.happened.append("rejoin")
+
     def fail(self, error: BaseException) -> None:
         self.failed.append(error)
 

@@ -81,7 +81,35 @@ def test_the_command_erases(archived: tuple[Path, list[Record]]) -> None:
     assert read(root)["t", 0] == records
     done = run.invoke(erase, [str(root), "--customer", "bob", "--yes"], catch_exceptions=False)
     assert "6 records deleted" in done.output
+    assert done.exit_code == 0
     done = run.invoke(erase, [str(root), "--before", "2023-11-15", "--yes"], catch_exceptions=False)
     assert done.exit_code == 0
     left = [record for record in records if record[2] != b"bob"]
     assert read(root)["t", 0] == [r for r in left if day_of(r[1]) >= "2023-11-15"]
+
+
+@pytest.mark.parametrize(
+    ("customer", "hint"),
+    [
+        ('"bob"', "try --customer bob"),
+        ("'bob'", "try --customer bob"),
+        (" bob", "try --customer bob"),
+        ("nobody", "compared byte for byte"),
+    ],
+)
+def test_a_customer_of_whom_there_is_nothing_has_an_exit_code_of_its_own(
+    archived: tuple[Path, list[Record]], customer: str, hint: str
+) -> None:
+    root, records = archived
+    done = CliRunner().invoke(erase, [str(root), "--customer", customer, "--yes"])
+    assert done.exit_code == 3
+    assert "0 records deleted" in done.output
+    assert f"expected records with the key {customer} in t, found none" in done.output
+    assert hint in done.output
+    assert read(root)["t", 0] == records
+
+
+def test_old_days_that_are_not_there_are_no_mistake(archived: tuple[Path, list[Record]]) -> None:
+    root, _ = archived
+    done = CliRunner().invoke(erase, [str(root), "--before", "2020-01-01", "--yes"])
+    assert (done.exit_code, done.output.count("opportune:")) == (0, 0)

@@ -89,13 +89,18 @@ def text(
 
 
 def event(
-    customer: str, kind: int, time_ms: int, value: float = 1.0, received_ms: int = START_MS
+    customer: str, kind: int, time_ms: int, value: float = 1.0, received_ms: int | None = None
 ) -> Record:
     message = {
         "type": "track", "event": TYPES[kind], "userId": customer, "timestamp": time_ms,
         "properties": {"value": value, "kind": customer},
     }  # fmt: skip
-    return Record(customer.encode(), json.dumps(message).encode(), [], received_ms)
+    return Record(
+        customer.encode(),
+        json.dumps(message).encode(),
+        [],
+        time_ms if received_ms is None else received_ms,
+    )
 
 
 def history(n: int, seed: int = 0, customers: int = 12) -> list[Record]:

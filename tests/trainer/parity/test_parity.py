@@ -30,6 +30,7 @@ from tests.trainer.parity.parity_harness import (
     campaign,
     causes,
     event,
+    two_topics,
 )
 from trainer.parity.compare import Measured
 from trainer.parity.logged import Scope
@@ -233,7 +234,20 @@ def test_a_worker_that_remembered_nothing_is_told_from_a_fault(shop: Shop) -> No
     assert parity.holds
 
 
-REPEATED = [event("ann", 1, START_MS + i // 2 * HOUR_MS, 8.0) for i in range(20)]
+def test_what_comes_again_is_known_also_when_topics_are_interleaved(tmp_path: Path) -> None:
+    shop, worker = two_topics(tmp_path)
+    records = [replace(record, value=with_id(record, i // 2)) for i, record in enumerate(REPEATED)]
+    for topic in ("views", "orders"):
+        shop.events[topic] = records
+    for at in range(0, len(records), 2):
+        for topic in ("views", "orders"):
+            worker.take(records[at : at + 2], at, topic)
+    parity = shop.check()
+    assert (causes(parity), parity.equal) == ({}, len(records))
+
+
+TIMES_MS = [START_MS + i // 2 * HOUR_MS for i in range(20)]
+REPEATED = [event("ann", 1, time_ms, 8.0, received_ms=time_ms) for time_ms in TIMES_MS]
 
 
 def with_id(record: Record, number: int) -> bytes:

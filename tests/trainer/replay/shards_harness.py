@@ -35,7 +35,6 @@ def told(timeline: Timeline) -> list[tuple[object, ...]]:
             [timeline.table.key(row) for row in timeline.row],
             *(number.tolist() for number in timeline.number),
             *(category.tolist() for category in timeline.category),
-            timeline.consent.tolist(),
             strict=True,
         )
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.campaign.file import Campaign
+from stream.decisions.reader import DecisionReader
 from stream.features.plan import FeaturePlan
 from tests.trainer.replay.shards_harness import all_timelines, learning_from_decisions
 from tests.trainer.shop_history import START_MS, Event, chunk_of, chunks, decisions_about, shards_of
@@ -124,6 +126,18 @@ def test_a_decision_is_inside_the_bounds_when_its_event_is(plan: FeaturePlan) ->
     )  # fmt: skip
     (timeline,) = all_timelines(shards).values()
     assert timeline.actions.event.tolist() == [0, 1]
+
+
+def test_a_decision_keeps_the_time_of_its_event_whatever_the_clock_of_who_decided(
+    plan: FeaturePlan,
+) -> None:
+    campaign = learning_from_decisions()
+    orders = chunk_of("orders", 0, 0, [Event(0, "a", START_MS).json()])
+    (value,) = decisions_about(campaign, orders, [0], [0], [1.0])
+    chunk = chunk_of("decisions", 0, 0, [value])
+    behind = replace(chunk, timestamp_ms=np.array([START_MS - 3_600_000]))
+    decided, rejects = DecisionReader(campaign).read(behind)
+    assert (decided.time_ms.tolist(), rejects) == ([START_MS], {})
 
 
 def test_flat_decisions_cannot_be_learned_from(plan: FeaturePlan) -> None:

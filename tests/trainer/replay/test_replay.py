@@ -122,7 +122,7 @@ def without(timeline: Timeline, gone: np.ndarray) -> Timeline:
         category=timeline.category[:, keep],
         **{
             name: getattr(timeline, name)[keep]
-            for name in ("topic", "row", "offset", "time_ms", "type_code", "consent")
+            for name in ("topic", "row", "offset", "time_ms", "type_code")
         },
     )
 
@@ -171,6 +171,7 @@ def run_of(topic: int, times_ms: list[int], first: int) -> Run:
     batch = EventBatch(
         record=np.arange(n), offset=first + np.arange(n), received_ms=at, time_ms=at, customer=nulls,
         event_id=nulls, event_hash=np.zeros(n, np.uint64), type_code=np.zeros(n, np.int16), number=np.zeros((0, n)),
-        category=np.zeros((0, n), np.uint64), consent=np.zeros(n, np.int8),
+        category=np.zeros((0, n), np.uint64), consent=np.zeros((1, n), np.int8),
+        consent_only=np.zeros(n, np.bool_),
     )  # fmt: skip
     return Run(topic, np.zeros(n, np.int64), batch, np.maximum.accumulate(at))

@@ -32,7 +32,7 @@ from tests.trainer.shop_history import (
 from trainer.errors import TrainingError
 from trainer.examples import notices
 from trainer.history.source import Bounds
-from trainer.replay.shards import BUCKETS
+from trainer.replay.buckets import BUCKETS
 from trainer.replay.spill import Shard, Spill
 
 
@@ -210,7 +210,7 @@ def test_customers_in_several_partitions_are_counted_once_and_told(
     """Orders keyed as Java does, mails as librdkafka does: half of the customers are in two places."""
 
     def java(key: bytes) -> int:
-        return (murmur2(key) & 0x7FFFFFFF) % 2
+        return int(murmur2(key) & 0x7FFFFFFF) % 2
 
     def librdkafka(key: bytes) -> int:
         return crc32(key) % 2

@@ -13,7 +13,7 @@ import click
 from stream.campaign.file import Campaign
 from stream.campaign.options import BOOTSTRAP
 from stream.campaign.words import duration_ms
-from stream.events.timestamps import text_ms
+from stream.events.times.timestamps import text_ms
 from stream.kafka.skip_list import ReadRules
 from stream.kafka.skip_report import log_skip_list
 from trainer.history.source import Bounds, KafkaSource, Source

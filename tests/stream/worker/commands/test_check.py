@@ -73,6 +73,17 @@ def test_what_a_worker_would_not_start_with_is_refused(
     assert "is valid" not in result.output
 
 
+def test_an_email_to_an_anonymous_id_is_doubted() -> None:
+    mail = SHOP.replace('id = "mail"', 'id = "mail"\nchannel = "Email"')
+    (doubt,) = doubts(parse(mail))
+    assert doubt == (
+        'strategies[0].eligible: "mail" goes by Email, and an event without userId is decided for '
+        'its anonymousId; is "identified" missing?'
+    )
+    assert doubts(parse(mail + 'eligible = ["identified"]')) == []
+    assert doubts(parse('events = { customer_id = ["userId"] }' + mail)) == []
+
+
 def test_a_doubt_is_a_warning(tmp_path: Path) -> None:
     changed = EXAMPLE.replace(
         'on = ["Product Added", "Order Completed"]', 'on = ["Order Complted"]'
@@ -159,3 +170,27 @@ def champion(
     )
     registry.promote(version)
     return version
+
+
+def test_check_shows_who_needs_which_consent_and_what_closes_a_channel(tmp_path: Path) -> None:
+    file = tmp_path / "opportune.toml"
+    file.write_text(
+        EXAMPLE
+        + '\n[[purposes]]\nid = "letters"\npaths = ["traits.letters"]\n'
+        + '\n[[suppressions]]\nevents = ["Email Bounced"]\nchannel = "email"\nfor = "30d"\n'
+        + 'where = { "properties.kind" = ["hard"] }\nlifted_by = ["Email Resubscribed"]\n',
+        "utf-8",
+    )
+    result = CliRunner().invoke(main, ["check", str(file)])
+    assert result.exit_code == 0, result.output
+    assert "Consent, opt_out" in result.output
+    text = " ".join(result.output.split())
+    assert "Channel email is closed by Email Bounced with properties.kind in hard for 30d" in text
+    assert "until Email Resubscribed." in text
+    assert "traits.letters" in result.output
+
+
+def test_types_that_close_channels_are_looked_at_for_slips() -> None:
+    text = SHOP + '[[suppressions]]\nevents = ["Order Complete"]\nchannel = "*"\n'
+    (doubt,) = doubts(parse(text))
+    assert doubt.startswith('suppressions[0].events[0]: the event type "Order Complete" looks like')

@@ -204,7 +204,8 @@ def after_another_event(plan: FeaturePlan) -> Any:
         type_code=np.array([-1], np.int16),
         number=np.full((len(plan.number_paths), 1), np.nan),
         category=np.zeros((len(plan.category_paths), 1), np.uint64),
-        consent=np.array([-1], np.int8),
+        consent=np.empty((0, 1), np.int8),
+        consent_only=np.zeros(1, np.bool_),
     )
     values = np.empty((1, len(plan.names)))
     apply_raw(plan, np.zeros((1, plan.row_words)), np.zeros(1, np.int64), batch, 0, values)

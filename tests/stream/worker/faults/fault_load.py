@@ -1,7 +1,7 @@
 """Made-up customer events, good and bad, and a producer that sends them at a pace.
 
 Rules of this file
-1. Everything comes from one seed; every event has an id of its own.
+1. Everything comes from one seed; every event has an id of its own, and may be sent twice with it.
 2. A customer is always in the same partition; what is no event may come anywhere.
 """
 
@@ -12,12 +12,14 @@ import random
 import threading
 import time
 import zlib
+from collections import deque
 from collections.abc import Sequence
 from typing import Any, Self
 
 from confluent_kafka import Producer
 
 START_MS = 1_760_000_000_000
+_REPEATED_AFTER_MAX = 8  # fewer than the ids that a row remembers
 KINDS = ("Product Viewed", "Order Completed", "Email Opened", "Cart Viewed")
 
 INVALID: tuple[bytes | None, ...] = (
@@ -29,8 +31,6 @@ INVALID: tuple[bytes | None, ...] = (
     b'{"userId": "\xff\xfe", "type": "page", "timestamp": 1760000000000}',
     b'{"type": "page", "timestamp": 1760000000000}',
     b'{"userId": "c1", "timestamp": 1760000000000}',
-    b'{"userId": "c1", "type": "page", "timestamp": "yesterday"}',
-    b'{"userId": "c1", "type": "page", "timestamp": "9999-01-01T00:00:00Z"}',
     b'{"userId": "", "type": "page", "timestamp": 1760000000000}',
     b'{"userId": "c1", "type": 7, "timestamp": 1760000000000}',
     b'{"userId": "%s", "type": "page", "timestamp": 1760000000000}' % (b"x" * 5_000),
@@ -42,18 +42,31 @@ INVALID: tuple[bytes | None, ...] = (
 class Events:
     """An endless source of events of one topic, in the order in which they happen, or nearly."""
 
-    def __init__(self, topic: str, customers: int, seed: int, invalid_share: float = 0.01) -> None:
+    def __init__(
+        self,
+        topic: str,
+        customers: int,
+        seed: int,
+        invalid_share: float = 0.01,
+        repeated_share: float = 0.0,
+    ) -> None:
         self._topic = topic
         self._customers = customers
         self._invalid_share = invalid_share
+        self._repeated_share = repeated_share
+        self._last: deque[tuple[bytes, bytes]] = deque(maxlen=_REPEATED_AFTER_MAX)
         self._rng = random.Random(f"{seed} {topic}")
         self._clock_ms = START_MS
         self._made = 0
         self.invalid = 0
+        self.repeated = 0
 
     def next(self) -> tuple[bytes | None, bytes | None]:
         """Key and value of the next record."""
         rng = self._rng
+        if self._last and rng.random() < self._repeated_share:
+            self.repeated += 1
+            return rng.choice(self._last)
         self._made += 1
         self._clock_ms += rng.randrange(2_000)
         customer = f"c{int(self._customers * rng.random() ** 2):05d}"
@@ -74,7 +87,9 @@ class Events:
             event["traits"] = {"marketing_consent": rng.random() < 0.7}
         if rng.random() < 0.02:
             del event["messageId"]
-        return customer.encode(), json.dumps(event).encode()
+            return customer.encode(), json.dumps(event).encode()
+        self._last.append((customer.encode(), json.dumps(event).encode()))
+        return self._last[-1]
 
 
 def partition_of(key: bytes | None, value: bytes | None, partitions: int) -> int:
@@ -114,9 +129,12 @@ class Load:
 
     def __init__(
         self, bootstrap: str, topics: Sequence[str], partitions: int, rate: int, seed: int,
-        customers: int = 500, tick_s: float = 0.02, **settings: Any,
+        customers: int = 500, tick_s: float = 0.02, repeated_share: float = 0.0, **settings: Any,
     ) -> None:  # fmt: skip
-        self.sources = [(topic, Events(topic, customers, seed)) for topic in topics]
+        self.sources = [
+            (topic, Events(topic, customers, seed, repeated_share=repeated_share))
+            for topic in topics
+        ]
         self.sent = 0
         self._partitions = partitions
         self._rate = rate
@@ -138,6 +156,11 @@ class Load:
     def invalid(self) -> int:
         """How many of the records are no events."""
         return sum(events.invalid for _, events in self.sources)
+
+    @property
+    def repeated(self) -> int:
+        """How many of the records tell of an event that another one told of before."""
+        return sum(events.repeated for _, events in self.sources)
 
     def stop(self) -> None:
         """Returns when everything sent is acknowledged."""

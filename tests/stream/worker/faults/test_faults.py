@@ -41,7 +41,7 @@ def finish(scene: Scene, worker: Worker, load: Load, seed: int) -> Verdict:
     assert worker.stop() == 0, worker.tail()
     verdict = Verifier(scene, [scene.bundle(seed)]).verify()
     print(verdict)
-    assert verdict.events == load.sent == verdict.decisions + verdict.letters
+    assert verdict.events == load.sent == verdict.decisions + verdict.letters + load.repeated
     assert verdict.letters == load.invalid
     return verdict
 
@@ -51,7 +51,8 @@ def test_a_worker_is_killed_again_and_again(
     make_scene: MakeScene, start_worker: StartWorker, seed: int, form: str, kills: int
 ) -> None:
     scene, rng = make_scene(form=form), random.Random(seed)
-    with Load(scene.bootstrap, scene.topics, scene.partitions, 3_000, seed) as load:
+    load_of = partial(Load, scene.bootstrap, scene.topics, scene.partitions, 3_000, seed)
+    with load_of(repeated_share=0.05) as load:
         following = start_worker(scene, "member", IMPORTED)
         for life in range(kills):
             fresh = life % 5 == 3
@@ -63,6 +64,7 @@ def test_a_worker_is_killed_again_and_again(
                 time.sleep(rng.uniform(0, 1.5))
             worker.kill()
         verdict = finish(scene, following.go(), load, seed)
+    assert load.repeated > 0
     assert verdict.repeated > 0  # or no kill came between a decision and its checkpoint
 
 

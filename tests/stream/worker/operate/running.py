@@ -41,6 +41,10 @@ class Running:
     def highwater(self, topic: str, partition: int) -> int | None:
         return self.ends.get(f"{topic}/{partition}")
 
+    def log_ends(self, topic: str, partition: int) -> tuple[int, int] | None:
+        end = self.ends.get(f"{topic}/{partition}")
+        return None if end is None else (end, end)
+
     async def sleep(self, n: float, /) -> None:
         self.sleeps -= 1
         await asyncio.sleep(n)

@@ -1,4 +1,4 @@
-"""The time of one event, plainly: the slow counterpart of `stream.events.time_kernels`."""
+"""The time of one event, plainly: the slow counterpart of `stream.events.times.time_kernels`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any, TypeAlias
 from stream.campaign.file import EventMapping
 from stream.compiled.time_zones import time_zone
 from stream.events.paths import TIMESTAMP, EventPaths
-from stream.events.present import Found, JsonNumber, Refused, first_present
+from stream.events.present import EpochMs, Found, JsonNumber, Refused, first_present
 from stream.events.scalars import JSON_NUMBER
-from stream.events.time_kernels import corrected_ms
-from stream.events.timestamps import epoch_ms, text_ms
+from stream.events.times.time_kernels import corrected_ms
+from stream.events.times.timestamps import epoch_ms, text_ms
 
 Unreadable: TypeAlias = list[tuple[int, str]]
 """What could not be read: index in `EventPaths.counted`, and one sentence."""
@@ -114,6 +114,8 @@ class TimeJudge:
 def _time_ms(found: Found, zone: tzinfo) -> int:
     value = found.value
     try:
+        if isinstance(value, EpochMs):
+            return int(value.text)
         if isinstance(value, JsonNumber):
             return epoch_ms(value.text)
         if isinstance(value, str):

@@ -17,8 +17,13 @@ import numba
 from stream.columns import Bools, Bytes, Int64s
 from stream.compiled.borrow import borrow
 from stream.events.flaws import FIRST, UNREADABLE
-from stream.events.scan import MISSING, NULL, NUMBER, STRING, Kinds
-from stream.events.timestamps import UNCLEAR, clear_epoch_ms, clear_text_ms
+from stream.events.scan import FLOAT64, MISSING, NULL, NUMBER, STRING, TIME, Kinds
+from stream.events.times.timestamps import (
+    UNCLEAR,
+    clear_epoch_ms,
+    clear_integer,
+    clear_text_ms,
+)
 
 UNREADABLE_MS = UNCLEAR + 1
 
@@ -108,6 +113,10 @@ def _moment(
     data: Bytes, kind: int, start: int, stop: int, local_ms: Int64s, offset_ms: Int64s
 ) -> int:
     """Epoch milliseconds of one value, UNREADABLE_MS for what is no time, else UNCLEAR."""
+    if kind == TIME:
+        return clear_integer(data, start, stop)
+    if kind == FLOAT64:
+        return UNCLEAR
     if kind != NUMBER and kind != STRING:
         return UNREADABLE_MS
     time_ms = clear_epoch_ms(data, start, stop)

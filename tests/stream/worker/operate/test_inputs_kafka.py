@@ -8,6 +8,13 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Producer
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ResourceType,
+)
 
 from tests.conftest import MakeScene
 from tests.stream.worker.faults.fault_harness import Scene
@@ -110,3 +117,45 @@ def test_a_topic_of_which_nothing_is_an_event_is_told_in_log_and_health(
     produce(scene, scene.topics[0], 1, 1, lambda customer, _: customer)
     worker.wait_until("is well", lambda: health.read_text() == "ok\n")
     assert len(worker.lines("all_refused_over")) == 1
+
+
+def test_an_open_transaction_and_a_changelog_that_deletes_are_told(
+    make_scene: MakeScene, start_worker: StartWorker
+) -> None:
+    scene = make_scene(partitions=1)
+    (topic,) = scene.topics
+    produce(scene, topic, 5, 20, lambda customer, _: customer)
+    first = start_worker(scene)
+    heard(scene, first)
+    assert "held_back" not in first.lines("summary")[-1]
+    assert first.lines("topic_settings") == []
+
+    sender = Producer({"bootstrap.servers": scene.bootstrap, "transactional.id": topic})
+    sender.init_transactions(30)
+    sender.begin_transaction()
+    for i in range(3):
+        sender.produce(topic, order("u-1", f"open-{i}"), "u-1")
+    sender.flush(30)
+    first.wait_until("holds back", lambda: first.lines("summary")[-1].get("held_back") == 3)
+    assert first.lines("summary")[-1]["lag"] == 0
+    sender.commit_transaction(30)
+    first.wait_until(
+        "goes on",
+        lambda: counted(first, "events_s") and "held_back" not in first.lines("summary")[-1],
+    )
+    assert first.stop() == 0
+
+    configure(scene, topic, "retention.ms", "86400000")
+    configure(scene, scene.changelog, "cleanup.policy", "compact,delete")
+    again = start_worker(scene).ready()
+    told = {line["topic"]: line["reason"] for line in again.lines("topic_settings")}
+    assert "expected retention.ms of 14 days or more" in told[topic]
+    assert "expected cleanup.policy=compact of the changelog" in told[scene.changelog]
+
+
+def configure(scene: Scene, topic: str, name: str, value: str) -> None:
+    change = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[change])
+    admin = AdminClient({"bootstrap.servers": scene.bootstrap})
+    for done in admin.incremental_alter_configs([resource]).values():
+        done.result(30)

@@ -109,6 +109,19 @@ def clear_epoch_ms(data: Bytes, at: int, stop: int) -> int:
 
 
 @_inlined
+def clear_integer(data: Bytes, at: int, stop: int) -> int:
+    """The whole number of at most 18 digits that is data[at:stop], else UNCLEAR."""
+    is_negative = at < stop and data[at] == MINUS
+    first = at + is_negative
+    if first == stop or stop - first > 18 or digits_end(data, first, stop) != stop:
+        return UNCLEAR
+    value = 0
+    for k in range(first, stop):
+        value = value * 10 + (data[k] - ZERO)
+    return -value if is_negative else value
+
+
+@_inlined
 def clear_text_ms(data: Bytes, at: int, stop: int, local_ms: Int64s, zone_offset_ms: Int64s) -> int:
     """Epoch milliseconds of the usual forms of ISO 8601, else UNCLEAR.
 

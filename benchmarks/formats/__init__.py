@@ -1,0 +1,1 @@
+"""Formats of events: from bytes to columns, beside the libraries."""

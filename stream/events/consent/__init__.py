@@ -1,0 +1,1 @@
+"""What events say about consent, in the forms of those who send it, for each purpose of a campaign."""

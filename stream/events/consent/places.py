@@ -1,0 +1,149 @@
+"""Where events say what of consent: all paths of all forms, for both readers.
+
+Rules of this file
+1. All places count, in a CloudEvent those below `data` and those from its root.
+2. What stands at `traits` may as well stand at `context.traits`, as senders of `track` have it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from stream.campaign.file import EventMapping
+from stream.campaign.purposes import Purpose
+from stream.columns import Int64s, UInt64s
+from stream.events.consent.vocabulary import Words, compile_words, word_hash
+from stream.events.scan import ARRAY, OBJECT, Kinds
+
+FLAG, XDM, CATEGORIES, ALLOWED, DENIED, STRATEGY = range(6)
+"""What stands at a place: a flag, one of XDM, an object of flags by category, lists of the ids of
+categories that are allowed and denied, and whether any or each of these has to be allowed."""
+
+NODE, WHAT, PURPOSE = range(3)
+_TRAITS = "traits."
+_CONTAINERS = ((CATEGORIES, OBJECT, ARRAY), (ALLOWED, ARRAY, OBJECT), (DENIED, ARRAY, OBJECT))
+"""What is expected at a place, and a kind that is none there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One path.
+
+    Attributes:
+        path: Keys from the root, joined by dots.
+        what: FLAG to STRATEGY.
+        purpose: Index of the purpose of a flag, else 0.
+    """
+
+    path: str
+    what: int
+    purpose: int = 0
+
+
+class ConsentTables(NamedTuple):
+    """What the kernel reads.
+
+    Attributes:
+        items: The columns NODE, WHAT, PURPOSE. Shape (places, 3), int64.
+        first: Where the places of bare events begin, those of CloudEvents, and the end.
+            Shape (3,), int64.
+        names: Hash of each name of a purpose. Shape (names,), uint64.
+        owner: Index of its purpose. Shape (names,), int64.
+        named: Purposes that have a name, as bits.
+        expected: Those of them that a consent tool denies when it does not list them, as bits.
+        words: The words of flags.
+    """
+
+    items: Int64s
+    first: Int64s
+    names: UInt64s
+    owner: Int64s
+    named: int
+    expected: int
+    words: Words
+
+    def closed(self, kind: Kinds) -> Kinds:
+        """Kinds for containers that nobody looks into: what they say cannot be read."""
+        closed = kind.copy()
+        for what, expected, other in _CONTAINERS:
+            for node in self.items[self.items[:, WHAT] == what, NODE].tolist():
+                closed[kind[:, node] == expected, node] = other
+        return closed
+
+
+class ConsentPlaces:
+    """Where the purposes of a campaign stand, and what they are called.
+
+    Args:
+        mapping: The paths and words of the campaign.
+        purposes: Its purposes, the general one first.
+
+    Attributes:
+        count: Number of purposes.
+        bare: The places in a bare event.
+        enveloped: Those in a CloudEvent.
+        owners: By the hash of each name the purposes that it stands for.
+        named: Purposes that have a name, as bits.
+        expected: As in `ConsentTables`.
+        words: The words of flags.
+    """
+
+    def __init__(self, mapping: EventMapping, purposes: Sequence[Purpose]) -> None:
+        self.count = len(purposes)
+        self.bare = tuple(dict.fromkeys(_places(mapping, purposes)))
+        below = tuple(Place(f"data.{p.path}", p.what, p.purpose) for p in self.bare)
+        self.enveloped = (*below, *self.bare) if mapping.cloudevents else self.bare
+        self.owners: dict[int, list[int]] = {}
+        for p, purpose in enumerate(purposes):
+            for value in dict.fromkeys(map(word_hash, purpose.names)):
+                self.owners.setdefault(value, []).append(p)
+        self.named = _bits([bool(purpose.names) for purpose in purposes])
+        self.expected = self.named & _bits([purpose.is_expected for purpose in purposes])
+        self.words = compile_words(mapping.consent_granted, mapping.consent_denied)
+
+    @property
+    def paths(self) -> frozenset[str]:
+        """All paths."""
+        return frozenset(place.path for place in self.enveloped)
+
+    def tables(self, node_of: Mapping[str, int]) -> ConsentTables:
+        """What the kernel reads, for a trie whose paths are these nodes."""
+        places = (*self.bare, *self.enveloped)
+        items = [[node_of[place.path], place.what, place.purpose] for place in places]
+        owners = [(value, p) for value, those in self.owners.items() for p in those]
+        return ConsentTables(
+            np.array(items, np.int64).reshape(-1, 3),
+            np.array([0, len(self.bare), len(places)], np.int64),
+            np.array([value for value, _ in owners], np.uint64),
+            np.array([p for _, p in owners], np.int64),
+            self.named,
+            self.expected,
+            self.words,
+        )
+
+
+def _places(mapping: EventMapping, purposes: Sequence[Purpose]) -> Iterator[Place]:
+    for p, purpose in enumerate(purposes):
+        for path in purpose.paths:
+            yield Place(path, FLAG, p)
+            if path.startswith(_TRAITS):
+                yield Place(f"context.{path}", FLAG, p)
+        for root in mapping.consent_xdm:
+            if "." not in purpose.xdm:
+                yield Place(f"{root}.{purpose.xdm}.val", XDM, p)
+    for paths, what in (
+        (mapping.consent_categories, CATEGORIES),
+        (mapping.consent_allowed_ids, ALLOWED),
+        (mapping.consent_denied_ids, DENIED),
+        (mapping.consent_strategy, STRATEGY),
+    ):
+        for path in paths:
+            yield Place(path, what)
+
+
+def _bits(flags: Sequence[bool]) -> int:
+    return sum(1 << k for k, flag in enumerate(flags) if flag)

@@ -1,0 +1,1 @@
+"""Avro: schemas, their tables, and the kernel that walks over them."""

@@ -1,0 +1,1 @@
+"""Protobuf: descriptors, their tables, and the kernel that walks over them."""

@@ -1,0 +1,195 @@
+"""Values that a schema registry's serializers wrote: frames, schemas, and the kernels behind them.
+
+Rules of this file
+1. The kernel decides whether the bytes are a value; what the readers of fields are not sure of goes
+   to the judge as the object that the kernel found.
+2. A schema is asked for once in a chunk, whatever comes of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from stream.columns import Bools, Bytes, Int64s, Spans
+from stream.events.paths import Trie
+from stream.events.present import Refused
+from stream.events.scan import DEPTH_MAX, Kinds, Scan, append_bytes
+from stream.formats.decimals import write_decimals
+from stream.formats.faults import FAULTS
+from stream.formats.framing import Frames, find_frames, message_indexes, schema_id
+from stream.formats.notes import TEXT_BYTES_MAX, count_numbers, write_numbers
+from stream.formats.objects import object_of_row
+from stream.formats.port import SchemaPort, SchemaUnusable, WriterSchema
+
+_PROGRAMS_MAX = 1000
+_SHOWN_BYTES = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Language:
+    """One of the two formats.
+
+    Attributes:
+        name: As people write it.
+        kind: As the registry writes it.
+        code: Of the refusal of a value that is none.
+        indexed: Whether message indexes follow the schema id.
+        compile: A schema, message indexes and wanted paths to a program.
+        read: The kernel, with the arguments of `avro_kernel.read_avro`.
+    """
+
+    name: str
+    kind: str
+    code: Literal["bad_avro", "bad_protobuf"]
+    indexed: bool
+    compile: Callable[[WriterSchema, tuple[int, ...], Trie], Any]
+    read: Callable[..., None]
+
+
+@dataclass(frozen=True, slots=True)
+class FramedValues:
+    """Values of n records.
+
+    Attributes:
+        found: Where the wanted ones stand.
+        trie: What was wanted.
+        language: What they were read as.
+        frames: Their frames.
+        fault: What is wrong with each, 0 for nothing. Shape (n,), int64.
+        causes: Why a group was not read.
+    """
+
+    found: Scan
+    trie: Trie
+    language: Language
+    frames: Frames
+    fault: Int64s
+    causes: dict[int, str]
+
+    def root(self, i: int, value: bytes) -> dict[str, Any]:
+        """As `stream.events.decoder.Values.root`."""
+        group, fault = int(self.frames.group[i]), int(self.fault[i])
+        name = self.language.name
+        if group < 0:
+            indexes = ", message indexes" if self.language.indexed else ""
+            raise Refused(
+                "not_framed",
+                f"expected a zero byte, the id of a schema{indexes} and {name}, as serializers of "
+                f"a schema registry write it, got {_begin(value)}",
+            )
+        if group in self.causes:
+            raise Refused("unknown_schema", self.causes[group])
+        if fault:
+            where = f"{name} by schema {schema_id(value)}"
+            raise Refused(self.language.code, f"expected {where}: {FAULTS[fault]}")
+        return object_of_row(self.found, self.trie, i)
+
+
+class FramedFormat:
+    """Reads the values of one language; threads may share it.
+
+    Args:
+        language: Avro or Protobuf.
+        schemas: The registry.
+    """
+
+    def __init__(self, language: Language, schemas: SchemaPort) -> None:
+        self._language = language
+        self._schemas = schemas
+        self._programs: dict[bytes, Any] = {}
+        self._trie: Trie | None = None
+
+    def read(self, value: Spans, eligible: Bools, trie: Trie) -> FramedValues:
+        """As `stream.events.decoder.ValueFormat.read`."""
+        if trie is not self._trie:
+            self._trie, self._programs = trie, {}
+        frames = find_frames(value, eligible, indexed=self._language.indexed)
+        window, starts = _window(value, eligible)
+        shape = (len(value), len(trie.nodes))
+        kind, span = np.zeros(shape, np.uint8), np.empty((*shape, 2), np.int64)
+        ok, fault = np.zeros(len(value), np.bool_), np.zeros(len(value), np.int64)
+        open_containers = np.empty((DEPTH_MAX, 3), np.int64)
+        parts, parts_at = [window], len(window)
+        causes = {}
+        for group, first in enumerate(frames.first.tolist()):
+            frame = value[first] or b""
+            try:
+                program = self._program(frame[: int(frames.size[first])], trie)
+            except SchemaUnusable as exc:
+                causes[group] = str(exc)
+                continue
+            of_group = frames.group == group
+            self._language.read(
+                window, starts + frames.size, value.size - frames.size, program, trie, parts_at,
+                open_containers, of_group, kind, span, fault,
+            )  # fmt: skip
+            ok |= of_group
+            parts.append(program.texts)
+            parts_at += len(program.texts)
+        return FramedValues(
+            Scan(_texts(parts, parts_at, ok, kind, span), ok, kind, span, is_json=False),
+            trie, self._language, frames, fault, causes,
+        )  # fmt: skip
+
+    def _program(self, frame: bytes, trie: Trie) -> Any:
+        """The program of a frame; an id that the registry does not know is asked for again.
+
+        Raises:
+            SchemaUnusable: There is none; the message is one sentence.
+        """
+        program = self._programs.get(frame)
+        if program is None:
+            number = schema_id(frame)
+            schema = self._schemas.schema(number)
+            if schema is None:
+                raise SchemaUnusable(
+                    f"expected a schema that the registry knows, got id {number}, which it does not"
+                )
+            try:
+                program = self._compiled(schema, frame, trie)
+            except SchemaUnusable as exc:
+                raise SchemaUnusable(f"schema {number}: {exc}") from exc
+            if len(self._programs) >= _PROGRAMS_MAX:
+                self._programs = {}
+            self._programs[frame] = program
+        return program
+
+    def _compiled(self, schema: WriterSchema, frame: bytes, trie: Trie) -> Any:
+        if schema.kind != self._language.kind:
+            raise SchemaUnusable(
+                f"expected {self._language.kind}, since events.format says so, got {schema.kind}"
+            )
+        indexes = message_indexes(frame) if self._language.indexed else ()
+        return self._language.compile(schema, indexes, trie)
+
+
+def _window(value: Spans, eligible: Bools) -> tuple[Bytes, Int64s]:
+    """The part of the buffer that the eligible values stand in, and where they begin in it."""
+    if not eligible.any():
+        return append_bytes(value.data[:0], b""), value.start
+    first = int(value.start[eligible].min())
+    stop = int((value.start + value.size)[eligible].max())
+    return append_bytes(value.data[first:stop], b""), value.start - first
+
+
+def _texts(parts: list[Bytes], parts_at: int, ok: Bools, kind: Kinds, span: Int64s) -> Bytes:
+    """The buffer of all spans: the values, the texts of programs, and the numbers as text."""
+    longer = write_decimals(parts[0], ok, kind, span, parts_at)
+    if longer:
+        parts.append(np.frombuffer(longer, np.uint8))
+        parts_at += len(longer)
+    count = count_numbers(ok, kind)
+    if count:
+        text = np.empty(count * TEXT_BYTES_MAX, np.uint8)
+        parts.append(text[: write_numbers(ok, kind, span, parts_at, text)])
+    data = np.concatenate(parts)
+    data.flags.writeable = False
+    return data
+
+
+def _begin(value: bytes) -> str:
+    return f"{value[:_SHOWN_BYTES].hex(' ')}..." if value else "nothing"

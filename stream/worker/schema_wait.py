@@ -1,0 +1,57 @@
+"""A chunk waits until the schemas that its values name are known, so that no computation blocks.
+
+It waits before anything of it is taken: checkpoints go on meanwhile, and partitions can be given up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from stream.campaign.file import EventMapping
+from stream.columns import RecordChunk
+from stream.formats.framing import schema_ids
+from stream.schemas.registry import registry_of
+from stream.schemas.registry_client import RegistryDown
+
+
+class SchemaWait:
+    """Waits for the registry of a campaign, if it has one.
+
+    Args:
+        mapping: Where the events stand.
+
+    Attributes:
+        registry: What the decoder asks, None for JSON.
+        is_waiting: Whether the registry does not answer.
+    """
+
+    def __init__(self, mapping: EventMapping) -> None:
+        self.registry = registry_of(mapping)
+        self.is_waiting = False
+        self._value_bytes_max = mapping.value_bytes_max
+
+    async def ready(self, chunk: RecordChunk) -> None:
+        """Returns when every schema of a chunk was asked for and the registry has answered."""
+        if self.registry is None:
+            return
+        size = chunk.value.size
+        eligible = (size >= 0) & (size <= self._value_bytes_max)
+        for schema_id in schema_ids(chunk.value, eligible):
+            if not self.registry.is_fresh(schema_id):
+                await self._load(schema_id)
+
+    async def _load(self, schema_id: int) -> None:
+        assert self.registry is not None
+        waiting = self.registry.waiting()
+        try:
+            while True:
+                try:
+                    await asyncio.to_thread(self.registry.load, schema_id)
+                except RegistryDown as exc:
+                    self.is_waiting = True
+                    await asyncio.sleep(waiting.failed(str(exc)))
+                else:
+                    break
+        finally:
+            self.is_waiting = False
+        waiting.over()

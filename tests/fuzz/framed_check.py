@@ -1,0 +1,108 @@
+"""The kernels of framed values beside an oracle: the same events, the same refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from stream.campaign.purposes import general_purpose
+from stream.campaign.words import duration_ms
+from stream.columns import EventBatch, RecordChunk, Spans
+from stream.events.consent.hearing import Hearing
+from stream.events.consent.places import ConsentPlaces
+from stream.events.decoder import EventDecoder
+from stream.events.paths import EventPaths
+from stream.events.present import Event, Refused
+from stream.events.reasons import Judge
+from stream.events.times.judged_times import Times
+from stream.events.times.timestamps import text_ms
+from stream.formats.port import WriterSchema
+from stream.formats.reading import FramedFormat, Language
+from tests.fuzz.framed import CATEGORIES, MAPPING, NUMBERS, TYPES
+
+NOW_MS = 1_760_000_000_000
+_EARLIEST_MS = text_ms(MAPPING.timestamp_earliest)
+_TIMES = Times(NOW_MS, NOW_MS, _EARLIEST_MS, duration_ms(MAPPING.timestamp_ahead_max))
+_PURPOSES = (general_purpose(MAPPING),)
+_JUDGE = Judge(
+    MAPPING, EventPaths.of(MAPPING, NUMBERS, CATEGORIES), TYPES,
+    Hearing(ConsentPlaces(MAPPING, _PURPOSES)),
+)  # fmt: skip
+
+NO_VALUE = "no value"
+"""What an oracle says of bytes that are none."""
+
+
+class Schemas:
+    """A registry with some schemas, the first with id 1."""
+
+    def __init__(self, schemas: Sequence[WriterSchema]) -> None:
+        self._schemas = schemas
+
+    def schema(self, schema_id: int) -> WriterSchema | None:
+        return self._schemas[schema_id - 1] if 0 < schema_id <= len(self._schemas) else None
+
+
+def decode(
+    language: Language, schemas: Sequence[WriterSchema], values: Sequence[bytes | None]
+) -> list[tuple[Any, ...] | str]:
+    """What becomes of each value: the columns of its event, or the code of its refusal."""
+    decoder = EventDecoder(
+        MAPPING, TYPES, NUMBERS, CATEGORIES, _PURPOSES, FramedFormat(language, Schemas(schemas))
+    )
+    n = len(values)
+    chunk = RecordChunk(
+        "events", 0, np.arange(n), np.full(n, NOW_MS), Spans.of([None] * n), Spans.of(values), n
+    )
+    decoded = decoder.decode(chunk, NOW_MS)
+    batch = decoded.batch
+    found: dict[int, tuple[Any, ...] | str] = {one.record: one.code for one in decoded.rejects}
+    for row, record in enumerate(batch.record.tolist()):
+        assert record not in found
+        found[record] = _row(batch, row)
+    return [found[i] for i in range(n)]
+
+
+def judged(root: Any) -> tuple[Any, ...] | str:
+    """The same by the judge, of an object that an oracle has read."""
+    if not isinstance(root, dict):
+        return "not_object"
+    try:
+        judged = _JUDGE.judge_root(root, _TIMES)
+    except Refused as exc:
+        return exc.code
+    return _event(judged.event)
+
+
+def compare(
+    found: Sequence[tuple[Any, ...] | str],
+    expected: Sequence[tuple[Any, ...] | str],
+    refused: str,
+    may_refuse: Callable[[int], bool],
+) -> None:
+    """Every value comes to the same; `may_refuse` says of which the oracle takes too much."""
+    for i, (ours, theirs) in enumerate(zip(found, expected, strict=True)):
+        if theirs == NO_VALUE:
+            assert ours == refused, (i, ours, theirs)
+        elif ours == refused:
+            assert may_refuse(i), (i, ours, theirs)
+        else:
+            assert ours == theirs, (i, ours, theirs)
+
+
+def _row(batch: EventBatch, i: int) -> tuple[Any, ...]:
+    numbers = batch.number[:, i].tobytes()
+    return (
+        batch.customer[i], batch.event_id[i], int(batch.time_ms[i]), int(batch.type_code[i]),
+        int(batch.consent[i]), numbers, tuple(batch.category[:, i].tolist()),
+    )  # fmt: skip
+
+
+def _event(event: Event) -> tuple[Any, ...]:
+    numbers = np.array(event.numbers, np.float64).tobytes()
+    return (
+        event.customer, event.event_id, event.time_ms, event.type_code, event.consent, numbers,
+        tuple(event.categories),
+    )  # fmt: skip

@@ -1,0 +1,129 @@
+"""Which form a record's value has, by its first bytes and the names in it.
+
+Rules of this file
+1. A guess, for people: nothing is read by it. What is certain is told first.
+2. Each form that events do not come in as they are has its remedy here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+_FRAME_BYTES = 5
+_TSV_TABS_MIN = 50
+_CALLS = ("track", "identify", "page", "screen", "group", "alias")
+
+
+class Form(NamedTuple):
+    """What a value looks like.
+
+    Attributes:
+        name: In words.
+        remedy: What to do so that it can be read, with who acts; empty for JSON objects.
+    """
+
+    name: str
+    remedy: str = ""
+
+
+_REGISTRY = (
+    "Operator action: set events.format and events.schema_registry in the campaign file, or have a "
+    "connector write JSON without a schema registry's frame"
+)
+_UNPACK = (
+    "Operator action: have the producer compress the batches of the topic (compression.type) and not "
+    "the values"
+)
+_ONE_EACH = "Operator action: have each event sent, or copied, as a record of its own, keyed by its customer"
+
+JSON_OBJECT = Form("JSON object")
+_SHAPES: tuple[tuple[Form, Callable[[Mapping[str, Any]], bool]], ...] = (
+    (Form("CloudEvent"), lambda v: isinstance(v.get("specversion"), str)),
+    (Form("batch of events under `batch`", _ONE_EACH), lambda v: isinstance(v.get("batch"), list)),
+    (
+        Form("change event of Debezium", "Operator action: unwrap it (ExtractNewRecordState)"),
+        lambda v: "op" in v and ("after" in v or "before" in v),
+    ),
+    (
+        Form("JSON of Kafka Connect with its schema", "Operator action: set value.converter.schemas.enable=false"),
+        lambda v: "schema" in v and "payload" in v,
+    ),
+    (
+        Form("Adobe XDM", "Operator action: name its paths in [events], such as xdmEntity.timestamp"),
+        lambda v: "xdmEntity" in v or "identityMap" in v or any(k.startswith("xdm:") for k in v),
+    ),
+    (
+        Form("Snowplow JSON", "Operator action: name its paths in [events], such as collector_tstamp"),
+        lambda v: "collector_tstamp" in v or str(v.get("schema", "")).startswith("iglu:"),
+    ),
+    (Form("RudderStack"), lambda v: v.get("type") in _CALLS and _library(v).startswith("rudder")),
+    (Form("Segment"), lambda v: v.get("type") in _CALLS and "messageId" in v),
+)  # fmt: skip
+
+
+def form_of(value: bytes | None) -> Form:
+    """What a value looks like."""
+    if value is None:
+        return Form("null (a tombstone)")
+    if not value.strip():
+        return Form("empty", "Operator action: have the producer leave such records out")
+    return _binary_form(value) or _text_form(value)
+
+
+def parsed(value: bytes | None) -> dict[str, Any] | None:
+    """The value as a JSON object, behind the frame of a schema registry or not; None when it is none."""
+    text = value or b""
+    try:
+        root = msgspec.json.decode(text[_FRAME_BYTES:] if text[:1] == b"\0" else text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return root if isinstance(root, dict) else None
+
+
+def _binary_form(value: bytes) -> Form | None:
+    if value[0] == 0 and len(value) > _FRAME_BYTES:
+        number = int.from_bytes(value[1:_FRAME_BYTES], "big")
+        is_json = value[_FRAME_BYTES:].lstrip()[:1] == b"{"
+        kind = "JSON" if is_json else "Avro or Protobuf"
+        return Form(f"Confluent {kind} frame (magic 0, schema id {number})", _REGISTRY)
+    if value[:1] == b"\x03" and value[1:2] in (b"\x00", b"\x05") and len(value) > 18:
+        return Form("frame of the AWS Glue schema registry", _REGISTRY)
+    if value[:2] == b"\x1f\x8b":
+        return Form("gzip", _UNPACK)
+    if value[:4] == b"\x28\xb5\x2f\xfd":
+        return Form("zstd", _UNPACK)
+    if value[:4] == b"Obj\x01":
+        return Form("Avro file", _ONE_EACH)
+    return None
+
+
+def _text_form(value: bytes) -> Form:
+    begin = value.lstrip()[:1]
+    if begin == b"[":
+        return Form("JSON array: a batch of events", _ONE_EACH)
+    if begin == b"{":
+        root = parsed(value)
+        if root is None:
+            return Form(
+                "damaged JSON", "Operator action: look at the producer, and at the examples below"
+            )
+        return next((form for form, fits in _SHAPES if fits(root)), JSON_OBJECT)
+    if value.count(b"\t") >= _TSV_TABS_MIN:
+        return Form(
+            "Snowplow TSV", "Operator action: have it written as JSON (Snowplow's analytics SDK, or its JSON sink)"
+        )  # fmt: skip
+    if begin == b'"':
+        return Form(
+            "JSON string", "Operator action: it may be JSON written twice: look at the producer"
+        )
+    return Form("text or bytes", "Operator action: have the producer send a JSON object")
+
+
+def _library(root: Mapping[str, Any]) -> str:
+    context = root.get("context")
+    library = context.get("library") if isinstance(context, dict) else None
+    name = str(library.get("name", "")) if isinstance(library, dict) else ""
+    return "rudder" if "rudderId" in root or "rudder" in name.lower() else name

@@ -1,0 +1,138 @@
+"""Which dead letters are sent again: read from their headers, judged by the campaign as it is now.
+
+Pure: no Kafka, no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+from stream.campaign.file import Campaign
+from stream.codecs import event_decoder
+from stream.columns import RecordChunk, Spans
+from stream.events.decoder import NEVER_MS
+from stream.features.plan import compile_features
+from stream.schemas.registry import registry_of
+
+
+class Fate(Enum):
+    """What becomes of a letter; the value says it in words."""
+
+    READABLE = "readable now"
+    REFUSED = "still refused"
+    CUT = "cut: the letter has not all of the record"
+    ELSEWHERE = "of a topic that the campaign file does not name"
+    NO_LETTER = "without the headers of a letter"
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A dead letter.
+
+    Attributes:
+        key: Key of the record.
+        value: Value of the record.
+        topic: Event topic that it came from.
+        partition: Partition there.
+        timestamp_ms: Record timestamp there, epoch milliseconds; -1 for none.
+        code: Why it was no event.
+        is_cut: Whether key or value are not whole.
+    """
+
+    key: bytes | None
+    value: bytes | None
+    topic: str
+    partition: int
+    timestamp_ms: int
+    code: str
+    is_cut: bool
+
+    @classmethod
+    def of(
+        cls, key: bytes | None, value: bytes | None, headers: Mapping[str, bytes]
+    ) -> Letter | None:
+        """Reads what a worker wrote; None for what is no letter."""
+        try:
+            return cls(
+                key,
+                value,
+                headers["topic"].decode(),
+                int(headers["partition"]),
+                int(headers["timestamp"]),
+                headers["code"].decode(),
+                "truncated" in headers,
+            )
+        except (KeyError, ValueError):  # a header is missing, or is no text or number
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which letters are asked for; what is empty or None asks for all.
+
+    Attributes:
+        codes: Reasons.
+        topics: Event topics that they came from.
+        since_ms: Record timestamp of the oldest, epoch milliseconds.
+        until_ms: Record timestamp before which the newest is.
+    """
+
+    codes: frozenset[str] = frozenset()
+    topics: frozenset[str] = frozenset()
+    since_ms: int | None = None
+    until_ms: int | None = None
+
+    def has(self, letter: Letter) -> bool:
+        """Whether a letter is asked for."""
+        return (
+            (not self.codes or letter.code in self.codes)
+            and (not self.topics or letter.topic in self.topics)
+            and (self.since_ms is None or letter.timestamp_ms >= self.since_ms)
+            and (self.until_ms is None or letter.timestamp_ms < self.until_ms)
+        )
+
+
+class LetterJudge:
+    """Tells what a worker with the campaign file of now would make of letters.
+
+    Args:
+        campaign: The campaign file.
+    """
+
+    def __init__(self, campaign: Campaign) -> None:
+        self._topics = frozenset(campaign.topics.events)
+        self._decoder = event_decoder(
+            campaign, compile_features(campaign), registry_of(campaign.events)
+        )
+
+    def fates(self, letters: Sequence[Letter]) -> list[tuple[Fate, str]]:
+        """What becomes of each letter, and for what is still refused the reason in a sentence."""
+        said = [self._without_reading(letter) for letter in letters]
+        read = np.array([i for i, fate in enumerate(said) if fate is Fate.READABLE], np.int64)
+        reasons = [""] * len(letters)
+        for i, reason in self._refused([letters[i] for i in read.tolist()]).items():
+            said[read[i]], reasons[read[i]] = Fate.REFUSED, reason
+        return list(zip(said, reasons, strict=True))
+
+    def _without_reading(self, letter: Letter) -> Fate:
+        if letter.topic not in self._topics:
+            return Fate.ELSEWHERE
+        return Fate.CUT if letter.is_cut else Fate.READABLE
+
+    def _refused(self, letters: Sequence[Letter]) -> dict[int, str]:
+        """The reason by index of those that are no event."""
+        chunk = RecordChunk(
+            topic="",
+            partition=0,
+            offset=np.arange(len(letters)),
+            timestamp_ms=np.array([letter.timestamp_ms for letter in letters], np.int64),
+            key=Spans.of([letter.key for letter in letters]),
+            value=Spans.of([letter.value for letter in letters]),
+            next_offset=len(letters),
+        )
+        rejects = self._decoder.decode(chunk, NEVER_MS).rejects
+        return {reject.record: reject.reason for reject in rejects}
