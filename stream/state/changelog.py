@@ -39,16 +39,6 @@ _OFFSET_BITS = 48
 MARKER_KEY = b"\xffopportune-marker"
 
 
-def topic_name(app: str, layout_digest: str) -> str:
-    """The changelog topic of an app (`FeaturePlan.layout_digest`), as Faust names that of its table."""
-    return f"{app}-{table_name(layout_digest)}-changelog"
-
-
-def table_name(layout_digest: str) -> str:
-    """The table of customers in a layout."""
-    return f"customers-{layout_digest}"
-
-
 Offset = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 

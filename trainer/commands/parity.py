@@ -98,7 +98,7 @@ def _check(
 ) -> Parity:
     """Checks under a progress bar."""
     from stream.features.plan import compile_features
-    from stream.state.changelog import topic_name
+    from stream.state.changelog_name import topic_name
     from trainer.parity.archived import ArchivedTopics
     from trainer.parity.check import check_parity
     from trainer.parity.partition_reader import Topics, open_topics

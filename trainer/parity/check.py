@@ -13,7 +13,7 @@ from __future__ import annotations
 from models.registry import Registry
 from stream.campaign.file import Campaign
 from stream.features.plan import compile_features
-from stream.state.changelog import topic_name
+from stream.state.changelog_name import topic_name
 from trainer.errors import TrainingError
 from trainer.history.topics import Extent
 from trainer.parity.archived import ArchivedTopics

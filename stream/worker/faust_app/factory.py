@@ -18,7 +18,7 @@ from stream.campaign.file import Campaign
 from stream.errors import CampaignError
 from stream.features.plan import FeaturePlan, compile_features
 from stream.scoring.champion import ModelWatcher
-from stream.state.changelog import table_name, topic_name
+from stream.state.changelog_name import table_name, topic_name
 from stream.worker.faust_app import store, transport
 from stream.worker.faust_app.opportune_app import OpportuneApp
 from stream.worker.partition.snapshots import Snapshots

@@ -16,7 +16,7 @@ import pytest
 
 from stream.features.normalization import normalize
 from stream.features.plan import compile_features
-from stream.state.changelog import topic_name
+from stream.state.changelog_name import topic_name
 from tests.conftest import MakeScene
 from tests.stream.worker.faults.fault_harness import Scene
 from tests.stream.worker.faults.fault_load import partition_of, producer
