@@ -32,8 +32,7 @@ assert sys.byteorder == "little", "the row layout is little-endian, and rows are
 
 ROW_VERSION = 1
 MARKER_VERSION = 1
-ALIGNED_MARKER_VERSION = 2
-"""Of a marker that says what `MARKER_VERSION` cannot: in what order several topics were caught up with."""
+ALIGNED_MARKER_VERSION = 2  # tells in what order several topics were caught up with
 _OFFSET_BITS = 48
 # No customer id is equal to it: ids are UTF-8, where the byte 0xff does not occur.
 MARKER_KEY = b"\xffopportune-marker"
@@ -275,10 +274,8 @@ def _marker(chunk: RecordChunk, i: int) -> Marker:
         marker = msgspec.json.decode(chunk.value[i] or b"", type=Marker)
     except (msgspec.MsgspecError, *NO_JSON) as exc:
         raise _unreadable(chunk, i, f"a marker, {exc}") from exc
-    known = (MARKER_VERSION, ALIGNED_MARKER_VERSION)
-    if marker.version not in known:
-        versions = " or ".join(map(str, known))
-        raise _unreadable(chunk, i, f"marker version {versions}, got {marker.version}")
+    if marker.version not in (MARKER_VERSION, ALIGNED_MARKER_VERSION):
+        raise _unreadable(chunk, i, f"marker version 1 or 2, got {marker.version}")
     return marker
 
 
