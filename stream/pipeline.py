@@ -16,11 +16,11 @@ import numpy as np
 from models.contract import Normalization
 from stream.campaign.file import Campaign
 from stream.codecs import compile_codecs
-from stream.columns import Bools, EventBatch, Int64s, RecordChunk, Reject, Spans
+from stream.columns import Bools, EventBatch, Float32s, Int64s, RecordChunk, Reject, Spans
 from stream.decisions import dead_letter
 from stream.decisions.encoder import FEATURES_HEADER
 from stream.events.consent.vocabulary import UNREADABLE
-from stream.events.flaws import NO_FLAWS, Flaws
+from stream.events.flaws import NO_FLAWS, Decoded, Flaws
 from stream.features.plan import Applied, FeaturePlan, apply
 from stream.formats.port import SchemaPort
 from stream.kafka.records import RecordBatch, build_batches
@@ -92,6 +92,32 @@ class Step:
     keys: KeyCounts = field(default_factory=KeyCounts)
 
 
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """The m events of a chunk that were decided.
+
+    Attributes:
+        chunk: The chunk.
+        batch: Its events.
+        index: Which of them. Shape (m,), int64.
+        decisions: What was decided.
+        features: What was scored. Shape (m, F), float32.
+    """
+
+    chunk: RecordChunk
+    batch: EventBatch
+    index: Int64s
+    decisions: DecisionBatch
+    features: Float32s
+
+    def take(self, which: Int64s) -> Decided:
+        """Some of them."""
+        return Decided(
+            self.chunk, self.batch, self.index[which], self.decisions.take(which),
+            self.features[which],
+        )  # fmt: skip
+
+
 class Pipeline:
     """Everything that a campaign file compiles to, ready for chunks.
 
@@ -134,29 +160,49 @@ class Pipeline:
             silent_until: Offset before which events change the table and are not decided.
             now_ms: The time, epoch milliseconds.
         """
+        decoded, refused = self.read(chunk, silent_until=silent_until, now_ms=now_ms)
+        batch = decoded.batch
+        if len(batch) == 0:
+            return refused
+        rows = table.rows_for(batch.customer)
+        applied = self.apply(chunk.topic, batch, rows, table, deployment)
+        decided, step = self.decide(deployment, chunk, decoded, applied, silent_until, refused)
+        return replace(step, decisions=self.encode(deployment, decided, now_ms))
+
+    def read(self, chunk: RecordChunk, *, silent_until: int, now_ms: int) -> tuple[Decoded, Step]:
+        """The events of a chunk, and what came of the records that are none; arguments as for `step`."""
         decoded = self._codecs.decoder.decode(chunk, now_ms)
-        batch, rejects = decoded.batch, decoded.rejects
+        rejects = decoded.rejects
         loud = [reject for reject in rejects if chunk.offset[reject.record] >= silent_until]
         letters = self._dead_letters(loud, chunk, now_ms)
-        if len(batch) == 0:
-            return Step(dead_letters=letters, rejects=loud, flaws=decoded.flaws)
-        rows = table.rows_for(batch.customer)
+        return decoded, Step(dead_letters=letters, rejects=loud, flaws=decoded.flaws)
+
+    def apply(
+        self, topic: str, batch: EventBatch, rows: Int64s, table: CustomerTable,
+        deployment: Deployment,
+    ) -> Applied:  # fmt: skip
+        """Adds n events of a topic to their rows, shape (n,), and marks what changed."""
         applied = apply(
-            self.plan, table.state, rows, self._counted(batch, chunk.topic),
-            self.topics[chunk.topic], deployment.scorer.normalization,
+            self.plan, table.state, rows, self._counted(batch, topic), self.topics[topic],
+            deployment.scorer.normalization,
         )  # fmt: skip
+        table.mark_dirty(rows[applied.applied | applied.repeated | batch.consent_only])
+        return applied
+
+    def decide(
+        self, deployment: Deployment, chunk: RecordChunk, decoded: Decoded, applied: Applied,
+        silent_until: int, refused: Step,
+    ) -> tuple[Decided, Step]:  # fmt: skip
+        """Decides about the events that ask for it; the step is the one of `read`, filled up."""
+        batch = decoded.batch
         unreadable = int((batch.consent == UNREADABLE).any(axis=0).sum())
         words = self._codecs.decoder.unreadable(chunk, batch) if unreadable else []
-        table.mark_dirty(rows[applied.applied | applied.repeated | batch.consent_only])
         wanted = applied.applied & self.plan.decides[batch.type_code]
         silent = wanted & (batch.offset < silent_until)
         index = np.flatnonzero(wanted & ~silent)
         decisions = self._decide(deployment, applied, decoded.identified, index)
-        return Step(
-            decisions=self._encode(deployment, chunk, batch, applied, index, decisions, now_ms),
-            dead_letters=letters,
-            rejects=loud,
-            flaws=decoded.flaws,
+        step = replace(
+            refused,
             strategies=np.bincount(
                 decisions.strategy, minlength=len(deployment.policy.strategies)
             ).astype(np.int64),
@@ -169,6 +215,7 @@ class Pipeline:
             events=len(batch),
             keys=compare_keys(chunk, batch),
         )
+        return Decided(chunk, batch, index, decisions, applied.features[index]), step
 
     def rebuild(
         self, chunk: RecordChunk, table: CustomerTable, normalization: Normalization, now_ms: int
@@ -203,21 +250,14 @@ class Pipeline:
             scores, allowed, applied.consent[:, index], applied.closed[:, index]
         )
 
-    def _encode(
-        self,
-        deployment: Deployment,
-        chunk: RecordChunk,
-        batch: EventBatch,
-        applied: Applied,
-        index: Int64s,
-        decisions: DecisionBatch,
-        now_ms: int,
-    ) -> list[RecordBatch]:
+    def encode(self, deployment: Deployment, decided: Decided, now_ms: int) -> list[RecordBatch]:
+        """Batches for the decision topic."""
+        chunk, batch, index = decided.chunk, decided.batch, decided.index
         encoder = self._codecs.encoders[chunk.topic]
         values = encoder.encode(
             self._without_long_ids(batch),
             index,
-            decisions,
+            decided.decisions,
             partition=chunk.partition,
             model_version=deployment.scorer.version,
             contract_digest=self._contract_digest,
@@ -225,7 +265,7 @@ class Pipeline:
         )
         vectors = None
         if self.campaign.decisions.feature_header:
-            vectors = (FEATURES_HEADER, applied.features[index])
+            vectors = (FEATURES_HEADER, decided.features)
         return build_batches(
             encoder.keys(batch, index),
             values,

@@ -25,6 +25,9 @@ _FOUND_BY = {
     "seek_after_revocation": "[1-5]|.*(crashed|4)",
     "commit_what_was_taken": ".*4",
     "order_ignored": "[235]",
+    "caught_up_as_it_comes": "[25]",
+    "stretch_unannounced": "[235]",
+    "never_read_on": "stuck",
     "marker_before_rows": "4",
     "ring_forgotten": "[2356]",
 }

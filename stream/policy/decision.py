@@ -8,13 +8,13 @@ Rules of this file
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import IntEnum
 
 import numpy as np
 import numpy.typing as npt
 
-from stream.columns import Float32s, Float64s, Int16s
+from stream.columns import Float32s, Float64s, Int16s, Int64s
 
 NOTHING = "nothing"
 """The strategy that is always there: leave the customer alone. Index S, after the campaign's S."""
@@ -74,3 +74,7 @@ class DecisionBatch:
 
     def __len__(self) -> int:
         return len(self.strategy)
+
+    def take(self, index: Int64s) -> DecisionBatch:
+        """Some of the decisions."""
+        return DecisionBatch(*(getattr(self, column.name)[index] for column in fields(self)))

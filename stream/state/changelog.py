@@ -20,24 +20,22 @@ from dataclasses import dataclass, field
 from typing import Annotated, NamedTuple
 
 import msgspec
-import numba
 import numpy as np
 
 from models.errors import NO_JSON
-from stream.columns import Bools, Bytes, Int64s, RecordChunk, Spans
-from stream.compiled.bytecopy import copy_bytes
+from stream.columns import Bytes, Int64s, RecordChunk, Spans
 from stream.errors import StateError
+from stream.state.row_copies import gather, scatter
 from stream.state.table import CustomerTable
 
 assert sys.byteorder == "little", "the row layout is little-endian, and rows are copied as they are"
 
 ROW_VERSION = 1
 MARKER_VERSION = 1
+ALIGNED_MARKER_VERSION = 2  # tells in what order several topics were caught up with
 _OFFSET_BITS = 48
 # No customer id is equal to it: ids are UTF-8, where the byte 0xff does not occur.
 MARKER_KEY = b"\xffopportune-marker"
-
-_jit = numba.njit(nogil=True, cache=True, error_model="numpy")
 
 
 Offset = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
@@ -70,6 +68,30 @@ def offset_of(word: int) -> int:
     return word & (1 << _OFFSET_BITS) - 1
 
 
+class Stretch(msgspec.Struct, frozen=True):
+    """What a worker caught up with: records of several topics, taken in the order of their timestamps.
+
+    Attributes:
+        start: Next offset of each event topic before it; everything before these was taken before.
+        end: Next offset of each event topic after it.
+        silent: It only rebuilds the table: what was decided of it was decided in another order, maybe.
+    """
+
+    start: dict[str, Offset]
+    end: dict[str, Offset]
+    silent: bool = False
+
+    @property
+    def records(self) -> int:
+        """How many, at most."""
+        return sum(end - self.start.get(topic, 0) for topic, end in self.end.items())
+
+    def without(self, topic: str) -> Stretch:
+        """The other topics of it."""
+        start, end = ({t: o for t, o in of.items() if t != topic} for of in (self.start, self.end))
+        return Stretch(start, end, self.silent)
+
+
 class Marker(msgspec.Struct, frozen=True, kw_only=True):
     """What the changelog covers.
 
@@ -80,6 +102,9 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True):
         rows: Customers that the table had then: whoever restores fewer lacks some.
         sources: Of each event topic the log that `covered` counts in.
         generation: Of the consumer group, when its writer began the partition.
+        aligned: What workers caught up with, in order: what is not covered of it comes next, between
+            the runs of `order` by its offsets.
+        reached_ms: Of each event topic the newest record timestamp before `covered`.
     """
 
     version: int
@@ -88,6 +113,8 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True):
     rows: Offset = 0
     sources: dict[str, Source] = {}
     generation: Offset = 0
+    aligned: list[Stretch] | msgspec.UnsetType = msgspec.UNSET
+    reached_ms: dict[str, int] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Anchor(NamedTuple):
@@ -118,6 +145,8 @@ class Progress:
     erased: set[bytes] = field(default_factory=set)
     sources: dict[str, Source] = field(default_factory=dict)
     generation: int = 0
+    aligned: list[Stretch] = field(default_factory=list)
+    reached_ms: dict[str, int] = field(default_factory=dict)
 
     def update(self, marker: Marker) -> bool:
         """Takes over a marker, unless it is one that covers less; tells which.
@@ -128,11 +157,13 @@ class Progress:
         """
         if marker.generation >= self.generation:
             self.generation, self.order = marker.generation, list(marker.order)
+            self.aligned = list(marker.aligned or [])
         if any(_reach(marker, topic) < _reach(self, topic) for topic in self.covered):
             return False
         self.covered = dict(marker.covered)
         self.rows = marker.rows
         self.sources = dict(marker.sources)
+        self.reached_ms = dict(marker.reached_ms or {})
         return True
 
 
@@ -144,7 +175,7 @@ def encode_rows(table: CustomerTable, rows: Int64s) -> tuple[Spans, Spans]:
     """Keys and values of the changelog records of some rows; the values are copies."""
     size = 1 + table.words * 8
     values = np.empty(len(rows) * size, np.uint8)
-    _gather(_as_bytes(table), rows, size - 1, values)
+    gather(_as_bytes(table), rows, size - 1, ROW_VERSION, values)
     start = np.arange(len(rows), dtype=np.int64) * size
     return table.key_spans(rows), Spans(values, start, np.full(len(rows), size, np.int64))
 
@@ -155,15 +186,18 @@ def encode_tombstones(customers: Sequence[bytes]) -> tuple[Spans, Spans]:
 
 
 def encode_marker(progress: Progress) -> bytes:
-    """Value of the marker record; its key is `MARKER_KEY`."""
+    """Value of the marker record; its key is `MARKER_KEY`. With one event topic it is of version 1."""
+    is_aligned = bool(progress.aligned or progress.reached_ms)
     return msgspec.json.encode(
         Marker(
-            version=MARKER_VERSION,
+            version=ALIGNED_MARKER_VERSION if is_aligned else MARKER_VERSION,
             covered=dict(progress.covered),
             order=list(progress.order),
             rows=progress.rows,
             sources=dict(progress.sources),
             generation=progress.generation,
+            aligned=list(progress.aligned) or msgspec.UNSET,
+            reached_ms=dict(progress.reached_ms) or msgspec.UNSET,
         )
     )
 
@@ -206,8 +240,8 @@ def apply_chunk(
     picked = np.flatnonzero(is_row)
     rows = table.rows_for(chunk.key.take(picked))
     behind = np.zeros(len(picked), np.bool_)
-    broken = _scatter(
-        chunk.value.data, chunk.value.start[picked], value_size[picked],
+    broken = scatter(
+        chunk.value.data, chunk.value.start[picked], value_size[picked], ROW_VERSION,
         rows, table.words, offset_words.start, offset_words.stop,
         _as_bytes(table), table.state.view(np.int64), behind,
     )  # fmt: skip
@@ -236,8 +270,8 @@ def _marker(chunk: RecordChunk, i: int) -> Marker:
         marker = msgspec.json.decode(chunk.value[i] or b"", type=Marker)
     except (msgspec.MsgspecError, *NO_JSON) as exc:
         raise _unreadable(chunk, i, f"a marker, {exc}") from exc
-    if marker.version != MARKER_VERSION:
-        raise _unreadable(chunk, i, f"marker version {MARKER_VERSION}, got {marker.version}")
+    if marker.version not in (MARKER_VERSION, ALIGNED_MARKER_VERSION):
+        raise _unreadable(chunk, i, f"marker version 1 or 2, got {marker.version}")
     return marker
 
 
@@ -260,40 +294,3 @@ def _find_markers(chunk: RecordChunk) -> Int64s:
 
 def _as_bytes(table: CustomerTable) -> Bytes:
     return table.state.reshape(-1).view(np.uint8)
-
-
-@_jit
-def _gather(state: Bytes, rows: Int64s, row_bytes: int, out: Bytes) -> None:
-    at = 0
-    for row in rows:
-        out[at] = ROW_VERSION
-        at = copy_bytes(state, row * row_bytes, row_bytes, out, at + 1)
-
-
-@_jit
-def _read_int64(data: Bytes, at: int) -> int:
-    value = np.uint64(0)
-    for i in range(8):
-        value |= np.uint64(data[at + i]) << np.uint64(8 * i)
-    return int(np.int64(value))
-
-
-@_jit
-def _scatter(
-    data: Bytes, start: Int64s, size: Int64s,
-    rows: Int64s, words: int, offset_first: int, offset_stop: int,
-    state: Bytes, state_int: Int64s, behind: Bools,
-) -> int:  # fmt: skip
-    """Copies values into rows unless the row is further; index of a value it cannot read or -1."""
-    for i in range(len(rows)):
-        row = rows[i]
-        if size[i] < 0:  # a tombstone: the customer was erased
-            state_int[row, :] = 0
-            continue
-        if data[start[i]] != ROW_VERSION:
-            return i
-        for word in range(offset_first, offset_stop):
-            behind[i] |= _read_int64(data, start[i] + 1 + 8 * word) < state_int[row, word]
-        if not behind[i]:
-            copy_bytes(data, start[i] + 1, words * 8, state, row * words * 8)
-    return -1

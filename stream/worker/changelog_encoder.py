@@ -7,7 +7,7 @@ import time
 from stream.columns import Spans
 from stream.kafka.records import Codec, RecordBatch, build_batches
 from stream.state import changelog
-from stream.worker.partition.blocks import Block
+from stream.worker.partition.block import Block
 
 
 class ChangelogEncoder:
@@ -35,7 +35,9 @@ class ChangelogEncoder:
     def marker(self, block: Block) -> tuple[bytes, list[RecordBatch]]:
         """The marker as of now, its value and its record: made when it is sent, or a later one would say less."""
         progress = block.progress
-        progress.order = list(block.order.beyond(progress.covered))
+        block.order.beyond(progress.covered)
+        progress.order = list(block.order.runs())
+        progress.aligned = block.order.stretches(progress.covered)
         value = changelog.encode_marker(progress)
         return value, self._encode(Spans.of([changelog.MARKER_KEY]), Spans.of([value]))
 

@@ -16,7 +16,8 @@ from stream.kafka.records import RecordBatch
 from stream.log import log_event
 from stream.state.changelog import Anchor, Source
 from stream.worker.changelog_encoder import ChangelogEncoder
-from stream.worker.partition.blocks import Block, Blocks
+from stream.worker.partition.block import Block
+from stream.worker.partition.blocks import Blocks
 from stream.worker.partition.lifecycle import State
 from stream.worker.partition.others import Heard, heed
 from stream.worker.shell import Shell
@@ -32,6 +33,7 @@ class Copied(NamedTuple):
         messages: The chunks that are done by it.
         covered: Next offset by event topic.
         sources: By event topic, the log that it counts in.
+        reached_ms: With several event topics, by topic the newest record timestamp before it.
         customers: Customers in the table.
         erased: Customers whose tombstones are among the batches.
         rows: Changelog records in the batches.
@@ -41,6 +43,7 @@ class Copied(NamedTuple):
     messages: list[Any]
     covered: dict[str, int]
     sources: dict[str, Source]
+    reached_ms: dict[str, int]
     customers: int
     erased: frozenset[bytes]
     rows: int
@@ -133,13 +136,18 @@ class Checkpoints:
     async def _copy(self, block: Block, work: Work, assure: bool) -> Copied | None:
         """What there is to write; None for nothing."""
         async with self._lock:
-            if not (work.messages or block.has_unwritten or assure):
+            # Of what was announced ahead, what was not taken now is not taken any more.
+            closed = block.state is State.DRAINING and block.order.close(block.position)
+            if not (work.messages or block.has_unwritten or assure or closed):
                 return None
             messages, covered = list(work.messages), dict(block.position)
+            reached_ms = dict(block.reached_ms)
             customers, erased = len(block.table), frozenset(block.erased)
             sources, block.owes_marker = dict(block.sources), False
             rows, batches = await self._compute(self._changelog.rows, block)
-        return Copied(messages, covered, sources, customers, erased, rows, batches)
+        return Copied(
+            messages, covered, sources, reached_ms, customers, erased, rows, batches
+        )  # fmt: skip
 
     async def _write(self, block: Block, work: Work, copied: Copied) -> tuple[Anchor, int]:
         """The marker that is durable now, and how many records since the one before."""
@@ -148,6 +156,7 @@ class Checkpoints:
         def marker() -> list[RecordBatch]:
             nonlocal value
             block.progress.covered, block.progress.sources = copied.covered, copied.sources
+            block.progress.reached_ms = copied.reached_ms
             block.progress.rows = copied.customers
             value, batches = self._changelog.marker(block)
             return batches

@@ -23,7 +23,8 @@ from functools import partial
 from stream.kafka.records import RecordBatch
 from stream.log import log_event
 from stream.worker.changelog_encoder import ChangelogEncoder
-from stream.worker.partition.blocks import Block, Blocks
+from stream.worker.partition.block import Block
+from stream.worker.partition.blocks import Blocks
 from stream.worker.publisher import Announcement
 from stream.worker.shell import Shell
 

@@ -9,24 +9,26 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
 from stream.campaign.file import Campaign
-from stream.columns import RecordChunk
 from stream.features.plan import FeaturePlan
 from stream.log import log_event
+from stream.merged_step import steps_merged
 from stream.pipeline import Deployment, Pipeline, Step
 from stream.worker.changelog_encoder import ChangelogEncoder
 from stream.worker.checkpoints import Checkpoints
 from stream.worker.claims import Claims
 from stream.worker.consent_words import ConsentWords
 from stream.worker.input_counts import InputCounts
-from stream.worker.partition.blocks import Block, Blocks
-from stream.worker.partition.intake import Intake
+from stream.worker.order.replay import Turn
+from stream.worker.partition.block import Block
+from stream.worker.partition.blocks import Blocks
+from stream.worker.partition.intake import Admitted, Intake
 from stream.worker.partition.lifecycle import State
 from stream.worker.partition.same_log import Positions
 from stream.worker.publisher import Announcement, Outgoing
@@ -105,7 +107,9 @@ class Processor:
         """
         self.uncommitted = 0
         where = f"{self._changelog.topic}/{partition}"
-        block = self.blocks.begin(partition, where, committed, ends)
+        events = [topic for topic in self._campaign.topics.events if topic in committed]
+        in_order = {topic: committed[topic] for topic in events}
+        block = self.blocks.begin(partition, where, in_order, ends)
         # A group that was forgotten begins to count again.
         block.progress.generation = max(block.progress.generation, self._shell.generation)
         if block.has_unwritten:  # whether or not events come
@@ -137,70 +141,89 @@ class Processor:
             if message.generation_id != self._shell.generation:
                 return  # its partition is read again from where it was covered
             admitted = await self._intake.admit(block, message)
-            if (
-                admitted is not None and block.state is State.ACTIVE
-            ):  # the broker was asked meanwhile
-                await self._offer(block, *admitted)
+            if block.state is State.ACTIVE:  # the broker was asked meanwhile
+                await self._take_on(block, admitted)
             await self._intake.release(block, message.value.partition)
 
-    async def _offer(self, block: Block, chunk: RecordChunk, message: Any) -> None:
-        block.expected[chunk.topic] = chunk.next_offset
-        if message is not None:
+    async def _take_on(self, block: Block, admitted: Admitted | None) -> None:
+        """Takes everything whose turn it is."""
+        if admitted is not None:
+            chunk, message = admitted
+            block.expected[chunk.topic] = chunk.next_offset
             self._shell.taken(message)
-        for turn in block.replay.offer(chunk, message):
-            announced = not turn.planned and self._announce(block, turn.chunk)
-            await self._take(block, turn.chunk, turn.message, announced=announced)
+            if block.replay.done:
+                await self._take(block, Turn.of(chunk, message))
+                return
+            block.replay.offer(chunk, message)
+        for turn in block.replay.turns():
+            await self._take(block, turn)
+            if block.state is not State.ACTIVE:
+                return  # what is held back is read again
 
-    def _announce(self, block: Block, chunk: RecordChunk) -> bool:
-        """Whether a marker must be durable before this chunk's results leave."""
+    def _announce(self, block: Block, turn: Turn) -> bool:
+        """Whether a marker must be durable before the results of this turn leave."""
         if len(self._campaign.topics.events) == 1:
             return False
+        if turn.planned:
+            return block.order.owed()
+        (chunk,) = turn.chunks
         block.order.close(block.position, chunk.topic)
         position = block.position.get(chunk.topic, 0)
         return block.order.announce(chunk.topic, position, chunk.next_offset)
 
-    async def _take(self, block: Block, chunk: RecordChunk, owner: Any, *, announced: bool) -> None:
+    async def _take(self, block: Block, turn: Turn) -> None:
         assert self.deployment is not None, "the worker waits for a model before it reads"
+        announced = self._announce(block, turn)
+        partition, records = turn.chunks[0].partition, sum(map(len, turn.chunks))
         began_s = time.perf_counter()
-        step = Step()
-        if len(chunk) > _INLINE_EVENTS_MAX:
-            step = await self._compute(self._step, chunk, block, self.deployment)
-        elif len(chunk):
-            step = self._step(chunk, block, self.deployment)
-        if self.blocks.get(chunk.partition) is not block:
+        steps = [Step()] * len(turn.chunks)
+        if records > _INLINE_EVENTS_MAX:
+            steps = await self._compute(self._steps, turn, block, self.deployment)
+        elif records:
+            steps = self._steps(turn, block, self.deployment)
+        if self.blocks.get(partition) is not block:
             return  # abandoned while it was computed
-        block.took(chunk)
-        work = self._works.of(chunk.partition, block.changelog_end + 1)
-        if owner is not None:
-            work.messages.append(owner)
+        for chunk in turn.chunks:
+            block.took(chunk)
+        work = self._works.of(partition, block.changelog_end + 1)
+        work.messages.extend(turn.messages)
         names = self.deployment.policy.strategies
-        self.window.add(len(chunk), step, names, time.perf_counter() - began_s)
-        self._consent_words.tell(step.unreadable_words)
-        self.inputs.add(chunk, step)
+        took_s = (time.perf_counter() - began_s) / len(turn.chunks)
+        for chunk, step in zip(turn.chunks, steps, strict=True):
+            self.window.add(len(chunk), step, names, took_s)
+            self._consent_words.tell(step.unreadable_words)
+            self.inputs.add(chunk, step)
         # Under the lock: a checkpoint must find the results of all chunks that it covers queued.
-        claim = self._claims.announcement(chunk.partition, block) if announced else None
-        await work.lane.publish(self._outgoing(step, claim))
+        claim = self._claims.announcement(partition, block) if announced else None
+        await work.lane.publish(self._outgoing(steps, claim))
 
-    def _step(self, chunk: RecordChunk, block: Block, deployment: Deployment) -> Step:
-        return self.pipeline.step(
-            chunk,
-            block.table,
-            deployment,
-            silent_until=block.silent_until.get(chunk.topic, 0),
-            now_ms=time.time_ns() // 1_000_000,
-        )
+    def _steps(self, turn: Turn, block: Block, deployment: Deployment) -> list[Step]:
+        now_ms = time.time_ns() // 1_000_000
+        if len(turn.chunks) == 1:
+            (chunk,) = turn.chunks
+            silent_until = block.silent_until.get(chunk.topic, 0)
+            return [
+                self.pipeline.step(
+                    chunk, block.table, deployment, silent_until=silent_until, now_ms=now_ms
+                )
+            ]
+        return steps_merged(
+            self.pipeline, turn.chunks, turn.seen_ms, block.table, deployment,
+            silent_until=block.silent_until, now_ms=now_ms,
+        )  # fmt: skip
 
-    def _outgoing(self, step: Step, announcement: Announcement | None) -> Outgoing:
+    def _outgoing(self, steps: Sequence[Step], announcement: Announcement | None) -> Outgoing:
         topics = self._campaign.topics
-        batches = [(topics.decisions, batch) for batch in step.decisions]
-        batches += [(topics.dead_letter, batch) for batch in step.dead_letters]
+        batches = [(topics.decisions, batch) for step in steps for batch in step.decisions]
+        batches += [(topics.dead_letter, batch) for step in steps for batch in step.dead_letters]
         sent_s = time.perf_counter()
         window = self.window
 
         def acknowledged() -> None:
             now_ms = time.time_ns() / 1e6
             window.ack_ms.add_ms(np.array([(time.perf_counter() - sent_s) * 1e3]))
-            window.end_to_end_ms.add_ms(now_ms - step.received_ms)
+            for step in steps:
+                window.end_to_end_ms.add_ms(now_ms - step.received_ms)
 
         return Outgoing(announcement, batches, acknowledged)
 

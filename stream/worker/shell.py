@@ -21,6 +21,9 @@ class Shell(Protocol):
     def done(self, message: Any) -> None:
         """The chunk of this message is durable: its offset may be committed."""
 
+    def pause(self, topic: str, partition: int) -> None:
+        """Has nothing more of a partition read until it is rewound."""
+
     async def rewind(self, topic: str, partition: int, offset: int) -> int:
         """Has a partition read again from an offset; gives the first one that is still there."""
 

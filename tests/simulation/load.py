@@ -50,7 +50,8 @@ def arrivals(random: Random, settings: Settings) -> Iterator[Arrival]:
                 before.append((key, value))
             keys.append(key)
             values.append(value)
-        received_ms = _EPOCH_MS + int(at_s * 1000)
+        clock_s = at_s + random.choice((0.0, 0.0, -1.5, 3.0))  # those of producers differ
+        received_ms = _EPOCH_MS + int(clock_s * 1000)
         (batch,) = build_batches(Spans.of(keys), Spans.of(values), received_ms)
         yield Arrival(at_s, topic, partition, batch)
         left -= count

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from stream import pipeline
+from stream import merged_step, pipeline
 from stream.worker import publisher
 from stream.worker.checkpoints import Checkpoints
 from stream.worker.faust_app import store, transport
 from stream.worker.faust_app.ledger import Ledger
-from stream.worker.partition import blocks, intake, order, restore
+from stream.worker.order import replay, steps
+from stream.worker.partition import blocks, intake, restore
 
 
 def _replace(owner: object, name: str, new: Callable[..., Any]) -> Callable[..., Any]:
@@ -83,10 +84,29 @@ def commit_what_was_taken() -> None:
 def order_ignored() -> None:
     """Topics are taken as they come, though an earlier worker announced an order."""
 
-    def offer(_self: Any, chunk: Any, message: Any) -> list[order.Turn]:
-        return [order.Turn(chunk, message, planned=False)]
+    _replace(replay.Replay, "done", cast(Any, property(lambda _: True)))
 
-    _replace(order.Replay, "offer", offer)
+
+def caught_up_as_it_comes() -> None:
+    """What was there when a partition began is taken topic after topic."""
+    _replace(merged_step, "merged", lambda topic, _: np.argsort(topic, kind="stable"))
+
+
+def stretch_unannounced() -> None:
+    """Nobody who takes over learns up to where the topics were being merged."""
+    _replace(steps.Announcer, "owed", lambda _: False)
+    stock = _replace(
+        steps.Announcer,
+        "stretches",
+        lambda self, covered: [
+            one for one in stock(self, covered) if steps._is_covered(one, covered)
+        ],
+    )
+
+
+def never_read_on() -> None:
+    """A topic that waits at the broker until the others have come up is forgotten there."""
+    _replace(replay.Replay, "has_room", lambda *_: False)
 
 
 def marker_before_rows() -> None:
@@ -116,7 +136,7 @@ MUTATIONS: dict[str, Callable[[], None]] = {
     mutation.__name__: mutation
     for mutation in (
         stale_restore, commit_before_marker, no_row_guard, split_off_by_one, seek_after_revocation,
-        commit_what_was_taken, order_ignored, marker_before_rows,
-        ring_forgotten,
+        commit_what_was_taken, order_ignored, caught_up_as_it_comes, stretch_unannounced, never_read_on,
+        marker_before_rows, ring_forgotten,
     )
 }  # fmt: skip

@@ -25,6 +25,7 @@ from stream.state import changelog
 from stream.state.table import CustomerTable
 from tests.simulation.broker import Log
 from tests.simulation.campaigns import DECISIONS, LETTERS, Setup
+from tests.stream.worker.order.taken_order import Event, stretches, taken_order
 
 if TYPE_CHECKING:
     from tests.simulation.world import Era, World
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
 _NOW_MS = 1_770_000_000_000
 _WALL_CLOCK = re.compile(rb'"time":"[^"]*"')
 _EVENTS_MAX = 1 << 20
-
-Event = tuple[str, int]
-"""Topic and offset."""
 
 
 class Told(NamedTuple):
@@ -105,10 +103,9 @@ class _Partition:
         if again := sorted(repeated & {told.about for told in decisions}):
             yield f"6: {self._name}: decided though they came before: {again[:10]}"
         yield from self._markers(chunks)
-        if not self._order_is_known(chunks):
-            return
         table = CustomerTable(self._era.setup.plan.row_words)
-        right = self._recompute(table, in_order(chunks, [told.about for told in decisions]))
+        taken = in_order(chunks, [told.about for told in decisions], self._caught_up())
+        right = self._recompute(table, taken)
         yield from self._right(decisions, right)
         if self._after is None:
             yield from self._rows(table)
@@ -187,6 +184,16 @@ class _Partition:
             offsets.setdefault(batch.customer[i] or b"", []).append(offset)
         return offsets
 
+    def _caught_up(self) -> list[changelog.Stretch]:
+        """What the workers of the era say that they caught up with."""
+        records = (
+            record
+            for stored in self._log(self._era.setup.changelog).batches
+            for _, record in _records(stored.data)
+            if record.key == changelog.MARKER_KEY
+        )
+        return stretches(msgspec.json.decode(one.value, type=changelog.Marker) for one in records)
+
     def _repeated(self, chunk: RecordChunk) -> Iterator[Event]:
         """Events whose customer had the id before in this topic: rows have room for all ids."""
         batch = self._pipeline._codecs.decoder.decode(chunk, _NOW_MS).batch
@@ -198,17 +205,8 @@ class _Partition:
             if told[1] is not None:
                 known.add(told)
 
-    def _order_is_known(self, chunks: Mapping[str, RecordChunk]) -> bool:
-        """Between topics the decisions show the order; what is rebuilt in silence does not."""
-        silent = [
-            topic
-            for topic, chunk in chunks.items()
-            if (chunk.offset < self._era.decided.get(TP(topic, self._partition), 0)).any()
-        ]
-        return len(chunks) == 1 or not silent
-
     def _recompute(
-        self, table: CustomerTable, chunks: list[RecordChunk]
+        self, table: CustomerTable, chunks: Iterator[RecordChunk]
     ) -> dict[Event, tuple[Any, ...]]:
         right = {}
         for chunk in chunks:
@@ -275,26 +273,14 @@ def _words(value: bytes | None) -> list[float]:
     return [] if value is None else np.frombuffer(value[1:], np.float64).tolist()
 
 
-def in_order(chunks: Mapping[str, RecordChunk], decided: Sequence[Event]) -> list[RecordChunk]:
-    """Pieces of the chunks in the order in which they were decided for the first time.
-
-    Args:
-        chunks: All events of each topic.
-        decided: The events in the order of the decisions about them.
-    """
-    if len(chunks) == 1:
-        return list(chunks.values())
+def in_order(
+    chunks: Mapping[str, RecordChunk],
+    decided: Sequence[Event],
+    caught_up: Sequence[changelog.Stretch],
+) -> Iterator[RecordChunk]:
+    """Pieces of the chunks in the order in which they were taken: see `taken_order`."""
     left = dict(chunks)
-    ends: list[Event] = []
-    position = dict.fromkeys(chunks, -1)
-    for topic, offset in decided:
-        if offset > position[topic]:
-            position[topic] = offset
-            if ends and ends[-1][0] == topic:
-                ends.pop()
-            ends.append((topic, offset + 1))
-    pieces = []
-    for topic, end in ends:
+    for topic, end in taken_order(chunks, decided, caught_up):
         piece, left[topic] = split(left[topic], end)
-        pieces.append(piece)
-    return [*pieces, *left.values()]
+        if len(piece):
+            yield piece

@@ -8,9 +8,13 @@ import re
 from typing import NamedTuple
 
 from stream.worker import processor
+from stream.worker.order import replay
 from tests.simulation.clock import PROCESS, Stuck, VirtualLoop
 from tests.simulation.world import Broken, World
 
+# There are few events: so a topic is far ahead after few of them, and a window is full with a few.
+replay.WINDOW_RECORDS = 6
+replay.HELD_RECORDS_MAX = 10
 _TIMES = re.compile(r" (took_ms|elapsed_s|records_s|eta_s)=\S+")
 _worker_log = logging.getLogger("opportune")
 

@@ -205,6 +205,10 @@ class App:
     def done(self, message: Any) -> None:
         self.consumer.ack(message)
 
+    def pause(self, topic: str, partition: int) -> None:
+        """Has nothing more of a partition read until it is rewound."""
+        self.consumer.halt(TP(topic, partition))
+
     async def rewind(self, topic: str, partition: int, offset: int) -> int:
         return await self.consumer.rewind(TP(topic, partition), offset)
 

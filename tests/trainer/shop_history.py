@@ -106,13 +106,18 @@ def partition_of(customer: str, partitions: int) -> int:
     return sum(customer.encode()) % partitions
 
 
-def chunk_of(topic: str, partition: int, first: int, values: list[bytes]) -> RecordChunk:
-    """Records with neighbouring offsets."""
+def chunk_of(
+    topic: str, partition: int, first: int, values: list[bytes],
+    received_ms: Sequence[int] | None = None,
+) -> RecordChunk:  # fmt: skip
+    """Records with neighbouring offsets, that came in long after everything if nothing else is said."""
+    if received_ms is None:
+        received_ms = [START_MS + 1000 * DAY_MS] * len(values)
     return RecordChunk(
         topic=topic,
         partition=partition,
         offset=np.arange(first, first + len(values)),
-        timestamp_ms=np.full(len(values), START_MS + 1000 * DAY_MS),
+        timestamp_ms=np.array(received_ms, np.int64),
         key=Spans.of([b"key"] * len(values)),
         value=Spans.of(list(values)),
         next_offset=first + len(values),
@@ -126,12 +131,18 @@ def chunks(events: Iterable[Event], partitions: int = 1, size: int = 3) -> list[
     for kind, topic in enumerate(TOPICS):
         for partition in range(partitions):
             here = [
-                event.json()
+                event
                 for event in events
                 if event.kind == kind and partition_of(event.customer, partitions) == partition
             ]
             made += [
-                chunk_of(topic, partition, low, here[low : low + size])
+                chunk_of(
+                    topic,
+                    partition,
+                    low,
+                    [event.json() for event in here[low : low + size]],
+                    [event.time_ms for event in here[low : low + size]],
+                )
                 for low in range(0, len(here), size)
             ]
     return made

@@ -97,11 +97,14 @@ def _check(
     campaign: Campaign, bootstrap: str, archive: str | None, scope: Scope, show_customers: bool
 ) -> Parity:
     """Checks under a progress bar."""
+    from stream.features.plan import compile_features
+    from stream.state.changelog_name import topic_name
     from trainer.parity.archived import ArchivedTopics
     from trainer.parity.check import check_parity
     from trainer.parity.partition_reader import Topics, open_topics
 
-    names = (campaign.topics.decisions, *campaign.topics.events)
+    changelog = topic_name(campaign.app, compile_features(campaign).layout_digest)
+    names = (campaign.topics.decisions, *campaign.topics.events, changelog)
     rules = ReadRules.of(campaign)
     with counting("Replaying", "records") as on_records:
         log_skip_list(rules)

@@ -14,7 +14,7 @@ import asyncio
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError, UnknownTopicOrPartitionError
@@ -102,20 +102,27 @@ class TopicReader:
         if self._consumer is not None:
             await self._consumer.stop()
 
+    async def has(self, topic: str) -> bool:
+        """Whether a topic is there."""
+        return topic in await self._described()
+
+    async def _described(self) -> dict[str, list[dict[str, Any]]]:
+        """The partitions of all topics: describing a missing one by name would create it on many brokers."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap)
+        try:
+            await admin.start()
+            described = await admin.describe_topics()
+        finally:
+            await admin.close()
+        return {topic["topic"]: topic["partitions"] for topic in described}
+
     async def partitions(self, topics: Sequence[str]) -> list[TopicPartition]:
         """All partitions of the topics, as they are now.
 
         Raises:
             TrainingError: A topic is missing.
         """
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap)
-        try:
-            await admin.start()
-            # Of all topics: describing a missing one by name would create it on many brokers.
-            described = await admin.describe_topics()
-        finally:
-            await admin.close()
-        found = {topic["topic"]: topic["partitions"] for topic in described}
+        found = await self._described()
         missing = [topic for topic in topics if topic not in found]
         if missing:
             raise TrainingError(

@@ -81,6 +81,10 @@ class ArchivedTopics:
         self._topics.count(total=both.end - both.begin - (kafka.end - kafka.begin))
         return both
 
+    def extents_if_there(self, topic: str) -> dict[int, Extent]:
+        """What Kafka holds of a topic that is not archived and need not be there."""
+        return self._topics.extents_if_there(topic)
+
     def archived(self, topic: str, partition: int) -> int:
         """Offset before which events come from the archive, 0 when none do."""
         return self._held.get((topic, partition), _NOTHING).end

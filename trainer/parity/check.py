@@ -13,10 +13,12 @@ from __future__ import annotations
 from models.registry import Registry
 from stream.campaign.file import Campaign
 from stream.features.plan import compile_features
+from stream.state.changelog_name import topic_name
 from trainer.errors import TrainingError
 from trainer.history.topics import Extent
 from trainer.parity.archived import ArchivedTopics
 from trainer.parity.bundles import Bundles
+from trainer.parity.caught_up import caught_up
 from trainer.parity.explain import Holds
 from trainer.parity.findings import Findings
 from trainer.parity.logged import Scope
@@ -55,6 +57,9 @@ def check_parity(
     # Decisions first: then each finds its event, and events that came since are not decided yet.
     names = (campaign.topics.decisions, *campaign.topics.events)
     held = [topics.extents(name) for name in names]
+    changelog = topic_name(campaign.app, plan.layout_digest)
+    is_alone = len(campaign.topics.events) == 1
+    markers = {} if is_alone else topics.extents_if_there(changelog)
     findings.partitions = max(map(len, held))
     for partition in sorted(set().union(*held)):
         extents = [extents.get(partition, _NOTHING) for extents in held]
@@ -63,7 +68,8 @@ def check_parity(
             for name, extent in zip(names, extents, strict=True)
         )
         archived = [topics.archived(name, partition) for name in names[1:]]
-        holds = Holds(partition, extents[0], extents[1:], archived)
+        aligned = caught_up(topics, changelog, partition, markers.get(partition, _NOTHING))
+        holds = Holds(partition, extents[0], extents[1:], archived, aligned)
         compare_partition(subject, holds, decisions, events, findings)
     return findings.report(campaign.app, plan.contract.digest, scope.share)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stream.columns import Bools, Int64s
+from stream.state.changelog import Stretch
 from trainer.history.topics import Extent
 from trainer.parity.bundles import Bundles
 from trainer.parity.causes import Cause
@@ -30,12 +31,14 @@ class Holds:
         events: Of each event topic, in the order of the campaign file.
         archived: By topic, before which offset its events come from an archive; what is missing
             there was erased, or lost before it was archived.
+        caught_up: What workers caught up with.
     """
 
     partition: int
     decisions: Extent
     events: Sequence[Extent]
     archived: Sequence[int] = ()
+    caught_up: Sequence[Stretch] = ()
 
 
 def before_replay(logged: Logged, holds: Holds, bundles: Bundles) -> Int64s:

@@ -18,6 +18,7 @@ from stream.columns import Bools, Float32s, Float64s, Int64s, RecordChunk
 from stream.events.decoder import NEVER_MS
 from stream.features.normalization import normalize
 from stream.features.plan import FeaturePlan, apply_raw
+from stream.record_order import NOT_SEEN_MS, seen
 from stream.schemas.registry import registry_of
 from stream.state.table import CustomerTable
 from trainer.history.gaps import Gap
@@ -95,7 +96,7 @@ class _Partition:
             subject.campaign, subject.plan, registry_of(subject.campaign.events)
         )
         self._about = [logged.about(topic, holds.partition) for topic in range(len(holds.events))]
-        self._order = OrderCheck(logged, self._about)
+        self._order = OrderCheck(logged, self._about, _bounds(subject.campaign, holds))
         self._cause = explain.before_replay(logged, holds, subject.bundles)
         self._found = np.zeros(len(logged), np.bool_)
         self._repeated = np.zeros(len(logged), np.bool_)
@@ -120,12 +121,15 @@ class _Partition:
 
     def _runs(self, topic: int, chunks: Iterator[RecordChunk]) -> Iterator[Run]:
         """The events of a topic, of all times, since all change the state of their customers."""
+        reached_ms = NOT_SEEN_MS
         for chunk in chunks:
             self._has_gaps |= isinstance(
                 chunk, Gap
             )  # events are missing in the middle of the topic
             if len(chunk) == 0:
                 continue
+            seen_ms = seen(chunk.timestamp_ms, reached_ms)
+            reached_ms = int(seen_ms[-1])
             self.findings.keys.add(chunk)
             decoded = self._decoder.decode(chunk, NEVER_MS)
             batch, rejects = decoded.batch.events(), decoded.rejects
@@ -133,7 +137,7 @@ class _Partition:
             self._refused[topic] += chunk.offset[refused].tolist()  # the worker may have taken them
             sampled = np.flatnonzero(self.subject.scope.has_customers(batch.customer))
             batch = batch.take(sampled)
-            yield Run(topic, self.table.rows_for(batch.customer), batch)
+            yield Run(topic, self.table.rows_for(batch.customer), batch, seen_ms[batch.record])
 
     def _joined(self, run: Run) -> tuple[Int64s, Int64s]:
         """Events of a run and decisions about them, pair by pair. Shape (pairs,) each, int64."""
@@ -263,3 +267,13 @@ class _Partition:
         if not self.subject.show_customers:
             return Where(topic, number, offset, None)
         return Where(topic, number, offset, self.table.key(row).decode(errors="replace"))
+
+
+def _bounds(campaign: Campaign, holds: Holds) -> list[Int64s]:
+    """By event topic, of each stretch that was caught up with the offsets. Shape (k, 2) each, int64."""
+    return [
+        np.array(
+            [(one.start.get(topic, 0), one.end.get(topic, 0)) for one in holds.caught_up], np.int64
+        ).reshape(-1, 2)
+        for topic in campaign.topics.events
+    ]

@@ -87,6 +87,15 @@ class Topics:
         self._total += sum(extent.end - extent.begin for extent in found.values())
         return found
 
+    def extents_if_there(self, topic: str) -> dict[int, Extent]:
+        """The same, and nothing of a topic that is not there."""
+        found: dict[int, Extent] = self._run(self._extents_if_there(topic))
+        return found
+
+    async def _extents_if_there(self, topic: str) -> dict[int, Extent]:
+        there = await self._readers[topic].has(topic)
+        return await self._extents(topic) if there else {}
+
     async def _extents(self, topic: str) -> dict[int, Extent]:
         reader = self._readers[topic]
         found = await reader.extents(await reader.partitions([topic]))

@@ -1,10 +1,8 @@
-"""The order of a replay, for who has all events at once and for who reads them as they come.
+"""The order of a replay, for who reads the events of several topics as they are needed.
 
 Rules of this file
-1. Within a topic the order of offsets stays, as the worker saw it. Topics are merged by event time: a
-   late event counts with the newest event time that its topic has reached; at one time the topics
-   come in the order of the campaign file.
-2. Customers do not touch each other, so only the order of the events of each customer counts.
+1. The order is that of `stream.record_order`, by which the worker catches up: that of the timestamps of
+   the records, not of the times that events tell.
 """
 
 from __future__ import annotations
@@ -13,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from stream.columns import EventBatch, Int64s, Spans
+from stream.record_order import NOT_SEEN_MS, merged, passes
 
 _ENDED = np.iinfo(np.int64).max
 
@@ -28,66 +26,21 @@ class Run:
         topic: Index of the topic in the campaign.
         row: Row of the customer of each event. Shape (n,), int64.
         batch: The n events.
+        seen_ms: Newest record timestamp of the topic up to each event. Shape (n,), int64.
     """
 
     topic: int
     row: Int64s
     batch: EventBatch
+    seen_ms: Int64s
 
     def take(self, index: Int64s | slice) -> Run:
         """Some of the events."""
-        return Run(self.topic, self.row[index], self.batch.take(index))
-
-
-def merged(topic: npt.NDArray[np.integer], time_ms: Int64s) -> Int64s:
-    """The order of replay of events that are all there.
-
-    Args:
-        topic: Topic of each event; those of one topic are in the order of their offsets.
-            Shape (n,), integers.
-        time_ms: Event times. Shape (n,), int64.
-    """
-    by_topic = np.argsort(topic, kind="stable")
-    if len(topic) == 0 or topic[by_topic[0]] == topic[by_topic[-1]]:
-        return by_topic
-    starts = np.flatnonzero(np.diff(topic[by_topic])) + 1
-    seen_ms = [np.maximum.accumulate(part) for part in np.split(time_ms[by_topic], starts)]
-    return by_topic[np.argsort(np.concatenate(seen_ms), kind="stable")]
-
-
-def passes(row: Int64s, topic: Int64s) -> Iterator[tuple[int, Int64s]]:
-    """Cuts a timeline into as few runs of one topic as keep the order of each customer's events.
-
-    `apply` takes events of one topic. Cut where the topic changes, a timeline gives almost as many
-    runs as events; but pass k can hold what lies between the topic changes k and k + 1 of every
-    customer, since only the order of one customer's events counts.
-
-    Args:
-        row: Customer of each event, in order. Shape (n,), int64.
-        topic: Its topic. Shape (n,), int64.
-
-    Yields:
-        A topic, and the events of one run.
-    """
-    if len(row) == 0:
-        return
-    if topic.min() == topic.max():
-        yield int(topic[0]), np.arange(len(row))
-        return
-    by_customer = np.argsort(row, kind="stable")
-    customer, theirs = row[by_customer], topic[by_customer]
-    first = np.concatenate([[True], customer[1:] != customer[:-1]])
-    turn = np.cumsum(np.concatenate([[False], theirs[1:] != theirs[:-1]]))
-    turn_of = np.empty_like(turn)
-    turn_of[by_customer] = turn - np.repeat(turn[first], np.diff(np.flatnonzero([*first, True])))
-    order = np.lexsort((topic, turn_of))  # stable: events of a run stay in order
-    ends = np.flatnonzero((np.diff(turn_of[order]) != 0) | (np.diff(topic[order]) != 0)) + 1
-    for run in np.split(order, ends):
-        yield int(topic[run[0]]), run
+        return Run(self.topic, self.row[index], self.batch.take(index), self.seen_ms[index])
 
 
 def in_order(streams: Sequence[Iterator[Run]]) -> Iterator[Run]:
-    """The same order, of topics that are read as they are needed; stream i is of topic i.
+    """The order, of topics that are read as they are needed; stream i is of topic i.
 
     Events are held back only until it is known which comes next: memory holds a few chunks of topics
     that go on at one pace, and what one is ahead of the others.
@@ -114,14 +67,14 @@ class _Lane:
     """Events of one topic that are read and not replayed.
 
     Attributes:
-        reached_ms: Newest event time read; at the end of the topic no time is beyond it.
+        reached_ms: Newest record timestamp read; at the end of the topic no time is beyond it.
     """
 
     def __init__(self, stream: Iterator[Run]) -> None:
         self._stream = stream
         self._waiting: list[Run] = []
-        self._seen_ms = np.empty(0, np.int64)  # newest time up to each event that waits
-        self.reached_ms = int(np.iinfo(np.int64).min)
+        self._seen_ms = np.empty(0, np.int64)  # of the events that wait
+        self.reached_ms = NOT_SEEN_MS
 
     def pull(self) -> None:
         """Reads one more chunk."""
@@ -129,10 +82,9 @@ class _Lane:
         if run is None:
             self.reached_ms = _ENDED
         elif len(run.row):
-            seen_ms = np.maximum.accumulate(np.maximum(run.batch.time_ms, self.reached_ms))
-            self._seen_ms = np.concatenate([self._seen_ms, seen_ms])
             self._waiting = [_joined([*self._waiting, run])]
-            self.reached_ms = int(seen_ms[-1])
+            self._seen_ms = self._waiting[0].seen_ms
+            self.reached_ms = int(run.seen_ms[-1])
 
     def take(self, limit_ms: int) -> tuple[list[Run], Int64s]:
         """Hands over what was seen before a time, with these times."""
@@ -177,4 +129,7 @@ def _joined(runs: Sequence[Run]) -> Run:
         consent=np.concatenate([batch.consent for batch in batches], axis=1),
         consent_only=np.concatenate([batch.consent_only for batch in batches]),
     )
-    return Run(runs[0].topic, np.concatenate([run.row for run in runs]), batch)
+    row, seen_ms = (
+        np.concatenate([getattr(run, name) for run in runs]) for name in ("row", "seen_ms")
+    )
+    return Run(runs[0].topic, row, batch, seen_ms)

@@ -28,6 +28,7 @@ from stream.features.kernel_repeats import find_repeats
 from stream.features.plan import FeaturePlan
 from stream.keys.key_sample import KeySample
 from stream.keys.spread import Spread
+from stream.record_order import NOT_SEEN_MS, merged, seen
 from stream.schemas.registry import registry_of
 from stream.state.table import CustomerTable
 from trainer.history.gaps import SINCE, Extent, Gap, GapTracker, Missing, cold_ms, unread_ms
@@ -42,7 +43,6 @@ from trainer.replay.actions import (
 )
 from trainer.replay.buckets import by_bucket, misplaced, spread_of
 from trainer.replay.flaw_counts import FlawCounts
-from trainer.replay.replay_order import merged
 from trainer.replay.spill import Shard, Spill
 from trainer.replay.timeline import Timeline
 
@@ -96,6 +96,7 @@ class Shards:
         self._actions = Spill(folder, "actions", ACTION)
         self._tables: dict[Shard, CustomerTable] = {}
         self._next_offset: dict[tuple[str, int], int] = {}
+        self._seen_ms: dict[tuple[str, int], int] = {}  # newest record timestamp
 
     @property
     def customers(self) -> int:
@@ -134,7 +135,10 @@ class Shards:
             )
         self._next_offset[origin] = int(chunk.offset[-1]) + 1
         if chunk.topic in self._topics:
-            self._add_events(chunk, self._topics[chunk.topic])
+            # Of the whole partition: a shard has a part of its records.
+            seen_ms = seen(chunk.timestamp_ms, self._seen_ms.get(origin, NOT_SEEN_MS))
+            self._seen_ms[origin] = int(seen_ms[-1])
+            self._add_events(chunk, self._topics[chunk.topic], seen_ms)
         elif chunk.topic == self._decision_topic and self._decisions is not None:
             self._add_decisions(chunk, self._decisions)
         else:
@@ -177,7 +181,7 @@ class Shards:
     def timeline(self, shard: Shard) -> Timeline:
         """Everything about the customers of a shard."""
         records = self._records.load(shard)
-        records = records[merged(records["topic"], records["time_ms"])]
+        records = records[merged(records["topic"], records["seen_ms"])]
         table = self._tables.get(shard, CustomerTable(1))
         repeated = self._repeated(records, table)
         actions = Actions.of(
@@ -208,7 +212,7 @@ class Shards:
             find_repeats(_column(records, "row"), _column(records, "topic"), hashes, ring, out)
         return out
 
-    def _add_events(self, chunk: RecordChunk, topic: int) -> None:
+    def _add_events(self, chunk: RecordChunk, topic: int, seen_ms: Int64s) -> None:
         self.keys.add(chunk)
         decoded = self._decoder.decode(chunk, NEVER_MS)
         batch = decoded.batch.events()
@@ -229,6 +233,7 @@ class Shards:
         if not inside.any():
             return
         customer, events = _events(batch, np.flatnonzero(inside), topic, self._records.dtype)
+        events["seen_ms"] = seen_ms[batch.record[inside]]
         self.events += len(events)
         self.start_ms = min(self.start_ms, int(events["time_ms"].min()))
         self.end_ms = max(self.end_ms, int(reached_ms[inside].max()))
@@ -265,9 +270,10 @@ class Shards:
 
 
 def _event_dtype(plan: FeaturePlan) -> np.dtype[np.void]:
-    """What is kept of an event: the columns of `EventBatch` that features are made of."""
+    """What is kept of an event: the columns of `EventBatch` that features are made of, and its place."""
     return np.dtype(
-        [("offset", "<i8"), ("time_ms", "<i8"), ("event_hash", "<u8"), ("row", "<i4"), ("type_code", "<i2"),
+        [("offset", "<i8"), ("time_ms", "<i8"), ("seen_ms", "<i8"), ("event_hash", "<u8"),
+         ("row", "<i4"), ("type_code", "<i2"),
          ("topic", "i1"), ("number", "<f8", (len(plan.number_paths),)),
          ("category", "<u8", (len(plan.category_paths),))]
     )  # fmt: skip
@@ -276,7 +282,7 @@ def _event_dtype(plan: FeaturePlan) -> np.dtype[np.void]:
 def _events(
     batch: EventBatch, index: Int64s, topic: int, dtype: np.dtype[np.void]
 ) -> tuple[Spans, Records]:
-    """Some events of a topic as records without row, and the customer of each."""
+    """Some events of a topic as records without row and place, and the customer of each."""
     records = np.empty(len(index), dtype)
     records["topic"] = topic
     for name in ("offset", "time_ms", "event_hash", "type_code"):

@@ -2,7 +2,7 @@
 
 Rules of this file
 1. Features come from `stream.features.plan.apply_raw` alone: the kernel of the worker.
-2. The order is that of `trainer.replay.replay_order`.
+2. The order is that of `stream.record_order`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import numpy as np
 
 from stream.columns import EventBatch, Float64s, Int16s, Int64s, Spans, UInt64s
 from stream.features.plan import FeaturePlan, apply_raw
+from stream.record_order import passes
 from stream.state.table import CustomerTable
 from trainer.replay.actions import Actions
-from trainer.replay.replay_order import passes
 from trainer.replay.spill import Shard
 
 _EVENTS_PER_CALL = 2048  # their features stay in the cache

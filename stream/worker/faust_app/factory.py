@@ -18,6 +18,7 @@ from stream.campaign.file import Campaign
 from stream.errors import CampaignError
 from stream.features.plan import FeaturePlan, compile_features
 from stream.scoring.champion import ModelWatcher
+from stream.state.changelog_name import table_name, topic_name
 from stream.worker.faust_app import store, transport
 from stream.worker.faust_app.opportune_app import OpportuneApp
 from stream.worker.partition.snapshots import Snapshots
@@ -43,8 +44,8 @@ def create_app(
     """
     bootstrap = bootstrap or campaign.bootstrap
     plan = compile_features(campaign)
-    table = f"customers-{plan.layout_digest}"
-    changelog = f"{campaign.app}-{table}-changelog"
+    table = table_name(plan.layout_digest)
+    changelog = topic_name(campaign.app, plan.layout_digest)
     app = OpportuneApp(
         campaign,
         bootstrap,

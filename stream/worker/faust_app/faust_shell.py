@@ -65,6 +65,10 @@ class FaustShell:
         """Lets the offset of what is durable be committed."""
         self._consumer.ack(message)
 
+    def pause(self, topic: str, partition: int) -> None:
+        """Has nothing more of a partition read until it is rewound."""
+        self._consumer.halt(TP(topic, partition))
+
     async def rewind(self, topic: str, partition: int, offset: int) -> int:
         """Has a partition read again."""
         return await self._consumer.rewind(TP(topic, partition), offset)

@@ -47,6 +47,7 @@ class Consumer(driver.Consumer):
         self._port = port_of(self.app)
         self.ledger = Ledger()
         self._sought: set[TP] = set()
+        self._halted: set[TP] = set()
         self._given_up = 0  # how often partitions were
         self._seeks_at: int | None = None  # at which count of it they may be sought
 
@@ -202,6 +203,12 @@ class Consumer(driver.Consumer):
 
         await self._thread.call_thread(seek)
 
+    def halt(self, tp: TP) -> None:
+        """Reads nothing more of a partition until it is rewound, or begins again."""
+        if tp not in self._halted:
+            self._halted.add(tp)
+            self.pause_partitions({tp})
+
     async def rewind(self, tp: TP, offset: int) -> int:
         """Reads a partition again from an offset, or from the first one that retention has left.
 
@@ -212,6 +219,9 @@ class Consumer(driver.Consumer):
             earliest = (await self.earliest_offsets(tp))[tp]
             start = max(offset, earliest)
             await self.seek(tp, start)
+            if tp in self._halted:
+                self._halted.discard(tp)
+                self.resume_partitions({tp})
         except IllegalStateError:
             return offset  # revoked meanwhile: whoever gets it next seeks
         return start
@@ -219,6 +229,7 @@ class Consumer(driver.Consumer):
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Finishes or abandons what is in work, commits, and only then forgets."""
         self._sought, self._seeks_at = set(), None
+        self._halted.clear()  # Faust resumes what is assigned again
         self._given_up += 1
         await super().on_partitions_revoked(revoked)
         for tp in revoked:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from stream.columns import RecordChunk, split
 from stream.log import log_event
-from stream.worker.partition.blocks import Block
+from stream.worker.partition.block import Block
 from stream.worker.shell import Shell
 
 
@@ -16,7 +16,7 @@ class Admitted(NamedTuple):
 
     Attributes:
         chunk: The chunk, or a part of one.
-        message: What it came with; None when the rest of it is read again.
+        message: What it came with.
     """
 
     chunk: RecordChunk
@@ -45,24 +45,20 @@ class Intake:
         expected = block.expected.get(chunk.topic)
         if expected is None or chunk.next_offset <= expected:
             return None
-        limit = block.rebuild.limit(chunk.topic, block.position)
-        if limit is not None and expected >= limit:
-            block.rebuild.waiting.add(chunk.topic)
+        if block.replay.is_full(chunk.topic):
+            block.waiting.add(chunk.topic)
+            self._shell.pause(chunk.topic, chunk.partition)
             return None
         if message.offset > expected:
             await self._read_again(block, chunk, message.offset)
             return None
-        chunk = split(chunk, expected)[1]
-        if limit is None or chunk.next_offset <= limit:
-            return Admitted(chunk, message)
-        block.rebuild.waiting.add(chunk.topic)
-        return Admitted(split(chunk, limit)[0], None)
+        return Admitted(split(chunk, expected)[1], message)
 
     async def release(self, block: Block, partition: int) -> None:
-        """Has topics read on that waited until the others had rebuilt the table."""
-        for topic in sorted(block.rebuild.waiting & block.expected.keys()):
-            if block.rebuild.limit(topic, block.position) is None:
-                block.rebuild.waiting.discard(topic)
+        """Has topics read on that waited until the others had come up."""
+        for topic in sorted(block.waiting & block.expected.keys()):
+            if block.replay.has_room(topic):
+                block.waiting.discard(topic)
                 await self._shell.rewind(topic, partition, block.expected[topic])
 
     async def _look_for_the_quiet(self, block: Block, chunk: RecordChunk) -> None:

@@ -24,7 +24,7 @@ import numpy as np
 
 from stream.columns import RecordChunk
 from stream.state.changelog import MARKER_KEY, ROW_VERSION, Source
-from stream.worker.partition.blocks import Block
+from stream.worker.partition.block import Block
 
 
 class Heard(NamedTuple):

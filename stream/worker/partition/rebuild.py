@@ -1,44 +1,53 @@
 """Several topics: none decides before all of them have rebuilt the table.
 
 A new layout of the table is rebuilt in silence, each topic up to where it was committed. One that is
-through would decide on rows that lack what the others are still to bring, so it waits there. What
-comes beyond is not kept but read again later: it may be more than fits into memory.
+through would decide on rows that lack what the others are still to bring: so up to there all of them are a
+stretch of their own (`stream.worker.order`), and nothing beyond is taken before its end.
 
 Pure: no Kafka, no clock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+from stream.worker.order.steps import Run
 
 
-class Rebuild:
-    """Which topics of a partition have rebuilt their part of the table, and which wait for that.
+def targets(silent_until: Mapping[str, int], ends: Mapping[str, int]) -> dict[str, int]:
+    """Up to where each topic rebuilds the table: no further than there are records.
 
     Args:
         silent_until: By event topic, the offset before which events only rebuild the table.
-        ends: Offset after the last record, by event topic: no topic is waited for beyond it.
-
-    Attributes:
-        waiting: Topics of which something came that has to be read again.
+        ends: Offset after the last record, by event topic.
     """
+    return {topic: min(offset, ends.get(topic, 0)) for topic, offset in silent_until.items()}
 
-    def __init__(
-        self, silent_until: Mapping[str, int] | None = None, ends: Mapping[str, int] | None = None
-    ) -> None:
-        self._silent_until = dict(silent_until or {})
-        self._target = {
-            topic: min(offset, (ends or {}).get(topic, 0))
-            for topic, offset in self._silent_until.items()
-        }
-        self.waiting: set[str] = set()
 
-    def behind(self, position: Mapping[str, int]) -> list[str]:
-        """Topics that are still to bring something, by the offsets that are in the table."""
-        return [topic for topic, end in self._target.items() if position.get(topic, 0) < end]
+def cut(
+    runs: Sequence[Run],
+    position: Mapping[str, int],
+    silent_until: Mapping[str, int],
+    ends: Mapping[str, int],
+) -> list[Run]:
+    """The runs that a worker of before there were stretches announced, as far as it can have come in them.
 
-    def limit(self, topic: str, position: Mapping[str, int]) -> int | None:
-        """Offset that a topic may not pass as long as others are behind; None when none is."""
-        if any(other != topic for other in self.behind(position)):
-            return self._silent_until.get(topic, 0)
-        return None
+    A run is announced ahead: the last one may end beyond where its topic had to wait for the others. Of
+    those before it the end is known.
+
+    Args:
+        runs: What was announced.
+        position: Next offset by event topic.
+        silent_until: See `targets`.
+        ends: See `targets`.
+    """
+    if not runs:
+        return []
+    reached = dict(position)
+    for topic, end in runs[:-1]:
+        reached[topic] = max(reached.get(topic, 0), end)
+    topic, end = runs[-1]
+    behind = (
+        reached.get(t, 0) < until for t, until in targets(silent_until, ends).items() if t != topic
+    )
+    return [*runs[:-1], Run(topic, min(end, silent_until.get(topic, 0)) if any(behind) else end)]

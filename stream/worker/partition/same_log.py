@@ -25,7 +25,8 @@ from stream.campaign.topics_section import AnewSpec
 from stream.errors import PositionError
 from stream.log import log_event
 from stream.state.changelog import Progress, Source
-from stream.worker.partition.blocks import Block, Blocks
+from stream.worker.partition.block import Block
+from stream.worker.partition.blocks import Blocks
 from stream.worker.partition.restore import NotRestored
 
 
@@ -207,6 +208,8 @@ class Positions:
             )  # fmt: skip
             progress.covered[topic] = fault.start
             progress.order = [run for run in progress.order if run[0] != topic]
+            progress.aligned = [stretch.without(topic) for stretch in progress.aligned]
+            progress.reached_ms.pop(topic, None)
             block.silent_until.pop(topic, None)
         if fault is not None or (before.id and before.id != source.id):
             source = Source(source.id, -1, source.epoch)

@@ -26,7 +26,7 @@ from stream.errors import OperatorError
 from stream.log import log_event
 from stream.state.changelog import Anchor, Progress
 from stream.worker.partition import snapshot_bytes
-from stream.worker.partition.blocks import Block
+from stream.worker.partition.block import Block
 from stream.worker.partition.lifecycle import State
 from stream.worker.partition.private_file import expect_private_folder, read_private
 from stream.worker.partition.snapshot_bytes import VERSION, Header, Unusable

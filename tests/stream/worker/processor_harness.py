@@ -22,7 +22,7 @@ from stream.pipeline import Deployment
 from stream.policy.choice import Policy
 from stream.scoring.scorer import Scorer
 from stream.state import changelog
-from stream.worker.partition.blocks import Block
+from stream.worker.partition.block import Block
 from stream.worker.partition.lifecycle import State
 from stream.worker.processor import Processor
 from tests.bundles import bundle_of
@@ -59,6 +59,7 @@ class Shell:
     removed: dict[str, int] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     taken_until: int = 0
+    paused: list[str] = field(default_factory=list)
     rewound: list[int] = field(default_factory=list)
     happened: list[str] = field(default_factory=list)
     sent: list[tuple[str, RecordBatch, asyncio.Future[Any]]] = field(default_factory=list)
@@ -86,6 +87,9 @@ class Shell:
     async def earliest(self, topic: str, partition: int) -> int:
         self.asked.append(topic)
         return self.removed.get(topic, 0)
+
+    def pause(self, topic: str, partition: int) -> None:
+        self.paused.append(topic)
 
     async def rewind(self, topic: str, partition: int, offset: int) -> int:
         self.rewound.append(offset)

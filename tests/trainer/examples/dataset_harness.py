@@ -53,10 +53,10 @@ def decision_history(
 ) -> list[RecordChunk]:
     """One order each of some customers, decided about, and a redemption of every second of them."""
     n = len(strategy)
-    orders = [Event(0, f"c{i}", START_MS + i * DAY_MS).json() for i in range(n)]
+    orders = [Event(0, f"c{i}", START_MS + i * DAY_MS) for i in range(n)]
     redeemed = [Event(2, f"c{i}", START_MS + (i + 1) * DAY_MS) for i in range(0, n, 2)]
     end = Event(2, "end", START_MS + 900 * DAY_MS)
-    topic = chunk_of("orders", 0, 0, orders)
+    (topic,) = chunks(orders, size=n)
     published = decisions_about(campaign, topic, range(n), strategy, propensity)
     return [topic, chunk_of("decisions", 0, 0, published), *chunks([*redeemed, end])]
 

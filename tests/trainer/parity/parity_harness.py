@@ -24,6 +24,7 @@ from stream.kafka.records import RecordReader
 from stream.pipeline import Deployment, Pipeline
 from stream.policy.choice import Policy
 from stream.scoring.scorer import Scorer
+from stream.state.changelog import Stretch
 from stream.state.table import CustomerTable
 from tests.bundles import bundle_of
 from trainer.history.topics import Extent
@@ -199,6 +200,7 @@ class Shop:
     decisions: list[Record]
     starts: Mapping[str, int] = field(default_factory=dict)
     """Where topics begin: what was before is removed."""
+    caught_up: Sequence[Stretch] = ()
 
     def check(self, scope: Scope | None = None, *, show_customers: bool = True) -> Parity:
         topics, plan = self.campaign.topics, compile_features(self.campaign)
@@ -219,7 +221,12 @@ class Shop:
                 scope or Scope(),
                 show_customers,
             ),
-            Holds(0, extents[topics.decisions], [extents[name] for name in topics.events]),
+            Holds(
+                0,
+                extents[topics.decisions],
+                [extents[name] for name in topics.events],
+                caught_up=self.caught_up,
+            ),
             left[topics.decisions],
             [left[name] for name in topics.events],
             findings,

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.columns import EventBatch, Spans
+from stream.state.changelog import Stretch
 from tests.trainer.parity.parity_harness import (
     HOUR_MS,
     START_MS,
@@ -99,6 +100,45 @@ def test_an_order_that_nobody_recorded_explains_those_it_touches(tmp_path: Path)
     assert causes(shop.check()) == found | {"different": 1}
 
 
+def test_what_was_caught_up_with_excuses_nothing(tmp_path: Path) -> None:
+    """Taken orders first: of one stretch that is a fault, of two nobody knows what lay between them."""
+    shop, worker = two_topics(tmp_path)
+    for i in range(20):
+        at_ms = START_MS + 60_000 * i
+        for topic, kind, later_ms in (("views", 0, 0), ("orders", 1, 5_000)):
+            shop.events[topic].append(
+                event("ann", kind, at_ms + later_ms, received_ms=at_ms + later_ms)
+            )
+    later_ms = START_MS + HOUR_MS
+    worker.take(shop.events["orders"], 0, "orders", later_ms)
+    worker.take(shop.events["views"], 0, "views", later_ms + 200)
+    assert set(causes(shop.check())) == {"order_unknown"}
+    starts = [dict.fromkeys(shop.events, offset) for offset in (0, 10, 20)]
+    whole, first, second = (Stretch(starts[a], starts[b]) for a, b in ((0, 2), (0, 1), (1, 2)))
+    shop.caught_up = [whole]
+    assert set(causes(shop.check())) == {"different"}
+    for stretches in ([first, second], [first], [second]):
+        shop.caught_up = stretches
+        assert set(causes(shop.check())) == {"order_unknown"}
+
+
+def test_what_was_caught_up_with_in_order_is_replayed_exactly(tmp_path: Path) -> None:
+    """Also where no time of day tells: everything was decided at once."""
+    shop, worker = two_topics(tmp_path)
+    for i in range(20):
+        at_ms = START_MS + 60_000 * i
+        for topic, kind, later_ms in (("views", 0, 0), ("orders", 1, 5_000)):
+            one = event("ann", kind, at_ms + later_ms, received_ms=at_ms + later_ms)
+            worker.take([one], i, topic, START_MS + HOUR_MS)
+            shop.events[topic].append(one)
+    ends = dict.fromkeys(shop.events, 20)
+    for caught_up, cause in (([], "order_unknown"), ([Stretch({}, ends)], "different")):
+        damaged = replace(shop, decisions=list(shop.decisions), caught_up=caught_up)
+        assert damaged.check().equal == 40
+        damaged.flip(30)
+        assert causes(damaged.check()) == {cause: 1}
+
+
 @given(st.lists(st.lists(st.tuples(st.integers(0, 8), st.integers(0, 3)), max_size=12), min_size=2,
                 max_size=4), st.randoms())  # fmt: skip
 @settings(deadline=None, max_examples=150)
@@ -136,5 +176,6 @@ def cut(topic: int, events: list[tuple[int, int]], random: Any) -> Any:
             number=np.zeros((1, n)), category=np.zeros((0, n), np.uint64),
             consent=np.zeros((1, n), np.int8), consent_only=np.zeros(n, np.bool_),
         )  # fmt: skip
-        yield Run(topic, part[:, 1], batch)
+        seen_ms = np.maximum.accumulate([time_ms for time_ms, _ in events[:end]] or [0])[at:]
+        yield Run(topic, part[:, 1], batch, seen_ms)
         at = end

@@ -14,8 +14,9 @@ from models.contract import Normalization
 from stream.campaign.file import Campaign
 from stream.columns import EventBatch, Spans
 from stream.features.plan import FeaturePlan, apply
+from stream.record_order import passes
 from tests.trainer.shop_history import DAY_MS, START_MS, Event, histories, timelines_of
-from trainer.replay.replay_order import Run, in_order, passes
+from trainer.replay.replay_order import Run, in_order
 from trainer.replay.timeline import Timeline, replay_blocks
 
 ONE_SHARD = 1
@@ -173,4 +174,4 @@ def run_of(topic: int, times_ms: list[int], first: int) -> Run:
         category=np.zeros((0, n), np.uint64), consent=np.zeros((1, n), np.int8),
         consent_only=np.zeros(n, np.bool_),
     )  # fmt: skip
-    return Run(topic, np.zeros(n, np.int64), batch)
+    return Run(topic, np.zeros(n, np.int64), batch, np.maximum.accumulate(at))

@@ -8,9 +8,8 @@ What must hold after any fault, once the workers have caught up and stopped:
   d  everything is committed, and the changelog's marker says so
   e  the decisions are those of a computation that nothing disturbed
 
-Between several event topics the right order is the one in which the decisions stand on their topic
-for the first time; in that order everything is recomputed. Would a replay take another one, then its
-decisions or the rows would differ.
+Between several event topics the right order is that of `taken_order`; in that order everything is
+recomputed. Would a replay take another one, then its decisions or the rows would differ.
 """
 
 from __future__ import annotations
@@ -37,6 +36,7 @@ from stream.scoring.scorer import Scorer
 from stream.state import changelog
 from stream.state.table import CustomerTable
 from tests.stream.worker.faults.fault_harness import Scene, Since
+from tests.stream.worker.order.taken_order import stretches, taken_order
 
 NOW_MS = 1_770_000_000_000
 _CHUNK = 4_096
@@ -103,7 +103,8 @@ class Verifier:
         for partition in range(self._scene.partitions):
             events = {topic: self._read(topic, partition) for topic in self._scene.topics}
             decisions = self._read(topics.decisions, partition)
-            right = self._recompute(partition, _in_order(events, decisions))
+            log = read(self._scene.bootstrap, self._scene.changelog, partition)
+            right = self._recompute(partition, _in_order(partition, events, decisions, log))
             verdict.events += sum(map(len, events.values()))
             self._verify_decisions(partition, decisions, right, verdict)
             self._verify_letters(partition, right, verdict)
@@ -227,25 +228,29 @@ def chunk_of(topic: str, partition: int, messages: Sequence[Message]) -> RecordC
 
 
 def _in_order(
-    events: Mapping[str, list[Message]], decisions: Sequence[Message]
+    partition: int,
+    events: Mapping[str, list[Message]],
+    decisions: Sequence[Message],
+    log: Sequence[Message],
 ) -> list[tuple[str, list[Message]]]:
     """Runs of records of one topic, in the order in which they were taken."""
-    if len(events) == 1:
-        return list(events.items())
-    position = dict.fromkeys(events, 0)
-    runs: list[tuple[str, list[Message]]] = []
-    for decision in decisions:
-        about = msgspec.json.decode(decision.value() or b"")["data"]["event"]
-        topic = about["topic"]
-        at = end = position[topic]
-        while end < len(events[topic]) and events[topic][end].offset() <= about["offset"]:
-            end += 1
-        if end > at:
+    about = [msgspec.json.decode(one.value() or b"")["data"]["event"] for one in decisions]
+    decided = [(event["topic"], event["offset"]) for event in about]
+    markers = [
+        msgspec.json.decode(record.value() or b"", type=changelog.Marker)
+        for record in log
+        if record.key() == changelog.MARKER_KEY
+    ]
+    chunks = {t: chunk_of(t, partition, messages) for t, messages in events.items() if messages}
+    at, runs = dict.fromkeys(events, 0), list[tuple[str, list[Message]]]()
+    for topic, end in taken_order(chunks, decided, stretches(markers)):
+        first = at[topic]
+        at[topic] = max(first, int(np.searchsorted(chunks[topic].offset, end)))
+        if at[topic] > first:
             if not runs or runs[-1][0] != topic:
                 runs.append((topic, []))
-            runs[-1][1].extend(events[topic][at:end])
-            position[topic] = end
-    return [*runs, *((topic, events[topic][at:]) for topic, at in position.items())]
+            runs[-1][1].extend(events[topic][first : at[topic]])
+    return runs
 
 
 def _records_in(batches: Sequence[RecordBatch]) -> Iterator[Record]:

@@ -128,7 +128,7 @@ def test_several_topics_are_taken_in_the_same_order_again(
 ) -> None:
     scene, rng = make_scene(topics=2, partitions=2, form="cloudevents"), random.Random(seed)
     # The referee computes every change between topics on its own: let them be some hundred.
-    with Load(scene.bootstrap, scene.topics, scene.partitions, 3_000, seed, tick_s=0.2) as load:
+    with Load(scene.bootstrap, scene.topics, scene.partitions, 1_000, seed, tick_s=0.2) as load:
         # Fresh ones: each hashes in its own way, so an order that came of a set would be another one.
         following = start_worker(scene, "member", IMPORTED, fresh=True)
         for _ in range(6):

@@ -11,7 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from stream.columns import Spans
 from stream.state import changelog
 from stream.state.changelog import MARKER_KEY, Anchor
-from stream.worker.partition.blocks import Block, Blocks
+from stream.worker.partition.block import Block
+from stream.worker.partition.blocks import Blocks
 from stream.worker.partition.lifecycle import MOVES, IllegalMove, State, after
 from stream.worker.partition.restore import NotRestored, Unproven
 from tests.stream.worker.partition.test_restore import OFFSETS, WORDS, Record, log

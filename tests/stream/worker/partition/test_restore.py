@@ -10,7 +10,8 @@ from stream.errors import StateError
 from stream.state import changelog
 from stream.state.changelog import MARKER_KEY
 from stream.state.table import CustomerTable
-from stream.worker.partition.blocks import Block, Blocks
+from stream.worker.partition.block import Block
+from stream.worker.partition.blocks import Blocks
 from stream.worker.partition.lifecycle import IllegalMove
 from stream.worker.partition.restore import NotRestored, Unproven
 from tests.stream.worker.processor_harness import placed

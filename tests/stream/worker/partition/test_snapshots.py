@@ -17,7 +17,7 @@ from stream.errors import OperatorError
 from stream.state.changelog import Anchor
 from stream.state.table import CustomerTable
 from stream.worker.partition import snapshots
-from stream.worker.partition.blocks import Block
+from stream.worker.partition.block import Block
 from stream.worker.partition.lifecycle import State
 from stream.worker.partition.snapshots import Snapshots
 

@@ -1,0 +1,83 @@
+"""The one order between several event topics: that of their record timestamps.
+
+Rules of this file
+1. Within a topic the order of offsets stays. Between topics the record comes first that has the older
+   timestamp; a record counts with the newest timestamp that its topic has reached, since it cannot come
+   before those in front of it. At one time the topics come in the order of the campaign file.
+2. That is what taking, again and again, the topic whose next record has the oldest timestamp gives: so
+   it can be gone on with after any part of it, and nothing need be remembered.
+3. Customers do not touch each other, so only the order of the events of each customer counts.
+
+The worker goes by it when it catches up (`stream.worker.order.replay`), the trainer always
+(`trainer.replay`), parity as both did. Pure: arrays in, arrays out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from stream.columns import Int64s
+
+NOT_SEEN_MS = int(np.iinfo(np.int64).min)
+"""Of a topic of which nothing has come: older than every timestamp."""
+
+
+def seen(timestamp_ms: Int64s, reached_ms: int) -> Int64s:
+    """The newest timestamp up to each record; one without a timestamp, -1, goes with those before it.
+
+    Args:
+        timestamp_ms: Of the next records of a topic, by offset. Shape (n,), int64.
+        reached_ms: The newest one before them, NOT_SEEN_MS for none.
+
+    Returns:
+        Epoch milliseconds. Shape (n,), int64.
+    """
+    return np.maximum.accumulate(np.maximum(timestamp_ms, reached_ms))
+
+
+def merged(topic: npt.NDArray[np.integer], seen_ms: Int64s) -> Int64s:
+    """The order of records that are all there.
+
+    Args:
+        topic: Topic of each record, as its index in the campaign; those of one topic are in the order
+            of their offsets. Shape (n,), integers.
+        seen_ms: What `seen` says of each. Shape (n,), int64.
+    """
+    by_topic = np.argsort(topic, kind="stable")
+    if len(topic) == 0 or topic[by_topic[0]] == topic[by_topic[-1]]:
+        return by_topic
+    return by_topic[np.argsort(seen_ms[by_topic], kind="stable")]
+
+
+def passes(row: Int64s, topic: Int64s) -> Iterator[tuple[int, Int64s]]:
+    """Cuts a timeline into as few runs of one topic as keep the order of each customer's events.
+
+    `apply` takes events of one topic. Cut where the topic changes, a timeline gives almost as many
+    runs as events; but pass k can hold what lies between the topic changes k and k + 1 of every
+    customer, since only the order of one customer's events counts.
+
+    Args:
+        row: Customer of each event, in order. Shape (n,), int64.
+        topic: Its topic. Shape (n,), int64.
+
+    Yields:
+        A topic, and the events of one run.
+    """
+    if len(row) == 0:
+        return
+    if topic.min() == topic.max():
+        yield int(topic[0]), np.arange(len(row))
+        return
+    by_customer = np.argsort(row, kind="stable")
+    customer, theirs = row[by_customer], topic[by_customer]
+    first = np.concatenate([[True], customer[1:] != customer[:-1]])
+    turn = np.cumsum(np.concatenate([[False], theirs[1:] != theirs[:-1]]))
+    turn_of = np.empty_like(turn)
+    turn_of[by_customer] = turn - np.repeat(turn[first], np.diff(np.flatnonzero([*first, True])))
+    order = np.lexsort((topic, turn_of))  # stable: events of a run stay in order
+    ends = np.flatnonzero((np.diff(turn_of[order]) != 0) | (np.diff(topic[order]) != 0)) + 1
+    for run in np.split(order, ends):
+        yield int(topic[run[0]]), run

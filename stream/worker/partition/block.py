@@ -1,0 +1,202 @@
+"""The state of one partition: what it holds, how far it goes, what it has yet to write.
+
+Pure bookkeeping over `CustomerTable`, no Faust.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from stream.columns import RecordChunk
+from stream.state.changelog import Anchor, Progress, Source, markers
+from stream.state.table import CustomerTable
+from stream.worker.order.replay import Replay
+from stream.worker.order.steps import Announcer, Run, announces
+from stream.worker.partition.lifecycle import State
+from stream.worker.partition.rebuild import cut, targets
+from stream.worker.partition.restore import Restore
+
+
+@dataclass(slots=True)
+class Block:
+    """State of one partition.
+
+    Attributes:
+        state: Where it is in its life; changed by `Blocks` alone.
+        table: The customers.
+        progress: What the changelog's marker says: everything before `progress.covered` is decided
+            and written.
+        restore: The restore under way, while the block is restoring.
+        position: Next offset by event topic: everything before is in the table.
+        expected: Next offset by event topic that is to come: `position`, and what is held back.
+            Empty unless the block is active.
+        silent_until: By event topic, the offset before which events only rebuild the table, since
+            their decisions were published by an earlier layout of it.
+        changelog_end: Offset of the newest changelog record that this worker has read or written.
+        reached_ms: With several event topics, by topic the newest record timestamp before `position`.
+        order: In which order several topics are taken.
+        replay: Chunks held back until it is their turn.
+        waiting: Topics of which something came that has to be read again, since others are behind.
+        asked: Topics that the broker was asked about, whether retention has left anything.
+        erased: Customers whose tombstones this worker has still to write.
+        sources: By event topic, the log that `position` counts in.
+        owes_marker: Whether the marker is to be written though no event has come.
+        has_claimed: Whether an order of topics was announced since the block began.
+        is_contested: Whether another worker has, that it has not restored: see `claims`.
+    """
+
+    table: CustomerTable
+    state: State = State.KEPT
+    progress: Progress = field(default_factory=Progress)
+    restore: Restore | None = None
+    position: dict[str, int] = field(default_factory=dict)
+    expected: dict[str, int] = field(default_factory=dict)
+    reached_ms: dict[str, int] = field(default_factory=dict)
+    silent_until: dict[str, int] = field(default_factory=dict)
+    changelog_end: int = -1
+    order: Announcer = field(default_factory=Announcer)
+    replay: Replay = field(default_factory=lambda: Replay([], {}))
+    waiting: set[str] = field(default_factory=set)
+    asked: set[str] = field(default_factory=set)
+    erased: set[bytes] = field(default_factory=set)
+    sources: dict[str, Source] = field(default_factory=dict)
+    owes_marker: bool = False
+    has_claimed: bool = False
+    is_contested: bool = False
+
+    def read(self, start: int, chunk: RecordChunk, offset_words: slice) -> int | None:
+        """Applies a chunk of the changelog, while the block is being restored.
+
+        Args:
+            start: Offset that was asked for when the chunk was fetched.
+            chunk: Records of the changelog.
+            offset_words: The words of a row that hold the next offset of each event topic.
+
+        Returns:
+            Offset to read from instead of going on, None to go on.
+
+        Raises:
+            Unproven: The block was kept, and is not what the changelog says.
+            StateError: A record cannot be read.
+        """
+        assert self.restore is not None, "only a block that is being restored is read into"
+        missing = self.restore.missing(start)
+        if missing is None:
+            self.restore.read(chunk, self.table, self.progress, offset_words)
+        return missing
+
+    def become_whole(self, changelog: str) -> None:
+        """Ends the restore.
+
+        Args:
+            changelog: The changelog partition, for messages.
+
+        Raises:
+            NotRestored: It is not through.
+            StateError: What came is not a whole table.
+        """
+        assert self.restore is not None, "a block that begins was restored"
+        self.restore.check(self.table, self.progress, changelog)
+        self.changelog_end = self.restore.end - 1
+        self.restore = None
+
+    def begin(self, committed: Mapping[str, int | None], ends: Mapping[str, int]) -> None:
+        """Sets the positions to read from, after a restore or a rebalance.
+
+        The changelog's marker knows best: what it covers is decided and written, whether or not
+        the group's commit came through. A commit beyond it was made by an earlier layout of the
+        table: what lies between is read silently.
+
+        Args:
+            committed: Committed offset by event topic, None for none.
+            ends: Offset after the last record, by event topic.
+        """
+        covered = self.progress.covered
+        self.position = {topic: covered.get(topic, 0) for topic in committed}
+        self.expected = dict(self.position)
+        self.sources = dict(self.progress.sources)
+        for topic, offset in committed.items():
+            if offset and offset > self.position[topic]:
+                self.silent_until[topic] = offset
+        self.reached_ms = dict(self.progress.reached_ms)
+        runs = [Run(*run) for run in self.progress.order]
+        runs = cut(runs, self.position, self.silent_until, ends)
+        self.order = Announcer(runs, self.progress.aligned, ends)
+        if len(committed) > 1:
+            self.order.align(self.position, targets(self.silent_until, ends), silent=True)
+            self.order.align(self.position, ends)
+        self.replay = Replay(
+            self.order.beyond(covered), ends, self.position, self.reached_ms, list(committed)
+        )
+        self.asked.clear()
+        self.waiting.clear()
+        self.has_claimed = self.is_contested = False
+
+    def awaited(self, topic: str) -> list[str]:
+        """Topics that `topic` may have to wait for, of which nothing has come or was asked yet."""
+        topics = {*self.replay.awaited} - self.asked - {topic}
+        return [t for t in sorted(topics) if self.expected.get(t) == self.position.get(t, 0)]
+
+    def took(self, chunk: RecordChunk) -> None:
+        """A chunk is in the table now."""
+        source = self.sources.get(chunk.topic, Source())
+        if chunk.leader_epoch > source.leader_epoch:  # first: it may be looked at in between
+            self.sources[chunk.topic] = source.reached(chunk.leader_epoch)
+        if len(chunk) and len(self.position) > 1:
+            newest_ms = int(chunk.timestamp_ms.max())
+            self.reached_ms[chunk.topic] = max(self.reached_ms.get(chunk.topic, -1), newest_ms)
+        self.position[chunk.topic] = chunk.next_offset
+
+    def skip(self, topic: str, offset: int) -> None:
+        """Nothing of a topic comes any more before an offset."""
+        if self.position[topic] == self.expected[topic]:  # nothing is held back
+            self.position[topic] = offset
+        self.replay.skip(topic, offset)
+        self.expected[topic] = offset
+
+    def wrote(self, marker: Anchor, records: int) -> bool:
+        """Notes that this worker wrote to the changelog.
+
+        Args:
+            marker: The last record.
+            records: How many, since it was noted last.
+
+        Returns:
+            False when others wrote there, too. What they know is not in the table.
+        """
+        alone = marker.offset == self.changelog_end + records
+        if alone:
+            self.contains(marker)
+        return alone
+
+    def hear_markers(self, chunk: RecordChunk) -> None:
+        """Looks for announcements of others in records of the changelog that were not restored."""
+        for marker in markers(chunk):
+            newer = marker.generation > self.progress.generation
+            older = marker.generation < self.progress.generation
+            self.is_contested |= newer or (older and not self.has_claimed and announces(marker))
+
+    def contains(self, marker: Anchor) -> None:
+        """Notes that the table knows all of the changelog up to a marker of its own."""
+        self.progress.anchor = marker
+        self.changelog_end = marker.offset
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the changelog covers every event that is in the table."""
+        covered = self.progress.covered
+        return all(covered.get(topic, 0) == offset for topic, offset in self.position.items())
+
+    @property
+    def has_unwritten(self) -> bool:
+        """Whether the block says something that the changelog does not."""
+        return self.table.has_dirty or bool(self.erased) or self.owes_marker
+
+    def take_erased(self) -> list[bytes]:
+        """Customers whose tombstones are to be written; forgets them.
+
+        One who has come back meanwhile has a row again, which takes the place of the tombstone.
+        """
+        erased, self.erased = self.erased, set()
+        return sorted(key for key in erased if self.table.find(key) < 0)
