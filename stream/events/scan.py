@@ -57,8 +57,7 @@ class Scan:
 
     Attributes:
         data: The buffer of the spans.
-        ok: False where the kernel gave up or was not to look; the row means nothing then.
-            Shape (n,), bool.
+        ok: False where the kernel gave up or was not to look. Shape (n,), bool.
         kind: MISSING ... BYTES. Shape (n, nodes), uint8.
         span: (start, size) in bytes, without the quotes of a string; size 0 for a container;
             undefined when missing. Shape (n, nodes, 2), int64.

@@ -13,7 +13,7 @@ from aiokafka.protocol.produce import ProduceRequest, ProduceRequest_v8
 from aiokafka.structs import TopicPartition
 
 from stream.kafka.client import rebind
-from stream.worker.clock import refused_by_broker
+from stream.worker.operate.clock import refused_by_broker
 
 _WORDS_SINCE_VERSION = ProduceRequest_v8.API_VERSION
 

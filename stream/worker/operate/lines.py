@@ -13,7 +13,7 @@ from typing import Any
 
 from stream.features.silence import Silence
 from stream.log import log_event
-from stream.worker.clock import times_ahead
+from stream.worker.operate.clock import times_ahead
 from stream.worker.operate.health import touch
 from stream.worker.operate.held_back import HeldBack, held_records
 from stream.worker.operate.input_watch import InputWatch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stream.worker.clock import refused_by_broker, times_ahead
+from stream.worker.operate.clock import refused_by_broker, times_ahead
 
 SAID = (
     "Timestamp 1764000000000 of message with offset 0 is out of range. The timestamp should be "
