@@ -77,7 +77,7 @@ def test_the_campaign_computes_the_features_of_the_job_in_its_order() -> None:
     assert plan.event_types[:6] == EVENT_TYPES
     assert plan.number_paths == ("properties.value",)
     assert plan.decides.all()
-    assert plan.row_bytes == 8 * (4 + 1 + 24 + 4 + 6 + 1 + 16)
+    assert plan.row_bytes == 8 * (2 + 1 + 1 + 24 + 4 + 6 + 1 + 16)
 
 
 def test_the_worker_scores_the_bundle_as_the_referee_does() -> None:

@@ -26,7 +26,7 @@ def text(**value: Any) -> bytes:
         (b"\0\0\0\0\7{}", "Confluent JSON frame (magic 0, schema id 7)", True),
         (b"\0\0\1\0\2\x02\x06ann", "Confluent Avro or Protobuf frame (magic 0, schema id 65538)", True),
         (b"\3\0" + bytes(16) + b"{}", "frame of the AWS Glue schema registry", True),
-        (gzip.compress(b"{}"), "gzip", True),
+        (gzip.compress(b"{}", mtime=0), "gzip", True),
         (b"\x28\xb5\x2f\xfd", "zstd", True),
         (b"Obj\x01", "Avro file", True),
         (b"[{}]", "JSON array: a batch of events", True),
