@@ -15,6 +15,7 @@ import numpy as np
 from stream.campaign.file import Campaign
 from stream.codecs import event_decoder
 from stream.columns import EventBatch, Int64s, RecordChunk, Reject
+from stream.events.consent.vocabulary import NOT_SAID, UNREADABLE, WITHDRAWN
 from stream.features.plan import FeaturePlan
 from stream.keys.customer_keys import compare_keys
 from stream.keys.key_sample import KeySample
@@ -142,8 +143,9 @@ class _Seen:
         self._consent = np.append(
             self._consent, np.full(self._customers.rows - len(self._consent), -1, np.int8)
         )
-        said = batch.consent >= 0
-        self._consent[rows[said]] = batch.consent[said]  # of several the last is kept
+        general = batch.consent[0]
+        said = general != NOT_SAID
+        self._consent[rows[said]] = general[said]  # of several the last is kept
         ids = (batch.event_id[i] for i in range(len(batch)))
         self._event_ids.update(one for one in ids if one is not None)
 
@@ -172,7 +174,7 @@ class _Seen:
             skew=_skew(self._age_ms, self._ahead),
             **_contents(self._declared, self._roots),
             granted=int((self._consent == 1).sum()),
-            denied=int((self._consent == 0).sum()),
+            denied=int(((self._consent == WITHDRAWN) | (self._consent == UNREADABLE)).sum()),
             customers=len(self._customers),
             repeated=sum(count - 1 for count in self._event_ids.values()),
         )  # fmt: skip
