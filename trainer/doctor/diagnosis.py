@@ -79,7 +79,7 @@ class TopicDiagnosis(Struct, frozen=True, kw_only=True):
         paths: What stood at each declared path.
         consent: What was said of consent, by path and value.
         granted: Customers whose last word was yes.
-        denied: Customers whose last word was no.
+        denied: Customers whose last word was no, or cannot be read.
         customers: Different customers.
         repeated: Events whose id had come before, in the sample.
     """
