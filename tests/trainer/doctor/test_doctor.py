@@ -95,7 +95,8 @@ class Look:
 
     def found(self, file: Path, *more: str) -> dict[str, Any]:
         result = self.run(file, "--json", *more)
-        assert result.exit_code in (0, 1) and result.stdout, (result.output, result.exception)
+        assert result.exit_code in (0, 1), (result.output, result.exception)
+        assert result.stdout, result.exception
         found: dict[str, Any] = json.loads(result.stdout)
         assert (result.exit_code == 1) is bool(found["findings"])
         return found
