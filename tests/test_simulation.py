@@ -18,7 +18,7 @@ _SEEDS_WITH_A_FAULT = 300
 
 # Which invariant of `tests/simulation/oracle.py` finds a fault first depends on the seed.
 _FOUND_BY = {
-    "stale_restore": "[1235]|.*crashed",
+    "stale_restore": "[12356]|.*crashed",
     "commit_before_marker": ".*4",
     "no_row_guard": "[235]",
     "split_off_by_one": "[1235]|stuck",

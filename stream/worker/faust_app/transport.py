@@ -32,6 +32,7 @@ from stream.worker.faust_app.consumer_thread import ConsumerThread
 from stream.worker.faust_app.ledger import Ledger
 from stream.worker.faust_app.log_facts import look_before, settle
 from stream.worker.faust_app.producer_seam import explain_timestamps
+from stream.worker.faust_app.read_offsets import ReadOffsets
 
 SCHEME = "chunks"
 _COMMIT_CRASHED_S = 1.0
@@ -46,6 +47,7 @@ class Consumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         self._port = port_of(self.app)
         self.ledger = Ledger()
+        self._read_offset = ReadOffsets(self.app.topics.acks_enabled_for)
         self._sought: set[TP] = set()
         self._halted: set[TP] = set()
         self._given_up = 0  # how often partitions were

@@ -234,6 +234,8 @@ def _in_order(
     log: Sequence[Message],
 ) -> list[tuple[str, list[Message]]]:
     """Runs of records of one topic, in the order in which they were taken."""
+    if len(events) == 1:
+        return [(topic, messages) for topic, messages in events.items() if messages]
     about = [msgspec.json.decode(one.value() or b"")["data"]["event"] for one in decisions]
     decided = [(event["topic"], event["offset"]) for event in about]
     markers = [
