@@ -20,6 +20,7 @@ from stream.columns import Bools, EventBatch, Float32s, Int64s, RecordChunk, Rej
 from stream.decisions import dead_letter
 from stream.decisions.encoder import FEATURES_HEADER
 from stream.events.consent.vocabulary import UNREADABLE
+from stream.events.decoder import NEVER_MS
 from stream.events.flaws import NO_FLAWS, Decoded, Flaws
 from stream.features.plan import Applied, FeaturePlan, apply
 from stream.formats.port import SchemaPort
@@ -29,6 +30,7 @@ from stream.policy.choice import Policy
 from stream.policy.conditions import asks_for_identity
 from stream.policy.decision import DecisionBatch
 from stream.policy.eligibility import eligible, only_identified
+from stream.record_order import event_times
 from stream.scoring.scorer import Scorer
 from stream.state.changelog import Source
 from stream.state.table import CustomerTable
@@ -75,6 +77,7 @@ class Step:
         unreadable_words: Path and text of such words.
         events: Number of events, those that only rebuilt the table among them.
         keys: Events whose key is not their customer.
+        newest_ms: Time of the newest event, epoch milliseconds, -1 for none.
     """
 
     decisions: list[RecordBatch] = field(default_factory=list)
@@ -86,6 +89,7 @@ class Step:
     received_ms: Int64s = field(default_factory=lambda: np.zeros(0, np.int64))
     counters: Int64s = field(default_factory=lambda: np.zeros(4, np.int64))
     silent: int = 0
+    newest_ms: int = -1
     unreadable: int = 0
     unreadable_words: list[tuple[str, str]] = field(default_factory=list)
     events: int = 0
@@ -174,8 +178,11 @@ class Pipeline:
         decoded = self._codecs.decoder.decode(chunk, now_ms)
         rejects = decoded.rejects
         loud = [reject for reject in rejects if chunk.offset[reject.record] >= silent_until]
-        letters = self._dead_letters(loud, chunk, now_ms)
-        return decoded, Step(dead_letters=letters, rejects=loud, flaws=decoded.flaws)
+        letters = dead_letter.build(loud, chunk, now_ms, self.limits.dead_letters, _BATCH_BYTES_MAX)
+        newest_ms = int(decoded.batch.time_ms.max()) if len(decoded.batch) else -1
+        return decoded, Step(
+            dead_letters=letters, rejects=loud, flaws=decoded.flaws, newest_ms=newest_ms
+        )
 
     def apply(
         self, topic: str, batch: EventBatch, rows: Int64s, table: CustomerTable,
@@ -225,6 +232,10 @@ class Pipeline:
         rows = table.rows_for(batch.customer)
         topic, counted = self.topics[chunk.topic], self._counted(batch, chunk.topic)
         return apply(self.plan, table.state, rows, counted, topic, normalization)
+
+    def event_times(self, chunk: RecordChunk) -> Int64s:
+        """Time of the event of each record, -1 for none: by it several topics are caught up with."""
+        return event_times(chunk, self._codecs.decoder.decode(chunk, NEVER_MS).batch)
 
     def _counted(self, batch: EventBatch, topic: str) -> EventBatch:
         """Events with offsets as rows count them: those of a topic begun anew after all before."""
@@ -281,17 +292,3 @@ class Pipeline:
         ids = batch.event_id
         fits = ids.size <= self.limits.decisions // _EVENT_IDS_PER_BATCH_MIN
         return replace(batch, event_id=Spans(ids.data, ids.start, np.where(fits, ids.size, -1)))
-
-    def _dead_letters(
-        self, rejects: list[Reject], chunk: RecordChunk, now_ms: int
-    ) -> list[RecordBatch]:
-        if not rejects:
-            return []
-        bytes_max = self.limits.dead_letters
-        batches = []
-        for run in dead_letter.fit(dead_letter.encode(rejects, chunk), bytes_max):
-            batches += build_batches(
-                run.key, run.value, now_ms,
-                own_headers=run.headers, batch_bytes_max=min(_BATCH_BYTES_MAX, bytes_max),
-            )  # fmt: skip
-        return batches

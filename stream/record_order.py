@@ -1,11 +1,11 @@
-"""The one order between several event topics: that of their record timestamps.
+"""The one order between several event topics: that of their event times.
 
 Rules of this file
-1. Within a topic the order of offsets stays. Between topics the record comes first that has the older
-   timestamp; a record counts with the newest timestamp that its topic has reached, since it cannot come
-   before those in front of it. At one time the topics come in the order of the campaign file.
-2. That is what taking, again and again, the topic whose next record has the oldest timestamp gives: so
-   it can be gone on with after any part of it, and nothing need be remembered.
+1. Within a topic the order of offsets stays. Between topics the record comes first whose event is older;
+   a record counts with the newest time that its topic has reached, since it cannot come before those in
+   front of it. At one time the topics come in the order of the campaign file.
+2. Record timestamps would say the same of a topic that is filled as things happen. A history that was
+   loaded at once has those of the load, topic after topic, and says nothing by them.
 3. Customers do not touch each other, so only the order of the events of each customer counts.
 
 The worker goes by it when it catches up (`stream.worker.order.replay`), the trainer always
@@ -19,23 +19,30 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from stream.columns import Int64s
+from stream.columns import EventBatch, Int64s, RecordChunk
 
 NOT_SEEN_MS = int(np.iinfo(np.int64).min)
-"""Of a topic of which nothing has come: older than every timestamp."""
+"""Of a topic of which nothing has come: older than every time."""
 
 
-def seen(timestamp_ms: Int64s, reached_ms: int) -> Int64s:
-    """The newest timestamp up to each record; one without a timestamp, -1, goes with those before it.
+def seen(time_ms: Int64s, reached_ms: int) -> Int64s:
+    """The newest time up to each record; one without an event, -1, goes with those before it.
 
     Args:
-        timestamp_ms: Of the next records of a topic, by offset. Shape (n,), int64.
+        time_ms: Of the events of the next records of a topic, by offset. Shape (n,), int64.
         reached_ms: The newest one before them, NOT_SEEN_MS for none.
 
     Returns:
         Epoch milliseconds. Shape (n,), int64.
     """
-    return np.maximum.accumulate(np.maximum(timestamp_ms, reached_ms))
+    return np.maximum.accumulate(np.maximum(time_ms, reached_ms))
+
+
+def event_times(chunk: RecordChunk, batch: EventBatch) -> Int64s:
+    """Time of the event of each record of a chunk, -1 where there is none. Shape (n,), int64."""
+    time_ms = np.full(len(chunk), -1, np.int64)
+    time_ms[batch.record] = batch.time_ms
+    return time_ms
 
 
 def merged(topic: npt.NDArray[np.integer], seen_ms: Int64s) -> Int64s:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stream.columns import Int64s, RecordChunk, Reject, Spans
+from stream.kafka.records import RecordBatch, build_batches
 
 HEADERS = ("reason", "code", "topic", "partition", "offset", "timestamp")
 """Headers of a dead letter; topic, partition, offset and timestamp (epoch ms) are the record's."""
@@ -90,3 +91,26 @@ def _run(letters: DeadLetters, run: Int64s, room: Int64s | None) -> DeadLetters:
     left = room - np.maximum(kept, 0)
     cut = Spans(value.data, value.start, np.minimum(value.size, left))
     return DeadLetters(Spans(key.data, key.start, kept), cut, headers)
+
+
+def build(
+    rejects: Sequence[Reject], chunk: RecordChunk, now_ms: int, bytes_max: int, batch_bytes: int
+) -> list[RecordBatch]:
+    """The batches of the letters about records of a chunk.
+
+    Args:
+        rejects: The records.
+        chunk: Where they stand.
+        now_ms: Timestamp of the letters, epoch milliseconds.
+        bytes_max: Largest record batch that the topic takes.
+        batch_bytes: Batches are not made larger than that, either.
+    """
+    batches: list[RecordBatch] = []
+    if not rejects:
+        return batches
+    for run in fit(encode(rejects, chunk), bytes_max):
+        batches += build_batches(
+            run.key, run.value, now_ms,
+            own_headers=run.headers, batch_bytes_max=min(batch_bytes, bytes_max),
+        )  # fmt: skip
+    return batches

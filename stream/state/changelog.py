@@ -104,7 +104,7 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True):
         generation: Of the consumer group, when its writer began the partition.
         aligned: What workers caught up with, in order: what is not covered of it comes next, between
             the runs of `order` by its offsets.
-        reached_ms: Of each event topic the newest record timestamp before `covered`.
+        reached_ms: Of each event topic the newest event time before `covered`.
     """
 
     version: int

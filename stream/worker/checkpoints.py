@@ -33,7 +33,7 @@ class Copied(NamedTuple):
         messages: The chunks that are done by it.
         covered: Next offset by event topic.
         sources: By event topic, the log that it counts in.
-        reached_ms: With several event topics, by topic the newest record timestamp before it.
+        reached_ms: With several event topics, by topic the newest event time before it.
         customers: Customers in the table.
         erased: Customers whose tombstones are among the batches.
         rows: Changelog records in the batches.

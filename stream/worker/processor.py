@@ -154,7 +154,7 @@ class Processor:
             if block.replay.done:
                 await self._take(block, Turn.of(chunk, message))
                 return
-            block.replay.offer(chunk, message)
+            block.replay.offer(chunk, message, self.pipeline.event_times(chunk))
         for turn in block.replay.turns():
             await self._take(block, turn)
             if block.state is not State.ACTIVE:
@@ -183,8 +183,8 @@ class Processor:
             steps = self._steps(turn, block, self.deployment)
         if self.blocks.get(partition) is not block:
             return  # abandoned while it was computed
-        for chunk in turn.chunks:
-            block.took(chunk)
+        for chunk, step in zip(turn.chunks, steps, strict=True):
+            block.took(chunk, step.newest_ms)
         work = self._works.of(partition, block.changelog_end + 1)
         work.messages.extend(turn.messages)
         names = self.deployment.policy.strategies

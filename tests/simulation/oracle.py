@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -19,7 +19,7 @@ import numpy as np
 from aiokafka.record import MemoryRecords
 from faust.types import TP
 
-from stream.columns import RecordChunk, Spans, split
+from stream.columns import Int64s, RecordChunk, Spans, split
 from stream.kafka.records import RecordReader
 from stream.state import changelog
 from stream.state.table import CustomerTable
@@ -104,7 +104,8 @@ class _Partition:
             yield f"6: {self._name}: decided though they came before: {again[:10]}"
         yield from self._markers(chunks)
         table = CustomerTable(self._era.setup.plan.row_words)
-        taken = in_order(chunks, [told.about for told in decisions], self._caught_up())
+        told_of = [told.about for told in decisions]
+        taken = in_order(chunks, told_of, self._caught_up(), self._pipeline.event_times)
         right = self._recompute(table, taken)
         yield from self._right(decisions, right)
         if self._after is None:
@@ -277,10 +278,11 @@ def in_order(
     chunks: Mapping[str, RecordChunk],
     decided: Sequence[Event],
     caught_up: Sequence[changelog.Stretch],
+    event_times: Callable[[RecordChunk], Int64s],
 ) -> Iterator[RecordChunk]:
     """Pieces of the chunks in the order in which they were taken: see `taken_order`."""
-    left = dict(chunks)
-    for topic, end in taken_order(chunks, decided, caught_up):
+    left, timed = dict(chunks), {t: (one, event_times(one)) for t, one in chunks.items()}
+    for topic, end in taken_order(timed, decided, caught_up):
         piece, left[topic] = split(left[topic], end)
         if len(piece):
             yield piece

@@ -18,7 +18,7 @@ from stream.columns import Bools, Float32s, Float64s, Int64s, RecordChunk
 from stream.events.decoder import NEVER_MS
 from stream.features.normalization import normalize
 from stream.features.plan import FeaturePlan, apply_raw
-from stream.record_order import NOT_SEEN_MS, seen
+from stream.record_order import NOT_SEEN_MS, event_times, seen
 from stream.schemas.registry import registry_of
 from stream.state.table import CustomerTable
 from trainer.history.gaps import Gap
@@ -128,10 +128,10 @@ class _Partition:
             )  # events are missing in the middle of the topic
             if len(chunk) == 0:
                 continue
-            seen_ms = seen(chunk.timestamp_ms, reached_ms)
-            reached_ms = int(seen_ms[-1])
             self.findings.keys.add(chunk)
             decoded = self._decoder.decode(chunk, NEVER_MS)
+            seen_ms = seen(event_times(chunk, decoded.batch), reached_ms)
+            reached_ms = int(seen_ms[-1])
             batch, rejects = decoded.batch.events(), decoded.rejects
             refused = [one.record for one in rejects if one.code == "absurd_timestamp"]
             self._refused[topic] += chunk.offset[refused].tolist()  # the worker may have taken them

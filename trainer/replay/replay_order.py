@@ -1,8 +1,7 @@
 """The order of a replay, for who reads the events of several topics as they are needed.
 
 Rules of this file
-1. The order is that of `stream.record_order`, by which the worker catches up: that of the timestamps of
-   the records, not of the times that events tell.
+1. The order is that of `stream.record_order`, by which the worker catches up.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ class Run:
         topic: Index of the topic in the campaign.
         row: Row of the customer of each event. Shape (n,), int64.
         batch: The n events.
-        seen_ms: Newest record timestamp of the topic up to each event. Shape (n,), int64.
+        seen_ms: Newest event time of the topic up to each event. Shape (n,), int64.
     """
 
     topic: int
@@ -67,7 +66,7 @@ class _Lane:
     """Events of one topic that are read and not replayed.
 
     Attributes:
-        reached_ms: Newest record timestamp read; at the end of the topic no time is beyond it.
+        reached_ms: Newest event time read; at the end of the topic no time is beyond it.
     """
 
     def __init__(self, stream: Iterator[Run]) -> None:

@@ -28,7 +28,7 @@ from stream.features.kernel_repeats import find_repeats
 from stream.features.plan import FeaturePlan
 from stream.keys.key_sample import KeySample
 from stream.keys.spread import Spread
-from stream.record_order import NOT_SEEN_MS, merged, seen
+from stream.record_order import NOT_SEEN_MS, event_times, merged, seen
 from stream.schemas.registry import registry_of
 from stream.state.table import CustomerTable
 from trainer.history.gaps import SINCE, Extent, Gap, GapTracker, Missing, cold_ms, unread_ms
@@ -86,17 +86,15 @@ class Shards:
         self._treatment_topics: set[str] = set()
         self._decision_topic = campaign.topics.decisions
         self._decoder = event_decoder(campaign, plan, registry_of(campaign.events))
-        learns_from_decisions = campaign.training.learn_from == "decisions"
-        self._treatments = (
-            None if learns_from_decisions else TreatmentReader(campaign, plan.event_types)
-        )
-        self._decisions = decision_reader(campaign) if learns_from_decisions else None
+        by_decisions = campaign.training.learn_from == "decisions"
+        self._treatments = None if by_decisions else TreatmentReader(campaign, plan.event_types)
+        self._decisions = decision_reader(campaign) if by_decisions else None
         self._memory_bytes = campaign.training.memory_mb * 2**20 // 2
         self._records = Spill(folder, "events", _event_dtype(plan))
         self._actions = Spill(folder, "actions", ACTION)
         self._tables: dict[Shard, CustomerTable] = {}
         self._next_offset: dict[tuple[str, int], int] = {}
-        self._seen_ms: dict[tuple[str, int], int] = {}  # newest record timestamp
+        self._seen_ms: dict[tuple[str, int], int] = {}  # newest event time
 
     @property
     def customers(self) -> int:
@@ -135,10 +133,7 @@ class Shards:
             )
         self._next_offset[origin] = int(chunk.offset[-1]) + 1
         if chunk.topic in self._topics:
-            # Of the whole partition: a shard has a part of its records.
-            seen_ms = seen(chunk.timestamp_ms, self._seen_ms.get(origin, NOT_SEEN_MS))
-            self._seen_ms[origin] = int(seen_ms[-1])
-            self._add_events(chunk, self._topics[chunk.topic], seen_ms)
+            self._add_events(chunk, self._topics[chunk.topic])
         elif chunk.topic == self._decision_topic and self._decisions is not None:
             self._add_decisions(chunk, self._decisions)
         else:
@@ -212,9 +207,17 @@ class Shards:
             find_repeats(_column(records, "row"), _column(records, "topic"), hashes, ring, out)
         return out
 
-    def _add_events(self, chunk: RecordChunk, topic: int, seen_ms: Int64s) -> None:
+    def _seen(self, chunk: RecordChunk, batch: EventBatch) -> Int64s:
+        """`record_order.seen` of the whole partition: a shard has a part of its records."""
+        origin = chunk.topic, chunk.partition
+        seen_ms = seen(event_times(chunk, batch), self._seen_ms.get(origin, NOT_SEEN_MS))
+        self._seen_ms[origin] = int(seen_ms[-1])
+        return seen_ms
+
+    def _add_events(self, chunk: RecordChunk, topic: int) -> None:
         self.keys.add(chunk)
         decoded = self._decoder.decode(chunk, NEVER_MS)
+        seen_ms = self._seen(chunk, decoded.batch)
         batch = decoded.batch.events()
         self.rejects.update(reject.code for reject in decoded.rejects)
         self.flaws.add(decoded.flaws)

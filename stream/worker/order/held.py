@@ -35,11 +35,11 @@ class Held:
 
     Args:
         position: Next offset of the topic.
-        reached_ms: Newest record timestamp before it.
+        reached_ms: Newest event time before it.
 
     Attributes:
         next_offset: Next offset that is to come.
-        reached_ms: Newest record timestamp of all that has come.
+        reached_ms: Newest event time of all that has come.
         records: How many wait.
     """
 
@@ -49,9 +49,9 @@ class Held:
         self.records = 0
         self._waiting: deque[Part] = deque()
 
-    def put(self, chunk: RecordChunk, message: Any) -> None:
-        """Takes the next chunk."""
-        seen_ms = record_order.seen(chunk.timestamp_ms, self.reached_ms)
+    def put(self, chunk: RecordChunk, message: Any, time_ms: Int64s) -> None:
+        """Takes the next chunk, with the times of its events, -1 for none."""
+        seen_ms = record_order.seen(time_ms, self.reached_ms)
         if len(seen_ms):
             self.reached_ms = int(seen_ms[-1])
         self.next_offset = chunk.next_offset

@@ -1,7 +1,7 @@
 """Holds chunks of several topics back until it is their turn.
 
 Whose turn it is the steps say: runs that an earlier worker announced, and stretches in which topics are
-merged by the timestamps of their records (`order`). A stretch is taken in windows: what is known to come
+merged by the times of their events (`order`). A stretch is taken in windows: what is known to come
 next of all topics, taken in one go, since chunk by chunk it would be a chunk for every change of topic.
 
 Rules of this file
@@ -61,7 +61,7 @@ class Replay:
         steps: Steps beyond what is covered, in order.
         ends: Offset after the last record of each topic: a step never waits for more.
         position: Next offset of each topic, 0 when not given.
-        reached_ms: Newest record timestamp before it.
+        reached_ms: Newest event time before it.
         topics: The event topics, in the order of the campaign.
     """
 
@@ -109,9 +109,16 @@ class Replay:
         if self._steps and topic in self._held:
             self._held[topic].skip(offset)
 
-    def offer(self, chunk: RecordChunk, message: Any) -> None:
-        """Takes the next chunk of a topic."""
-        self._held.setdefault(chunk.topic, Held(0, record_order.NOT_SEEN_MS)).put(chunk, message)
+    def offer(self, chunk: RecordChunk, message: Any, time_ms: Int64s) -> None:
+        """Takes the next chunk of a topic.
+
+        Args:
+            chunk: The chunk.
+            message: What it came with.
+            time_ms: Time of the event of each record, -1 for none. Shape (n,), int64.
+        """
+        held = self._held.setdefault(chunk.topic, Held(0, record_order.NOT_SEEN_MS))
+        held.put(chunk, message, time_ms)
 
     def turns(self) -> Iterator[Turn]:
         """What may be taken now, in order: each before the next is asked for."""

@@ -2,7 +2,7 @@
 
 Within a topic the order is that of the offsets. Between topics there are two:
 
-- What was there when a partition began is caught up with in the order of record timestamps
+- What was there when a partition began is caught up with in the order of event times
   (`stream.record_order`): "a stretch". So a first start decides on the features that training sees.
 - What comes later is taken as it arrives. A replay after a crash would not repeat that: a purchase and the
   mail before it could change places, and a decision published a second time would not be the one
@@ -73,7 +73,7 @@ class Announcer:
     def align(
         self, position: Mapping[str, int], ends: Mapping[str, int], *, silent: bool = False
     ) -> None:
-        """Registers that what there is beyond all this is taken in the order of record timestamps.
+        """Registers that what there is beyond all this is taken in the order of event times.
 
         Args:
             position: Next offset of each event topic.

@@ -34,7 +34,7 @@ class Block:
         silent_until: By event topic, the offset before which events only rebuild the table, since
             their decisions were published by an earlier layout of it.
         changelog_end: Offset of the newest changelog record that this worker has read or written.
-        reached_ms: With several event topics, by topic the newest record timestamp before `position`.
+        reached_ms: With several event topics, by topic the newest event time before `position`.
         order: In which order several topics are taken.
         replay: Chunks held back until it is their turn.
         waiting: Topics of which something came that has to be read again, since others are behind.
@@ -138,13 +138,12 @@ class Block:
         topics = {*self.replay.awaited} - self.asked - {topic}
         return [t for t in sorted(topics) if self.expected.get(t) == self.position.get(t, 0)]
 
-    def took(self, chunk: RecordChunk) -> None:
-        """A chunk is in the table now."""
+    def took(self, chunk: RecordChunk, newest_ms: int = -1) -> None:
+        """A chunk is in the table now, with the time of its newest event, -1 for none."""
         source = self.sources.get(chunk.topic, Source())
         if chunk.leader_epoch > source.leader_epoch:  # first: it may be looked at in between
             self.sources[chunk.topic] = source.reached(chunk.leader_epoch)
-        if len(chunk) and len(self.position) > 1:
-            newest_ms = int(chunk.timestamp_ms.max())
+        if newest_ms >= 0 and len(self.position) > 1:
             self.reached_ms[chunk.topic] = max(self.reached_ms.get(chunk.topic, -1), newest_ms)
         self.position[chunk.topic] = chunk.next_offset
 

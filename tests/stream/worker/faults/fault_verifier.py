@@ -98,13 +98,14 @@ class Verifier:
 
     def verify(self) -> Verdict:
         """Fails with what is wrong, or says what was seen."""
-        verdict = Verdict()
+        verdict, pipeline = Verdict(), Pipeline(self._campaign, self._plan)
         topics = self._campaign.topics
         for partition in range(self._scene.partitions):
             events = {topic: self._read(topic, partition) for topic in self._scene.topics}
             decisions = self._read(topics.decisions, partition)
             log = read(self._scene.bootstrap, self._scene.changelog, partition)
-            right = self._recompute(partition, _in_order(partition, events, decisions, log))
+            runs = _in_order(pipeline, partition, events, decisions, log)
+            right = self._recompute(partition, runs)
             verdict.events += sum(map(len, events.values()))
             self._verify_decisions(partition, decisions, right, verdict)
             self._verify_letters(partition, right, verdict)
@@ -228,6 +229,7 @@ def chunk_of(topic: str, partition: int, messages: Sequence[Message]) -> RecordC
 
 
 def _in_order(
+    pipeline: Pipeline,
     partition: int,
     events: Mapping[str, list[Message]],
     decisions: Sequence[Message],
@@ -245,7 +247,8 @@ def _in_order(
     ]
     chunks = {t: chunk_of(t, partition, messages) for t, messages in events.items() if messages}
     at, runs = dict.fromkeys(events, 0), list[tuple[str, list[Message]]]()
-    for topic, end in taken_order(chunks, decided, stretches(markers)):
+    timed = {topic: (chunk, pipeline.event_times(chunk)) for topic, chunk in chunks.items()}
+    for topic, end in taken_order(timed, decided, stretches(markers)):
         first = at[topic]
         at[topic] = max(first, int(np.searchsorted(chunks[topic].offset, end)))
         if at[topic] > first:

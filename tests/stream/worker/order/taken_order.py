@@ -1,6 +1,6 @@
 """In which order a worker has taken several topics, for referees: as its markers and its decisions say.
 
-What was caught up with was taken in the order of record timestamps, here merged record by record; what came
+What was caught up with was taken in the order of event times, here merged record by record; what came
 later as its decisions stand on their topic for the first time.
 """
 
@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from stream.columns import RecordChunk
+from stream.columns import Int64s, RecordChunk
 from stream.state.changelog import Marker, Stretch
 
 Event = tuple[str, int]
 """Topic and offset."""
+
+Timed = tuple[RecordChunk, Int64s]
+"""Records, and the times of their events, -1 for none."""
 
 
 def stretches(markers: Iterable[Marker]) -> list[Stretch]:
@@ -35,24 +38,24 @@ def stretches(markers: Iterable[Marker]) -> list[Stretch]:
 
 
 def taken_order(
-    chunks: Mapping[str, RecordChunk], decided: Sequence[Event], caught_up: Sequence[Stretch]
+    chunks: Mapping[str, Timed], decided: Sequence[Event], caught_up: Sequence[Stretch]
 ) -> list[Event]:
     """Which topic was taken up to before which offset, one after the other.
 
     Args:
-        chunks: All records of each topic, in the order of the campaign.
+        chunks: All records of each topic and the times of their events, in the order of the campaign.
         decided: The events in the order of the decisions about them.
         caught_up: What was caught up with.
     """
     if len(chunks) == 1:
-        return [(topic, chunk.next_offset) for topic, chunk in chunks.items()]
+        return [(topic, chunk.next_offset) for topic, (chunk, _) in chunks.items()]
     ends, position = list[Event](), dict.fromkeys(chunks, 0)
     for stretch in caught_up:
         ends += _as_decided(decided, position, stretch.start)
         ends += _merged(chunks, stretch)
         position = {topic: max(position[topic], stretch.end.get(topic, 0)) for topic in chunks}
-    ends += _as_decided(decided, position, {t: chunk.next_offset for t, chunk in chunks.items()})
-    return [*ends, *((topic, chunk.next_offset) for topic, chunk in chunks.items())]
+    whole = {topic: chunk.next_offset for topic, (chunk, _) in chunks.items()}
+    return [*ends, *_as_decided(decided, position, whole), *whole.items()]
 
 
 def _as_decided(
@@ -68,14 +71,13 @@ def _as_decided(
     return [*ends, *end.items()]
 
 
-def _merged(chunks: Mapping[str, RecordChunk], stretch: Stretch) -> list[Event]:
-    """Record at a time: the topic whose next record is the oldest."""
+def _merged(chunks: Mapping[str, Timed], stretch: Stretch) -> list[Event]:
+    """Record at a time: the topic whose next event is the oldest."""
     reached_ms = dict.fromkeys(chunks, -1)
     records = []
-    for number, (topic, chunk) in enumerate(chunks.items()):
-        at = zip(chunk.offset.tolist(), chunk.timestamp_ms.tolist(), strict=True)
-        for offset, timestamp_ms in at:
-            reached_ms[topic] = max(reached_ms[topic], timestamp_ms)
+    for number, (topic, (chunk, event_ms)) in enumerate(chunks.items()):
+        for offset, time_ms in zip(chunk.offset.tolist(), event_ms.tolist(), strict=True):
+            reached_ms[topic] = max(reached_ms[topic], time_ms)
             if stretch.start.get(topic, 0) <= offset < stretch.end.get(topic, 0):
                 records.append((reached_ms[topic], number, offset, topic))
     return [(topic, offset + 1) for _, _, offset, topic in sorted(records)]

@@ -34,7 +34,7 @@ def feed(rng: Random, ends: dict[str, int], starts: dict[str, int], most: int) -
 
 
 def turns(replay: Replay, incoming: RecordChunk, message: object = "") -> list[Turn]:
-    replay.offer(incoming, message)
+    replay.offer(incoming, message, incoming.timestamp_ms)
     return list(replay.turns())
 
 

@@ -1,4 +1,4 @@
-"""What was there when a partition began is taken in the order of record timestamps, whatever happens."""
+"""What was there when a partition began is taken in the order of event times, whatever happens."""
 
 from __future__ import annotations
 
@@ -74,7 +74,8 @@ class Life:
         while pending := [t for t in self.times if self.offered[t] < self.ends[t]]:
             topic = rng.choice(pending)
             end = min(self.ends[topic], self.offered[topic] + rng.randint(1, 12))
-            self.replay.offer(chunk(self.times, topic, self.offered[topic], end), f"{topic}{end}")
+            one = chunk(self.times, topic, self.offered[topic], end)
+            self.replay.offer(one, f"{topic}{end}", one.timestamp_ms)
             self.offered[topic] = end
             for turn in self.replay.turns():
                 self.take(turn)
@@ -102,6 +103,10 @@ three_topics = st.tuples(stamps, stamps, stamps).map(
 
 def all_of(times: Times) -> Stretch:
     return Stretch(dict.fromkeys(times, 0), {t: len(times[t]) * APART for t in times})
+
+
+def held(replay: Replay, one: RecordChunk, message: str) -> None:
+    replay.offer(one, message, one.timestamp_ms)
 
 
 @given(three_topics, st.integers(0, 10_000))
@@ -186,12 +191,12 @@ def test_what_an_earlier_record_reached_still_counts_after_a_restart() -> None:
 def test_a_topic_that_ends_in_control_records_or_was_emptied_is_not_waited_for() -> None:
     times = {"orders": [1, 4], "mails": [2] * 4}
     replay = Replay([all_of(times)], {"orders": 6, "mails": 12}, {}, {}, list(times))
-    replay.offer(chunk(times, "orders", 0, 6), "o")
+    held(replay, chunk(times, "orders", 0, 6), "o")
     assert list(replay.turns()) == []
     assert replay.awaited == ["mails"]
     replay.skip("mails", 9)  # retention
     assert list(replay.turns()) == []
-    replay.offer(chunk({**times, "mails": []}, "mails", 9, 12), "m")  # control records
+    held(replay, chunk({**times, "mails": []}, "mails", 9, 12), "m")  # control records
     assert [len(c) for turn in replay.turns() for c in turn.chunks] == [2, 0]
     assert replay.done
 
@@ -199,10 +204,10 @@ def test_a_topic_that_ends_in_control_records_or_was_emptied_is_not_waited_for()
 def test_what_retention_removes_behind_what_waits_is_not_waited_for() -> None:
     times = {"orders": [1, 4], "mails": [2] * 4}
     replay = Replay([all_of(times)], {"orders": 6, "mails": 12}, {}, {}, list(times))
-    replay.offer(chunk(times, "mails", 0, 3), "m")
+    held(replay, chunk(times, "mails", 0, 3), "m")
     replay.skip("mails", 12)
     assert list(replay.turns()) == []
-    replay.offer(chunk(times, "orders", 0, 6), "o")
+    held(replay, chunk(times, "orders", 0, 6), "o")
     parts = [part for turn in replay.turns() for part in turn.chunks]
     assert {part.topic: part.next_offset for part in parts} == {"orders": 6, "mails": 12}
     assert replay.done
@@ -213,12 +218,12 @@ def test_a_topic_far_ahead_is_full_until_the_others_have_come_up() -> None:
     times = {"orders": [5] * n, "mails": [1] * 3 + [9]}
     replay = Replay([all_of(times)], {t: len(times[t]) * APART for t in times}, {}, {}, list(times))
     assert replay.has_room("orders")
-    replay.offer(chunk(times, "orders", 0, n * APART), "o")
+    held(replay, chunk(times, "orders", 0, n * APART), "o")
     assert list(replay.turns()) == []
     assert replay.is_full("orders")
     assert not replay.has_room("orders")
     assert not replay.is_full("mails")
-    replay.offer(chunk(times, "mails", 0, 12), "m")
+    held(replay, chunk(times, "mails", 0, 12), "m")
     assert sum(len(c) for turn in replay.turns() for c in turn.chunks) == n + 4
     assert replay.has_room("orders")
     assert replay.done
@@ -230,9 +235,9 @@ def test_after_a_run_and_a_stretch_the_rest_comes_as_it_arrives() -> None:
         Run("orders", 3), Stretch({"orders": 3, "mails": 0}, {"orders": 6, "mails": 6}),
     ]  # fmt: skip
     replay = Replay(steps, {"orders": 9, "mails": 9}, {}, {}, list(times))
-    replay.offer(chunk(times, "mails", 0, 9), "m")
+    held(replay, chunk(times, "mails", 0, 9), "m")
     assert list(replay.turns()) == []
-    replay.offer(chunk(times, "orders", 0, 9), "o")
+    held(replay, chunk(times, "orders", 0, 9), "o")
     told = [
         ([(c.topic, c.offset.tolist()) for c in turn.chunks], list(turn.messages), turn.planned)
         for turn in replay.turns()
