@@ -74,7 +74,11 @@ def lose_weights(folder: Path) -> None:
 
 BAD: list[tuple[Callable[[Bundle], Bundle], Callable[[Path], None] | None, str]] = [
     (remade, damage_weights, "sha256"),
-    (lambda good: remade(good, strategies=("fax", *good.manifest.strategies[1:])), None, "fax"),
+    (
+        lambda good: remade(good, strategies=tuple(f"fax-{s}" for s in good.manifest.strategies)),
+        None,
+        "fax",
+    ),
     (
         lambda good: remade(
             good, contract=FeatureContract(good.manifest.contract.names, '["others"]')
