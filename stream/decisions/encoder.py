@@ -1,7 +1,9 @@
 """Decisions as Kafka records: key, value and headers of the decision topic.
 
 The two forms are written down below as they are published; docs/decisions.md explains them to those
-who read the topic, docs/decision.schema.json and docs/flat-decision.schema.json define them.
+who read the topic, docs/decision.schema.json and docs/flat-decision.schema.json define them. A new form is
+one more of them here, its name in `DecisionSpec`, how it is read in `stream.decisions.reader`, its schema
+and its golden bytes: CONTRIBUTING.md.
 
 Rules of this file
 1. The id comes from source topic, partition, offset and policy version alone, and from how often the

@@ -3,7 +3,8 @@
 A batch that cannot be read stops whoever reads it, since nothing is stepped over in silence. The skip
 list of the campaign file is the way on: it names offsets that nobody reads any more. Every reader of
 a topic is a `stream.kafka.records.RecordReader`, which applies these rules, or reads an archive, which
-applies `without_skipped`: worker, trainer, archive and parity see the same records.
+applies `without_skipped`: worker, trainer, archive and parity see the same records. Which batches of a
+fetch that steps over: `stream.kafka.batch_choice`.
 """
 
 from __future__ import annotations

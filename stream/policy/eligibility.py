@@ -1,4 +1,7 @@
-"""Who may get which strategy: compiled conditions, held against features."""
+"""Who may get which strategy: compiled conditions, held against features.
+
+Why a strategy was not taken, as codes: `Dropped` in `stream.policy.decision`.
+"""
 
 from __future__ import annotations
 
