@@ -1,4 +1,4 @@
-"""What workers caught up with in the order of record timestamps: the newest marker of a changelog says it."""
+"""What workers caught up with in the order of event times: the newest marker of a changelog says it."""
 
 from __future__ import annotations
 
