@@ -26,6 +26,7 @@ FIRST_NUMBER = 4
 """Fields by number: these four, then the declared numbers, then the declared categories."""
 
 SPECVERSION, DATA = "specversion", "data"
+DATA_BASE64 = "data_base64"
 _CONTEXT_ATTRIBUTES = {CUSTOMER: "subject", EVENT_ID: "id", TYPE: "type", TIMESTAMP: "time"}
 
 ROOT, UNWANTED = 0, -1
@@ -153,6 +154,25 @@ def compile_trie(paths: Iterable[str]) -> tuple[Trie, dict[str, int]]:
         if size >= 0:
             slots[_slot(*trie, parent, trie.keys, start, size)] = node
     return trie, node_of
+
+
+def node_at_root(trie: Trie, key: str) -> int:
+    """The node of a key at the root, UNWANTED when no path goes there."""
+    encoded = np.frombuffer(key.encode(), np.uint8)
+    return int(child(*trie, ROOT, encoded, 0, len(encoded)))
+
+
+def trie_below(trie: Trie, node: int) -> Trie:
+    """A trie whose root has the children of a node, which are the same nodes as there, and no others."""
+    nodes = trie.nodes.copy()
+    nodes[nodes[:, PARENT] == ROOT, PARENT] = UNWANTED
+    nodes[nodes[:, PARENT] == node, PARENT] = ROOT
+    below = Trie(np.full_like(trie.slots, UNWANTED), nodes, trie.keys)
+    for one in range(node + 1, int(nodes[node, END])):
+        parent, _, start, size = nodes[one, :4].tolist()
+        if size >= 0:
+            below.slots[_slot(*below, parent, below.keys, start, size)] = one
+    return below
 
 
 @_inlined
