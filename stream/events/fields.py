@@ -22,6 +22,7 @@ from stream.events.consent.places import ConsentPlaces
 from stream.events.field_kernels import (
     Int8s,
     count_types,
+    largest_kinds,
     pick,
     read_categories,
     read_numbers,
@@ -163,8 +164,9 @@ class FieldReader:
         kind = np.empty((fields, n), np.uint8)
         start = np.empty((fields, n), np.int64)
         size = np.empty((fields, n), np.int64)
+        seen = largest_kinds(found.kind)
         pick(
-            found.kind, found.span, ok, self._candidates, self._first, self._envelope,
+            found.kind, found.span, seen, ok, self._candidates, self._first, self._envelope,
             form, chosen, kind, start, size,
         )  # fmt: skip
 
@@ -180,7 +182,7 @@ class FieldReader:
         identified = self._is_own[chosen[CUSTOMER]]
         type_code = np.empty(n, np.int16)
         read_types(*value(TYPE), self._type_bytes, self._type_end, ok, type_code)
-        consent = self._said(found, ok)
+        consent = self._said(found, seen, ok)
         # From here on records are counted: what is left to the judge counts there.
         counts = tally(self._counted)
         time_ms = np.empty(n, np.int64)
@@ -205,11 +207,11 @@ class FieldReader:
             types, ahead,
         )  # fmt: skip
 
-    def _said(self, found: Scan, ok: Bools) -> Int8s:
+    def _said(self, found: Scan, seen: Kinds, ok: Bools) -> Int8s:
         """What is said of each purpose; `ok` becomes false where it is not clear."""
         consent = np.empty((self._purposes, len(ok)), np.int8)
         kind = found.kind if found.is_json else self._consent.closed(found.kind, ok)
-        hear(found.data, kind, found.span, self._envelope, self._consent, ok, consent)
+        hear(found.data, kind, found.span, seen, self._envelope, self._consent, ok, consent)
         return consent
 
 

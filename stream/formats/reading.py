@@ -178,12 +178,12 @@ def _window(value: Spans, eligible: Bools) -> tuple[Bytes, Int64s]:
 
 def _texts(parts: list[Bytes], parts_at: int, ok: Bools, kind: Kinds, span: Int64s) -> Bytes:
     """The buffer of all spans: the values, the texts of programs, and the numbers as text."""
-    longer = write_decimals(parts[0], ok, kind, span, parts_at)
+    count, longer = count_numbers(kind)
     if longer:
-        parts.append(np.frombuffer(longer, np.uint8))
-        parts_at += len(longer)
-    count = count_numbers(ok, kind)
-    if count:
+        decimals = write_decimals(parts[0], ok, kind, span, parts_at)
+        parts.append(np.frombuffer(decimals, np.uint8))
+        parts_at += len(decimals)
+    if count > longer:
         text = np.empty(count * TEXT_BYTES_MAX, np.uint8)
         parts.append(text[: write_numbers(ok, kind, span, parts_at, text)])
     data = np.concatenate(parts)
