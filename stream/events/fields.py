@@ -128,7 +128,7 @@ class FieldReader:
         fields = (*paths.bare, *paths.enveloped)
         envelope = (SPECVERSION, DATA) if paths.unwraps else ()
         wanted = {path for field in (*fields, *paths.sent_at) for path in field}
-        self.trie, node_of = compile_trie(wanted.union(envelope, consent.paths))
+        self.trie, node_of = compile_trie(wanted.union(envelope, consent.paths), consent.containers)
         self._purposes = consent.count
         self._consent = consent.tables(node_of)
         self._numbers = paths.numbers
@@ -210,8 +210,9 @@ class FieldReader:
     def _said(self, found: Scan, seen: Kinds, ok: Bools) -> Int8s:
         """What is said of each purpose; `ok` becomes false where it is not clear."""
         consent = np.empty((self._purposes, len(ok)), np.int8)
-        kind = found.kind if found.is_json else self._consent.closed(found.kind, ok)
-        hear(found.data, kind, found.span, seen, self._envelope, self._consent, ok, consent)
+        if not found.is_json:
+            self._consent.leave_unclear(found.kind, ok)
+        hear(found.data, found.kind, found.span, seen, self._envelope, self._consent, ok, consent)
         return consent
 
 
