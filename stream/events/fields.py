@@ -22,6 +22,7 @@ from stream.events.consent.places import ConsentPlaces
 from stream.events.field_kernels import (
     Int8s,
     count_types,
+    largest_kinds,
     pick,
     read_categories,
     read_numbers,
@@ -129,7 +130,7 @@ class FieldReader:
         envelope = (SPECVERSION, DATA) if paths.unwraps else ()
         parts = (*envelope, DATA_BASE64) if paths.unwraps else ()
         wanted = {path for field in (*fields, *paths.sent_at) for path in field}
-        self.trie, node_of = compile_trie(wanted.union(parts, consent.paths))
+        self.trie, node_of = compile_trie(wanted.union(parts, consent.paths), consent.containers)
         self._purposes = consent.count
         self._consent = consent.tables(node_of)
         self._numbers = paths.numbers
@@ -165,8 +166,9 @@ class FieldReader:
         kind = np.empty((fields, n), np.uint8)
         start = np.empty((fields, n), np.int64)
         size = np.empty((fields, n), np.int64)
+        seen = largest_kinds(found.kind)
         pick(
-            found.kind, found.span, ok, self._candidates, self._first, self._envelope,
+            found.kind, found.span, seen, ok, self._candidates, self._first, self._envelope,
             form, chosen, kind, start, size,
         )  # fmt: skip
 
@@ -182,7 +184,7 @@ class FieldReader:
         identified = self._is_own[chosen[CUSTOMER]]
         type_code = np.empty(n, np.int16)
         read_types(*value(TYPE), self._type_bytes, self._type_end, ok, type_code)
-        consent = self._said(found, ok)
+        consent = self._said(found, seen, ok)
         # From here on records are counted: what is left to the judge counts there.
         counts = tally(self._counted)
         time_ms = np.empty(n, np.int64)
@@ -207,11 +209,12 @@ class FieldReader:
             types, ahead,
         )  # fmt: skip
 
-    def _said(self, found: Scan, ok: Bools) -> Int8s:
+    def _said(self, found: Scan, seen: Kinds, ok: Bools) -> Int8s:
         """What is said of each purpose; `ok` becomes false where it is not clear."""
         consent = np.empty((self._purposes, len(ok)), np.int8)
-        kind = found.kind if found.is_json else self._consent.closed(found.kind, ok)
-        hear(found.data, kind, found.span, self._envelope, self._consent, ok, consent)
+        if not found.is_json:
+            self._consent.leave_unclear(found.kind, ok)
+        hear(found.data, found.kind, found.span, seen, self._envelope, self._consent, ok, consent)
         return consent
 
 
