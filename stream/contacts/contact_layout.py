@@ -59,6 +59,7 @@ class LayoutRecord(msgspec.Struct, frozen=True):
     version: int
     topics: tuple[str, ...]
     slots: tuple[Slot, ...]
+    time_zone: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,10 +69,12 @@ class ContactLayout:
     Attributes:
         topics: Event topics, in the order of their next offsets.
         slots: In the order of their cells.
+        time_zone: Of the calendar windows of the campaign.
     """
 
     topics: tuple[str, ...]
     slots: tuple[Slot, ...]
+    time_zone: str = ""
 
     @functools.cached_property
     def cells(self) -> int:
@@ -96,7 +99,7 @@ class ContactLayout:
     @functools.cached_property
     def record(self) -> bytes:
         """The layout as JSON: `layout_of` reads it."""
-        return msgspec.json.encode(LayoutRecord(VERSION, self.topics, self.slots))
+        return msgspec.json.encode(LayoutRecord(VERSION, self.topics, self.slots, self.time_zone))
 
     @functools.cached_property
     def digest(self) -> str:
@@ -121,7 +124,7 @@ def layout_of(record: bytes) -> ContactLayout:
         if slot.cell != ends or slot.size < 1:
             raise ValueError(f"expected slots one after the other, got {slot.name} at {slot.cell}")
         ends += slot.size
-    return ContactLayout(told.topics, told.slots)
+    return ContactLayout(told.topics, told.slots, told.time_zone)
 
 
 def lay_out_contacts(campaign: Campaign) -> ContactLayout:
@@ -132,7 +135,8 @@ def lay_out_contacts(campaign: Campaign) -> ContactLayout:
         for name, kind, size, of in _wanted(campaign):
             slots.append(Slot(name, kind, at, size, of))
             at += size
-    return ContactLayout(campaign.topics.events, tuple(slots))
+    zone = campaign.contacts.time_zone or ""
+    return ContactLayout(campaign.topics.events, tuple(slots), zone)
 
 
 def remembers(campaign: Campaign) -> bool:

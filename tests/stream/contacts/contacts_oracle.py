@@ -113,7 +113,7 @@ class History:
             return ""
         if self.open_s.get(k, 0) > t:
             return "open"
-        if self.last_s(k) and self.last_s(k) + seconds(strategy.cool_down) > t:
+        if strategy.cool_down and any(c.at_s + seconds(strategy.cool_down) > t for c in self.of(k)):
             return "cooling"
         if self.pause_s.get(k, 0) > t:
             return "paused"
