@@ -36,6 +36,7 @@ from stream.contacts.contact_table import Cells
 from stream.contacts.counters import (
     add_time,
     add_to_period,
+    cell_at,
     full_until,
     remove_from_period,
     remove_time,
@@ -83,7 +84,7 @@ def against(
     at_s = at_ms // 1000
     code, free_s = _own(rules, cells, row, k, at_s)
     for p in range(rules.apart_start[k], rules.apart_start[k + 1]):
-        last_s = np.int64(cells[row, rules.strategy[rules.apart[p, OTHER], LAST] + 1])
+        last_s = cell_at(cells, row, rules.strategy[rules.apart[p, OTHER], LAST] + 1)
         until_s = last_s + rules.apart[p, APART_S]
         if last_s > 0 and until_s > at_s:
             code = EXCLUDED if code == FREE else code
@@ -95,7 +96,7 @@ def against(
             is_calendar = True
             continue
         # Of the latest times of one contact more than the cap: the earliest that would be too many.
-        first_s = np.int64(cells[row, rules.limit[limit, CELL] + 1])
+        first_s = cell_at(cells, row, rules.limit[limit, CELL] + 1)
         until_s = first_s + rules.limit[limit, WITHIN_S]
         if first_s > 0 and until_s > at_s:
             code = CAPPED if code == FREE else code
@@ -109,9 +110,9 @@ def against(
 def _own(rules: ContactRules, cells: Cells, row: int, k: int, at_s: int) -> tuple[int, int]:
     """The rules about the strategy's own last contact, as (code, first second that is free)."""
     code, free_s = FREE, at_s
-    last_s = np.int64(cells[row, rules.strategy[k, LAST] + 1])
+    last_s = cell_at(cells, row, rules.strategy[k, LAST] + 1)
     if rules.strategy[k, OPEN] >= 0:
-        until_s = np.int64(cells[row, rules.strategy[k, OPEN]])
+        until_s = cell_at(cells, row, rules.strategy[k, OPEN])
         if until_s > at_s:
             code, free_s = IS_OPEN, until_s
     until_s = last_s + rules.strategy[k, COOL_DOWN_S]
@@ -119,7 +120,7 @@ def _own(rules: ContactRules, cells: Cells, row: int, k: int, at_s: int) -> tupl
         code = COOLING_DOWN if code == FREE else code
         free_s = max(free_s, until_s)
     if rules.strategy[k, PAUSE] >= 0:
-        until_s = np.int64(cells[row, rules.strategy[k, PAUSE]])
+        until_s = cell_at(cells, row, rules.strategy[k, PAUSE])
         if until_s > at_s:
             code = PAUSED if code == FREE else code
             free_s = max(free_s, until_s)
@@ -165,13 +166,13 @@ def count(
         return
     at_s = seconds_after(at_ms)
     _note_zone(rules, zones, cells, row, zone)
-    if at_s > cells[row, last + 1]:
+    if at_s > cell_at(cells, row, last + 1):
         clear_bit(cells, row, rules.sent_cell, k)
         clear_bit(cells, row, rules.returned_cell, k)
     add_time(cells, row, last, 2, at_s)
     if rules.strategy[k, OPEN] >= 0 and expires_ms > 0:
         open_cell = rules.strategy[k, OPEN]
-        cells[row, open_cell] = max(np.int64(cells[row, open_cell]), seconds_after(expires_ms))
+        cells[row, open_cell] = max(cell_at(cells, row, open_cell), seconds_after(expires_ms))
     for c in range(rules.counted_start[k], rules.counted_start[k + 1]):
         limit = rules.counted[c]
         cell = rules.limit[limit, CELL]
@@ -217,9 +218,9 @@ def _note_zone(rules: ContactRules, zones: Zones, cells: Cells, row: int, zone: 
     """Remembers in which zone contacts are counted, and the newest of those counted in another."""
     if rules.zone_cell < 0 or cells[row, rules.zone_cell] == zones.ids[zone]:
         return
-    newest_s = np.int64(cells[row, rules.zone_cell + 1])
+    newest_s = cell_at(cells, row, rules.zone_cell + 1)
     for k in range(len(rules.strategy)):
-        newest_s = max(newest_s, np.int64(cells[row, rules.strategy[k, LAST] + 1]))
+        newest_s = max(newest_s, cell_at(cells, row, rules.strategy[k, LAST] + 1))
     cells[row, rules.zone_cell] = zones.ids[zone]
     cells[row, rules.zone_cell + 1] = newest_s
 
@@ -232,7 +233,7 @@ def _knows_zone(
     if rules.zone_cell < 0:
         return False
     is_same = cells[row, rules.zone_cell] == zones.ids[zone]
-    return bool(is_same and at_s > cells[row, rules.zone_cell + 1])
+    return bool(is_same and at_s > cell_at(cells, row, rules.zone_cell + 1))
 
 
 @_inline

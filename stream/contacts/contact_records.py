@@ -25,7 +25,7 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
-from stream.columns import Bools, Bytes, Int64s, RecordChunk, Spans
+from stream.columns import Bytes, Int64s, RecordChunk, Spans
 from stream.contacts.contact_layout import OFFSET_BYTES, ContactLayout, layout_of
 from stream.contacts.contact_mapping import ContactMapping
 from stream.contacts.contact_table import ContactTable
@@ -222,7 +222,7 @@ def _merge(table: ContactTable, rows: Int64s, mapping: ContactMapping, values: B
     new = mapping.rows(offsets, cells)
     for part in _each_once(rows):
         into = rows[part]
-        is_behind: Bools = (new.next_offset[part] < table.next_offset[into]).any(axis=1)
+        is_behind = np.any(new.next_offset[part] < table.next_offset[into], axis=1)
         taken = ~is_behind
         table.next_offset[into[taken]] = new.next_offset[part][taken]
         table.cells[into[taken]] = new.cells[part][taken]

@@ -19,6 +19,12 @@ _inline = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=Tr
 
 
 @_inline
+def cell_at(cells: Cells, row: int, cell: int) -> int:
+    """A cell as a signed number, for sums and differences."""
+    return int(np.int64(cells[row, cell]))
+
+
+@_inline
 def add_time(cells: Cells, row: int, first: int, size: int, at_s: int) -> None:
     """Puts a time among the latest `size`, which rise; the earliest is forgotten."""
     if at_s <= cells[row, first]:
@@ -44,7 +50,7 @@ def remove_time(cells: Cells, row: int, first: int, size: int, at_s: int) -> Non
 @_inline
 def add_to_period(cells: Cells, row: int, cell: int, period: int) -> None:
     """Counts a contact in a period; what is more than one before the newest is not counted any more."""
-    word = np.int64(cells[row, cell])
+    word = cell_at(cells, row, cell)
     newest, before, count = _parts(word)
     if word == 0 or period > newest:
         before = count if word != 0 and period == newest + 1 else 0
@@ -59,7 +65,7 @@ def add_to_period(cells: Cells, row: int, cell: int, period: int) -> None:
 @_inline
 def remove_from_period(cells: Cells, row: int, cell: int, period: int) -> None:
     """Takes a contact out of the count of a period, where that is exact."""
-    newest, before, count = _parts(np.int64(cells[row, cell]))
+    newest, before, count = _parts(cell_at(cells, row, cell))
     if period == newest and 0 < count < MANY:
         count -= 1
     elif period == newest - 1 and 0 < before < MANY:
@@ -70,7 +76,7 @@ def remove_from_period(cells: Cells, row: int, cell: int, period: int) -> None:
 @_inline
 def full_until(cells: Cells, row: int, cell: int, contacts: int, period: int) -> int:
     """The first period from `period` on that has room."""
-    word = np.int64(cells[row, cell])
+    word = cell_at(cells, row, cell)
     newest, before, count = _parts(word)
     if word == 0 or period > newest:
         return period

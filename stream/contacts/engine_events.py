@@ -35,6 +35,7 @@ from stream.contacts.contact_rules import (
     ContactRules,
 )
 from stream.contacts.contact_table import Cells
+from stream.contacts.counters import cell_at
 from stream.contacts.local_time import Zones
 
 SENT, FAILED, OPENED, CONVERTED, COMPLAINED = (1 << bit for bit in range(5))
@@ -101,7 +102,7 @@ def borrow_engine(engine: EngineEvents) -> EngineEvents:
 
 
 @_inline
-def strategy_of(engine: EngineEvents, category: int) -> int:
+def strategy_of(engine: EngineEvents, category: np.uint64) -> int:
     """The strategy that a hash names, -1 when it is there and names none, S when it is missing."""
     if category == 0:
         return len(engine.hashes)
@@ -137,7 +138,7 @@ def correct(
             _sent(rules, zones, cells, row, k, at_s, zone)
         if says & FAILED:
             _failed(rules, zones, cells, row, k, at_s, contact_ms, zone)
-        if says & OPENED and cells[row, rules.strategy[k, LAST] + 1] == 0:
+        if says & OPENED and cell_at(cells, row, rules.strategy[k, LAST] + 1) == 0:
             count(rules, zones, cells, row, k, 1000 * at_s, 0, zone)
     if says & (CONVERTED | COMPLAINED):
         first, end = (k, k + 1) if k < len(rules.strategy) else (0, k)
@@ -150,8 +151,8 @@ def _sent(
     rules: ContactRules, zones: Zones, cells: Cells, row: int, k: int, at_s: int, zone: int
 ) -> None:
     """The contact counts from when it was sent on; one that nobody decided is counted."""
-    last_s = np.int64(cells[row, rules.strategy[k, LAST] + 1])
-    before_s = np.int64(cells[row, rules.strategy[k, LAST]])
+    last_s = cell_at(cells, row, rules.strategy[k, LAST] + 1)
+    before_s = cell_at(cells, row, rules.strategy[k, LAST])
     if has_bit(cells, row, rules.returned_cell, k):
         is_known = False
     elif last_s > 0 and abs(at_s - last_s) <= rules.correct_s:
@@ -163,9 +164,9 @@ def _sent(
         set_bit(cells, row, rules.sent_cell, k)
     elif at_s >= last_s:
         if at_s > last_s:
-            until_s = np.int64(0)
+            until_s = 0
             if rules.strategy[k, OPEN] >= 0:
-                until_s = np.int64(cells[row, rules.strategy[k, OPEN]])
+                until_s = cell_at(cells, row, rules.strategy[k, OPEN])
             uncount(rules, zones, cells, row, k, last_s, zone)
             count(rules, zones, cells, row, k, 1000 * at_s, 1000 * until_s, zone)
         set_bit(cells, row, rules.sent_cell, k)
@@ -177,7 +178,7 @@ def _failed(
     zone: int,
 ) -> None:  # fmt: skip
     """Gives the last contact back, if it is the one that failed."""
-    last_s = np.int64(cells[row, rules.strategy[k, LAST] + 1])
+    last_s = cell_at(cells, row, rules.strategy[k, LAST] + 1)
     if last_s == 0 or has_bit(cells, row, rules.returned_cell, k):
         return
     if contact_ms > 0:
@@ -193,13 +194,13 @@ def _failed(
 def _answered(rules: ContactRules, cells: Cells, row: int, says: int, k: int, at_s: int) -> None:
     """A conversion closes the open decision; both keep the strategy away for a while."""
     is_open = rules.strategy[k, OPEN] >= 0
-    if says & CONVERTED and is_open and at_s >= cells[row, rules.strategy[k, LAST] + 1]:
+    if says & CONVERTED and is_open and at_s >= cell_at(cells, row, rules.strategy[k, LAST] + 1):
         cells[row, rules.strategy[k, OPEN]] = 0
-    span_s = np.int64(0)
+    span_s = 0
     if says & CONVERTED:
-        span_s = rules.strategy[k, CONVERTED_S]
+        span_s = int(rules.strategy[k, CONVERTED_S])
     if says & COMPLAINED:
-        span_s = max(span_s, rules.strategy[k, COMPLAINED_S])
+        span_s = max(span_s, int(rules.strategy[k, COMPLAINED_S]))
     if span_s > 0:
         cell = rules.strategy[k, PAUSE]
-        cells[row, cell] = max(np.int64(cells[row, cell]), at_s + span_s)
+        cells[row, cell] = max(cell_at(cells, row, cell), at_s + span_s)

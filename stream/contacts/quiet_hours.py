@@ -96,7 +96,7 @@ def hold(
     free_s = first_loud(zones, zone, quiet.from_s, quiet.until_s, now_s)
     if not quiet.holds:
         return QUIET, now_ms, 1000 * free_s
-    out_s = free_s + np.int64(spread % np.uint64(quiet.spread_s))
+    out_s = free_s + int(np.int64(spread % np.uint64(quiet.spread_s)))
     local_s, _ = local_and_change(zones, zone, out_s)
     if is_quiet(quiet.from_s, quiet.until_s, local_s):  # a day that daylight saving made short
         out_s = free_s

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from stream.campaign.contact_sections import wrong_contacts
 from stream.campaign.file import Campaign
@@ -68,6 +67,3 @@ class Customer:
         engine_events.correct(
             self.rules, self.zones, self.table.cells, 0, says, k, time_ms, contact_ms, zone
         )
-
-    def words(self) -> np.ndarray[Any, np.dtype[np.uint32]]:
-        return self.table.cells[0].copy()
