@@ -235,6 +235,10 @@ def decisions_about(
         action_probability=np.array(propensity, np.float64),
         reason=np.zeros(n, np.int8),
         dropped=np.full((n, len(campaign.strategies)), Dropped.LOWER_VALUE, np.int8),
+        chances=np.empty((n, 0), np.int64),
+        explored=np.zeros(n, np.bool_),
+        held_out=np.zeros(n, np.int64),
+        ghost=np.full(n, -1, np.int16),
     )
     values = DecisionEncoder(campaign, chunk.topic).encode(
         batch, np.array(index), chosen, partition=chunk.partition,
