@@ -32,6 +32,7 @@ from stream.policy.decision import DecisionBatch
 from stream.policy.draws import Chance
 from stream.policy.eligibility import eligible, only_identified
 from stream.record_order import event_times
+from stream.scoring.no_model import NoModel
 from stream.scoring.scorer import Scorer
 from stream.state.changelog import Source
 from stream.state.table import CustomerTable
@@ -53,9 +54,9 @@ class BatchLimits(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """A model in force, and the policy over its outputs."""
+    """A model in force, or none yet, and the policy over its outputs."""
 
-    scorer: Scorer
+    scorer: Scorer | NoModel
     policy: Policy
 
 
@@ -249,21 +250,17 @@ class Pipeline:
         index: Int64s,
     ) -> DecisionBatch:  # fmt: skip
         scores = deployment.scorer.score(applied.features[index])
-        plan = self.plan
+        plan, raw = self.plan, applied.raw[index]
         allowed = eligible(
-            applied.raw[index],
-            plan.condition_strategy,
-            plan.condition_column,
-            plan.condition_op,
-            plan.condition_number,
-            len(self.campaign.strategies),
-        )
+            raw, plan.condition_strategy, plan.condition_column, plan.condition_op,
+            plan.condition_number, len(self.campaign.strategies),
+        )  # fmt: skip
         if self._asks_identity.any():
             allowed = only_identified(allowed, decoded.identified[index], self._asks_identity)
         asked = None
         if deployment.policy.asks:
             chance = self._chance[chunk.topic]
-            asked = chance.ask(chunk.partition, decoded.batch, index, applied.raw[index])
+            asked = chance.ask(chunk.partition, decoded.batch, index, raw)
         return deployment.policy.choose(
             scores, allowed, applied.consent[:, index], applied.closed[:, index], asked
         )

@@ -20,6 +20,10 @@ NOTHING = "nothing"
 """The strategy that is always there: leave the customer alone. Index S, after the campaign's S."""
 
 
+NO_MODEL = "none"
+"""Version that decisions name when there was no model."""
+
+
 class Reason(IntEnum):
     """Why the decision is what it is."""
 

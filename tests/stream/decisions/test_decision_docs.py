@@ -22,8 +22,7 @@ SCHEMAS: dict[str, Any] = {
 GOLDEN = Path(__file__).parents[2] / "golden"
 # Real output: tests/stream/decisions/test_decisions.py holds the encoder to these bytes.
 DECISIONS: dict[str, Any] = {
-    form: json.loads((GOLDEN / f"decision.{form}.json").read_bytes())
-    for form in SCHEMAS
+    form: json.loads((GOLDEN / f"decision.{form}.json").read_bytes()) for form in SCHEMAS
 }
 
 
