@@ -50,7 +50,9 @@ _CHANCE: Mapping[str, Form] = {
     "ghost": Slot("ghost"),
     "probabilities": Slot("probabilities"),
 }
-_NO_CHANCE: Mapping[str, Form] = {"explored": False, "group": "treatment"}
+GROUPS = ("treatment", "holdout")
+"""Of a customer who is in no hold-out, and of one who is."""
+_NO_CHANCE: Mapping[str, Form] = {"explored": False, "group": GROUPS[0]}
 
 
 def _cloudevent(campaign: Campaign, topic: str, decision_id: _Parts) -> Form:
@@ -214,7 +216,7 @@ class DecisionEncoder:
 
 
 _TRUTH = Table.of([b"false", b"true"])
-_GROUPS = Table.of([b'"treatment"', b'"holdout"'])
+_GROUPS = Table.of([json_bytes(name) for name in GROUPS])
 
 
 def _log_name(campaign: Campaign, topic: str) -> str:

@@ -6,6 +6,8 @@ from when the first model is trained.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
 from models.contract import FeatureContract, Normalization
@@ -21,6 +23,7 @@ class NoModel:
     """
 
     version = NO_MODEL
+    head: Literal["choice", "response"] = "choice"
     strategies: tuple[str, ...] = ()
     untrained: tuple[str, ...] = ()
 
