@@ -184,7 +184,7 @@ def test_decisions_are_learned_from(campaign: Campaign) -> None:
         zip(
             ((data.time_ms - START_MS) // DAY_MS).tolist(),
             data.strategy.tolist(),
-            data.propensity.tolist(),
+            data.logged.propensity.tolist(),
             data.outcome.tolist(),
             strict=True,
         )
