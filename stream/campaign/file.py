@@ -25,10 +25,27 @@ from stream.campaign.consent_sections import (
 )
 from stream.campaign.explain import explain
 from stream.campaign.operator_table import OPERATORS, Transform
-from stream.campaign.topics_section import Topics, shared_topic, wrong_anew, wrong_skip
+from stream.campaign.topics_section import (
+    Topics,
+    shared_topic,
+    wrong_anew,
+    wrong_format,
+    wrong_skip,
+)
 from stream.campaign.training import EvaluationSpec, GateSpec, ModelSpec, SearchSpec, TrainingSpec
-from stream.campaign.words import Duration, FieldPath, HttpAddress, KafkaAddress, Name, Section
+from stream.campaign.words import (
+    Duration,
+    FieldPath,
+    HttpAddress,
+    KafkaAddress,
+    Name,
+    Section,
+    TopicName,
+)
 from stream.errors import CampaignError
+
+EventFormat: TypeAlias = Literal["json", "avro", "protobuf", "snowplow"]
+_OF_REGISTRY = ("avro", "protobuf")
 
 
 class EventMapping(Section, frozen=True):
@@ -38,11 +55,11 @@ class EventMapping(Section, frozen=True):
     `data` of a CloudEvent. The type of a `track` call is its `event`, of the others the call itself.
     Of consent all paths count, not only the first: docs/consent.md.
 
-    `format` says what the values are. Avro and Protobuf stand behind the frame of a schema registry;
-    JSON does when it is `framed`.
+    `format` says what the values are, of all event topics or by topic. Avro and Protobuf stand behind
+    the frame of a schema registry; JSON does when it is `framed`.
     """
 
-    format: Literal["json", "avro", "protobuf"] = "json"
+    format: EventFormat | dict[TopicName, EventFormat] = "json"
     framed: bool = False
     schema_registry: HttpAddress = ""
 
@@ -73,6 +90,20 @@ class EventMapping(Section, frozen=True):
     timestamp_ahead_max: Duration = "5m"
     value_bytes_max: Annotated[int, Meta(ge=64, le=16 << 20)] = 1 << 20
     repeats_remembered: Annotated[int, Meta(ge=0, le=1024)] = 16
+
+    @property
+    def formats(self) -> frozenset[EventFormat]:
+        """The formats of all event topics."""
+        return frozenset([self.format] if isinstance(self.format, str) else self.format.values())
+
+    @property
+    def registry_formats(self) -> tuple[EventFormat, ...]:
+        """Those of them whose schemas a registry has."""
+        return tuple(name for name in _OF_REGISTRY if name in self.formats)
+
+    def format_of(self, topic: str) -> EventFormat:
+        """The format of an event topic."""
+        return self.format if isinstance(self.format, str) else self.format[topic]
 
 
 if TYPE_CHECKING:
@@ -244,7 +275,7 @@ def parse(text: str, where: str = "campaign") -> Campaign:
         wrong_skip(campaign.topics),
         wrong_anew(campaign.topics),
         _repeated_strategy(campaign),
-        _wrong_format(campaign.events),
+        wrong_format(campaign.topics, campaign.events),
         wrong_purpose(campaign),
         wrong_suppression(campaign),
     ):
@@ -259,19 +290,4 @@ def _repeated_strategy(campaign: Campaign) -> str:
     for i, name in enumerate(ids):
         if name in ids[:i]:
             return f'at strategies[{i}].id: expected each id once, got "{name}" again'
-    return ""
-
-
-def _wrong_format(events: EventMapping) -> str:
-    """What contradicts the format of events, "" if nothing does."""
-    if events.format != "json" and not events.schema_registry:
-        return (
-            "at events.schema_registry: expected the address of the registry that has the schemas of "
-            f'events.format = "{events.format}", such as http://registry:8081, got none'
-        )
-    if events.format == "json" and events.schema_registry:
-        return (
-            'at events.schema_registry: expected none with events.format = "json", got '
-            f'"{events.schema_registry}"'
-        )
     return ""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Protocol
 
 from msgspec import Meta, field
 
@@ -99,4 +100,42 @@ def wrong_anew(topics: Topics) -> str:
             return f'at topics.anew[{i}].topic: expected one of topics.events, got "{name}"'
         if name in names[:i]:
             return f'at topics.anew[{i}].topic: expected each topic once, got "{name}" again'
+    return ""
+
+
+class Formats(Protocol):
+    """What `EventMapping` says of formats."""
+
+    @property
+    def format(self) -> str | Mapping[str, str]:
+        """Of all topics, or of each."""
+
+    @property
+    def registry_formats(self) -> tuple[str, ...]:
+        """Those whose schemas a registry has."""
+
+    @property
+    def schema_registry(self) -> str:
+        """Where it is."""
+
+
+def wrong_format(topics: Topics, events: Formats) -> str:
+    """What contradicts the formats of events, "" if nothing does."""
+    formats = events.format if not isinstance(events.format, str) else {}
+    if not isinstance(events.format, str) and set(formats) != set(topics.events):
+        return (
+            f"at events.format: expected the format of each of {', '.join(topics.events)}, got "
+            f"{', '.join(formats) or 'none'}"
+        )
+    if events.registry_formats and not events.schema_registry:
+        return (
+            "at events.schema_registry: expected the address of the registry that has the schemas of "
+            f'events.format = "{events.registry_formats[0]}", such as http://registry:8081, got none'
+        )
+    if not events.registry_formats and events.schema_registry:
+        said = events.format if isinstance(events.format, str) else min(formats.values())
+        return (
+            f'at events.schema_registry: expected none with events.format = "{said}", got '
+            f'"{events.schema_registry}"'
+        )
     return ""

@@ -160,6 +160,19 @@ def compile_trie(paths: Iterable[str], whole: Iterable[str] = ()) -> tuple[Trie,
     return trie, node_of
 
 
+def subtree(trie: Trie, node: int) -> Trie:
+    """What is wanted below a node, with the node as its root and the nodes behind it in their order."""
+    nodes = trie.nodes[node : trie.nodes[node, END]].copy()
+    nodes[:, [PARENT, END]] -= node
+    nodes[ROOT, PARENT] = UNWANTED
+    slots = np.full(1 << (4 * len(nodes)).bit_length(), UNWANTED, np.int64)
+    below = Trie(slots, nodes, trie.keys)
+    for place, (parent, _, start, size, _) in enumerate(nodes[1:].tolist(), start=1):
+        if size >= 0:
+            slots[_slot(*below, parent, below.keys, start, size)] = place
+    return below
+
+
 @_inlined
 def _slot(
     slots: Int64s, nodes: Int64s, keys: Bytes, parent: int, data: Bytes, start: int, size: int

@@ -29,6 +29,7 @@ from tests.fuzz import oracle
 from tests.fuzz.batches import number, response
 from tests.fuzz.framed_avro import check_avro
 from tests.fuzz.framed_protobuf import check_protobuf
+from tests.fuzz.snowplow import check_snowplow
 
 _WORDS = 5
 _NOW_MS = 1_800_000_000_000
@@ -212,7 +213,12 @@ def protobuf(rng: random.Random) -> None:
     check_protobuf(rng)
 
 
+def snowplow(rng: random.Random) -> None:
+    """Enriched events: read as their columns are read plainly."""
+    check_snowplow(rng)
+
+
 LANES: dict[str, Callable[[random.Random], None]] = {
     "records": records, "skips": skips, "rows": rows, "events": events, "avro": avro,
-    "protobuf": protobuf,
+    "protobuf": protobuf, "snowplow": snowplow,
 }  # fmt: skip

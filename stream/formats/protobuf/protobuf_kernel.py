@@ -101,9 +101,7 @@ def _read_record(  # noqa: C901, PLR0912  # one step of a machine: a call each c
         field = _field(messages, fields, direct, row, number)
         kept, begin, was, was_first = -1, at, 0, 0
         if field >= 0 and fields[field, _FLAGS] & _CONTAINER:
-            if fields[field, _FLAGS] & _KEPT:
-                kept, node = field, fields[field, _F_NODE]
-                was, was_first = int(kind[i, node]), int(span[i, node, 0])
+            kept, was, was_first = _held(fields, field, i, kind, span)
             if fields[field, _FLAGS] & _INDEXED and _WIRE[fields[field, _TYPE]] == wire:
                 field = _item(data, at, end, fields, lists, nodes, field, i, kind, span)
         if field >= 0 and _WIRE[fields[field, _TYPE]] == wire:
@@ -113,35 +111,65 @@ def _read_record(  # noqa: C901, PLR0912  # one step of a machine: a call each c
                     data, at, end, fields, lists, nodes, field, texts_at, i, kind, span
                 )
             else:
-                at, inner = length(data, at, end)
-                if inner < 0:
-                    return inner, used
                 if depth == len(open_rows) - 1:
                     return DEPTH, used
                 open_rows[depth, _ROW], open_rows[depth, _STOP] = row, end
                 depth += 1
-                begin, end, until = at, inner, inner
+                at, end = length(data, at, end)
                 row = _inner_row(
                     data, at, end, fields, lists, slots, nodes, keys, field, i, kind, span
                 )
                 if row < 0:
                     return row, used
+                begin, until = at, end
                 _begin(messages, fields, lists, nodes, row, texts_at, i, kind, span)
         elif field >= 0 and _is_packed(fields, field, wire):
-            begin, at = _after_packed(
+            begin, until = _after_packed(
                 data, at, end, fields, lists, nodes, field, texts_at, i, kind, span
             )
-            until = at
+            at = until
         else:
             kept, until = -1, at
             at = after_unknown(data, at, end, number, wire, open_rows, depth)
         if at < 0:
             return at, used
         if kept >= 0:
-            node = fields[kept, _F_NODE]
-            if kind[i, node] == ARRAY or kind[i, node] == OBJECT:
-                span[i, node, 0] = was_first if was == kind[i, node] else used
-                used = keep_part(parts, used, first_part, i, node, kept, begin, until)
+            now = kind[i, fields[kept, _F_NODE]]
+            if now == ARRAY or now == OBJECT:
+                used = _keep(
+                    parts,
+                    used,
+                    first_part,
+                    fields,
+                    kept,
+                    was,
+                    was_first,
+                    begin,
+                    until,
+                    i,
+                    kind,
+                    span,
+                )
+
+
+@_inlined
+def _held(fields: Int64s, field: int, i: int, kind: Kinds, span: Int64s) -> tuple[int, int, int]:
+    """The field if it is kept, else -1; kind and first part of what is there before its value."""
+    if not fields[field, _FLAGS] & _KEPT:
+        return -1, 0, 0
+    node = fields[field, _F_NODE]
+    return field, int(kind[i, node]), int(span[i, node, 0])
+
+
+@_inlined
+def _keep(
+    parts: Int64s, used: int, first_part: int, fields: Int64s, field: int, was: int, was_first: int,
+    begin: int, until: int, i: int, kind: Kinds, span: Int64s,
+) -> int:  # fmt: skip
+    """Keeps a part of a container, the first one if something else was there before it."""
+    node = fields[field, _F_NODE]
+    span[i, node, 0] = was_first if was == kind[i, node] else used
+    return int(keep_part(parts, used, first_part, i, node, field, begin, until))
 
 
 @_inlined
@@ -179,7 +207,9 @@ def _inner_row(
     data: Bytes, at: int, stop: int, fields: Int64s, lists: Int64s, slots: Int64s, nodes: Int64s,
     keys: Bytes, field: int, i: int, kind: Kinds, span: Int64s,
 ) -> int:  # fmt: skip
-    """The row of the message data[at:stop] that a field holds, or a fault."""
+    """The row of the message data[at:stop] that a field holds, or a fault; as such comes `stop`, too."""
+    if stop < 0:
+        return stop
     node = fields[field, _F_NODE]
     row = int(fields[field, _TARGET])
     for k in range(fields[field, _RIVALS], fields[field, _RIVALS] + fields[field, _RIVAL_COUNT]):
