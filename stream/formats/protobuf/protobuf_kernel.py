@@ -35,7 +35,8 @@ _ROW, _STOP = range(2)
 """Columns of the open messages: their row, and where they end."""
 _NO_PART = -1
 _FIELDS, _FIELD_COUNT, _DIRECT, _DIRECT_MAX = p.FIELDS, p.FIELD_COUNT, p.DIRECT, p.DIRECT_MAX
-_NUMBER, _FLAGS, _INDEXED = p.NUMBER, p.FLAGS, p.INDEXED
+_NUMBER, _FLAGS, _CONTAINER = p.NUMBER, p.FLAGS, p.KEPT | p.INDEXED
+_NOTHING = (-1, 0, 0)
 
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
 _inlined = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
@@ -86,9 +87,10 @@ def _read_record(  # noqa: C901, PLR0912  # one step of a machine: a call each c
         if at < 0:
             return at, used
         field = _field(messages, fields, direct, row, number)
-        begin, held = at, held_before(fields, field, i, kind, span)
-        if field >= 0 and fields[field, _FLAGS] & _INDEXED and has_wire(fields, field, wire):
-            field = next_item(data, at, end, fields, lists, nodes, field, i, kind, span)
+        begin, held = at, _NOTHING
+        if field >= 0 and fields[field, _FLAGS] & _CONTAINER:
+            held = held_before(fields, field, i, kind, span)
+            field = next_item(data, at, end, wire, fields, lists, nodes, field, i, kind, span)
         if field >= 0 and has_wire(fields, field, wire):
             if is_scalar(fields, field):
                 at = until = read_scalar(

@@ -70,12 +70,12 @@ def enter(
     return begin, end, row
 
 
-@_inlined
+@_jit
 def held_before(
     fields: Int64s, field: int, i: int, kind: Kinds, span: Int64s
 ) -> tuple[int, int, int]:
     """The field if it is kept, else -1; kind and first part of what is there before its value."""
-    if field < 0 or not fields[field, _FLAGS] & _KEPT:
+    if not fields[field, _FLAGS] & _KEPT:
         return -1, 0, 0
     node = fields[field, _F_NODE]
     return field, int(kind[i, node]), int(span[i, node, 0])
@@ -98,10 +98,12 @@ def keep(
 
 @_jit
 def next_item(
-    data: Bytes, at: int, stop: int, fields: Int64s, lists: Int64s, nodes: Int64s, field: int,
+    data: Bytes, at: int, stop: int, wire: int, fields: Int64s, lists: Int64s, nodes: Int64s, field: int,
     i: int, kind: Kinds, span: Int64s,
 ) -> int:  # fmt: skip
-    """The field that the next item of a repeated field is read as; counts the items."""
+    """The field that the value of a field is read as: of one with INDEXED that of its next item."""
+    if not fields[field, _FLAGS] & _INDEXED or not has_wire(fields, field, wire):
+        return field
     node, items = fields[field, _F_NODE], fields[field, _ITEMS]
     if fields[field, _TYPE] == _ENUM and fields[field, _FLAGS] & _CLOSED:
         value, end = varint(data, at, stop)
@@ -233,7 +235,7 @@ def read_packed(
     if fields[field, _FLAGS] & _INDEXED:
         at = begin
         while at < end:
-            item = next_item(data, at, end, fields, lists, nodes, field, i, kind, span)
+            item = next_item(data, at, end, wire, fields, lists, nodes, field, i, kind, span)
             at = read_scalar(data, at, end, fields, lists, nodes, item, texts_at, i, kind, span)
     elif end > begin:
         note(nodes, fields[field, _F_NODE], i, ARRAY, begin, 0, kind, span)
