@@ -41,7 +41,7 @@ _JUDGE = Judge(
     _MAPPING, EventPaths.of(_MAPPING, _NUMBERS, _CATEGORIES), TYPES,
     Hearing(ConsentPlaces(_MAPPING, _PURPOSES)),
 )  # fmt: skip
-_DECODER = EventDecoder(_MAPPING, TYPES, _NUMBERS, _CATEGORIES, _PURPOSES, SnowplowFormat())
+DECODER = EventDecoder(_MAPPING, TYPES, _NUMBERS, _CATEGORIES, _PURPOSES, SnowplowFormat())
 _TIMES = Times(
     NOW_MS, NOW_MS, text_ms(_MAPPING.timestamp_earliest), duration_ms(_MAPPING.timestamp_ahead_max)
 )
@@ -104,7 +104,7 @@ def check_snowplow(rng: random.Random, values: int = 40) -> int:
         "events", 0, np.arange(values), np.full(values, NOW_MS), Spans.of([None] * values),
         Spans.of(contents), values,
     )  # fmt: skip
-    decoded = _DECODER.decode(chunk, NOW_MS)
+    decoded = DECODER.decode(chunk, NOW_MS)
     found: dict[int, Any] = {one.record: one.code for one in decoded.rejects}
     for row, record in enumerate(decoded.batch.record.tolist()):
         if not decoded.batch.consent_only[row]:
