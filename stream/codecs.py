@@ -14,11 +14,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from stream.campaign.file import Campaign, EventFormat, EventMapping
+from stream.campaign.file import Campaign, EventMapping
 from stream.campaign.purposes import purposes_of
+from stream.campaign.topics_section import EventFormat
 from stream.columns import EventBatch, RecordChunk
 from stream.decisions.encoder import DecisionEncoder
-from stream.events.decoder import EventDecoder, ValueFormat
+from stream.events.cloudevents.envelopes import ValueFormat
+from stream.events.decoder import EventDecoder
 from stream.events.flaws import Decoded
 from stream.features.plan import FeaturePlan
 from stream.formats.avro.avro_language import AVRO

@@ -23,9 +23,12 @@ from stream.campaign.consent_sections import (
     wrong_purpose,
     wrong_suppression,
 )
+from stream.campaign.contact_sections import ContactRules, StrategyContacts, wrong_contacts
 from stream.campaign.explain import explain
+from stream.campaign.funnel_sections import ExplorationSpec, Holdouts, wrong_funnel
 from stream.campaign.operator_table import OPERATORS, Transform
 from stream.campaign.topics_section import (
+    EventFormats,
     Topics,
     shared_topic,
     wrong_anew,
@@ -36,32 +39,20 @@ from stream.campaign.training import EvaluationSpec, GateSpec, ModelSpec, Search
 from stream.campaign.words import (
     Duration,
     FieldPath,
-    HttpAddress,
     KafkaAddress,
     Name,
     Section,
-    TopicName,
 )
 from stream.errors import CampaignError
 
-EventFormat: TypeAlias = Literal["json", "avro", "protobuf", "snowplow"]
-_OF_REGISTRY = ("avro", "protobuf")
 
-
-class EventMapping(Section, frozen=True):
+class EventMapping(EventFormats, frozen=True):
     """Where each part of an event stands in its JSON; of several paths the first present wins.
 
     The default reads the Segment/RudderStack spec (track, identify, page, screen), bare or as the
     `data` of a CloudEvent. The type of a `track` call is its `event`, of the others the call itself.
     Of consent all paths count, not only the first: docs/consent.md.
-
-    `format` says what the values are, of all event topics or by topic. Avro and Protobuf stand behind
-    the frame of a schema registry; JSON does when it is `framed`.
     """
-
-    format: EventFormat | dict[TopicName, EventFormat] = "json"
-    framed: bool = False
-    schema_registry: HttpAddress = ""
 
     customer_id: tuple[FieldPath, ...] = ("userId", "anonymousId")
     no_ids: tuple[Annotated[str, Meta(min_length=1, max_length=64)], ...] = (
@@ -90,20 +81,6 @@ class EventMapping(Section, frozen=True):
     timestamp_ahead_max: Duration = "5m"
     value_bytes_max: Annotated[int, Meta(ge=64, le=16 << 20)] = 1 << 20
     repeats_remembered: Annotated[int, Meta(ge=0, le=1024)] = 16
-
-    @property
-    def formats(self) -> frozenset[EventFormat]:
-        """The formats of all event topics."""
-        return frozenset([self.format] if isinstance(self.format, str) else self.format.values())
-
-    @property
-    def registry_formats(self) -> tuple[EventFormat, ...]:
-        """Those of them whose schemas a registry has."""
-        return tuple(name for name in _OF_REGISTRY if name in self.formats)
-
-    def format_of(self, topic: str) -> EventFormat:
-        """The format of an event topic."""
-        return self.format if isinstance(self.format, str) else self.format[topic]
 
 
 if TYPE_CHECKING:
@@ -151,11 +128,12 @@ StrategyId = Annotated[
 ]
 
 
-class StrategySpec(Section, frozen=True):
+class StrategySpec(StrategyContacts, frozen=True, kw_only=True):
     """What a campaign engine may be told to do. Doing nothing is always there and not listed.
 
     Value and cost have a bound: six decimals of a sum stay exact in a float64 far beyond it. One that
-    is not enabled is never chosen, and the model goes on to know it.
+    is not enabled is never chosen, and the model goes on to know it. A transactional one is taken for
+    its own sake: its value is certain, and chance has no part in it.
     """
 
     id: StrategyId
@@ -164,6 +142,10 @@ class StrategySpec(Section, frozen=True):
     campaign_id: str = ""
     value: Annotated[float, Meta(ge=-1e9, le=1e9)] = 1.0
     cost: Annotated[float, Meta(ge=0, le=1e9)] = 0.0
+    value_from: str = ""
+    weight: Annotated[float, Meta(ge=0, le=1e6)] = 1.0
+    priority: Annotated[int, Meta(ge=-1000, le=1000)] = 0
+    transactional: bool = False
     eligible: tuple[str, ...] = ()
     purposes: Annotated[tuple[Name, ...], Meta(max_length=16)] = ()
     properties: dict[str, str | int | float | bool] = field(default_factory=dict)
@@ -175,6 +157,8 @@ class PolicySpec(Section, frozen=True):
     version: Name = "1"
     consent: Literal["opt_out", "opt_in", "ignore"] = "opt_out"
     do_nothing: bool = True
+    fallback: str = ""
+    without_model: Literal["wait", "explore"] = "wait"
 
 
 class DecisionSpec(Section, frozen=True):
@@ -212,7 +196,7 @@ class WorkerSpec(Section, frozen=True):
     snapshots: str = ""
 
 
-class Campaign(Section, frozen=True):
+class Campaign(ContactRules, frozen=True, kw_only=True):
     """The whole file."""
 
     app: Name
@@ -224,6 +208,8 @@ class Campaign(Section, frozen=True):
     purposes: Annotated[tuple[PurposeSpec, ...], Meta(max_length=15)] = ()
     suppressions: Annotated[tuple[SuppressionSpec, ...], Meta(max_length=64)] = ()
     policy: PolicySpec = PolicySpec()
+    holdouts: Holdouts = ()
+    exploration: ExplorationSpec = ExplorationSpec()
     decisions: DecisionSpec = DecisionSpec()
     model: ModelSpec = ModelSpec()
     training: TrainingSpec = TrainingSpec()
@@ -275,9 +261,11 @@ def parse(text: str, where: str = "campaign") -> Campaign:
         wrong_skip(campaign.topics),
         wrong_anew(campaign.topics),
         _repeated_strategy(campaign),
+        wrong_contacts(campaign),
         wrong_format(campaign.topics, campaign.events),
         wrong_purpose(campaign),
         wrong_suppression(campaign),
+        wrong_funnel(campaign),
     ):
         if contradiction:
             raise CampaignError(f"{where}: {contradiction}")

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numba
 import numpy as np
 
-from stream.campaign.field_path import Steps, steps
+from stream.campaign.field_path import Steps, list_parts, steps
 from stream.campaign.file import EventMapping
 from stream.columns import Bytes, Int64s
 from stream.compiled.byteread import byte_at
@@ -23,9 +23,10 @@ Paths: TypeAlias = tuple[str, ...]
 
 CUSTOMER, EVENT_ID, TYPE, TIMESTAMP = range(4)
 FIRST_NUMBER = 4
-"""Fields by number: these four, then the declared numbers, then the declared categories."""
+"""Fields by number: these four, then the declared numbers, categories, and categories of lists."""
 
 SPECVERSION, DATA = "specversion", "data"
+DATA_BASE64 = "data_base64"
 _CONTEXT_ATTRIBUTES = {CUSTOMER: "subject", EVENT_ID: "id", TYPE: "type", TIMESTAMP: "time"}
 
 ROOT, UNWANTED = 0, -1
@@ -44,6 +45,9 @@ class EventPaths:
         enveloped: For the JSON of a CloudEvent: below `data`, then from the root, then the context
             attribute that says the same. The same as `bare` when CloudEvents are not unwrapped.
         numbers: How many fields after the first four are numbers; the rest are categories.
+        properties: The declared paths of the fields after the first four.
+        tails: Of each of these what `list_parts` has behind its first part, nothing where the path leads
+            into no list. Such a field is the list itself.
         sent_at: Where senders say when they sent, in a bare event and in a CloudEvent; no field,
             since it is looked at only when a clock is wrong.
     """
@@ -51,6 +55,8 @@ class EventPaths:
     bare: tuple[Paths, ...]
     enveloped: tuple[Paths, ...]
     numbers: int
+    properties: Paths = ()
+    tails: tuple[Paths, ...] = ()
     sent_at: tuple[Paths, Paths] = ((), ())
 
     @property
@@ -64,9 +70,17 @@ class EventPaths:
 
         The numbers, the categories, the paths of the time, and with CloudEvents their `time`.
         """
-        properties = tuple(path for (path,) in self.bare[FIRST_NUMBER:])
         own = (_CONTEXT_ATTRIBUTES[TIMESTAMP],) if self.unwraps else ()
-        return (*properties, *self.bare[TIMESTAMP], *own)
+        return (*self.properties, *self.bare[TIMESTAMP], *own)
+
+    @property
+    def lists(self) -> frozenset[str]:
+        """The paths of the lists that properties lead into."""
+        forms = (self.bare[FIRST_NUMBER:], self.enveloped[FIRST_NUMBER:])
+        return frozenset(
+            path for form in forms for of, tail in zip(form, self.tails, strict=True) if tail
+            for path in of
+        )  # fmt: skip
 
     def own_customer(self, form: int) -> Paths:
         """Where a customer stands that is no fallback: two places, in a bare event the same."""
@@ -81,16 +95,35 @@ class EventPaths:
 
     @classmethod
     def of(
-        cls, mapping: EventMapping, numbers: Sequence[str], categories: Sequence[str]
+        cls,
+        mapping: EventMapping,
+        numbers: Sequence[str],
+        categories: Sequence[str],
+        lists: Sequence[str] = (),
     ) -> EventPaths:
-        """Paths of a campaign's mapping and of its declared properties."""
+        """Paths of a campaign's mapping and of its declared properties.
+
+        Args:
+            mapping: Where the parts of an event stand.
+            numbers: Paths of numbers; they may lead into lists.
+            categories: Paths of single categories.
+            lists: Paths of the categories of lists.
+
+        Raises:
+            CampaignError: One is no path.
+        """
         fixed = (mapping.customer_id, mapping.event_id, mapping.type, mapping.timestamp)
-        bare = (*fixed, *((path,) for path in numbers), *((path,) for path in categories))
+        properties = (*numbers, *categories, *lists)
+        parts = [list_parts(path) for path in (*numbers, *lists)]
+        parts[len(numbers) : len(numbers)] = [(path,) for path in categories]
+        bare = (*fixed, *((head,) for head, *_ in parts))
+        tails = tuple(part[1:] for part in parts)
         sent_at = mapping.sent_at
-        if not mapping.cloudevents:
-            return cls(bare, bare, len(numbers), (sent_at, sent_at))
-        enveloped = tuple(_below_data(field, paths) for field, paths in enumerate(bare))
-        return cls(bare, enveloped, len(numbers), (sent_at, _below_data(-1, sent_at)))
+        enveloped, sent_below = bare, sent_at
+        if mapping.cloudevents:
+            enveloped = tuple(_below_data(field, paths) for field, paths in enumerate(bare))
+            sent_below = _below_data(-1, sent_at)
+        return cls(bare, enveloped, len(numbers), properties, tails, (sent_at, sent_below))
 
 
 def _below_data(field: int, paths: Paths) -> Paths:
@@ -160,16 +193,22 @@ def compile_trie(paths: Iterable[str], whole: Iterable[str] = ()) -> tuple[Trie,
     return trie, node_of
 
 
-def subtree(trie: Trie, node: int) -> Trie:
-    """What is wanted below a node, with the node as its root and the nodes behind it in their order."""
-    nodes = trie.nodes[node : trie.nodes[node, END]].copy()
-    nodes[:, [PARENT, END]] -= node
-    nodes[ROOT, PARENT] = UNWANTED
-    slots = np.full(1 << (4 * len(nodes)).bit_length(), UNWANTED, np.int64)
-    below = Trie(slots, nodes, trie.keys)
-    for place, (parent, _, start, size, _) in enumerate(nodes[1:].tolist(), start=1):
+def node_at_root(trie: Trie, key: str) -> int:
+    """The node of a key at the root, UNWANTED when no path goes there."""
+    encoded = np.frombuffer(key.encode(), np.uint8)
+    return int(child(*trie, ROOT, encoded, 0, len(encoded)))
+
+
+def trie_below(trie: Trie, node: int) -> Trie:
+    """A trie whose root has the children of a node, which are the same nodes as there, and no others."""
+    nodes = trie.nodes.copy()
+    nodes[nodes[:, PARENT] == ROOT, PARENT] = UNWANTED
+    nodes[nodes[:, PARENT] == node, PARENT] = ROOT
+    below = Trie(np.full_like(trie.slots, UNWANTED), nodes, trie.keys)
+    for one in range(node + 1, int(nodes[node, END])):
+        parent, _, start, size = nodes[one, :4].tolist()
         if size >= 0:
-            slots[_slot(*below, parent, below.keys, start, size)] = place
+            below.slots[_slot(*below, parent, below.keys, start, size)] = one
     return below
 
 

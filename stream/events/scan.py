@@ -40,8 +40,9 @@ MISSING, NULL, STRING, ESCAPED, NUMBER, TRUE, FALSE, OBJECT, ARRAY, FLOAT64, TIM
 TIME is a span of digits, epoch milliseconds, and BYTES are no UTF-8.
 """
 
-# An open array, where an open object has its node; below it arrays of which elements are looked for.
-_IN_ARRAY = -2
+_IN_ARRAY = (
+    -2
+)  # where an open object has its node; below it arrays of which elements are looked for
 _COMMA, _COLON, _T, _F, _N = b",:tfn"
 _OPEN_OBJECT, _CLOSE_OBJECT, _OPEN_ARRAY, _CLOSE_ARRAY = b"{}[]"
 
@@ -92,7 +93,7 @@ def scan(value: Spans, eligible: Bools, trie: Trie) -> Scan:
     escaped_bytes = _scan(data, value.start, value.size, trie, open_nodes, ok, kind, span)
     if escaped_bytes:
         plain = np.empty(escaped_bytes, np.uint8)
-        used = _unescape_all(data, ok, kind, span, plain)
+        used = unescape_all(data, ok, kind, span, plain)
         data = append_bytes(data, plain[:used].data)
     return Scan(data, ok, kind, span)
 
@@ -285,7 +286,7 @@ def _note(
 
 
 @_jit
-def _unescape_all(data: Bytes, ok: Bools, kind: Kinds, span: Int64s, out: Bytes) -> int:
+def unescape_all(data: Bytes, ok: Bools, kind: Kinds, span: Int64s, out: Bytes) -> int:
     """Turns ESCAPED into STRING: the text goes to `out`, which will follow `data`."""
     used = 0
     for i in range(kind.shape[0]):

@@ -73,7 +73,7 @@ class FramedValues:
     causes: dict[int, str]
 
     def root(self, i: int, value: bytes) -> dict[str, Any]:
-        """As `stream.events.decoder.Values.root`."""
+        """As `stream.events.cloudevents.envelopes.Values.root`."""
         group, fault = int(self.frames.group[i]), int(self.fault[i])
         name = self.language.name
         if group < 0:
@@ -112,8 +112,10 @@ class FramedFormat:
         self._programs: dict[bytes, _Program] = {}
         self._trie: Trie | None = None
 
-    def read(self, value: Spans, eligible: Bools, trie: Trie) -> FramedValues:
-        """As `stream.events.decoder.ValueFormat.read`."""
+    def read(
+        self, value: Spans, eligible: Bools, trie: Trie, headers: Spans | None = None
+    ) -> FramedValues:
+        """As `stream.events.cloudevents.envelopes.ValueFormat.read`."""
         if trie is not self._trie:
             self._trie, self._programs = trie, {}
         frames = find_frames(value, eligible, indexed=self._language.indexed)

@@ -17,7 +17,7 @@ import numpy as np
 
 from stream.columns import Bools, Int64s, Spans
 from stream.events.json_object import json_object
-from stream.events.paths import END, ROOT, UNWANTED, Trie, subtree
+from stream.events.paths import END, ROOT, UNWANTED, Trie, trie_below
 from stream.events.present import Refused
 from stream.events.scan import OBJECT, Scan, append_bytes, scan
 from stream.formats.snowplow.snowplow_columns import COLUMNS, JSON_COLUMNS
@@ -64,7 +64,13 @@ class SnowplowValues:
 class SnowplowFormat:
     """Reads enriched events; threads may share it."""
 
-    def read(self, value: Spans, eligible: Bools, trie: Trie) -> SnowplowValues:
+    def read(
+        self,
+        value: Spans,
+        eligible: Bools,
+        trie: Trie,
+        headers: Spans | None = None,
+    ) -> SnowplowValues:
         """As `stream.events.decoder.ValueFormat.read`."""
         places, looked_into = _places(trie)
         n = len(value)
@@ -79,13 +85,13 @@ class SnowplowFormat:
         for k, (_, node) in enumerate(looked_into):
             of_column = Spans(data, json_span[:, k, 0].copy(), json_span[:, k, 1].copy())
             has_any = ok & (of_column.size > 0)
-            inside = scan(of_column, has_any, subtree(trie, node))
+            inside = scan(of_column, has_any, trie_below(trie, node))
             ok &= inside.ok | ~has_any
-            below = slice(node, int(trie.nodes[node, END]))
-            kind[:, below] = inside.kind
-            span[:, below] = inside.span
+            below = slice(node + 1, int(trie.nodes[node, END]))
+            kind[:, node], span[:, node] = inside.kind[:, ROOT], inside.span[:, ROOT]
+            kind[:, below], span[:, below] = inside.kind[:, below], inside.span[:, below]
             if len(inside.data) > len(data):
-                span[:, below, 0] += len(tails) * (inside.span[:, :, 0] >= len(data))
+                span[:, below, 0] += len(tails) * (span[:, below, 0] >= len(data))
                 tails += inside.data[len(data) :].tobytes()
         found = Scan(append_bytes(data, tails), ok, kind, span)
         return SnowplowValues(found, columns, tuple(name for name, _ in looked_into))
