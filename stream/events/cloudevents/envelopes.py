@@ -221,7 +221,6 @@ def _decoded(found: Scan, places: _Places) -> Scan:
         return found
     encoded &= found.ok & (found.kind[:, places.specversion] == STRING)
     encoded &= found.kind[:, places.data] <= NULL
-    encoded &= found.span[:, places.data_base64, 1] > 0
     start, size = np.ascontiguousarray(found.span[:, places.data_base64].T)
     decoded = decode_base64(found.data, start, size, encoded)
     inner = scan(decoded, encoded & (decoded.size >= 0), places.inner)
