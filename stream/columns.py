@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -101,6 +101,26 @@ class RecordChunk:
         )  # fmt: skip
 
 
+class CategoryColumn(NamedTuple):
+    """What is kept of the categories of a list: one uint64 of an event, 0 when there are none.
+
+    Attributes:
+        path: Path of the categories; it leads into each element of a list.
+        keeps: `mask`, bit h mod 64 of each hash h. `counts`, in byte k how many elements are in bucket
+            `first_bucket` + k, at most 255, of the buckets h mod `buckets`. `chosen`, the hash of the
+            first element that is one of `values`.
+        buckets: Of `counts`.
+        first_bucket: Of `counts`.
+        values: Of `chosen`.
+    """
+
+    path: str
+    keeps: Literal["mask", "counts", "chosen"]
+    buckets: int = 0
+    first_bucket: int = 0
+    values: tuple[int, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class EventBatch:
     """n events that passed every check, as columns; with them what other records deny of consent.
@@ -117,8 +137,8 @@ class EventBatch:
             Shape (n,), int16.
         number: Numeric properties, one row per declared path, NaN when missing.
             Shape (numbers, n), float64.
-        category: Hash of categorical properties, one row per declared path, 0 when missing.
-            Shape (categories, n), uint64.
+        category: Hash of categorical properties, one row per declared path, 0 when missing; then one
+            row per declared `CategoryColumn`. Shape (categories, n), uint64.
         consent: By purpose 1 granted, 0 withdrawn, -1 not said, -2 said in a word that nobody knows;
             the first purpose is the general one. Shape (purposes, n), int8.
         consent_only: Whether the record is no event: of its row only what it denies of consent counts.

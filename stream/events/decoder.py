@@ -18,7 +18,16 @@ import numpy as np
 from stream.campaign.file import EventMapping
 from stream.campaign.purposes import Purpose, general_purpose
 from stream.campaign.words import duration_ms
-from stream.columns import Bools, Bytes, EventBatch, Int64s, RecordChunk, Reject, Spans
+from stream.columns import (
+    Bools,
+    Bytes,
+    CategoryColumn,
+    EventBatch,
+    Int64s,
+    RecordChunk,
+    Reject,
+    Spans,
+)
 from stream.errors import CampaignError
 from stream.events.cloudevents.envelopes import Envelopes, ValueFormat, Values
 from stream.events.consent import vocabulary
@@ -77,9 +86,10 @@ class EventDecoder:
         purposes: What a customer may consent to, in the order of `EventBatch.consent`; when not given
             the general one.
         value_format: How values are written, None for JSON.
+        columns: What is kept of the categories of lists, behind `categories`.
 
     Raises:
-        CampaignError: `mapping.timestamp_earliest` is no time, or `mapping.time_zone` no time zone.
+        CampaignError: A path is none, `mapping.timestamp_earliest` is no time, or `mapping.time_zone` no time zone.
     """
 
     def __init__(
@@ -90,13 +100,15 @@ class EventDecoder:
         categories: Sequence[str],
         purposes: Sequence[Purpose] = (),
         value_format: ValueFormat | None = None,
+        columns: Sequence[CategoryColumn] = (),
     ) -> None:
-        paths = EventPaths.of(mapping, numbers, categories)
+        lists = tuple(dict.fromkeys(column.path for column in columns))
+        paths = EventPaths.of(mapping, numbers, categories, lists)
         self._counted = paths.counted
         consent = ConsentPlaces(mapping, purposes or (general_purpose(mapping),))
         try:
-            self._judge = Judge(mapping, paths, types, Hearing(consent))
-            self._reader = FieldReader(mapping, paths, consent, types)
+            self._judge = Judge(mapping, paths, types, Hearing(consent), columns)
+            self._reader = FieldReader(mapping, paths, consent, types, columns)
         except ValueError as exc:
             raise CampaignError(f"events.time_zone: {exc}") from exc
         self._format = value_format or _Json()
@@ -184,7 +196,7 @@ class EventDecoder:
     def _count(self, rows: Rows, judged: Judged, examples: dict[str, str]) -> None:
         """Counts a judged event as the kernels count theirs."""
         rows.types[judged.event.type_code] += 1
-        rows.tally[judged.present, PRESENT] += 1
+        np.add.at(rows.tally[:, PRESENT], judged.present, 1)  # one may be there several times
         for path, _ in judged.unreadable:
             rows.tally[path, UNREADABLE] += 1
         self._keep(judged, examples)
