@@ -31,7 +31,6 @@ from stream.events.lists.list_columns import ListColumns
 from stream.events.paths import (
     CUSTOMER,
     DATA,
-    DATA_BASE64,
     EVENT_ID,
     FIRST_NUMBER,
     SPECVERSION,
@@ -132,10 +131,9 @@ class FieldReader:
     ) -> None:
         fields = (*paths.bare, *paths.enveloped)
         envelope = (SPECVERSION, DATA) if paths.unwraps else ()
-        parts = (*envelope, DATA_BASE64) if paths.unwraps else ()
         wanted = {path for field in (*fields, *paths.sent_at) for path in field}
         self.trie, node_of = compile_trie(
-            wanted.union(parts, consent.paths), consent.containers.union(paths.lists)
+            wanted.union(envelope, consent.paths), consent.containers.union(paths.lists)
         )
         self._purposes = consent.count
         self._consent = consent.tables(node_of)
