@@ -65,7 +65,7 @@ def event_decoder(
     """
     return EventDecoder(
         campaign.events, plan.event_types, plan.number_paths, plan.category_paths,
-        purposes_of(campaign), _value_format(campaign.events, schemas),
+        purposes_of(campaign), _value_format(campaign.events, schemas), plan.category_columns,
     )  # fmt: skip
 
 
