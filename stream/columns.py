@@ -74,6 +74,9 @@ class RecordChunk:
         next_offset: Offset to read next: beyond the last record, and beyond control records and
             records that compaction removed.
         leader_epoch: Of the record batch that the last record was in; -1 when nobody has said.
+        headers: Headers of each record as on the wire: how many, then size and bytes of each name
+            and content, see `stream.kafka.headers`; empty or null without any. None when no record
+            has headers, or nobody asks for them.
     """
 
     topic: str
@@ -84,6 +87,7 @@ class RecordChunk:
     value: Spans
     next_offset: int
     leader_epoch: int = -1
+    headers: Spans | None = None
 
     def __len__(self) -> int:
         return len(self.offset)
@@ -93,6 +97,7 @@ class RecordChunk:
         return RecordChunk(
             self.topic, self.partition, self.offset[index], self.timestamp_ms[index],
             self.key.take(index), self.value.take(index), self.next_offset,
+            headers=None if self.headers is None else self.headers.take(index),
         )  # fmt: skip
 
 
@@ -199,5 +204,6 @@ def _part(chunk: RecordChunk, part: slice, next_offset: int) -> RecordChunk:
         timestamp_ms=chunk.timestamp_ms[part],
         key=chunk.key.take(part),
         value=chunk.value.take(part),
+        headers=None if chunk.headers is None else chunk.headers.take(part),
         next_offset=next_offset,
     )

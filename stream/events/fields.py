@@ -21,6 +21,7 @@ from stream.events.consent.places import ConsentPlaces
 from stream.events.field_kernels import (
     Int8s,
     count_types,
+    largest_kinds,
     pick,
     read_types,
 )
@@ -31,6 +32,7 @@ from stream.events.lists.list_elements import Opened
 from stream.events.paths import (
     CUSTOMER,
     DATA,
+    DATA_BASE64,
     EVENT_ID,
     FIRST_NUMBER,
     SPECVERSION,
@@ -131,8 +133,9 @@ class FieldReader:
     ) -> None:
         fields = (*paths.bare, *paths.enveloped)
         envelope = (SPECVERSION, DATA) if paths.unwraps else ()
+        parts = (*envelope, DATA_BASE64) if paths.unwraps else ()
         wanted = {path for field in (*fields, *paths.sent_at) for path in field}
-        self.trie, node_of = compile_trie(wanted.union(envelope, consent.paths))
+        self.trie, node_of = compile_trie(wanted.union(parts, consent.paths), consent.containers)
         self._purposes = consent.count
         self._consent = consent.tables(node_of)
         self._numbers = paths.numbers
@@ -171,8 +174,9 @@ class FieldReader:
         kind = np.empty((fields, n), np.uint8)
         start = np.empty((fields, n), np.int64)
         size = np.empty((fields, n), np.int64)
+        seen = largest_kinds(found.kind)
         pick(
-            found.kind, found.span, ok, self._candidates, self._first, self._envelope,
+            found.kind, found.span, seen, ok, self._candidates, self._first, self._envelope,
             form, chosen, kind, start, size,
         )  # fmt: skip
 
@@ -188,7 +192,7 @@ class FieldReader:
         identified = self._is_own[chosen[CUSTOMER]]
         type_code = np.empty(n, np.int16)
         read_types(*value(TYPE), self._type_bytes, self._type_end, ok, type_code)
-        consent = self._said(found, ok)
+        consent = self._said(found, seen, ok)
         lists = self._lists.open(
             data, kind[FIRST_NUMBER:], start[FIRST_NUMBER:], size[FIRST_NUMBER:], ok
         )
@@ -230,11 +234,12 @@ class FieldReader:
         self._lists.read(lists, ok, number, category, counts)
         return number, category
 
-    def _said(self, found: Scan, ok: Bools) -> Int8s:
+    def _said(self, found: Scan, seen: Kinds, ok: Bools) -> Int8s:
         """What is said of each purpose; `ok` becomes false where it is not clear."""
         consent = np.empty((self._purposes, len(ok)), np.int8)
-        kind = found.kind if found.is_json else self._consent.closed(found.kind, ok)
-        hear(found.data, kind, found.span, self._envelope, self._consent, ok, consent)
+        if not found.is_json:
+            self._consent.leave_unclear(found.kind, ok)
+        hear(found.data, found.kind, found.span, seen, self._envelope, self._consent, ok, consent)
         return consent
 
 

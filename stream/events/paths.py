@@ -26,10 +26,11 @@ FIRST_NUMBER = 4
 """Fields by number: these four, then the declared numbers, categories, and categories of lists."""
 
 SPECVERSION, DATA = "specversion", "data"
+DATA_BASE64 = "data_base64"
 _CONTEXT_ATTRIBUTES = {CUSTOMER: "subject", EVENT_ID: "id", TYPE: "type", TIMESTAMP: "time"}
 
 ROOT, UNWANTED = 0, -1
-PARENT, END, KEY_START, KEY_SIZE = range(4)
+PARENT, END, KEY_START, KEY_SIZE, WHOLE = range(5)
 
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
 _inlined = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
@@ -130,8 +131,10 @@ class Trie(NamedTuple):
     Attributes:
         slots: Hash table from (parent, key) to node, -1 where empty, open addressing; indices are
             not in it. Shape (a power of two,), int64.
-        nodes: The columns PARENT, END, KEY_START, KEY_SIZE. Of an index KEY_START is the index and
-            KEY_SIZE is -1; below a node indices come before keys. Shape (nodes, 4), int64.
+        nodes: The columns PARENT, END, KEY_START, KEY_SIZE, WHOLE. Of an index KEY_START is the index
+            and KEY_SIZE is -1; below a node indices come before keys. WHOLE is 1 where all that a
+            container holds is wanted, which says something to formats other than JSON alone. Shape
+            (nodes, 5), int64.
         keys: The keys of all nodes back to back, UTF-8. Shape (bytes,), uint8.
     """
 
@@ -140,19 +143,20 @@ class Trie(NamedTuple):
     keys: Bytes
 
 
-def compile_trie(paths: Iterable[str]) -> tuple[Trie, dict[str, int]]:
-    """The trie of some paths, and the node of each path.
+def compile_trie(paths: Iterable[str], whole: Iterable[str] = ()) -> tuple[Trie, dict[str, int]]:
+    """The trie of some paths, those of containers that are wanted whole too; the node of each path.
 
     Raises:
         CampaignError: One is no path.
     """
-    wanted = frozenset(paths)
+    whole = frozenset(whole)
+    wanted = whole.union(paths)
     tree: dict[str | int, Any] = {}
     for path in sorted(wanted):
         branch = tree
         for step in steps(path):
             branch = branch.setdefault(step, {})
-    rows = [[UNWANTED, 0, 0, 0]]
+    rows = [[UNWANTED, 0, 0, 0, 0]]
     keys = b""
     place: dict[Steps, int] = {}
 
@@ -161,21 +165,42 @@ def compile_trie(paths: Iterable[str]) -> tuple[Trie, dict[str, int]]:
         for step, below in sorted(branch.items(), key=lambda item: isinstance(item[0], str)):
             place[(*prefix, step)] = child_node = len(rows)
             if isinstance(step, int):
-                rows.append([node, 0, step, -1])
+                rows.append([node, 0, step, -1, 0])
             else:
-                rows.append([node, 0, len(keys), len(step.encode())])
+                rows.append([node, 0, len(keys), len(step.encode()), 0])
                 keys += step.encode()
             add(below, child_node, (*prefix, step))
         rows[node][END] = len(rows)
 
     add(tree, ROOT, ())
     node_of = {path: place[steps(path)] for path in wanted}
+    for path in whole:
+        rows[node_of[path]][WHOLE] = 1
     slots = np.full(1 << (4 * len(rows)).bit_length(), UNWANTED, np.int64)
     trie = Trie(slots, np.array(rows, np.int64), np.frombuffer(keys, np.uint8))
-    for node, (parent, _, start, size) in enumerate(rows[1:], start=1):
+    for node, (parent, _, start, size, _) in enumerate(rows[1:], start=1):
         if size >= 0:
             slots[_slot(*trie, parent, trie.keys, start, size)] = node
     return trie, node_of
+
+
+def node_at_root(trie: Trie, key: str) -> int:
+    """The node of a key at the root, UNWANTED when no path goes there."""
+    encoded = np.frombuffer(key.encode(), np.uint8)
+    return int(child(*trie, ROOT, encoded, 0, len(encoded)))
+
+
+def trie_below(trie: Trie, node: int) -> Trie:
+    """A trie whose root has the children of a node, which are the same nodes as there, and no others."""
+    nodes = trie.nodes.copy()
+    nodes[nodes[:, PARENT] == ROOT, PARENT] = UNWANTED
+    nodes[nodes[:, PARENT] == node, PARENT] = ROOT
+    below = Trie(np.full_like(trie.slots, UNWANTED), nodes, trie.keys)
+    for one in range(node + 1, int(nodes[node, END])):
+        parent, _, start, size = nodes[one, :4].tolist()
+        if size >= 0:
+            below.slots[_slot(*below, parent, below.keys, start, size)] = one
+    return below
 
 
 @_inlined

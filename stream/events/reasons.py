@@ -173,12 +173,8 @@ class Judge:
         categories = sum(not tail for tail in self._paths.tails[numbers:]) + len(self._columns)
         return Event(customer, None, time_ms, -1, denied, [nan] * numbers, [0] * categories)
 
-    def unreadable(self, value: bytes | None) -> list[tuple[str, str]]:
+    def unreadable(self, root: dict[str, Any]) -> list[tuple[str, str]]:
         """What a record says of consent that nobody can read: path and text of each."""
-        try:
-            root = json_object(self.bounded(value))
-        except Refused:
-            return []
         return self._hearing.unreadable(root, is_envelope=_is_envelope(root))
 
     def _read(

@@ -59,9 +59,10 @@ class Scan:
         data: The buffer of the spans.
         ok: False where the kernel gave up or was not to look. Shape (n,), bool.
         kind: MISSING ... BYTES. Shape (n, nodes), uint8.
-        span: (start, size) in bytes, without the quotes of a string; size 0 for a container;
-            undefined when missing. Shape (n, nodes, 2), int64.
-        is_json: Whether containers are JSON.
+        span: (start, size) in bytes, without the quotes of a string; the size of a container is
+            undefined, as is all when missing. Shape (n, nodes, 2), int64.
+        is_json: Whether nothing stands here but JSON; of other formats containers that are wanted
+            whole are JSON, too.
     """
 
     data: Bytes
