@@ -103,7 +103,7 @@ def event_decoder(
     def decoder(mapping: EventMapping, form: ValueFormat | None) -> EventDecoder:
         return EventDecoder(
             mapping, plan.event_types, plan.number_paths, plan.category_paths,
-            purposes_of(campaign), form,
+            purposes_of(campaign), form, plan.category_columns,
         )  # fmt: skip
 
     return _by_topic(campaign, schemas, decoder)

@@ -26,6 +26,7 @@ from stream.campaign.consent_sections import (
 from stream.campaign.contact_sections import ContactRules, StrategyContacts, wrong_contacts
 from stream.campaign.explain import explain
 from stream.campaign.funnel_sections import ExplorationSpec, Holdouts, wrong_funnel
+from stream.campaign.list_places import wrong_list
 from stream.campaign.operator_table import OPERATORS, Transform
 from stream.campaign.topics_section import (
     EventFormats,
@@ -97,7 +98,8 @@ class FeatureSpec(Section, frozen=True):
         events: Event types it looks at; "*" is every event.
         name: One feature with this name over all the events, instead of one per event.
         property: Path of the number (`sum`, `window_sum`, `last`) or category (`share`, `distinct`). A
-            range such as properties.pixel_{0..783} stands for so many entries.
+            range such as properties.pixel_{0..783} stands for so many entries; properties.products[].price
+            is the sum over a list, properties.products[] how many elements it has.
         half_lives: Half-lives of `count`, `sum` and `share`.
         window: Length of `window_count`, `window_sum`, `distinct`; a multiple of `tile`.
         tile: Resolution of the window.
@@ -263,6 +265,7 @@ def parse(text: str, where: str = "campaign") -> Campaign:
         _repeated_strategy(campaign),
         wrong_contacts(campaign),
         wrong_format(campaign.topics, campaign.events),
+        wrong_list(campaign),
         wrong_purpose(campaign),
         wrong_suppression(campaign),
         wrong_funnel(campaign),

@@ -52,13 +52,14 @@ class Declared:
         mapping, hidden = self.campaign.events, not self.shows_examples
         if mapping.formats == {"snowplow"}:
             mapping = mapping_of(mapping, "snowplow")
+        numbers = len(self.plan.number_paths)
         return [
             *((path, "customer id", hidden) for path in mapping.customer_id),
             *((path, "event id", hidden) for path in mapping.event_id),
             *((path, "event type", False) for path in mapping.type),
             *((path, "time", False) for path in mapping.timestamp),
             *((path, "number", False) for path in self.plan.number_paths),
-            *((path, "category", False) for path in self.plan.category_paths),
+            *((path, "category", False) for path in self.plan.property_paths[numbers:]),
         ]
 
 
