@@ -37,7 +37,7 @@ HOUR_MS = 3_600_000
 FIRST_MS = 1_780_000_000_000
 
 
-@numba.njit(nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True)
 def decide(
     rules: ContactRules, zones: Zones, quiet: QuietHours, engine: EngineEvents, state: ContactState,
     heard: Heard, wanted: Any, chosen: Any, at_ms: Any,
@@ -112,7 +112,7 @@ class Log:
         return cls(heard, np.array([[some.random() < 0.6 for _ in range(3)] for _ in range(n)]))
 
     def cut(self, first: int, end: int) -> Log:
-        columns = [c[first:end] if isinstance(c, np.ndarray) else c for c in self.heard]
+        columns: list[Any] = [c[first:end] if isinstance(c, np.ndarray) else c for c in self.heard]
         return Log(Heard(*columns), self.wanted[first:end])
 
 
@@ -175,7 +175,7 @@ def test_silent_and_repeated_events_change_no_row() -> None:
 
 
 def test_what_expired_when_it_was_decided_counts_nothing() -> None:
-    @numba.njit  # type: ignore[untyped-decorator]
+    @numba.njit
     def late(rules: Any, zones: Any, state: Any, heard: Any, at_ms: int, expires_ms: int) -> None:
         settle(rules, zones, state, heard, 0, 0, at_ms, expires_ms)
 
