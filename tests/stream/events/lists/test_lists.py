@@ -7,8 +7,6 @@ import math
 from collections import Counter
 from typing import Any
 
-import msgspec
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
