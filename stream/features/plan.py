@@ -23,13 +23,15 @@ from stream.campaign.file import Campaign
 from stream.campaign.operator_table import Transform
 from stream.campaign.purposes import purposes_of
 from stream.columns import Bools, CategoryColumn, EventBatch, Float32s, Float64s, Int64s
+from stream.compiled.zone_set import ZoneSet
 from stream.features.category_rows import CategoryRows
 from stream.features.closures import closing_types
-from stream.features.expansion import ANY, definition, expand
+from stream.features.expansion import expand
 from stream.features.kernel import VERSION, apply_events
 from stream.features.kernel_events import kernel_events
 from stream.features.kernel_tables import NEXT_OFFSET, Outputs, Tables
 from stream.features.normalization import LOG1P, NONE, SIGNLOG, normalize
+from stream.features.operators import ANY, UTC, definition
 from stream.features.row import Layout, build_tables, lay_out
 from stream.policy.conditions import compile_conditions
 
@@ -57,6 +59,7 @@ class FeaturePlan:
         decides: Whether an event asks for a decision, by type code; the last entry, reached with
             code -1, is for types not declared. Shape (types + 1,), bool.
         tables: What the kernel reads.
+        zones: Time zones of the features, and those that events name.
         transform_codes: `transforms` as `stream.features.normalization` reads them. Shape (F,), int64.
     """
 
@@ -75,6 +78,7 @@ class FeaturePlan:
     raw_columns: Int64s
     decides: Bools
     tables: Tables
+    zones: ZoneSet
     transform_codes: Int64s
 
     @property
@@ -163,7 +167,8 @@ def compile_features(campaign: Campaign) -> FeaturePlan:
         for event in events
         if event != ANY
     )
-    number_paths = _unique(op.path for op in operators if not op.is_categorical)
+    number_paths = _unique(op.path for op in operators if op.is_numeric)
+    zones = _unique([UTC, *(op.time_zone or None for op in operators)])
     categories = CategoryRows.of(operators, campaign.suppressions)
     names = tuple(name for operator in operators for name in operator.names)
     transforms: tuple[Transform, ...] = tuple(
@@ -186,7 +191,8 @@ def compile_features(campaign: Campaign) -> FeaturePlan:
         condition_number=conditions.number,
         raw_columns=conditions.features,
         decides=np.array([ANY in on or event in on for event in (*event_types, ANY)]),
-        tables=build_tables(layout, event_types, number_paths, categories),
+        tables=build_tables(layout, event_types, number_paths, categories, zones),
+        zones=ZoneSet(zones),
         transform_codes=np.array([_TRANSFORMS[transform] for transform in transforms], np.int64),
     )
 
@@ -258,7 +264,8 @@ def _add(
     consent = np.empty((len(plan.layout.purposes), n), np.int8)
     closed = np.empty((len(plan.layout.channels), n), np.bool_)
     out = Outputs(values, applied, repeated, consent, closed, np.zeros(4, np.int64))
-    apply_events(plan.tables, kernel_events(rows, batch), topic, state, state.view(np.int64), out)
+    events = kernel_events(rows, batch, plan.zones, plan.category_columns)
+    apply_events(plan.tables, events, topic, state, state.view(np.int64), out)
     return out
 
 
