@@ -9,14 +9,14 @@ No I/O and no clock: the caller passes the time. The customer table is the only 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from models.contract import Normalization
 from stream.campaign.file import Campaign
 from stream.codecs import compile_codecs
-from stream.columns import Bools, EventBatch, Float32s, Int64s, RecordChunk, Reject, Spans
+from stream.columns import EventBatch, Float32s, Int64s, RecordChunk, Reject, Spans
 from stream.decisions import dead_letter
 from stream.decisions.encoder import FEATURES_HEADER
 from stream.events.consent.vocabulary import UNREADABLE
@@ -29,11 +29,15 @@ from stream.keys.customer_keys import KeyCounts, compare_keys
 from stream.policy.choice import Policy
 from stream.policy.conditions import asks_for_identity
 from stream.policy.decision import DecisionBatch
+from stream.policy.draws import Chance
 from stream.policy.eligibility import eligible, only_identified
 from stream.record_order import event_times
-from stream.scoring.scorer import Scorer
+from stream.scoring.no_model import NoModel
 from stream.state.changelog import Source
 from stream.state.table import CustomerTable
+
+if TYPE_CHECKING:
+    from stream.scoring.scorer import Scorer  # it loads TensorFlow, which not everybody needs
 
 KAFKA_BATCH_BYTES_MAX = 1_048_588
 """Largest record batch of a topic for which nobody has said anything else."""
@@ -52,9 +56,9 @@ class BatchLimits(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """A model in force, and the policy over its outputs."""
+    """A model in force, or none yet, and the policy over its outputs."""
 
-    scorer: Scorer
+    scorer: Scorer | NoModel
     policy: Policy
 
 
@@ -145,6 +149,7 @@ class Pipeline:
         self._codecs = compile_codecs(campaign, plan, schemas)
         self._contract_digest = plan.contract.digest
         self._asks_identity = asks_for_identity(campaign.strategies)
+        self._chance = {topic: Chance(campaign, topic) for topic in campaign.topics.events}
 
     def step(
         self,
@@ -207,7 +212,7 @@ class Pipeline:
         wanted = applied.applied & self.plan.decides[batch.type_code]
         silent = wanted & (batch.offset < silent_until)
         index = np.flatnonzero(wanted & ~silent)
-        decisions = self._decide(deployment, applied, decoded.identified, index)
+        decisions = self._decide(deployment, chunk, decoded, applied, index)
         step = replace(
             refused,
             strategies=np.bincount(
@@ -243,22 +248,23 @@ class Pipeline:
         return replace(batch, offset=batch.offset + first) if first else batch
 
     def _decide(
-        self, deployment: Deployment, applied: Applied, identified: Bools, index: Int64s
-    ) -> DecisionBatch:
+        self, deployment: Deployment, chunk: RecordChunk, decoded: Decoded, applied: Applied,
+        index: Int64s,
+    ) -> DecisionBatch:  # fmt: skip
         scores = deployment.scorer.score(applied.features[index])
-        plan = self.plan
+        plan, raw = self.plan, applied.raw[index]
         allowed = eligible(
-            applied.raw[index],
-            plan.condition_strategy,
-            plan.condition_column,
-            plan.condition_op,
-            plan.condition_number,
-            len(self.campaign.strategies),
-        )
+            raw, plan.condition_strategy, plan.condition_column, plan.condition_op,
+            plan.condition_number, len(self.campaign.strategies),
+        )  # fmt: skip
         if self._asks_identity.any():
-            allowed = only_identified(allowed, identified[index], self._asks_identity)
+            allowed = only_identified(allowed, decoded.identified[index], self._asks_identity)
+        asked = None
+        if deployment.policy.asks:
+            chance = self._chance[chunk.topic]
+            asked = chance.ask(chunk.partition, decoded.batch, index, raw)
         return deployment.policy.choose(
-            scores, allowed, applied.consent[:, index], applied.closed[:, index]
+            scores, allowed, applied.consent[:, index], applied.closed[:, index], asked
         )
 
     def encode(self, deployment: Deployment, decided: Decided, now_ms: int) -> list[RecordBatch]:

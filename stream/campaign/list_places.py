@@ -22,13 +22,14 @@ def wrong_list(campaign: Campaign) -> str:
     for where, path in _single(campaign):
         if path is not None and has_list(path):
             return f'at {where}: expected one value of an event and no list [], got "{path}"'
-    if campaign.events.format == "json":
+    others = sorted(campaign.events.formats - {"json"})
+    if not others:
         return ""
     for where, path in _paths(campaign):
         if has_list(path):
             return (
                 f"at {where}: expected no list [] with events.format = "
-                f'"{campaign.events.format}", since lists are read from JSON only, got "{path}"'
+                f'"{others[0]}", since lists are read from JSON only, got "{path}"'
             )
     return ""
 

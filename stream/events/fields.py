@@ -32,7 +32,6 @@ from stream.events.lists.list_elements import Opened
 from stream.events.paths import (
     CUSTOMER,
     DATA,
-    DATA_BASE64,
     EVENT_ID,
     FIRST_NUMBER,
     SPECVERSION,
@@ -133,9 +132,10 @@ class FieldReader:
     ) -> None:
         fields = (*paths.bare, *paths.enveloped)
         envelope = (SPECVERSION, DATA) if paths.unwraps else ()
-        parts = (*envelope, DATA_BASE64) if paths.unwraps else ()
         wanted = {path for field in (*fields, *paths.sent_at) for path in field}
-        self.trie, node_of = compile_trie(wanted.union(parts, consent.paths), consent.containers)
+        self.trie, node_of = compile_trie(
+            wanted.union(envelope, consent.paths), consent.containers.union(paths.lists)
+        )
         self._purposes = consent.count
         self._consent = consent.tables(node_of)
         self._numbers = paths.numbers

@@ -40,8 +40,9 @@ MISSING, NULL, STRING, ESCAPED, NUMBER, TRUE, FALSE, OBJECT, ARRAY, FLOAT64, TIM
 TIME is a span of digits, epoch milliseconds, and BYTES are no UTF-8.
 """
 
-# An open array, where an open object has its node; below it arrays of which elements are looked for.
-_IN_ARRAY = -2
+_IN_ARRAY = (
+    -2
+)  # where an open object has its node; below it arrays of which elements are looked for
 _COMMA, _COLON, _T, _F, _N = b",:tfn"
 _OPEN_OBJECT, _CLOSE_OBJECT, _OPEN_ARRAY, _CLOSE_ARRAY = b"{}[]"
 
@@ -61,8 +62,7 @@ class Scan:
         kind: MISSING ... BYTES. Shape (n, nodes), uint8.
         span: (start, size) in bytes, without the quotes of a string; the size of a container is
             undefined, as is all when missing. Shape (n, nodes, 2), int64.
-        is_json: Whether nothing stands here but JSON; of other formats containers that are wanted
-            whole are JSON, too.
+        is_json: Whether nothing but JSON stands here; containers that are wanted whole always are.
     """
 
     data: Bytes

@@ -21,7 +21,7 @@ SET = ZoneSet(("UTC", "Europe/Berlin"))
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@numba.njit  # type: ignore[untyped-decorator]  # numba has no types
+@numba.njit()
 def _east_ms(zones: Zones, zone: int, time_ms: int) -> int:
     return east_ms(zones, zone, time_ms)
 
