@@ -32,12 +32,15 @@ class CategoryRows:
 
     @classmethod
     def of(
-        cls, operators: Iterable[Operator], suppressions: Sequence[SuppressionSpec]
+        cls,
+        operators: Iterable[Operator],
+        suppressions: Sequence[SuppressionSpec],
+        others: Sequence[str] = (),
     ) -> CategoryRows:
-        """Those of the operators, and then of the conditions of suppressions."""
+        """Those of the operators, of the conditions of suppressions, and others, single ones."""
         read = [op for op in operators if op.is_categorical]
         conditions = [c for spec in suppressions for c in spec.where.items()]
-        paths = [*(op.path or "" for op in read), *(path for path, _ in conditions)]
+        paths = [*(op.path or "" for op in read), *(path for path, _ in conditions), *others]
         columns = [
             *(column for op in read for column in _columns(op)),
             *(_chosen(path, hashes_of(allowed)) for path, allowed in conditions if has_list(path)),

@@ -23,6 +23,7 @@ from stream.campaign.file import Campaign
 from stream.campaign.operator_table import Transform
 from stream.campaign.purposes import purposes_of
 from stream.columns import Bools, CategoryColumn, EventBatch, Float32s, Float64s, Int64s
+from stream.contacts.engine_events import engine_numbers, engine_paths, engine_types
 from stream.features.category_rows import CategoryRows
 from stream.features.closures import closing_types
 from stream.features.expansion import ANY, definition, expand
@@ -150,28 +151,28 @@ def compile_features(campaign: Campaign) -> FeaturePlan:
     """
     operators = expand(campaign.features)
     purposes = tuple(purpose.id for purpose in purposes_of(campaign))
-    remembered = campaign.events.repeats_remembered
+    training, remembered = campaign.training, campaign.events.repeats_remembered
     layout = lay_out(operators, campaign.topics.events, remembered, purposes, campaign.suppressions)
-    training = campaign.training
     event_types = _unique(
         event
         for events in (
             *(operator.events for operator in operators),
             campaign.decisions.on,
-            (training.treatment, training.outcome),
+            (training.treatment, training.outcome, *engine_types(campaign.contacts)),
             closing_types(campaign.suppressions),
         )
         for event in events
         if event != ANY
     )
-    number_paths = _unique(op.path for op in operators if not op.is_categorical)
-    categories = CategoryRows.of(operators, campaign.suppressions)
+    numbers = [op.path for op in operators if not op.is_categorical]
+    number_paths = _unique([*numbers, *engine_numbers(campaign.contacts)])
+    others = engine_paths(campaign.contacts)
+    categories = CategoryRows.of(operators, campaign.suppressions, others)
     names = tuple(name for operator in operators for name in operator.names)
     transforms: tuple[Transform, ...] = tuple(
         transform for operator in operators for transform in operator.transforms
     )
-    conditions = compile_conditions(campaign.strategies, names)
-    on = set(campaign.decisions.on)
+    conditions, on = compile_conditions(campaign.strategies, names), set(campaign.decisions.on)
     return FeaturePlan(
         names=names,
         transforms=transforms,
