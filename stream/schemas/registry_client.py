@@ -8,7 +8,7 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnec
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from stream.formats.port import WriterSchema
+from stream.formats.port import SchemaKey, WriterSchema
 
 AUTH_VARIABLE = "OPPORTUNE_SCHEMA_REGISTRY_AUTH"
 """The environment variable with user:password."""
@@ -43,13 +43,14 @@ class RegistryClient:
             self._headers["Authorization"] = f"Basic {base64.b64encode(auth.encode()).decode()}"
         self._format = "format=serialized" if serialized else ""
 
-    def fetch(self, schema_id: int) -> WriterSchema | None:
-        """A schema with all that it refers to, None when the registry does not know the id.
+    def fetch(self, schema_id: SchemaKey) -> WriterSchema | None:
+        """A schema with all that it refers to, None when the registry does not know the id or GUID.
 
         Raises:
             RegistryDown: It did not answer, or something else than it should.
         """
-        found = self._get(f"/schemas/ids/{schema_id}", self._format, may_lack=True)
+        what = "guid" if isinstance(schema_id, str) else "id"
+        found = self._get(f"/schemas/{what}s/{schema_id}", self._format, may_lack=True)
         if found is None:
             return None
         references: dict[tuple[str, Any], tuple[str, str]] = {}
@@ -58,7 +59,7 @@ class RegistryClient:
             kind, text = found.get("schemaType", "AVRO"), found["schema"]
         except (AttributeError, KeyError, TypeError) as exc:
             raise RegistryDown(
-                f"expected a schema for id {schema_id}, got a fault: {exc!r}"
+                f"expected a schema for {what} {schema_id}, got a fault: {exc!r}"
             ) from exc
         return WriterSchema(str(kind), str(text), tuple(references.values()))
 

@@ -18,7 +18,7 @@ from stream.events.present import Event, Refused
 from stream.events.reasons import Judge
 from stream.events.times.judged_times import Times
 from stream.events.times.timestamps import text_ms
-from stream.formats.port import WriterSchema
+from stream.formats.port import SchemaKey, WriterSchema
 from stream.formats.reading import FramedFormat, Language
 from tests.fuzz.framed import CATEGORIES, MAPPING, NUMBERS, TYPES
 
@@ -41,7 +41,7 @@ class Schemas:
     def __init__(self, schemas: Sequence[WriterSchema]) -> None:
         self._schemas = schemas
 
-    def schema(self, schema_id: int) -> WriterSchema | None:
+    def schema(self, schema_id: SchemaKey) -> WriterSchema | None:
         return self._schemas[schema_id - 1] if 0 < schema_id <= len(self._schemas) else None
 
 
