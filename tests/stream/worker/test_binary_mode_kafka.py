@@ -52,10 +52,10 @@ def test_attributes_in_headers_are_read_and_kept(
     decisions = [
         json.loads(m.value() or b"") for m in read(scene.bootstrap, f"{scene.app}-decisions", 0)
     ]
-    assert sorted(one["causationid"] for one in decisions) == sorted(
+    assert sorted(one["event_id"] for one in decisions) == sorted(
         f"m-{n}" for n in range(EVENTS) if n % 10
     )
-    assert {one["subject"] for one in decisions} == {f"u-{n}" for n in range(7)}
+    assert {one["customer_id"] for one in decisions} == {f"u-{n}" for n in range(7)}
     letters = [
         cast("list[Header]", m.headers()) for m in read(scene.bootstrap, f"{scene.app}-dead", 0)
     ]
