@@ -42,7 +42,8 @@ class Schemas:
         self._schemas = schemas
 
     def schema(self, schema_id: SchemaKey) -> WriterSchema | None:
-        return self._schemas[schema_id - 1] if 0 < schema_id <= len(self._schemas) else None
+        known = isinstance(schema_id, int) and 0 < schema_id <= len(self._schemas)
+        return self._schemas[int(schema_id) - 1] if known else None
 
 
 def decode(
