@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from confluent_kafka import Producer
@@ -35,7 +35,7 @@ def produce(scene: Scene) -> None:
     for n in range(EVENTS):
         value = json.dumps([] if n % 10 == 0 else {"properties": {"value": 20.0}}).encode()
         producer.produce(
-            scene.topics[0], value, f"u-{n % 7}".encode(), headers=headers_of(n),
+            scene.topics[0], value, f"u-{n % 7}".encode(), headers=cast("Any", headers_of(n)),
             timestamp=int(time.time() * 1000),
         )  # fmt: skip
     assert producer.flush(30) == 0
