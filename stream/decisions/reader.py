@@ -65,6 +65,13 @@ class Action(Struct, frozen=True, gc=False):
     strategy: str
 
 
+class Drop(Struct, frozen=True, gc=False):
+    """A strategy that was not taken; the code is the name of a `Dropped`."""
+
+    strategy: str
+    code: str
+
+
 class Data(Struct, frozen=True):
     """What was decided, and on what grounds."""
 
@@ -80,7 +87,7 @@ class Data(Struct, frozen=True):
     action_probability: float = 1.0
     explored: bool = False
     group: str = GROUPS[0]
-    probabilities: dict[str, int] = field(default_factory=dict)
+    dropped: tuple[Drop, ...] = ()
 
 
 class Decision(Struct, frozen=True):
