@@ -40,7 +40,9 @@ MISSING, NULL, STRING, ESCAPED, NUMBER, TRUE, FALSE, OBJECT, ARRAY, FLOAT64, TIM
 TIME is a span of digits, epoch milliseconds, and BYTES are no UTF-8.
 """
 
-_IN_ARRAY = -2  # where an open object has its node; below it arrays of which elements are looked for
+_IN_ARRAY = (
+    -2
+)  # where an open object has its node; below it arrays of which elements are looked for
 _COMMA, _COLON, _T, _F, _N = b",:tfn"
 _OPEN_OBJECT, _CLOSE_OBJECT, _OPEN_ARRAY, _CLOSE_ARRAY = b"{}[]"
 

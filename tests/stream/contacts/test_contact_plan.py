@@ -19,8 +19,10 @@ from stream.contacts.contact_plan import (
     borrow_heard,
     borrow_state,
     compile_contact_plan,
+    follow_homes,
     hear,
     is_new,
+    keep_homes,
     settle,
     state_of,
 )
@@ -183,3 +185,36 @@ def test_what_expired_when_it_was_decided_counts_nothing() -> None:
     for expires_ms, counted in ((FIRST_MS, False), (FIRST_MS + 1, True)):
         late(rows.plan.rules, PACKED, state_of(rows.table, 4), log.heard, FIRST_MS, expires_ms)
         assert (rows.table.has_dirty, bool(rows.table.cells.any())) == (counted, counted)
+
+
+def test_the_zone_that_an_event_named_last_is_remembered() -> None:
+    of = campaign(
+        contacts={"time_zone": "UTC", "zone_property": "context.timezone"},
+        quiet_hours={"from": "21:00", "until": "08:00"},
+    )
+    plan = compile_contact_plan(of, TYPES, ["context.timezone"], [])
+    home = plan.layout.cell("home")
+    log = Log.of(4, 60)
+    some, names = Random(5), [category_hash(name) for name in (b"Europe/Berlin", b"Asia/Tokyo")]
+    named = np.array([some.choice((0, 0, *names)) for _ in range(60)], np.uint64)
+    expected, known = [], dict.fromkeys(range(4), 0)
+    for row, name in zip(log.heard.row.tolist(), named.tolist(), strict=True):
+        known[row] = name or known[row]
+        expected.append(known[row])
+    table, out = ContactTable(plan.layout), np.zeros(60, np.uint64)
+    moved = np.zeros(60, np.bool_)
+    for first in range(0, 60, 17):
+        part, heard = slice(first, first + 17), log.cut(first, first + 17).heard
+        follow_homes(home, state_of(table, 4), heard, named[part], out[part], moved[part])
+        assert (table.next_offset[heard.row, 0] <= heard.word).all()  # they are still to be decided
+        keep_homes(state_of(table, 4), heard, moved[part])
+    assert out.tolist() == expected
+    assert table.take_dirty().tolist() == [0, 1, 2, 3]
+    again = np.zeros(60, np.uint64)
+    follow_homes(home, state_of(table, 4), log.heard, named, again, moved)
+    assert not moved.any()  # what is replayed moves nobody
+    last = np.zeros(4, np.uint64)
+    silent = log.heard._replace(counts=np.zeros(60, np.bool_))
+    follow_homes(home, state_of(table, 4), silent, np.zeros(60, np.uint64), again, moved)
+    last[log.heard.row] = again
+    assert last.tolist() == [known[row] for row in range(4)]
