@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,17 +22,18 @@ from models.contract import FeatureContract, Normalization
 from stream.campaign.file import Campaign
 from stream.campaign.operator_table import Transform
 from stream.campaign.purposes import purposes_of
-from stream.columns import Bools, EventBatch, Float32s, Float64s, Int64s
+from stream.columns import Bools, CategoryColumn, EventBatch, Float32s, Float64s, Int64s
 from stream.contacts.engine_events import engine_numbers, engine_paths, engine_types
-from stream.features.closures import closing_paths, closing_types
+from stream.features.category_rows import CategoryRows
+from stream.features.closures import closing_types
 from stream.features.expansion import ANY, definition, expand
 from stream.features.kernel import VERSION, apply_events
-from stream.features.kernel_tables import NEXT_OFFSET, Events, Outputs, Tables
+from stream.features.kernel_events import kernel_events
+from stream.features.kernel_tables import NEXT_OFFSET, Outputs, Tables
 from stream.features.normalization import LOG1P, NONE, SIGNLOG, normalize
 from stream.features.row import Layout, build_tables, lay_out
 from stream.policy.conditions import compile_conditions, compile_values
 
-_Scalar = TypeVar("_Scalar", bound=np.generic)
 _TRANSFORMS: dict[Transform, int] = {"log1p": LOG1P, "signlog": SIGNLOG, "none": NONE}
 
 
@@ -46,6 +47,7 @@ class FeaturePlan:
         event_types: Event types that the decoder has to tell apart; an index is a type code.
         number_paths: Paths of the numeric properties that the decoder has to deliver.
         category_paths: Paths of the categorical ones.
+        category_columns: What the decoder has to deliver of the categories of lists.
         definition: Canonical JSON of the compiled features.
         layout: The row of the customer table.
         condition_strategy: Strategy of each eligibility condition. Shape (c,), int64.
@@ -65,6 +67,7 @@ class FeaturePlan:
     event_types: tuple[str, ...]
     number_paths: tuple[str, ...]
     category_paths: tuple[str, ...]
+    category_columns: tuple[CategoryColumn, ...]
     definition: str
     layout: Layout
     condition_strategy: Int64s
@@ -75,6 +78,17 @@ class FeaturePlan:
     decides: Bools
     tables: Tables
     transform_codes: Int64s
+
+    @property
+    def property_paths(self) -> tuple[str, ...]:
+        """Paths of all properties, each once: numbers, categories, categories of lists."""
+        lists = (column.path for column in self.category_columns)
+        return (*self.number_paths, *self.category_paths, *dict.fromkeys(lists))
+
+    @property
+    def category_rows(self) -> int:
+        """Rows of `EventBatch.category`."""
+        return len(self.category_paths) + len(self.category_columns)
 
     @property
     def row_words(self) -> int:
@@ -152,8 +166,8 @@ def compile_features(campaign: Campaign) -> FeaturePlan:
     )
     numbers = [op.path for op in operators if not op.is_categorical]
     number_paths = _unique([*numbers, *engine_numbers(campaign.contacts)])
-    paths = closing_paths(campaign.suppressions) + engine_paths(campaign.contacts)
-    category_paths = _unique([*(op.path for op in operators if op.is_categorical), *paths])
+    others = engine_paths(campaign.contacts)
+    categories = CategoryRows.of(operators, campaign.suppressions, others)
     names = tuple(name for operator in operators for name in operator.names)
     transforms: tuple[Transform, ...] = tuple(
         transform for operator in operators for transform in operator.transforms
@@ -164,7 +178,8 @@ def compile_features(campaign: Campaign) -> FeaturePlan:
         transforms=transforms,
         event_types=event_types,
         number_paths=number_paths,
-        category_paths=category_paths,
+        category_paths=categories.paths,
+        category_columns=categories.columns,
         definition=definition(operators),
         layout=layout,
         condition_strategy=conditions.strategy,
@@ -173,7 +188,7 @@ def compile_features(campaign: Campaign) -> FeaturePlan:
         condition_number=conditions.number,
         raw_columns=np.append(conditions.features, compile_values(campaign.strategies, names)),
         decides=np.array([ANY in on or event in on for event in (*event_types, ANY)]),
-        tables=build_tables(layout, event_types, number_paths, category_paths),
+        tables=build_tables(layout, event_types, number_paths, categories),
         transform_codes=np.array([_TRANSFORMS[transform] for transform in transforms], np.int64),
     )
 
@@ -245,29 +260,8 @@ def _add(
     consent = np.empty((len(plan.layout.purposes), n), np.int8)
     closed = np.empty((len(plan.layout.channels), n), np.bool_)
     out = Outputs(values, applied, repeated, consent, closed, np.zeros(4, np.int64))
-    apply_events(plan.tables, _events(rows, batch), topic, state, state.view(np.int64), out)
+    apply_events(plan.tables, kernel_events(rows, batch), topic, state, state.view(np.int64), out)
     return out
-
-
-def _events(rows: Int64s, batch: EventBatch) -> Events:
-    """The columns as the kernel is compiled for."""
-    return Events(
-        row=_column(rows),
-        offset=_column(batch.offset),
-        # 0 is "never" in a row: what is older than 1970 happened in its first millisecond
-        time_ms=np.maximum(batch.time_ms, 1),
-        event_hash=_column(batch.event_hash),
-        type_code=_column(batch.type_code),
-        number=_column(batch.number),
-        category=_column(batch.category),
-        consent=_column(batch.consent),
-        consent_only=_column(batch.consent_only),
-    )
-
-
-def _column(array: npt.NDArray[_Scalar]) -> npt.NDArray[_Scalar]:
-    """Aligned, contiguous and writable: another kind of array would be compiled for anew."""
-    return np.require(array, requirements=("C", "A", "W"))
 
 
 def _check(plan: FeaturePlan, state: Float64s, rows: Int64s, batch: EventBatch, topic: int) -> None:
@@ -285,8 +279,8 @@ def _check(plan: FeaturePlan, state: Float64s, rows: Int64s, batch: EventBatch, 
         (batch.event_hash.shape == (n,), f"event_hash: expected {n}", batch.event_hash.shape),
         (batch.number.shape == (len(plan.number_paths), n),
          f"number: expected {len(plan.number_paths)} rows of {n}", batch.number.shape),
-        (batch.category.shape == (len(plan.category_paths), n),
-         f"category: expected {len(plan.category_paths)} rows of {n}", batch.category.shape),
+        (batch.category.shape == (plan.category_rows, n),
+         f"category: expected {plan.category_rows} rows of {n}", batch.category.shape),
         (batch.consent.shape in ((0, n), (len(plan.layout.purposes), n)),
          f"consent: expected {len(plan.layout.purposes)} rows of {n}, or none", batch.consent.shape),
         (0 <= topic < topics, f"topic: expected an index below {topics}", topic),
