@@ -5,6 +5,7 @@ The loop over decided events calls, for event i of a chunk, in this order:
     follow_homes  for all events at once, before: the customers' time zones
     hear        what engines said in the events up to i, once each
     hold        when a contact could go out (`quiet_hours`)
+    find_room   when each cap has room
     against     for every strategy that is still allowed (`contact_kernel`)
     settle      the chosen strategy's contact: counted, and the row marked
 

@@ -12,7 +12,7 @@ import pytest
 
 from stream.campaign.file import Campaign
 from stream.compiled.category_hash import category_hash
-from stream.contacts.contact_kernel import FREE, against
+from stream.contacts.contact_kernel import FREE, against, find_room
 from stream.contacts.contact_plan import (
     ContactState,
     Heard,
@@ -47,7 +47,7 @@ def decide(
     """What a loop over decisions does: takes the first strategy that is wanted and allowed."""
     rules, zones, quiet = borrow_contacts(rules), borrow_zones(zones), borrow_quiet(quiet)
     engine, state, heard = borrow_engine(engine), borrow_state(state), borrow_heard(heard)
-    done = 0
+    done, room_s = 0, np.zeros(len(rules.limit), np.int64)
     for i in range(len(chosen)):
         hear(rules, zones, engine, state, heard, done, i + 1)
         done = i + 1
@@ -64,7 +64,9 @@ def decide(
             if not wanted[i, k] or (code > 1 and quiet.obeys[k]):
                 continue
             at = out_ms if quiet.obeys[k] else now_ms
-            if against(rules, zones, state.cells, heard.row[i], k, at, heard.zone[i])[0] == FREE:
+            row, zone = heard.row[i], heard.zone[i]
+            find_room(rules, zones, state.cells, row, at, zone, room_s)
+            if against(rules, zones, state.cells, row, k, at, zone, room_s)[0] == FREE:
                 chosen[i], at_ms[i] = k, at
                 settle(rules, zones, state, heard, i, k, at, expires_ms)
                 break
