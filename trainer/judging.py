@@ -28,7 +28,7 @@ from trainer.gate.evidence import evidence
 from trainer.gate.gate import Evidence, Verdict, judge
 from trainer.gate.money import Money, Unproven
 from trainer.report.published import thresholds
-from trainer.worth import Scores, money
+from trainer.earnings import Scores, money
 
 LINEAR = "linear"
 

@@ -16,7 +16,7 @@ from tests.trainer.examples.dataset_harness import part_of
 from trainer.examples.logged import NOT_SAID, Logged
 from trainer.examples.part import Part
 from trainer.gate.money import Money, Unproven
-from trainer.worth import Scores, money
+from trainer.earnings import Scores, money
 
 CAMPAIGN = """
 app = "shop"
