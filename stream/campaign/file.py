@@ -40,6 +40,9 @@ class EventMapping(Section, frozen=True):
 
     `format` says what the values are. Avro and Protobuf stand behind the frame of a schema registry;
     JSON does when it is `framed`.
+
+    With `login = "merge"` a login event, which has a customer and an id from before at `previous_id`,
+    carries what is known of that id over to the customer.
     """
 
     format: Literal["json", "avro", "protobuf"] = "json"
@@ -73,6 +76,10 @@ class EventMapping(Section, frozen=True):
     timestamp_ahead_max: Duration = "5m"
     value_bytes_max: Annotated[int, Meta(ge=64, le=16 << 20)] = 1 << 20
     repeats_remembered: Annotated[int, Meta(ge=0, le=1024)] = 16
+    tombstones: Literal["ignore", "letter", "forget"] = "ignore"
+    login: Literal["separate", "merge"] = "separate"
+    login_events: tuple[str, ...] = ("identify", "alias", "merge")
+    previous_id: tuple[FieldPath, ...] = ("previousId", "anonymousId")
 
 
 if TYPE_CHECKING:

@@ -21,9 +21,9 @@ from stream.compiled.byteread import byte_at
 
 Paths: TypeAlias = tuple[str, ...]
 
-CUSTOMER, EVENT_ID, TYPE, TIMESTAMP = range(4)
-FIRST_NUMBER = 4
-"""Fields by number: these four, then the declared numbers, then the declared categories."""
+CUSTOMER, EVENT_ID, TYPE, TIMESTAMP, PREVIOUS = range(5)
+FIRST_NUMBER = 5
+"""Fields by number: these five, then the declared numbers, then the declared categories."""
 
 SPECVERSION, DATA = "specversion", "data"
 _CONTEXT_ATTRIBUTES = {CUSTOMER: "subject", EVENT_ID: "id", TYPE: "type", TIMESTAMP: "time"}
@@ -43,7 +43,7 @@ class EventPaths:
         bare: For an event that is the root of the JSON.
         enveloped: For the JSON of a CloudEvent: below `data`, then from the root, then the context
             attribute that says the same. The same as `bare` when CloudEvents are not unwrapped.
-        numbers: How many fields after the first four are numbers; the rest are categories.
+        numbers: How many fields after the first five are numbers; the rest are categories.
         sent_at: Where senders say when they sent, in a bare event and in a CloudEvent; no field,
             since it is looked at only when a clock is wrong.
     """
@@ -84,7 +84,8 @@ class EventPaths:
         cls, mapping: EventMapping, numbers: Sequence[str], categories: Sequence[str]
     ) -> EventPaths:
         """Paths of a campaign's mapping and of its declared properties."""
-        fixed = (mapping.customer_id, mapping.event_id, mapping.type, mapping.timestamp)
+        previous = mapping.previous_id if mapping.login == "merge" else ()
+        fixed = (mapping.customer_id, mapping.event_id, mapping.type, mapping.timestamp, previous)
         bare = (*fixed, *((path,) for path in numbers), *((path,) for path in categories))
         sent_at = mapping.sent_at
         if not mapping.cloudevents:
