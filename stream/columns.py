@@ -158,6 +158,12 @@ class EventBatch:
         """Without the rows of records that are no events."""
         return self.take(np.flatnonzero(~self.consent_only)) if self.consent_only.any() else self
 
+    @property
+    def logins(self) -> Spans:
+        """The ids before the logins that the events tell of."""
+        previous = self.previous or Spans.of([])
+        return previous.take(np.flatnonzero(previous.size >= 0))
+
     def history(self) -> EventBatch:
         """The events, and the tombstones that forget: all that changes what is known of customers."""
         if self.forgets is None:

@@ -27,7 +27,7 @@ from stream.columns import Float64s, Int64s
 from stream.compiled.borrow import borrow
 from stream.features.kernel_clock import advance
 from stream.features.kernel_consent import close_channels, listen, tell
-from stream.features.kernel_merge import FORGOTTEN, MERGED, carry_over, forget
+from stream.features.kernel_merge import FORGOTTEN, MERGED, UNKNOWN, carry_over, forget
 from stream.features.kernel_read import read
 from stream.features.kernel_repeats import recall
 from stream.features.kernel_tables import (
@@ -53,14 +53,14 @@ from stream.features.kernel_tables import (
 VERSION = 2
 """Meaning of words and values; part of the digests of the row layout and the feature contract."""
 
-COMPILED_IN = "a87a4f172a82"
+COMPILED_IN = "08da5d50cc8f"
 """12 hex digits of the sha256 of these files, one after the other in the order of rule 7."""
 
-LATE, DROPPED_LATE, REPLAYED, REPEATED, MERGED_ROWS, FORGOTTEN_ROWS = range(6)
+LATE, DROPPED_LATE, REPLAYED, REPEATED, MERGED_ROWS, UNKNOWN_ROWS, FORGOTTEN_ROWS = range(7)
 """Counters: events older than the clock of their row; those too old for one of their windows;
 events at offsets applied before; events that other records told of before; logins that carried
-events over; tombstones of customers who had events."""
-COUNTERS = 6
+events over; logins with an id of which nothing was ever seen; tombstones of customers who had events."""
+COUNTERS = 7
 
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
 _inline = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
@@ -121,6 +121,7 @@ def _empty(
             tables, topic, offset, replayed, repeated, state, ints, emptied, row
         )  # fmt: skip
         out.counters[MERGED_ROWS] += what == MERGED
+        out.counters[UNKNOWN_ROWS] += what == UNKNOWN
     elif not replayed:
         out.counters[FORGOTTEN_ROWS] += forget(tables, ints, row) == FORGOTTEN
 

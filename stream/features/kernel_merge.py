@@ -26,7 +26,7 @@ from stream.features.kernel_tables import (
     Tables,
 )
 
-NOTHING, MERGED, FORGOTTEN = range(3)
+NOTHING, MERGED, UNKNOWN, FORGOTTEN = range(4)
 """What became of the row of one event."""
 
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -63,10 +63,13 @@ def carry_over(
         target: Row of the customer.
 
     Returns:
-        MERGED if there were events of the id, else NOTHING.
+        MERGED if there were events of the id, UNKNOWN if nothing of it was ever seen, else NOTHING.
     """
     if ints[source, NEXT_OFFSET + topic] > offset:
         return NOTHING
+    seen = False
+    for word in range(NEXT_OFFSET, tables.consent):
+        seen |= ints[source, word] > 0
     ints[source, NEXT_OFFSET + topic] = offset + 1
     if repeated:
         return NOTHING
@@ -77,7 +80,9 @@ def carry_over(
         _add_row(tables, state, ints, source, target)
     _empty(tables, ints, source)
     ints[source, FIRST_MS] = CARRIED
-    return MERGED if knew else NOTHING
+    if knew:
+        return MERGED
+    return NOTHING if seen else UNKNOWN
 
 
 @_jit
@@ -130,13 +135,7 @@ def _add_row(tables: Tables, state: Float64s, ints: Int64s, source: int, target:
         ints[target, FIRST_MS] = ints[source, FIRST_MS]
     for word in range(tables.decays_start[0], tables.decays_start[-1]):
         state[target, word] += state[source, word]
-    windows, masks = tables.operators[WINDOW], tables.operators[DISTINCT]
-    for o in range(len(windows)):
-        for word in range(windows[o, WORD], windows[o, WORD] + windows[o, SIZE]):
-            state[target, word] += state[source, word]
-    for o in range(len(masks)):
-        for word in range(masks[o, WORD], masks[o, WORD] + masks[o, SIZE]):
-            ints[target, word] |= ints[source, word]
+    _add_rings(tables, state, ints, source, target)
     recencies, lasts = tables.operators[RECENCY], tables.operators[LAST]
     for o in range(len(recencies)):
         word = recencies[o, WORD]
@@ -147,3 +146,15 @@ def _add_row(tables: Tables, state: Float64s, ints: Int64s, source: int, target:
         if ints[source, word] > ints[target, word]:
             ints[target, word] = ints[source, word]
             state[target, word + 1] = state[source, word + 1]
+
+
+@_jit
+def _add_rings(tables: Tables, state: Float64s, ints: Int64s, source: int, target: int) -> None:
+    """Adds windows tile by tile, and masks; both rows have one clock, so tiles are in the same places."""
+    windows, masks = tables.operators[WINDOW], tables.operators[DISTINCT]
+    for o in range(len(windows)):
+        for word in range(windows[o, WORD], windows[o, WORD] + windows[o, SIZE]):
+            state[target, word] += state[source, word]
+    for o in range(len(masks)):
+        for word in range(masks[o, WORD], masks[o, WORD] + masks[o, SIZE]):
+            ints[target, word] |= ints[source, word]

@@ -115,8 +115,8 @@ class Applied:
         repeated: Whether the row remembers its id: only the row's offset changes. Shape (n,), bool.
         consent: In force after the event, as `EventBatch.consent`. Shape (purposes, n), int8.
         closed: Whether each of `Layout.channels` is closed after the event. Shape (channels, n), bool.
-        counters: Events late, too old for a window, replayed, repeated; rows that logins carried over, and that tombstones
-            emptied. Shape (6,), int64.
+        counters: Events late, too old for a window, replayed, repeated; rows that logins carried over or did
+            not know, and that tombstones emptied. Shape (7,), int64.
     """
 
     features: Float32s
