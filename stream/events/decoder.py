@@ -11,15 +11,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from stream.campaign.file import EventMapping
 from stream.campaign.purposes import Purpose, general_purpose
 from stream.campaign.words import duration_ms
-from stream.columns import Bools, Bytes, EventBatch, Int64s, RecordChunk, Reject, Spans
+from stream.columns import (
+    Bools,
+    Bytes,
+    CategoryColumn,
+    EventBatch,
+    Int64s,
+    RecordChunk,
+    Reject,
+    Spans,
+)
 from stream.errors import CampaignError
+from stream.events.cloudevents.envelopes import Envelopes, ValueFormat, Values
 from stream.events.consent import vocabulary
 from stream.events.consent.hearing import Hearing
 from stream.events.consent.places import ConsentPlaces
@@ -48,38 +58,6 @@ _RECORD_END_MS = 10**14
 """The year 5138: a record from then on has its timestamp in another unit, so it has none."""
 
 
-class Values(Protocol):
-    """The values of n records, as far as they were read."""
-
-    @property
-    def found(self) -> Scan:
-        """Where the wanted ones stand; what is not ok in it, `root` explains."""
-
-    def root(self, i: int, value: bytes) -> dict[str, Any]:
-        """Record i as the object that `Judge.judge_root` takes.
-
-        Args:
-            i: Index of the record.
-            value: Its value.
-
-        Raises:
-            Refused: It has none.
-        """
-
-
-class ValueFormat(Protocol):
-    """Reads the values of records."""
-
-    def read(self, value: Spans, eligible: Bools, trie: Trie) -> Values:
-        """Finds the wanted values in all eligible records.
-
-        Args:
-            value: Values of n records.
-            eligible: The records to look at; they are not null. Shape (n,), bool.
-            trie: The wanted paths.
-        """
-
-
 @dataclass(frozen=True, slots=True)
 class _JsonValues:
     found: Scan
@@ -91,7 +69,9 @@ class _JsonValues:
 class _Json:
     """JSON, whose last word has the judge."""
 
-    def read(self, value: Spans, eligible: Bools, trie: Trie) -> Values:
+    def read(
+        self, value: Spans, eligible: Bools, trie: Trie, headers: Spans | None = None
+    ) -> Values:
         """As `ValueFormat.read`."""
         return _JsonValues(scan(value, eligible, trie))
 
@@ -109,9 +89,10 @@ class EventDecoder:
         purposes: What a customer may consent to, in the order of `EventBatch.consent`; when not given
             the general one.
         value_format: How values are written, None for JSON.
+        columns: What is kept of the categories of lists, behind `categories`.
 
     Raises:
-        CampaignError: `mapping.timestamp_earliest` is no time, or `mapping.time_zone` no time zone.
+        CampaignError: A path is none, `mapping.timestamp_earliest` is no time, or `mapping.time_zone` no time zone.
     """
 
     def __init__(
@@ -122,17 +103,20 @@ class EventDecoder:
         categories: Sequence[str],
         purposes: Sequence[Purpose] = (),
         value_format: ValueFormat | None = None,
+        columns: Sequence[CategoryColumn] = (),
     ) -> None:
-        paths = EventPaths.of(mapping, numbers, categories)
+        lists = tuple(dict.fromkeys(column.path for column in columns))
+        paths = EventPaths.of(mapping, numbers, categories, lists)
         self._counted = paths.counted
-        self._numbers, self._categories = len(numbers), len(categories)
         consent = ConsentPlaces(mapping, purposes or (general_purpose(mapping),))
         try:
-            self._judge = Judge(mapping, paths, types, Hearing(consent))
-            self._reader = FieldReader(mapping, paths, consent, types)
+            self._judge = Judge(mapping, paths, types, Hearing(consent), columns)
+            self._reader = FieldReader(mapping, paths, consent, types, columns)
         except ValueError as exc:
             raise CampaignError(f"events.time_zone: {exc}") from exc
         self._format = value_format or _Json()
+        if mapping.cloudevents:
+            self._format = Envelopes(self._format)
         self._value_bytes_max = mapping.value_bytes_max
         self._tombstones = mapping.tombstones
         self._no_customers = frozenset(plain_word(word.encode()) for word in ("", *mapping.no_ids))
@@ -166,7 +150,7 @@ class EventDecoder:
             self._earliest_ms, self._ahead_max_ms,
         )  # fmt: skip
         eligible = (size >= 0) & (size <= self._value_bytes_max)
-        values = self._format.read(chunk.value, eligible, self._reader.trie)
+        values = self._format.read(chunk.value, eligible, self._reader.trie, chunk.headers)
         found = values.found
         rows = self._reader.read(found, clock)
         examples = self._examples(chunk, values, clock, rows.tally)
@@ -179,7 +163,7 @@ class EventDecoder:
         for i in np.flatnonzero(~rows.ok & ~left_out).tolist():
             try:
                 if dead[i]:
-                    event = self._forgotten(chunk, clock, i, len(rows.consent))
+                    event = self._forgotten(chunk, clock, i, rows)
                     rows.forgets[i] = True
                 else:
                     judged = self._judged(chunk, values, clock, i)
@@ -203,7 +187,7 @@ class EventDecoder:
         identified = rows.identified[rows.ok]
         return Decoded(_batch(chunk, rows, data), rejects, flaws, identified, int(dead.sum()))
 
-    def _forgotten(self, chunk: RecordChunk, clock: Clock, i: int, purposes: int) -> Event:
+    def _forgotten(self, chunk: RecordChunk, clock: Clock, i: int, rows: Rows) -> Event:
         """The row of a tombstone that forgets a customer.
 
         Raises:
@@ -214,8 +198,8 @@ class EventDecoder:
         except ValueError as exc:
             reason = f"expected the customer as key of a tombstone, got {exc}"
             raise Refused("null_value", reason) from exc
-        said, time_ms = [NOT_SAID] * purposes, max(int(clock.record_ms[i]), 0)
-        return Event.bare(customer, time_ms, said, self._numbers, self._categories)
+        said, time_ms = [NOT_SAID] * len(rows.consent), max(int(clock.record_ms[i]), 0)
+        return Event.bare(customer, time_ms, said, len(rows.number), len(rows.category))
 
     def _judged(self, chunk: RecordChunk, values: Values, clock: Clock, i: int) -> Judged:
         root = values.root(i, self._judge.bounded(chunk.value[i]))
@@ -240,7 +224,7 @@ class EventDecoder:
     def _count(self, rows: Rows, judged: Judged, examples: dict[str, str]) -> None:
         """Counts a judged event as the kernels count theirs."""
         rows.types[judged.event.type_code] += 1
-        rows.tally[judged.present, PRESENT] += 1
+        np.add.at(rows.tally[:, PRESENT], judged.present, 1)  # one may be there several times
         for path, _ in judged.unreadable:
             rows.tally[path, UNREADABLE] += 1
         self._keep(judged, examples)
@@ -253,8 +237,12 @@ class EventDecoder:
             batch: What they were decoded to. At most its first 64 such records are looked at.
         """
         records = batch.record[(batch.consent == vocabulary.UNREADABLE).any(axis=0)]
-        looked_at = records[:_UNREADABLE_RECORDS_MAX].tolist()
-        said = (one for i in looked_at for one in self._judge.unreadable(chunk.value[i]))
+        part = chunk.take(records[:_UNREADABLE_RECORDS_MAX])
+        everyone = np.ones(len(part), np.bool_)
+        values = self._format.read(part.value, everyone, self._reader.trie, part.headers)
+        said: list[tuple[str, str]] = []
+        for i in range(len(part)):
+            said += self._judge.unreadable(values.root(i, part.value[i] or b""))
         return list(dict.fromkeys(said))
 
 
