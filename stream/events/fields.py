@@ -227,13 +227,10 @@ class FieldReader:
         self._lists.read(lists, ok, number, category, counts)
         types = np.empty(len(self._type_end) + 1, np.int64)
         count_types(type_code, ok, types)
-        if self._logins.any():
-            keep_logins(
-                data, type_code, self._logins, identified, ok, start[CUSTOMER], size[CUSTOMER],
-                start[PREVIOUS], size[PREVIOUS], CUSTOMER_BYTES_MAX,
-            )  # fmt: skip
-        else:
-            size[PREVIOUS] = -1
+        keep_logins(
+            data, type_code, self._logins, identified, ok, start[CUSTOMER], size[CUSTOMER],
+            start[PREVIOUS], size[PREVIOUS], CUSTOMER_BYTES_MAX,
+        )  # fmt: skip
         return Rows(
             ok, start[CUSTOMER], size[CUSTOMER], start[EVENT_ID], size[EVENT_ID],
             time_ms, type_code, consent, np.zeros(n, np.bool_), number, category,
