@@ -9,14 +9,14 @@ No I/O and no clock: the caller passes the time. The customer table is the only 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from models.contract import Normalization
 from stream.campaign.file import Campaign
 from stream.codecs import compile_codecs
-from stream.columns import Bools, EventBatch, Float32s, Int64s, RecordChunk, Reject, Spans
+from stream.columns import EventBatch, Float32s, Int64s, RecordChunk, Reject, Spans
 from stream.decisions import dead_letter
 from stream.decisions.encoder import FEATURES_HEADER
 from stream.events.consent.vocabulary import UNREADABLE
@@ -30,12 +30,16 @@ from stream.keys.customer_keys import KeyCounts, compare_keys
 from stream.policy.choice import Policy
 from stream.policy.conditions import asks_for_identity
 from stream.policy.decision import DecisionBatch
+from stream.policy.draws import Chance
 from stream.policy.eligibility import eligible, only_identified
 from stream.record_order import event_times
-from stream.scoring.scorer import Scorer
+from stream.scoring.no_model import NoModel
 from stream.state.changelog import Source
 from stream.state.emptied import emptied_rows
 from stream.state.table import CustomerTable
+
+if TYPE_CHECKING:
+    from stream.scoring.scorer import Scorer  # it loads TensorFlow, which not everybody needs
 
 KAFKA_BATCH_BYTES_MAX = 1_048_588
 """Largest record batch of a topic for which nobody has said anything else."""
@@ -54,9 +58,9 @@ class BatchLimits(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """A model in force, and the policy over its outputs."""
+    """A model in force, or none yet, and the policy over its outputs."""
 
-    scorer: Scorer
+    scorer: Scorer | NoModel
     policy: Policy
 
 
@@ -149,6 +153,7 @@ class Pipeline:
         self._first_word = {s.topic: Source(epoch=s.epoch).word(0) for s in campaign.topics.anew}
         self._codecs = compile_codecs(campaign, plan, schemas)
         self._asks_identity = asks_for_identity(campaign.strategies)
+        self._chance = {topic: Chance(campaign, topic) for topic in campaign.topics.events}
 
     def step(
         self,
@@ -212,7 +217,7 @@ class Pipeline:
         wanted = applied.applied & self.plan.decides[batch.type_code]
         silent = wanted & (batch.offset < silent_until)
         index = np.flatnonzero(wanted & ~silent)
-        decisions = self._decide(deployment, applied, decoded.identified, index)
+        decisions = self._decide(deployment, chunk, decoded, applied, index)
         width = len(deployment.policy.strategies)
         step = replace(
             refused,
@@ -249,22 +254,23 @@ class Pipeline:
         return replace(batch, offset=batch.offset + first) if first else batch
 
     def _decide(
-        self, deployment: Deployment, applied: Applied, identified: Bools, index: Int64s
-    ) -> DecisionBatch:
+        self, deployment: Deployment, chunk: RecordChunk, decoded: Decoded, applied: Applied,
+        index: Int64s,
+    ) -> DecisionBatch:  # fmt: skip
         scores = deployment.scorer.score(applied.features[index])
-        plan = self.plan
+        plan, raw = self.plan, applied.raw[index]
         allowed = eligible(
-            applied.raw[index],
-            plan.condition_strategy,
-            plan.condition_column,
-            plan.condition_op,
-            plan.condition_number,
-            len(self.campaign.strategies),
-        )
+            raw, plan.condition_strategy, plan.condition_column, plan.condition_op,
+            plan.condition_number, len(self.campaign.strategies),
+        )  # fmt: skip
         if self._asks_identity.any():
-            allowed = only_identified(allowed, identified[index], self._asks_identity)
+            allowed = only_identified(allowed, decoded.identified[index], self._asks_identity)
+        asked = None
+        if deployment.policy.asks:
+            chance = self._chance[chunk.topic]
+            asked = chance.ask(chunk.partition, decoded.batch, index, raw)
         return deployment.policy.choose(
-            scores, allowed, applied.consent[:, index], applied.closed[:, index]
+            scores, allowed, applied.consent[:, index], applied.closed[:, index], asked
         )
 
     def encode(self, deployment: Deployment, decided: Decided, now_ms: int) -> list[RecordBatch]:
@@ -272,26 +278,19 @@ class Pipeline:
         chunk, batch, index = decided.chunk, decided.batch, decided.index
         encoder = self._codecs.encoders[chunk.topic]
         values = encoder.encode(
-            self._without_long_ids(batch),
-            index,
-            decided.decisions,
-            partition=chunk.partition,
+            self._without_long_ids(batch), index, decided.decisions, partition=chunk.partition,
             model_version=deployment.scorer.version,
             contract_digest=self.plan.contract.digest,
             decided_ms=now_ms,
-        )
+        )  # fmt: skip
         vectors = None
         if self.campaign.decisions.feature_header:
             vectors = (FEATURES_HEADER, decided.features)
         return build_batches(
-            encoder.keys(batch, index),
-            values,
-            now_ms,
-            headers=encoder.headers,
-            vectors=vectors,
+            encoder.keys(batch, index), values, now_ms, headers=encoder.headers, vectors=vectors,
             batch_bytes_max=min(_BATCH_BYTES_MAX, self.limits.decisions),
             codec=self.campaign.worker.compression,
-        )
+        )  # fmt: skip
 
     def _without_long_ids(self, batch: EventBatch) -> EventBatch:
         """An event id that the decision topic would not take is none; all others are bounded."""

@@ -25,30 +25,38 @@ from stream.campaign.consent_sections import (
 )
 from stream.campaign.contact_sections import ContactRules, StrategyContacts, wrong_contacts
 from stream.campaign.explain import explain
+from stream.campaign.funnel_sections import ExplorationSpec, Holdouts, wrong_funnel
+from stream.campaign.list_places import wrong_list
 from stream.campaign.operator_table import OPERATORS, Transform
-from stream.campaign.topics_section import Topics, shared_topic, wrong_anew, wrong_skip
+from stream.campaign.topics_section import (
+    EventFormats,
+    Topics,
+    shared_topic,
+    wrong_anew,
+    wrong_format,
+    wrong_skip,
+)
 from stream.campaign.training import EvaluationSpec, GateSpec, ModelSpec, SearchSpec, TrainingSpec
-from stream.campaign.words import Duration, FieldPath, HttpAddress, KafkaAddress, Name, Section
+from stream.campaign.words import (
+    Duration,
+    FieldPath,
+    KafkaAddress,
+    Name,
+    Section,
+)
 from stream.errors import CampaignError
 
 
-class EventMapping(Section, frozen=True):
+class EventMapping(EventFormats, frozen=True):
     """Where each part of an event stands in its JSON; of several paths the first present wins.
 
     The default reads the Segment/RudderStack spec (track, identify, page, screen), bare or as the
     `data` of a CloudEvent. The type of a `track` call is its `event`, of the others the call itself.
     Of consent all paths count, not only the first: docs/consent.md.
 
-    `format` says what the values are. Avro and Protobuf stand behind the frame of a schema registry;
-    JSON does when it is `framed`.
-
     With `login = "merge"` a login event, which has a customer and an id from before at `previous_id`,
     carries what is known of that id over to the customer.
     """
-
-    format: Literal["json", "avro", "protobuf"] = "json"
-    framed: bool = False
-    schema_registry: HttpAddress = ""
 
     customer_id: tuple[FieldPath, ...] = ("userId", "anonymousId")
     no_ids: tuple[Annotated[str, Meta(min_length=1, max_length=64)], ...] = (
@@ -97,7 +105,8 @@ class FeatureSpec(Section, frozen=True):
         events: Event types it looks at; "*" is every event.
         name: One feature with this name over all the events, instead of one per event.
         property: Path of the number (`sum`, `window_sum`, `last`) or category (`share`, `distinct`). A
-            range such as properties.pixel_{0..783} stands for so many entries.
+            range such as properties.pixel_{0..783} stands for so many entries; properties.products[].price
+            is the sum over a list, properties.products[] how many elements it has.
         half_lives: Half-lives of `count`, `sum` and `share`.
         window: Length of `window_count`, `window_sum`, `distinct`; a multiple of `tile`.
         tile: Resolution of the window.
@@ -132,7 +141,8 @@ class StrategySpec(StrategyContacts, frozen=True, kw_only=True):
     """What a campaign engine may be told to do. Doing nothing is always there and not listed.
 
     Value and cost have a bound: six decimals of a sum stay exact in a float64 far beyond it. One that
-    is not enabled is never chosen, and the model goes on to know it.
+    is not enabled is never chosen, and the model goes on to know it. A transactional one is taken for
+    its own sake: its value is certain, and chance has no part in it.
     """
 
     id: StrategyId
@@ -141,6 +151,10 @@ class StrategySpec(StrategyContacts, frozen=True, kw_only=True):
     campaign_id: str = ""
     value: Annotated[float, Meta(ge=-1e9, le=1e9)] = 1.0
     cost: Annotated[float, Meta(ge=0, le=1e9)] = 0.0
+    value_from: str = ""
+    weight: Annotated[float, Meta(ge=0, le=1e6)] = 1.0
+    priority: Annotated[int, Meta(ge=-1000, le=1000)] = 0
+    transactional: bool = False
     eligible: tuple[str, ...] = ()
     purposes: Annotated[tuple[Name, ...], Meta(max_length=16)] = ()
     properties: dict[str, str | int | float | bool] = field(default_factory=dict)
@@ -152,6 +166,8 @@ class PolicySpec(Section, frozen=True):
     version: Name = "1"
     consent: Literal["opt_out", "opt_in", "ignore"] = "opt_out"
     do_nothing: bool = True
+    fallback: str = ""
+    without_model: Literal["wait", "explore"] = "wait"
 
 
 class DecisionSpec(Section, frozen=True):
@@ -201,6 +217,8 @@ class Campaign(ContactRules, frozen=True, kw_only=True):
     purposes: Annotated[tuple[PurposeSpec, ...], Meta(max_length=15)] = ()
     suppressions: Annotated[tuple[SuppressionSpec, ...], Meta(max_length=64)] = ()
     policy: PolicySpec = PolicySpec()
+    holdouts: Holdouts = ()
+    exploration: ExplorationSpec = ExplorationSpec()
     decisions: DecisionSpec = DecisionSpec()
     model: ModelSpec = ModelSpec()
     training: TrainingSpec = TrainingSpec()
@@ -253,9 +271,11 @@ def parse(text: str, where: str = "campaign") -> Campaign:
         wrong_anew(campaign.topics),
         _repeated_strategy(campaign),
         wrong_contacts(campaign),
-        _wrong_format(campaign.events),
+        wrong_format(campaign.topics, campaign.events),
+        wrong_list(campaign),
         wrong_purpose(campaign),
         wrong_suppression(campaign),
+        wrong_funnel(campaign),
     ):
         if contradiction:
             raise CampaignError(f"{where}: {contradiction}")
@@ -268,19 +288,4 @@ def _repeated_strategy(campaign: Campaign) -> str:
     for i, name in enumerate(ids):
         if name in ids[:i]:
             return f'at strategies[{i}].id: expected each id once, got "{name}" again'
-    return ""
-
-
-def _wrong_format(events: EventMapping) -> str:
-    """What contradicts the format of events, "" if nothing does."""
-    if events.format != "json" and not events.schema_registry:
-        return (
-            "at events.schema_registry: expected the address of the registry that has the schemas of "
-            f'events.format = "{events.format}", such as http://registry:8081, got none'
-        )
-    if events.format == "json" and events.schema_registry:
-        return (
-            'at events.schema_registry: expected none with events.format = "json", got '
-            f'"{events.schema_registry}"'
-        )
     return ""

@@ -28,10 +28,10 @@ from stream.events.field_kernels import (
 from stream.events.flaws import tally
 from stream.events.id_kernels import keep_logins, no_ids, read_ids
 from stream.events.lists.list_columns import ListColumns
+from stream.events.lists.list_elements import Opened
 from stream.events.paths import (
     CUSTOMER,
     DATA,
-    DATA_BASE64,
     EVENT_ID,
     FIRST_NUMBER,
     PREVIOUS,
@@ -139,9 +139,10 @@ class FieldReader:
     ) -> None:
         fields = (*paths.bare, *paths.enveloped)
         envelope = (SPECVERSION, DATA) if paths.unwraps else ()
-        parts = (*envelope, DATA_BASE64) if paths.unwraps else ()
         wanted = {path for field in (*fields, *paths.sent_at) for path in field}
-        self.trie, node_of = compile_trie(wanted.union(parts, consent.paths), consent.containers)
+        self.trie, node_of = compile_trie(
+            wanted.union(envelope, consent.paths), consent.containers.union(paths.lists)
+        )
         self._purposes = consent.count
         self._consent = consent.tables(node_of)
         self._numbers = paths.numbers
@@ -214,17 +215,7 @@ class FieldReader:
             clock.record_ms, clock.limit_ms, clock.earliest_ms, clock.ahead_max_ms, self._strict,
             ok, time_ms, counts,
         )  # fmt: skip
-        number = np.empty((self._numbers, n), np.float64)
-        category = np.empty((self._singles + self._columns, n), np.uint64)
-        for k in range(self._numbers + self._singles):
-            if k in self._lists.properties:
-                continue
-            if k < self._numbers:
-                number_column(*value(FIRST_NUMBER + k), self._strict, ok, number[k], counts[k])
-            else:
-                column = category[k - self._numbers]
-                category_column(*value(FIRST_NUMBER + k), self._strict, ok, column, counts[k])
-        self._lists.read(lists, ok, number, category, counts)
+        number, category = self._properties(data, kind, start, size, lists, ok, counts)
         types = np.empty(len(self._type_end) + 1, np.int64)
         count_types(type_code, ok, types)
         keep_logins(
@@ -236,6 +227,27 @@ class FieldReader:
             time_ms, type_code, consent, np.zeros(n, np.bool_), number, category,
             start[PREVIOUS], size[PREVIOUS], np.zeros(n, np.bool_), identified, counts, types, ahead,
         )  # fmt: skip
+
+    def _properties(
+        self, data: Bytes, kind: Kinds, start: Int64s, size: Int64s, lists: dict[int, Opened],
+        ok: Bools, counts: Int64s,
+    ) -> tuple[Float64s, UInt64s]:  # fmt: skip
+        """The numbers and categories; `ok` becomes false where a strict mapping refuses one."""
+        n = len(ok)
+        number = np.empty((self._numbers, n), np.float64)
+        category = np.empty((self._singles + self._columns, n), np.uint64)
+        for k in range(self._numbers + self._singles):
+            if k in self._lists.properties:
+                continue
+            field = FIRST_NUMBER + k
+            value = data, kind[field], start[field], size[field]
+            if k < self._numbers:
+                number_column(*value, self._strict, ok, number[k], counts[k])
+            else:
+                column = category[k - self._numbers]
+                category_column(*value, self._strict, ok, column, counts[k])
+        self._lists.read(lists, ok, number, category, counts)
+        return number, category
 
     def _said(self, found: Scan, seen: Kinds, ok: Bools) -> Int8s:
         """What is said of each purpose; `ok` becomes false where it is not clear."""

@@ -73,6 +73,15 @@ class EventPaths:
         own = (_CONTEXT_ATTRIBUTES[TIMESTAMP],) if self.unwraps else ()
         return (*self.properties, *self.bare[TIMESTAMP], *own)
 
+    @property
+    def lists(self) -> frozenset[str]:
+        """The paths of the lists that properties lead into."""
+        forms = (self.bare[FIRST_NUMBER:], self.enveloped[FIRST_NUMBER:])
+        return frozenset(
+            path for form in forms for of, tail in zip(form, self.tails, strict=True) if tail
+            for path in of
+        )  # fmt: skip
+
     def own_customer(self, form: int) -> Paths:
         """Where a customer stands that is no fallback: two places, in a bare event the same."""
         declared = self.bare[CUSTOMER][:1]

@@ -62,8 +62,7 @@ class Scan:
         kind: MISSING ... BYTES. Shape (n, nodes), uint8.
         span: (start, size) in bytes, without the quotes of a string; the size of a container is
             undefined, as is all when missing. Shape (n, nodes, 2), int64.
-        is_json: Whether nothing stands here but JSON; of other formats containers that are wanted
-            whole are JSON, too.
+        is_json: Whether nothing but JSON stands here; containers that are wanted whole always are.
     """
 
     data: Bytes

@@ -1,4 +1,4 @@
-"""Rows that an event empties: a customer is forgotten, or an id is carried over to who has logged in.
+"""The clock of a row, and rows that an event empties: a customer is forgotten, or an id is carried over to who has logged in.
 
 Part of `kernel.py`, under its rules. What is known of two ids becomes what is known of one: sums and
 windows are added as of the later clock, of the rest the newest, the oldest or both hold. What either
@@ -8,9 +8,9 @@ forbids is forbidden. Next offsets and remembered event ids belong to an id and 
 from __future__ import annotations
 
 import numba
+import numpy as np
 
 from stream.columns import Float64s, Int64s
-from stream.features.kernel_clock import advance
 from stream.features.kernel_consent import STATE_BITS, STATE_MASK, TAKEN_BACK
 from stream.features.kernel_tables import (
     CARRIED,
@@ -21,6 +21,7 @@ from stream.features.kernel_tables import (
     NEXT_OFFSET,
     RECENCY,
     SIZE,
+    SPAN_MS,
     WINDOW,
     WORD,
     Tables,
@@ -30,6 +31,31 @@ NOTHING, MERGED, UNKNOWN, FORGOTTEN = range(4)
 """What became of the row of one event."""
 
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
+_inline = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+
+
+@_inline
+def advance(tables: Tables, time_ms: int, state: Float64s, ints: Int64s, row: int) -> None:
+    """Moves the clock of a row forward, if `time_ms` is later: decays sums, empties old tiles."""
+    before_ms = ints[row, CLOCK_MS]
+    now_ms = max(before_ms, time_ms)
+    for h in range(len(tables.half_lives_ms)):
+        factor = np.exp2(-np.float64(now_ms - before_ms) / tables.half_lives_ms[h])
+        for word in range(tables.decays_start[h], tables.decays_start[h + 1]):
+            state[row, word] *= factor
+    _turn(tables.operators[WINDOW], before_ms, now_ms, ints, row)
+    _turn(tables.operators[DISTINCT], before_ms, now_ms, ints, row)
+    ints[row, CLOCK_MS] = now_ms
+
+
+@_inline
+def _turn(rings: Int64s, before_ms: int, now_ms: int, ints: Int64s, row: int) -> None:
+    """Empties the tiles of each ring that begin between two times."""
+    for o in range(len(rings)):
+        tiles, tile_ms = rings[o, SIZE], rings[o, SPAN_MS]
+        newest = now_ms // tile_ms
+        for k in range(min(newest - before_ms // tile_ms, tiles)):
+            ints[row, rings[o, WORD] + (newest - k) % tiles] = 0
 
 
 @_jit

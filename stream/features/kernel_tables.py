@@ -25,6 +25,12 @@ channels, and of the operators."""
 SUM, SHARE, RECENCY, LAST, WINDOW, DISTINCT, CYCLE = range(7)
 """Kinds of operators. A count is a SUM or WINDOW of ones; tenure is the RECENCY of `FIRST_MS`."""
 
+SHARE_LIST, DISTINCT_LIST, GROUPS = 7, 8, 9
+"""Groups of listeners beside the kinds, and how many groups there are: a SHARE or a DISTINCT whose
+property is a list."""
+BUCKETS_PER_WORD = 8
+"""Buckets of a SHARE that one word of an event counts the elements of a list in, a byte for each."""
+
 COLUMN, WORD, SIZE, PROPERTY, HALF_LIFE, SPAN_MS, PHASE_MS = range(7)
 """Fields of an operator: its first feature; first word; number of tiles or buckets; row of
 `Events.number` or `Events.category`, -1 for none; index of its half-life; length of a tile, a cap
@@ -38,8 +44,8 @@ class Tables(NamedTuple):
         operators: One table per kind, `SUM` to `CYCLE`; a row holds the fields `COLUMN` to
             `PHASE_MS`. Shape (k, 7) each, int64.
         listeners: Rows of those tables that an event adds to. int64.
-        listeners_start: Where those of each event type and kind begin in `listeners`; the last
-            type is any that is not declared. Shape (types + 1, kinds + 1), int64.
+        listeners_start: Where those of each event type and group begin in `listeners`; the last
+            type is any that is not declared. Shape (types + 1, GROUPS + 1), int64.
         half_lives_ms: Shape (half_lives,), float64.
         decays_start: First word that decays with each half-life. Shape (half_lives + 1,), int64.
         consent: Word of the first purpose.

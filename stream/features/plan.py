@@ -22,15 +22,17 @@ from models.contract import FeatureContract, Normalization
 from stream.campaign.file import Campaign
 from stream.campaign.operator_table import Transform
 from stream.campaign.purposes import purposes_of
-from stream.columns import Bools, EventBatch, Float32s, Float64s, Int64s
-from stream.features.closures import closing_paths, closing_types
+from stream.columns import Bools, CategoryColumn, EventBatch, Float32s, Float64s, Int64s
+from stream.contacts.engine_events import engine_numbers, engine_paths, engine_types
+from stream.features.category_rows import CategoryRows
+from stream.features.closures import closing_types
 from stream.features.expansion import ANY, definition, expand
 from stream.features.kernel import COUNTERS, VERSION, apply_events
-from stream.features.kernel_arguments import NONE_EMPTIED, Expected, kernel_events
+from stream.features.kernel_events import NONE_EMPTIED, Expected, kernel_events
 from stream.features.kernel_tables import NEXT_OFFSET, Outputs, Tables
 from stream.features.normalization import LOG1P, NONE, SIGNLOG, normalize
 from stream.features.row import Layout, build_tables, lay_out
-from stream.policy.conditions import compile_conditions
+from stream.policy.conditions import compile_conditions, compile_values
 
 _TRANSFORMS: dict[Transform, int] = {"log1p": LOG1P, "signlog": SIGNLOG, "none": NONE}
 
@@ -45,13 +47,15 @@ class FeaturePlan:
         event_types: Event types that the decoder has to tell apart; an index is a type code.
         number_paths: Paths of the numeric properties that the decoder has to deliver.
         category_paths: Paths of the categorical ones.
+        category_columns: What the decoder has to deliver of the categories of lists.
         definition: Canonical JSON of the compiled features.
         layout: The row of the customer table.
         condition_strategy: Strategy of each eligibility condition. Shape (c,), int64.
         condition_column: What it compares, an index into `raw_columns`. Shape (c,), int64.
         condition_op: Index into `stream.policy.conditions.COMPARISONS`. Shape (c,), int64.
         condition_number: What it compares with. Shape (c,), float64.
-        raw_columns: Features that conditions compare. Shape (R,), int64.
+        raw_columns: Features that conditions compare, then those that `strategies.value_from` names, one
+            for each strategy that names one. Shape (R,), int64.
         decides: Whether an event asks for a decision, by type code; the last entry, reached with
             code -1, is for types not declared. Shape (types + 1,), bool.
         tables: What the kernel reads.
@@ -63,6 +67,7 @@ class FeaturePlan:
     event_types: tuple[str, ...]
     number_paths: tuple[str, ...]
     category_paths: tuple[str, ...]
+    category_columns: tuple[CategoryColumn, ...]
     definition: str
     layout: Layout
     condition_strategy: Int64s
@@ -73,6 +78,17 @@ class FeaturePlan:
     decides: Bools
     tables: Tables
     transform_codes: Int64s
+
+    @property
+    def property_paths(self) -> tuple[str, ...]:
+        """Paths of all properties, each once: numbers, categories, categories of lists."""
+        lists = (column.path for column in self.category_columns)
+        return (*self.number_paths, *self.category_paths, *dict.fromkeys(lists))
+
+    @property
+    def category_rows(self) -> int:
+        """Rows of `EventBatch.category`."""
+        return len(self.category_paths) + len(self.category_columns)
 
     @property
     def row_words(self) -> int:
@@ -148,37 +164,38 @@ def compile_features(campaign: Campaign) -> FeaturePlan:
         for types in (
             *(operator.events for operator in operators),
             campaign.decisions.on,
-            (training.treatment, training.outcome),
+            (training.treatment, training.outcome, *engine_types(campaign.contacts)),
             closing_types(campaign.suppressions),
             events.login_events if merges else (),
         )
         for event in types
         if event != ANY
     )
-    number_paths = _unique(op.path for op in operators if not op.is_categorical)
-    categories = [op.path for op in operators if op.is_categorical]
-    category_paths = _unique([*categories, *closing_paths(campaign.suppressions)])
+    numbers = [op.path for op in operators if not op.is_categorical]
+    number_paths = _unique([*numbers, *engine_numbers(campaign.contacts)])
+    others = engine_paths(campaign.contacts)
+    categories = CategoryRows.of(operators, campaign.suppressions, others)
     names = tuple(name for operator in operators for name in operator.names)
     transforms: tuple[Transform, ...] = tuple(
         transform for operator in operators for transform in operator.transforms
     )
-    conditions = compile_conditions(campaign.strategies, names)
-    on = set(campaign.decisions.on)
+    conditions, on = compile_conditions(campaign.strategies, names), set(campaign.decisions.on)
     return FeaturePlan(
         names=names,
         transforms=transforms,
         event_types=event_types,
         number_paths=number_paths,
-        category_paths=category_paths,
+        category_paths=categories.paths,
+        category_columns=categories.columns,
         definition=definition(operators),
         layout=layout,
         condition_strategy=conditions.strategy,
         condition_column=conditions.column,
         condition_op=conditions.op,
         condition_number=conditions.number,
-        raw_columns=conditions.features,
+        raw_columns=np.append(conditions.features, compile_values(campaign.strategies, names)),
         decides=np.array([ANY in on or event in on for event in (*event_types, ANY)]),
-        tables=build_tables(layout, event_types, number_paths, category_paths),
+        tables=build_tables(layout, event_types, number_paths, categories),
         transform_codes=np.array([_TRANSFORMS[transform] for transform in transforms], np.int64),
     )
 
@@ -249,7 +266,7 @@ def _add(
 ) -> Outputs:  # fmt: skip
     """Runs the kernel on arguments that it can trust; the features come to stand in `values`."""
     expected = Expected(
-        plan.row_words, len(plan.event_types), len(plan.number_paths), len(plan.category_paths),
+        plan.row_words, len(plan.event_types), len(plan.number_paths), plan.category_rows,
         len(plan.layout.purposes), len(plan.layout.topics),
     )  # fmt: skip
     expected.check(state, rows, batch, topic, emptied)

@@ -22,7 +22,7 @@ class Silence:
     """
 
     def __init__(self, campaign: Campaign, plan: FeaturePlan) -> None:
-        self._paths = (*plan.number_paths, *plan.category_paths)
+        self._paths = plan.property_paths
         self._present = np.zeros(len(self._paths), np.int64)
         self._types = np.zeros(len(plan.event_types) + 1, np.int64)
         code = {name: k for k, name in enumerate(plan.event_types)}
@@ -37,8 +37,8 @@ class Silence:
         """Counts a chunk.
 
         Args:
-            present: Values that came, of the numbers and then the categories of the plan; more
-                behind them is not looked at. Shape (paths or more,), int64.
+            present: Values that came, of `FeaturePlan.property_paths`; more behind them is not looked
+                at. Shape (paths or more,), int64.
             types: Events of each type, last of types that are not declared. Shape (types + 1,), int64.
         """
         self._present += present[: len(self._paths)]

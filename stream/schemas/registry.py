@@ -112,13 +112,15 @@ def _pauses() -> Iterator[float]:
 
 
 def registry_of(mapping: EventMapping) -> SchemaRegistry | None:
-    """The registry that a campaign's events need, None for JSON; one for all who ask."""
-    if mapping.format == "json":
+    """The registry that a campaign's events need, None when none has schemas there; one for all who ask."""
+    if not mapping.registry_formats:
         return None
-    return _registry(mapping.schema_registry, serialized=mapping.format == "protobuf")
+    return _registry(mapping.schema_registry, mapping.registry_formats)
 
 
 @cache
-def _registry(url: str, *, serialized: bool) -> SchemaRegistry:
+def _registry(url: str, formats: tuple[str, ...]) -> SchemaRegistry:
     auth = os.environ.get(AUTH_VARIABLE, "")
-    return SchemaRegistry(RegistryClient(url, auth, serialized=serialized), url)
+    is_mixed = len(formats) > 1
+    client = RegistryClient(url, auth, serialized="protobuf" in formats, is_mixed=is_mixed)
+    return SchemaRegistry(client, url)

@@ -63,7 +63,7 @@ def decode(
         if batch.consent_only[row]:
             continue
         assert record not in found
-        found[record] = _row(batch, row)
+        found[record] = event_row(batch, row)
     return [found[i] for i in range(n)]
 
 
@@ -75,7 +75,7 @@ def judged(root: Any) -> tuple[Any, ...] | str:
         judged = _JUDGE.judge_root(root, _TIMES)
     except Refused as exc:
         return exc.code
-    return _event(judged.event)
+    return judged_row(judged.event)
 
 
 def compare(
@@ -94,7 +94,8 @@ def compare(
             assert ours == theirs, (i, ours, theirs)
 
 
-def _row(batch: EventBatch, i: int) -> tuple[Any, ...]:
+def event_row(batch: EventBatch, i: int) -> tuple[Any, ...]:
+    """The columns of one event."""
     numbers = batch.number[:, i].tobytes()
     return (
         batch.customer[i], batch.event_id[i], int(batch.time_ms[i]), int(batch.type_code[i]),
@@ -102,7 +103,8 @@ def _row(batch: EventBatch, i: int) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _event(event: Event) -> tuple[Any, ...]:
+def judged_row(event: Event) -> tuple[Any, ...]:
+    """The same of an event that was judged."""
     numbers = np.array(event.numbers, np.float64).tobytes()
     return (
         event.customer, event.event_id, event.time_ms, event.type_code, tuple(event.consent), numbers,

@@ -29,13 +29,16 @@ from tests.fuzz import oracle
 from tests.fuzz.batches import number, response
 from tests.fuzz.framed_avro import check_avro
 from tests.fuzz.framed_protobuf import check_protobuf
+from tests.fuzz.snowplow import check_snowplow
 
 _WORDS = 5
 _NOW_MS = 1_800_000_000_000
-_DECODER = EventDecoder(
-    EventMapping(), ["Order Completed", "Product Viewed"], ["properties.value", "properties.n.m"],
-    ["properties.category"],
+MAPPING = EventMapping()
+DECLARED = (
+    ("Order Completed", "Product Viewed"), ("properties.value", "properties.n.m"),
+    ("properties.category",),
 )  # fmt: skip
+DECODER = EventDecoder(MAPPING, *DECLARED)
 _SEEDS = (
     (
         b'{"type":"track","event":"Order Completed","userId":"c1","messageId":"m",'
@@ -157,13 +160,13 @@ def _marker(rng: random.Random) -> bytes:
 
 def events(rng: random.Random) -> None:
     """Event values: each is an event or a reject, and what is no JSON object is a reject."""
-    values = [_event(rng) for _ in range(20)]
+    values = [event(rng) for _ in range(20)]
     times = np.array([_int64(number(rng)) for _ in values], np.int64)
     chunk = RecordChunk(
         "t", 0, np.arange(len(values)), times, Spans.of([None] * len(values)), Spans.of(values),
         len(values),
     )  # fmt: skip
-    decoded = _DECODER.decode(chunk, _NOW_MS)
+    decoded = DECODER.decode(chunk, _NOW_MS)
     batch, rejects = decoded.batch, decoded.rejects
     rejected = {reject.record for reject in rejects}
     assert rejected | set(batch.record.tolist()) == set(range(len(values)))
@@ -186,7 +189,8 @@ def _is_object(value: bytes) -> bool:
         return False
 
 
-def _event(rng: random.Random) -> bytes:
+def event(rng: random.Random) -> bytes:
+    """A value that may have been an event."""
     out = bytearray(rng.choice(_SEEDS))
     for _ in range(rng.choice((0, 0, 1, 2, 6))):
         at = rng.randrange(len(out) + 1)
@@ -212,7 +216,12 @@ def protobuf(rng: random.Random) -> None:
     check_protobuf(rng)
 
 
+def snowplow(rng: random.Random) -> None:
+    """Enriched events: read as their columns are read plainly."""
+    check_snowplow(rng)
+
+
 LANES: dict[str, Callable[[random.Random], None]] = {
     "records": records, "skips": skips, "rows": rows, "events": events, "avro": avro,
-    "protobuf": protobuf,
+    "protobuf": protobuf, "snowplow": snowplow,
 }  # fmt: skip

@@ -17,6 +17,7 @@ from stream.codecs import event_decoder
 from stream.columns import EventBatch, Int64s, RecordChunk, Reject
 from stream.events.consent.vocabulary import NOT_SAID, UNREADABLE, WITHDRAWN
 from stream.features.plan import FeaturePlan
+from stream.formats.snowplow.snowplow_columns import mapping_of
 from stream.keys.customer_keys import compare_keys
 from stream.keys.key_sample import KeySample
 from stream.schemas.registry import registry_of
@@ -49,13 +50,16 @@ class Declared:
     def paths(self) -> list[tuple[str, str, bool]]:
         """Each path, what it is for, and whether what stands there may be personal."""
         mapping, hidden = self.campaign.events, not self.shows_examples
+        if mapping.formats == {"snowplow"}:
+            mapping = mapping_of(mapping, "snowplow")
+        numbers = len(self.plan.number_paths)
         return [
             *((path, "customer id", hidden) for path in mapping.customer_id),
             *((path, "event id", hidden) for path in mapping.event_id),
             *((path, "event type", False) for path in mapping.type),
             *((path, "time", False) for path in mapping.timestamp),
             *((path, "number", False) for path in self.plan.number_paths),
-            *((path, "category", False) for path in self.plan.category_paths),
+            *((path, "category", False) for path in self.plan.property_paths[numbers:]),
         ]
 
 
@@ -109,11 +113,12 @@ class _Seen:
         decoded = self._decoder.decode(chunk, self._now_ms)
         self._received_ms.append(chunk.timestamp_ms)
         self._keys.add(chunk)
+        refused = {reject.record for reject in decoded.rejects}
         for i in range(len(chunk)):
             value = chunk.value[i]
             form = form_of(value)
             self.forms[form.name] += 1
-            if form.remedy:
+            if form.remedy and i in refused:
                 self.remedies[form.name] = form.remedy
             root = parsed(value)
             if root is not None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from stream.columns import EventBatch, Int64s, Spans
 from stream.compiled.linked import linked
-from stream.features.kernel_arguments import NONE_EMPTIED
+from stream.features.kernel_events import NONE_EMPTIED
 from stream.record_order import NOT_SEEN_MS, merged, passes
 
 _ENDED = np.iinfo(np.int64).max

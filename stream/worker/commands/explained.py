@@ -14,6 +14,7 @@ from rich.table import Column, Table
 from models.errors import BundleError, RegistryError
 from models.manifest import Manifest
 from models.registry import Registry
+from stream.campaign.field_path import has_list
 from stream.campaign.file import Campaign, FeatureSpec
 from stream.campaign.operator_table import OPERATORS
 from stream.campaign.words import duration_ms
@@ -135,8 +136,7 @@ def _facts(feature: Feature, plan: FeaturePlan) -> Iterator[tuple[str, str]]:
     yield "vector", f"{feature.column} of 0 to {len(plan.names) - 1}"
     yield "events", _events(operator)
     if operator.path:
-        what = "category" if operator.is_categorical else "number"
-        yield "property", f"{operator.path}, a {what}"
+        yield "property", f"{operator.path}, {_meaning(operator.path, operator.is_categorical)}"
     for measure in _measures(feature):
         yield "measure", measure
     yield "transform", operator.transforms[feature.part]
@@ -145,6 +145,15 @@ def _facts(feature: Feature, plan: FeaturePlan) -> Iterator[tuple[str, str]]:
         missing = "missing, and 0 after normalization: the mean of the training data"
         unit = " s" if OPERATORS[operator.op].kind == "recency" else ""
         yield "without an event", missing if math.isnan(value) else f"{value:.15g}{unit}"
+
+
+def _meaning(path: str, is_categorical: bool) -> str:
+    """What stands at the path of a property."""
+    if not has_list(path):
+        return "a category" if is_categorical else "a number"
+    if is_categorical:
+        return "a category for each element of the list"
+    return "how many elements" if path.endswith("[]") else "a number: the sum over the list"
 
 
 def _events(operator: Operator) -> str:

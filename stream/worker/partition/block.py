@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from stream.columns import Int64s, RecordChunk
+from stream.contacts.contact_table import ContactTable
 from stream.state.changelog import Anchor, Progress, Source, markers
 from stream.state.table import CustomerTable
 from stream.worker.order.replay import Replay
@@ -20,6 +21,21 @@ from stream.worker.partition.rebuild import cut, targets
 from stream.worker.partition.restore import Restore
 
 _ROWS_AT_ONCE = 65_536
+
+
+@dataclass(slots=True)
+class Contacts:
+    """The contacts of a partition.
+
+    Attributes:
+        table: Their rows, by the numbers of the customers' rows.
+        end: Offset after the newest record of their changelog that this worker has read or written.
+        told: Digests of the layouts that the changelog tells.
+    """
+
+    table: ContactTable
+    end: int
+    told: set[str]
 
 
 @dataclass(slots=True)
@@ -47,6 +63,7 @@ class Block:
         sources: By event topic, the log that `position` counts in.
         owes_marker: Whether the marker is to be written though no event has come.
         has_claimed: Whether an order of topics was announced since the block began.
+        contacts: What its customers were contacted with, None without rules about it.
         is_contested: Whether another worker has, that it has not restored: see `claims`.
     """
 
@@ -68,6 +85,7 @@ class Block:
     owes_marker: bool = False
     has_claimed: bool = False
     is_contested: bool = False
+    contacts: Contacts | None = None
 
     def read(self, start: int, chunk: RecordChunk, offset_words: slice) -> int | None:
         """Applies a chunk of the changelog, while the block is being restored.
@@ -195,7 +213,9 @@ class Block:
     def has_unwritten(self) -> bool:
         """Whether the block says something that the changelog does not."""
         table = self.table
-        return table.has_dirty or bool(self.erased or table.forgotten) or self.owes_marker
+        contacts = self.contacts is not None and self.contacts.table.has_dirty
+        has_gone = bool(self.erased or table.forgotten)
+        return table.has_dirty or has_gone or self.owes_marker or contacts
 
     def taken(self, topics: Sequence[str]) -> Int64s:
         """Next offset of each topic, as rows have it: every event before it was taken. Shape (topics,)."""
@@ -230,6 +250,8 @@ class Block:
             if not words[: offset_words.start].any() and not words[offset_words.stop :].any():
                 self.erased.add(self.table.key(row))
                 self.table.erase(np.array([row]))
+                if self.contacts is not None:
+                    self.contacts.table.erase(np.array([row]))
 
     def take_erased(self) -> list[bytes]:
         """Customers whose tombstones are to be written; forgets them.

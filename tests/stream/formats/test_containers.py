@@ -163,6 +163,21 @@ def test_an_element_may_be_a_record() -> None:
     assert batch.number[:, 0].tolist() == [4.0, 3.0]
 
 
+def test_a_list_that_properties_lead_into_is_read_as_from_json() -> None:
+    item = {"type": "record", "name": "I", "fields": [{"name": "price", "type": "int"}]}
+    schema = record(("products", {"type": "array", "items": item}))
+    values = [avro_value(schema, products=[{"price": k} for k in range(n)]) for n in (4, 0)]
+    form = FramedFormat(AVRO, Schemas(avro(schema)))
+    paths = ("products[].price", "products[]", "products[1].price")
+    number = _decode(form, values, paths).number
+    assert number[:, 0].tolist() == [6.0, 4.0, 1.0]
+    assert number[:2, 1].tolist() == [0.0, 0.0]
+    file = _struct_file()
+    made = _protobuf_values(file, [{"prices": [1.5, 2.0]}])
+    batch = _decode(FramedFormat(PROTOBUF, Schemas(protobuf(file))), made, ("prices[]",))
+    assert batch.number.tolist() == [[2.0]]
+
+
 def test_text_of_containers_is_json() -> None:
     value = {'a"b': [True, None, JsonNumber("1.50"), JsonNumber("nan"), b"\xff", {"é": "x\n"}]}
     assert json.loads(json_text(value)) == {'a"b': [True, None, 1.5, "nan", [], {"é": "x\n"}]}

@@ -1,4 +1,4 @@
-"""What the kernel is called with: columns as it is compiled for them, checked once for a chunk."""
+"""A batch of events as the arrays that the feature kernel is compiled for, checked once for a chunk."""
 
 from __future__ import annotations
 
@@ -17,7 +17,13 @@ NONE_EMPTIED = np.empty(0, np.int64)
 
 
 def kernel_events(rows: Int64s, batch: EventBatch, emptied: Int64s) -> Events:
-    """The columns as the kernel is compiled for."""
+    """The columns as the kernel is compiled for.
+
+    Args:
+        rows: Row of the customer of each event. Shape (n,), int64.
+        batch: n events.
+        emptied: Row that each empties. Shape (n,) or (0,), int64.
+    """
     return Events(
         row=_column(rows),
         offset=_column(batch.offset),
