@@ -87,8 +87,11 @@ class EventMapping(EventFormats, frozen=True):
     repeats_remembered: Annotated[int, Meta(ge=0, le=1024)] = 16
     tombstones: Literal["ignore", "letter", "forget"] = "ignore"
     login: Literal["separate", "merge"] = "separate"
-    login_events: tuple[str, ...] = ("identify", "alias", "merge")
-    previous_id: tuple[FieldPath, ...] = ("previousId", "anonymousId")
+    login_events: Annotated[tuple[str, ...], Meta(min_length=1)] = ("identify", "alias", "merge")
+    previous_id: Annotated[tuple[FieldPath, ...], Meta(min_length=1)] = (
+        "previousId",
+        "anonymousId",
+    )
 
 
 if TYPE_CHECKING:
