@@ -122,7 +122,8 @@ def replayed(
     shards: Shards,
 ) -> tuple[dict[tuple[int, int], bytes], set[frozenset[tuple[int, int]]]]:
     """Features after each event of all shards, and the events of each person."""
-    features, people = {}, dict[tuple[object, int], set[tuple[int, int]]]()
+    features: dict[tuple[int, int], bytes] = {}
+    people: dict[tuple[object, int], set[tuple[int, int]]] = {}
     for shard in shards.shards():
         timeline = shards.timeline(shard)
         place = list(zip(timeline.topic.tolist(), timeline.offset.tolist(), strict=True))

@@ -30,7 +30,7 @@ def counts_of(logins: Sequence[tuple[int, bytes, bytes]], unknown: bool) -> Inpu
     inputs = InputCounts()
     for partition in range(PARTITIONS):
         here = [one for one in logins if one[0] == partition]
-        keys, previous = (Spans.of([one[k] for one in here]) for k in (1, 2))
+        keys, previous = Spans.of([one[1] for one in here]), Spans.of([one[2] for one in here])
         n = len(here)
         chunk = RecordChunk(
             "events", partition, np.arange(n), np.zeros(n, np.int64), keys, keys, n

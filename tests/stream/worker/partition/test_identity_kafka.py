@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,10 @@ def caught_up(scene: Scene, worker: Worker) -> None:
     worker.wait_until("catches up", lambda: scene.lag() == 0)
 
 
+def has_come_to(scene: Scene, offset: int) -> bool:
+    return sum(scene.committed().values()) >= offset or scene.lag() == 0
+
+
 class Recomputed(Verifier):
     """The state that is right, with a tombstone for each customer of whom nothing is left."""
 
@@ -83,10 +88,8 @@ def test_logins_and_tombstones_count_once_however_often_the_worker_is_killed(
     worker = start_worker(scene, "member").ready()
     for at in range(0, len(records), 500):
         send(scene, records[at : at + 500])
-        before = worker.lines("begin")[-1]["offset"]
-        floor = before + int(rng.integers(1, 400))
-        worker.wait_until("goes on", lambda floor=floor: sum(scene.committed().values()) >= floor
-                          or scene.lag() == 0)  # fmt: skip
+        floor = worker.lines("begin")[-1]["offset"] + int(rng.integers(1, 400))
+        worker.wait_until("goes on", partial(has_come_to, scene, floor))
         worker.kill()
         worker = start_worker(scene, "member").ready()
     caught_up(scene, worker)
