@@ -12,7 +12,7 @@ Rules of this file
    otherwise numba counts references, atomically. An if-elif over the kinds took 1000 ns an event,
    this form 250 ns.
 7. `kernel_tables.py`, `kernel_read.py`, `kernel_repeats.py`, `kernel_consent.py` and
-   `kernel_merge.py` are compiled into this file, whose text alone numba's cache looks at: `COMPILED_IN`
+   `identity/kernel_merge.py` are compiled into this file, whose text alone numba's cache looks at: `COMPILED_IN`
    changes it whenever they change.
 """
 
@@ -25,8 +25,16 @@ import numpy as np
 
 from stream.columns import Float64s, Int64s
 from stream.compiled.borrow import borrow
+from stream.compiled.zone_set import borrow_zones
+from stream.features.identity.kernel_merge import (
+    FORGOTTEN,
+    MERGED,
+    UNKNOWN,
+    advance,
+    carry_over,
+    forget,
+)
 from stream.features.kernel_consent import close_channels, listen, tell
-from stream.features.kernel_merge import FORGOTTEN, MERGED, UNKNOWN, advance, carry_over, forget
 from stream.features.kernel_read import read
 from stream.features.kernel_repeats import recall
 from stream.features.kernel_tables import (
@@ -55,7 +63,7 @@ from stream.features.kernel_tables import (
 VERSION = 2
 """Meaning of words and values; part of the digests of the row layout and the feature contract."""
 
-COMPILED_IN = "2dc311a10f8f"
+COMPILED_IN = "c55b5d0b88de"
 """12 hex digits of the sha256 of these files, one after the other in the order of rule 7."""
 
 LATE, DROPPED_LATE, REPLAYED, REPEATED, MERGED_ROWS, UNKNOWN_ROWS, FORGOTTEN_ROWS = range(7)
@@ -84,6 +92,7 @@ def apply_events(
     """
     said, heard, closed = borrow(events.consent), borrow(out.consent), borrow(out.closed)
     empties = len(events.emptied) > 0
+    zone, zones = borrow(events.zone), borrow_zones(events.zones)
     for i in range(len(events.row)):
         row = events.row[i]
         replayed = events.offset[i] < ints[row, NEXT_OFFSET + topic]
@@ -106,7 +115,7 @@ def apply_events(
             advance(tables, events.time_ms[i], state, ints, row)
             out.counters[DROPPED_LATE] += _add(tables, events, i, state, ints, row)
             close_channels(tables, events, i, ints, row)
-            read(tables, state, ints, row, out.values[i])
+            read(tables, zone, zones, i, state, ints, row, out.values[i])
         tell(tables, ints, row, i, heard, closed)
 
 

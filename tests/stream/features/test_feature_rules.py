@@ -214,8 +214,8 @@ def test_the_bytes_of_a_row_stay_what_they_are() -> None:
 
 def test_the_kernel_knows_what_is_compiled_into_it() -> None:
     folder = Path(kernel.__file__).parent
-    parts = ("tables", "read", "repeats", "consent", "merge")
-    names = [f"kernel_{part}.py" for part in parts]
+    parts = ("kernel_tables", "kernel_read", "kernel_repeats", "kernel_consent")
+    names = [f"{part}.py" for part in (*parts, "identity/kernel_merge")]
     text = b"".join((folder / name).read_bytes() for name in names)
     digest = hashlib.sha256(text).hexdigest()[:12]
     assert digest == kernel.COMPILED_IN, (
