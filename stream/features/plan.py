@@ -156,12 +156,10 @@ def compile_features(campaign: Campaign) -> FeaturePlan:
     """
     operators = expand(campaign.features)
     purposes = tuple(purpose.id for purpose in purposes_of(campaign))
-    events = campaign.events
-    merges, forgets = events.login == "merge", events.tombstones == "forget"
+    emptied_by, remembered = _emptied_by(campaign), campaign.events.repeats_remembered
     layout = lay_out(
-        operators, campaign.topics.events, events.repeats_remembered, purposes,
-        campaign.suppressions, ("login",) * merges + ("tombstone",) * forgets,
-    )  # fmt: skip
+        operators, campaign.topics.events, remembered, purposes, campaign.suppressions, emptied_by
+    )
     training = campaign.training
     event_types = _unique(
         event
@@ -170,7 +168,7 @@ def compile_features(campaign: Campaign) -> FeaturePlan:
             campaign.decisions.on,
             (training.treatment, training.outcome, *engine_types(campaign.contacts)),
             closing_types(campaign.suppressions),
-            events.login_events if merges else (),
+            campaign.events.login_events if "login" in emptied_by else (),
         )
         for event in types
         if event != ANY
@@ -284,6 +282,12 @@ def _add(
     events = kernel_events(rows, batch, plan.zones, plan.category_columns, emptied)
     apply_events(plan.tables, events, topic, state, state.view(np.int64), out)
     return out
+
+
+def _emptied_by(campaign: Campaign) -> tuple[str, ...]:
+    """What empties rows: see `Layout.emptied_by`."""
+    merges, forgets = campaign.events.login == "merge", campaign.events.tombstones == "forget"
+    return ("login",) * merges + ("tombstone",) * forgets
 
 
 def _unique(values: Iterable[str | None]) -> tuple[str, ...]:
