@@ -282,6 +282,6 @@ def _numbers(timeline: Timeline) -> Int64s:
 
     The number of a row will not do: it depends on which topic was read first.
     """
-    last = np.empty(timeline.table.rows, np.int64)
-    last[timeline.row] = np.arange(len(timeline))  # of several the last is kept
-    return np.argsort(np.argsort(last))[timeline.row]
+    last = np.full(int(timeline.person.max(initial=-1)) + 1, -1)
+    last[timeline.person] = np.arange(len(timeline))  # of several the last is kept
+    return np.argsort(np.argsort(last))[timeline.person]

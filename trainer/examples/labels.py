@@ -33,7 +33,7 @@ class History:
     """n events of one shard in the order of their replay, as labels see them.
 
     Attributes:
-        row: Customer. Shape (n,), int64.
+        row: Customer; what was carried over at a login is of whom it was carried over to. Shape (n,), int64.
         time_ms: Event time, epoch milliseconds. Shape (n,), int64.
         decides: Whether it asks for a decision. Shape (n,), bool.
         outcome: Whether it is a conversion. Shape (n,), bool.
