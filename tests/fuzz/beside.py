@@ -21,7 +21,8 @@ import fastavro
 import numpy as np
 
 from stream.columns import EventBatch, RecordChunk, Spans
-from stream.events.decoder import EventDecoder, ValueFormat
+from stream.events.cloudevents.envelopes import ValueFormat
+from stream.events.decoder import EventDecoder
 from stream.formats.avro.avro_language import AVRO
 from stream.formats.framed_json import FramedJson
 from stream.formats.port import WriterSchema
