@@ -24,8 +24,8 @@ from stream.campaign.consent_sections import (
     wrong_suppression,
 )
 from stream.campaign.explain import explain
+from stream.campaign.field_path import wrong_list
 from stream.campaign.funnel_sections import ExplorationSpec, Holdouts, wrong_funnel
-from stream.campaign.list_places import wrong_list
 from stream.campaign.operator_table import OPERATORS, Transform
 from stream.campaign.sections.contact_sections import ContactRules, StrategyContacts, wrong_contacts
 from stream.campaign.topics_section import (

@@ -176,8 +176,7 @@ def compile_features(campaign: Campaign) -> FeaturePlan:
     numbers = [op.path for op in operators if op.is_numeric]
     number_paths = _unique([*numbers, *engine_numbers(campaign.contacts)])
     zones = _unique([UTC, *(op.time_zone or None for op in operators)])
-    paths = engine_paths(campaign.contacts)
-    categories = CategoryRows.of(operators, campaign.suppressions, paths)
+    categories = CategoryRows.of(operators, campaign.suppressions, engine_paths(campaign.contacts))
     names = tuple(name for operator in operators for name in operator.names)
     transforms: tuple[Transform, ...] = tuple(
         transform for operator in operators for transform in operator.transforms
