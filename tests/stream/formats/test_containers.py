@@ -13,8 +13,9 @@ from google.protobuf import descriptor_pool, json_format, message_factory, struc
 
 from stream.campaign.file import EventMapping
 from stream.columns import EventBatch, RecordChunk, Spans
+from stream.events.cloudevents.envelopes import ValueFormat
 from stream.events.consent.vocabulary import GRANTED, NOT_SAID, UNREADABLE, WITHDRAWN
-from stream.events.decoder import EventDecoder, ValueFormat
+from stream.events.decoder import EventDecoder
 from stream.events.present import JsonNumber
 from stream.formats.avro.avro_language import AVRO
 from stream.formats.containers import PARTS_MAX, json_text
@@ -75,7 +76,7 @@ def _protobuf_values(file: pb.FileDescriptorProto, events: Sequence[dict[str, An
     return [b"\0\0\0\0\7\0" + one.SerializeToString() for one in made]
 
 
-_SAID = [
+_SAID: list[tuple[dict[str, Any], int]] = [
     ({"cats": {"marketing": True}}, GRANTED),
     ({"cats": {"Marketing": False}}, WITHDRAWN),
     ({"cats": {"marketing": "opted-in"}}, GRANTED),
