@@ -100,6 +100,8 @@ class FeatureSpec(Section, frozen=True):
         property: Path of the number (`sum`, `window_sum`, `last`) or category (`share`, `distinct`). A
             range such as properties.pixel_{0..783} stands for so many entries; properties.products[].price
             is the sum over a list, properties.products[] how many elements it has.
+        time_zone: IANA name of the zone of `time_of_day` and `day_of_week`, also of customers whose own
+            is not known; their `property` is the path of it in events.
         half_lives: Half-lives of `count`, `sum` and `share`.
         window: Length of `window_count`, `window_sum`, `distinct`; a multiple of `tile`.
         tile: Resolution of the window.
@@ -112,6 +114,7 @@ class FeatureSpec(Section, frozen=True):
     events: Annotated[tuple[str, ...], Meta(min_length=1)] = ("*",)
     name: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,99}$")] | None = None
     property: FieldPath | None = None
+    time_zone: str = "UTC"
     half_lives: tuple[Duration, ...] = ()
     window: Duration | None = None
     tile: Duration = "1d"

@@ -6,29 +6,41 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from stream.campaign.field_path import has_list
+from stream.campaign.operator_table import OPERATORS
 
 if TYPE_CHECKING:
     from stream.campaign.file import Campaign
 
+_ONE_VALUE = {
+    "training": ("strategy_property", "propensity_property"),
+    "contacts": ("strategy_property", "time_property"),
+}
+
 
 def wrong_list(campaign: Campaign) -> str:
     """Which path leads into a list and may not, "" if none does."""
-    training = campaign.training
-    for name in ("strategy_property", "propensity_property"):
-        path = getattr(training, name)
+    for where, path in _single(campaign):
         if path is not None and has_list(path):
-            return (
-                f'at training.{name}: expected one value of an event and no list [], got "{path}"'
-            )
-    if campaign.events.format == "json":
+            return f'at {where}: expected one value of an event and no list [], got "{path}"'
+    others = sorted(campaign.events.formats - {"json"})
+    if not others:
         return ""
     for where, path in _paths(campaign):
         if has_list(path):
             return (
                 f"at {where}: expected no list [] with events.format = "
-                f'"{campaign.events.format}", since lists are read from JSON only, got "{path}"'
+                f'"{others[0]}", since lists are read from JSON only, got "{path}"'
             )
     return ""
+
+
+def _single(campaign: Campaign) -> Iterator[tuple[str, str | None]]:
+    for section, names in _ONE_VALUE.items():
+        for name in names:
+            yield f"{section}.{name}", getattr(getattr(campaign, section), name)
+    for i, feature in enumerate(campaign.features):
+        if OPERATORS[feature.op].reads == "zone":
+            yield f"features[{i}].property", feature.property
 
 
 def _paths(campaign: Campaign) -> Iterator[tuple[str, str]]:

@@ -40,7 +40,7 @@ from stream.events.paths import (
     EventPaths,
     compile_trie,
 )
-from stream.events.property_columns import category_column, number_column
+from stream.events.property_columns import category_column, number_column, zone_column
 from stream.events.scan import Kinds, Scan
 from stream.events.times.time_kernels import TimePlaces, read_times
 
@@ -113,7 +113,7 @@ class FieldReader:
         mapping: How they are read.
         paths: Where they stand.
         types: Declared event types.
-        columns: What is kept of the categories of lists.
+        columns: What is kept of lists of categories and of time zones.
 
     Attributes:
         trie: What to scan for.
@@ -139,8 +139,14 @@ class FieldReader:
         self._purposes = consent.count
         self._consent = consent.tables(node_of)
         self._numbers = paths.numbers
-        self._singles = sum(not tail for tail in paths.tails[paths.numbers :])
+        self._singles = paths.singles
         self._columns = len(columns)
+        self._zones = [
+            (paths.singles + row, FIRST_NUMBER + paths.properties.index(column.path, end))
+            for end in (paths.numbers + paths.singles,)
+            for row, column in enumerate(columns)
+            if column.keeps == "zone"
+        ]
         self._lists = ListColumns(paths, columns, strict=mapping.strict)
         self._strict = mapping.strict
         self._no_customers = no_ids(mapping.no_ids)
@@ -232,6 +238,9 @@ class FieldReader:
                 column = category[k - self._numbers]
                 category_column(*value, self._strict, ok, column, counts[k])
         self._lists.read(lists, ok, number, category, counts)
+        for row, field in self._zones:
+            value = data, kind[field], start[field], size[field]
+            zone_column(*value, self._strict, ok, category[row], counts[field - FIRST_NUMBER])
         return number, category
 
     def _said(self, found: Scan, seen: Kinds, ok: Bools) -> Int8s:

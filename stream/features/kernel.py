@@ -24,6 +24,7 @@ import numpy as np
 
 from stream.columns import Float64s, Int64s
 from stream.compiled.borrow import borrow
+from stream.compiled.zone_set import borrow_zones
 from stream.features.kernel_consent import close_channels, listen, tell
 from stream.features.kernel_read import read
 from stream.features.kernel_repeats import recall
@@ -53,7 +54,7 @@ from stream.features.kernel_tables import (
 VERSION = 2
 """Meaning of words and values; part of the digests of the row layout and the feature contract."""
 
-COMPILED_IN = "98fb7783391f"
+COMPILED_IN = "bb1fa0475036"
 """12 hex digits of the sha256 of the three files, one after the other in the order of rule 7."""
 
 LATE, DROPPED_LATE, REPLAYED, REPEATED = range(4)
@@ -79,6 +80,7 @@ def apply_events(
         out: What is written.
     """
     said, heard, closed = borrow(events.consent), borrow(out.consent), borrow(out.closed)
+    zone, zones = borrow(events.zone), borrow_zones(events.zones)
     for i in range(len(events.row)):
         row = events.row[i]
         replayed = events.offset[i] < ints[row, NEXT_OFFSET + topic]
@@ -99,7 +101,7 @@ def apply_events(
             _advance(tables, events.time_ms[i], state, ints, row)
             out.counters[DROPPED_LATE] += _add(tables, events, i, state, ints, row)
             close_channels(tables, events, i, ints, row)
-            read(tables, state, ints, row, out.values[i])
+            read(tables, zone, zones, i, state, ints, row, out.values[i])
         tell(tables, ints, row, i, heard, closed)
 
 

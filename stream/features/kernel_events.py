@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from stream.columns import EventBatch, Int64s
+from stream.columns import CategoryColumn, EventBatch, Int64s
+from stream.compiled.zone_set import ZoneSet
 from stream.features.kernel_tables import Events
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 
-def kernel_events(rows: Int64s, batch: EventBatch) -> Events:
+def kernel_events(
+    rows: Int64s, batch: EventBatch, zones: ZoneSet, columns: Sequence[CategoryColumn]
+) -> Events:
     """The columns as the kernel is compiled for.
 
     Args:
         rows: Row of the customer of each event. Shape (n,), int64.
         batch: n events.
+        zones: The time zones; those that the events name join them.
+        columns: What the last rows of `EventBatch.category` keep; those of time zones come last.
     """
+    named = batch.category[len(batch.category) - sum(one.keeps == "zone" for one in columns) :]
+    zone, tables = zones.find(_column(named.reshape(-1)))
     return Events(
         row=_column(rows),
         offset=_column(batch.offset),
@@ -31,6 +39,8 @@ def kernel_events(rows: Int64s, batch: EventBatch) -> Events:
         category=_column(batch.category),
         consent=_column(batch.consent),
         consent_only=_column(batch.consent_only),
+        zone=np.concatenate([np.full(len(batch), -1), zone]).reshape(1 + len(named), len(batch)),
+        zones=tables,
     )
 
 

@@ -23,14 +23,16 @@ from stream.campaign.file import Campaign
 from stream.campaign.operator_table import Transform
 from stream.campaign.purposes import purposes_of
 from stream.columns import Bools, CategoryColumn, EventBatch, Float32s, Float64s, Int64s
+from stream.compiled.zone_set import ZoneSet
 from stream.contacts.engine_events import engine_numbers, engine_paths, engine_types
 from stream.features.category_rows import CategoryRows
 from stream.features.closures import closing_types
-from stream.features.expansion import ANY, definition, expand
+from stream.features.expansion import expand
 from stream.features.kernel import VERSION, apply_events
 from stream.features.kernel_events import kernel_events
 from stream.features.kernel_tables import NEXT_OFFSET, Outputs, Tables
 from stream.features.normalization import LOG1P, NONE, SIGNLOG, normalize
+from stream.features.operators import ANY, UTC, definition
 from stream.features.row import Layout, build_tables, lay_out
 from stream.policy.conditions import compile_conditions, compile_values
 
@@ -47,7 +49,7 @@ class FeaturePlan:
         event_types: Event types that the decoder has to tell apart; an index is a type code.
         number_paths: Paths of the numeric properties that the decoder has to deliver.
         category_paths: Paths of the categorical ones.
-        category_columns: What the decoder has to deliver of the categories of lists.
+        category_columns: What the decoder has to deliver of lists of categories, then of time zones.
         definition: Canonical JSON of the compiled features.
         layout: The row of the customer table.
         condition_strategy: Strategy of each eligibility condition. Shape (c,), int64.
@@ -59,6 +61,7 @@ class FeaturePlan:
         decides: Whether an event asks for a decision, by type code; the last entry, reached with
             code -1, is for types not declared. Shape (types + 1,), bool.
         tables: What the kernel reads.
+        zones: Time zones of the features, and those that events name.
         transform_codes: `transforms` as `stream.features.normalization` reads them. Shape (F,), int64.
     """
 
@@ -77,13 +80,14 @@ class FeaturePlan:
     raw_columns: Int64s
     decides: Bools
     tables: Tables
+    zones: ZoneSet
     transform_codes: Int64s
 
     @property
     def property_paths(self) -> tuple[str, ...]:
-        """Paths of all properties, each once: numbers, categories, categories of lists."""
-        lists = (column.path for column in self.category_columns)
-        return (*self.number_paths, *self.category_paths, *dict.fromkeys(lists))
+        """Paths of all properties: numbers, categories, what `category_columns` are made of."""
+        more = dict.fromkeys(column.path for column in self.category_columns)
+        return (*self.number_paths, *self.category_paths, *more)
 
     @property
     def category_rows(self) -> int:
@@ -164,10 +168,11 @@ def compile_features(campaign: Campaign) -> FeaturePlan:
         for event in events
         if event != ANY
     )
-    numbers = [op.path for op in operators if not op.is_categorical]
+    numbers = [op.path for op in operators if op.is_numeric]
     number_paths = _unique([*numbers, *engine_numbers(campaign.contacts)])
-    others = engine_paths(campaign.contacts)
-    categories = CategoryRows.of(operators, campaign.suppressions, others)
+    zones = _unique([UTC, *(op.time_zone or None for op in operators)])
+    paths = engine_paths(campaign.contacts)
+    categories = CategoryRows.of(operators, campaign.suppressions, paths)
     names = tuple(name for operator in operators for name in operator.names)
     transforms: tuple[Transform, ...] = tuple(
         transform for operator in operators for transform in operator.transforms
@@ -187,8 +192,9 @@ def compile_features(campaign: Campaign) -> FeaturePlan:
         condition_op=conditions.op,
         condition_number=conditions.number,
         raw_columns=np.append(conditions.features, compile_values(campaign.strategies, names)),
-        decides=np.array([ANY in on or event in on for event in (*event_types, ANY)]),
-        tables=build_tables(layout, event_types, number_paths, categories),
+        decides=np.array([bool({ANY, name} & on) for name in (*event_types, ANY)]),
+        tables=build_tables(layout, event_types, number_paths, categories, zones),
+        zones=ZoneSet(zones),
         transform_codes=np.array([_TRANSFORMS[transform] for transform in transforms], np.int64),
     )
 
@@ -255,12 +261,12 @@ def _add(
 ) -> Outputs:  # fmt: skip
     """Runs the kernel on arguments that it can trust; the features come to stand in `values`."""
     _check(plan, state, rows, batch, topic)
-    n = len(batch)
+    n, events = len(batch), kernel_events(rows, batch, plan.zones, plan.category_columns)
     applied, repeated = np.empty((2, n), np.bool_)
     consent = np.empty((len(plan.layout.purposes), n), np.int8)
     closed = np.empty((len(plan.layout.channels), n), np.bool_)
     out = Outputs(values, applied, repeated, consent, closed, np.zeros(4, np.int64))
-    apply_events(plan.tables, kernel_events(rows, batch), topic, state, state.view(np.int64), out)
+    apply_events(plan.tables, events, topic, state, state.view(np.int64), out)
     return out
 
 
