@@ -262,7 +262,7 @@ class FieldReader:
         """What is said of each purpose; `ok` becomes false where it is not clear."""
         consent = np.empty((self._purposes, len(ok)), np.int8)
         if not found.is_json:
-            self._consent.leave_unclear(found.kind, ok)
+            self._consent.leave_unclear(found.kind, seen, ok)
         hear(found.data, found.kind, found.span, seen, self._envelope, self._consent, ok, consent)
         return consent
 
