@@ -14,7 +14,7 @@ from stream.columns import Float32s
 from stream.features.plan import compile_features
 from tests.trainer.examples.dataset_harness import part_of
 from trainer.earnings import Scores, money
-from trainer.examples.logged import NOT_SAID, Logged
+from trainer.examples.chance import NOT_SAID, Logged
 from trainer.examples.part import Part
 from trainer.gate.money import Money, Unproven
 

@@ -24,8 +24,8 @@ from stream.columns import Bools, Float64s, Int64s
 from stream.features.plan import FeaturePlan
 from trainer.errors import TrainingError
 from trainer.examples import moments, notices
+from trainer.examples.chance import Logged
 from trainer.examples.labels import Examples, JoinCounts
-from trainer.examples.logged import Logged
 from trainer.examples.of_shard import of_shard
 from trainer.examples.part import Part, Values
 from trainer.examples.split import Split, split
