@@ -215,17 +215,23 @@ class Processor:
 
     def _steps(self, turn: Turn, block: Block, deployment: Deployment) -> list[Step]:
         now_ms = time.time_ns() // 1_000_000
+        contacts = None if block.contacts is None else block.contacts.table
         if len(turn.chunks) == 1:
             (chunk,) = turn.chunks
             silent_until = block.silent_until.get(chunk.topic, 0)
             return [
                 self.pipeline.step(
-                    chunk, block.table, deployment, silent_until=silent_until, now_ms=now_ms
+                    chunk,
+                    block.table,
+                    deployment,
+                    silent_until=silent_until,
+                    now_ms=now_ms,
+                    contacts=contacts,
                 )
             ]
         return steps_merged(
             self.pipeline, turn.chunks, turn.seen_ms, block.table, deployment,
-            silent_until=block.silent_until, now_ms=now_ms,
+            silent_until=block.silent_until, now_ms=now_ms, contacts=contacts,
         )  # fmt: skip
 
     def _outgoing(self, steps: Sequence[Step], announcement: Announcement | None) -> Outgoing:
