@@ -22,7 +22,7 @@ from stream.errors import CampaignError
 from stream.policy.choice import Policy
 from stream.policy.decision import CERTAIN, DecisionBatch, Dropped, Reason
 from stream.policy.draws import Asked
-from tests.stream.decisions.decision_oracle import VERSIONS, plain_cloudevent, plain_flat
+from tests.stream.decisions.plain_decisions import VERSIONS, plain_cloudevent, plain_flat
 
 ROOT = Path(__file__).parents[3]
 GOLDEN = Path(__file__).parents[2] / "golden"

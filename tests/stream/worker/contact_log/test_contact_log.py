@@ -140,9 +140,11 @@ def test_a_contact_that_was_written_before_its_customer_is_there() -> None:
         shell.foreign((b"eve", encode_contact_rows(table, np.array([0]))[0]), of=LOG)
         await begin_again(processor, shell, shell.changelog())
         assert seen(processor) == {b"ann": 0, b"eve": 2}
+        await processor.process(message(1, ["bob"]))
         await processor.checkpoint()
+        assert shell.markers()[-1].rows == 3
         await begin_again(processor, shell, shell.changelog())
-        assert (seen(processor), len(block_of(processor).table)) == ({b"ann": 0, b"eve": 2}, 2)
+        assert (seen(processor), len(block_of(processor).table)) == ({b"ann": 0, b"eve": 2}, 3)
 
     run(scenario, CAPPED)
 

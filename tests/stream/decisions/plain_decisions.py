@@ -1,4 +1,4 @@
-"""The slow twin of the decision encoder: one message from Python objects, of three strategies."""
+"""Decisions as JSON, one message from Python objects: the slow twin of the encoder."""
 
 from __future__ import annotations
 
@@ -63,45 +63,13 @@ def plain_chance(service: Campaign, d: DecisionBatch, i: int) -> dict[str, Any]:
     }
 
 
-def plain_data(
-    service: Campaign, batch: EventBatch, row: int, d: DecisionBatch, i: int
-) -> dict[str, Any]:
-    """The `data` of a CloudEvent."""
-    customer = (batch.customer[row] or b"").decode()
-    spec = service.strategies[d.strategy[i]] if d.strategy[i] < 3 else None
-    chance = plain_chance(service, d, i)
-    return {
-        "external_id": customer,
-        "decision": "act" if spec else "nothing",
-        "action": {
-            "strategy": spec.id if spec else "nothing",
-            "channel": (spec.channel or None) if spec else None,
-            "campaign_id": (spec.campaign_id or None) if spec else None,
-            "properties": spec.properties if spec else {},
-        },
-        "score": Verbatim(number(d.score[i])),
-        "expected_value": Verbatim(number(d.expected_value[i])),
-        "probability": Verbatim(number(d.probability[i])),
-        "probability_without": Verbatim(number(d.probability_without[i])),
-        "action_probability": Verbatim(number(d.action_probability[i])),
-        "explored": False,
-        "group": "treatment",
-        **chance,
-        "reasons": [Reason(d.reason[i]).name],
-        "dropped": [
-            {"strategy": s.id, "code": Dropped(code).name}
-            | ({"stage": stage_of(Dropped(code))} if chance else {})
-            for s, code in zip(service.strategies, d.dropped[i], strict=True)
-            if code != Dropped.CHOSEN
-        ],
-        "event": {
-            "topic": "shop-events", "partition": 3, "offset": int(batch.offset[row]),
-            "time": iso(batch.time_ms[row]),
-        },
-        "model": VERSIONS["model_version"],
-        "policy": "2026-11",
-        "feature_contract": VERSIONS["contract_digest"],
-    }  # fmt: skip
+def plain_drops(service: Campaign, d: DecisionBatch, i: int) -> list[dict[str, str]]:
+    return [
+        {"strategy": s.id, "code": Dropped(code).name}
+        | ({"stage": stage_of(Dropped(code))} if d.chances.shape[1] else {})
+        for s, code in zip(service.strategies, d.dropped[i], strict=True)
+        if code != Dropped.CHOSEN
+    ]
 
 
 def plain_cloudevent(service: Campaign, batch: EventBatch, row: int, d: DecisionBatch, i: int,
@@ -109,6 +77,8 @@ def plain_cloudevent(service: Campaign, batch: EventBatch, row: int, d: Decision
     customer = (batch.customer[row] or b"").decode()
     event_id = batch.event_id[row]
     reference = f"shop-events-3-{batch.offset[row]}"
+    spec = service.strategies[d.strategy[i]] if d.strategy[i] < 3 else None
+    chance = plain_chance(service, d, i)
     return dumps({
         "specversion": "1.0",
         "id": f"{reference}-2026-11",
@@ -121,7 +91,33 @@ def plain_cloudevent(service: Campaign, batch: EventBatch, row: int, d: Decision
         "causationid": reference if event_id is None else event_id.decode(),
         "datacontenttype": "application/json",
         "dataschema": DATA_SCHEMA,
-        "data": plain_data(service, batch, row, d, i),
+        "data": {
+            "external_id": customer,
+            "decision": "act" if spec else "nothing",
+            "action": {
+                "strategy": spec.id if spec else "nothing",
+                "channel": (spec.channel or None) if spec else None,
+                "campaign_id": (spec.campaign_id or None) if spec else None,
+                "properties": spec.properties if spec else {},
+            },
+            "score": Verbatim(number(d.score[i])),
+            "expected_value": Verbatim(number(d.expected_value[i])),
+            "probability": Verbatim(number(d.probability[i])),
+            "probability_without": Verbatim(number(d.probability_without[i])),
+            "action_probability": Verbatim(number(d.action_probability[i])),
+            "explored": False,
+            "group": "treatment",
+            **chance,
+            "reasons": [Reason(d.reason[i]).name],
+            "dropped": plain_drops(service, d, i),
+            "event": {
+                "topic": "shop-events", "partition": 3, "offset": int(batch.offset[row]),
+                "time": iso(batch.time_ms[row]),
+            },
+            "model": VERSIONS["model_version"],
+            "policy": "2026-11",
+            "feature_contract": VERSIONS["contract_digest"],
+        },
     })  # fmt: skip
 
 
