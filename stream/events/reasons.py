@@ -11,7 +11,6 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
-from math import nan
 from typing import Any, TypeVar
 
 from stream.campaign.file import EventMapping
@@ -27,6 +26,7 @@ from stream.events.paths import (
     DATA,
     EVENT_ID,
     FIRST_NUMBER,
+    PREVIOUS,
     SPECVERSION,
     TYPE,
     EventPaths,
@@ -84,6 +84,7 @@ class Judge:
         self._times = TimeJudge(mapping, paths)
         self._no_ids = frozenset(plain_word(word.encode()) for word in ("", *mapping.no_ids))
         self._type_code = {name: code for code, name in reversed(list(enumerate(types)))}
+        self._logins = {code for code, name in enumerate(types) if name in mapping.login_events}
 
     def judge(self, value: bytes | None, times: Times) -> Judged:
         """The event that a record's value says.
@@ -130,7 +131,10 @@ class Judge:
         time_ms, is_ahead = self._times.time_ms(root, form, times, unreadable)
         present: list[int] = []
         numbers, categories = self._properties(found[FIRST_NUMBER:], present, unreadable)
-        event = Event(customer[0], event_id, time_ms, type_code, consent, numbers, categories)
+        event = Event(
+            customer[0], event_id, time_ms, type_code, consent, numbers, categories,
+            self._previous(root, form, type_code, *customer),
+        )  # fmt: skip
         return Judged(event, present, unreadable, is_ahead, customer[1])
 
     def _properties(
@@ -174,7 +178,7 @@ class Judge:
             time_ms = max(times.record_ms, 0)
         numbers = self._paths.numbers
         categories = self._paths.singles + len(self._columns)
-        return Event(customer, None, time_ms, -1, denied, [nan] * numbers, [0] * categories)
+        return Event.bare(customer, time_ms, denied, numbers, categories)
 
     def unreadable(self, root: dict[str, Any]) -> list[tuple[str, str]]:
         """What a record says of consent that nobody can read: path and text of each."""
@@ -230,6 +234,21 @@ class Judge:
             if text is not None and plain_word(text) not in no_ids:
                 return text, found
         return None, None
+
+    def _previous(
+        self, root: dict[str, Any], form: int, type_code: int, customer: bytes, is_identified: bool
+    ) -> bytes | None:
+        """The id before the login that an event tells of; one that cannot be read is none."""
+        if not is_identified or type_code not in self._logins:
+            return None
+        for path in (self._paths.enveloped if form else self._paths.bare)[PREVIOUS]:
+            try:
+                text, _ = self._first_id(root, (path,), self._no_ids)
+            except Refused:
+                return None
+            if text is not None:
+                return text if text != customer and len(text) <= CUSTOMER_BYTES_MAX else None
+        return None
 
     def _type(self, found: Found | None) -> int:
         if found is None:

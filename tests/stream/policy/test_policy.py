@@ -223,10 +223,9 @@ def test_the_columns_have_the_promised_types() -> None:
     decisions = choose(Policy(abc(), "response", list("abc")), [0.1, 0.2, 0.3])
     types = {name: getattr(decisions, name).dtype.name for name in DecisionBatch.__slots__}
     assert types == {
-        "strategy": "int16", "score": "float32", "probability": "float32",
-        "probability_without": "float32", "expected_value": "float64",
-        "action_probability": "float64", "reason": "int8", "dropped": "int8",
-        "chances": "int64", "explored": "bool", "held_out": "int64", "ghost": "int16",
+        "strategy": "int16", "score": "float32", "probability": "float32", "chances": "int64",
+        "probability_without": "float32", "expected_value": "float64", "held_out": "int64",
+        "action_probability": "float64", "reason": "int8", "dropped": "int8", "explored": "bool", "ghost": "int16",
     }  # fmt: skip
     assert decisions.dropped.shape == (1, 3)
 
