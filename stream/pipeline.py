@@ -70,12 +70,13 @@ class Step:
         strategies: Decisions per strategy, "nothing" last. Shape (S + 1,), int64.
         decided: Number of decisions.
         received_ms: Record timestamp of each decided event, for latency. Shape (decided,), int64.
-        counters: late, dropped late, replayed, repeated events, as `stream.features.kernel` counts
-            them.
+        counters: Late, dropped late, replayed, repeated events, as `stream.features.kernel` counts.
         silent: Events that only rebuilt the table.
         unreadable: Records that say something of consent in a word that nobody knows.
         unreadable_words: Path and text of such words.
         events: Number of events, those that only rebuilt the table among them.
+        lines: Records, with each that holds a batch counted as its events.
+        empty_batches: Records that hold a batch of no events.
         keys: Events whose key is not their customer.
         newest_ms: Time of the newest event, epoch milliseconds, -1 for none.
     """
@@ -93,6 +94,8 @@ class Step:
     unreadable: int = 0
     unreadable_words: list[tuple[str, str]] = field(default_factory=list)
     events: int = 0
+    lines: int = 0
+    empty_batches: int = 0
     keys: KeyCounts = field(default_factory=KeyCounts)
 
 
@@ -132,6 +135,7 @@ class Pipeline:
 
     Attributes:
         limits: What the outgoing topics take; may be set once they are known.
+        decoder: Of the events.
     """
 
     def __init__(
@@ -143,6 +147,7 @@ class Pipeline:
         self.topics = {name: i for i, name in enumerate(campaign.topics.events)}
         self._first_word = {s.topic: Source(epoch=s.epoch).word(0) for s in campaign.topics.anew}
         self._codecs = compile_codecs(campaign, plan, schemas)
+        self.decoder = self._codecs.decoder
         self._contract_digest = plan.contract.digest
         self._asks_identity = asks_for_identity(campaign.strategies)
 
@@ -175,14 +180,14 @@ class Pipeline:
 
     def read(self, chunk: RecordChunk, *, silent_until: int, now_ms: int) -> tuple[Decoded, Step]:
         """The events of a chunk, and what came of the records that are none; arguments as for `step`."""
-        decoded = self._codecs.decoder.decode(chunk, now_ms)
+        decoded = self.decoder.decode(chunk, now_ms)
         rejects = decoded.rejects
         loud = [reject for reject in rejects if chunk.offset[reject.record] >= silent_until]
         letters = dead_letter.build(loud, chunk, now_ms, self.limits.dead_letters, _BATCH_BYTES_MAX)
         newest_ms = int(decoded.batch.time_ms.max()) if len(decoded.batch) else -1
         return decoded, Step(
-            dead_letters=letters, rejects=loud, flaws=decoded.flaws, newest_ms=newest_ms
-        )
+            [], letters, loud, decoded.flaws, newest_ms=newest_ms, lines=decoded.lines, empty_batches=decoded.empty
+        )  # fmt: skip
 
     def apply(
         self, topic: str, batch: EventBatch, rows: Int64s, table: CustomerTable,
@@ -203,7 +208,7 @@ class Pipeline:
         """Decides about the events that ask for it; the step is the one of `read`, filled up."""
         batch = decoded.batch
         unreadable = int((batch.consent == UNREADABLE).any(axis=0).sum())
-        words = self._codecs.decoder.unreadable(chunk, batch) if unreadable else []
+        words = self.decoder.unreadable(chunk, batch) if unreadable else []
         wanted = applied.applied & self.plan.decides[batch.type_code]
         silent = wanted & (batch.offset < silent_until)
         index = np.flatnonzero(wanted & ~silent)
@@ -228,14 +233,15 @@ class Pipeline:
         self, chunk: RecordChunk, table: CustomerTable, normalization: Normalization, now_ms: int
     ) -> Applied:
         """Applies a chunk to a table without deciding: what a replay of history does."""
-        batch = self._codecs.decoder.decode(chunk, now_ms).batch
+        batch = self.decoder.decode(chunk, now_ms).batch
         rows = table.rows_for(batch.customer)
         topic, counted = self.topics[chunk.topic], self._counted(batch, chunk.topic)
         return apply(self.plan, table.state, rows, counted, topic, normalization)
 
     def event_times(self, chunk: RecordChunk) -> Int64s:
-        """Time of the event of each record, -1 for none: by it several topics are caught up with."""
-        return event_times(chunk, self._codecs.decoder.decode(chunk, NEVER_MS).batch)
+        """Time of the newest event of each record, -1 for none: by it several topics are caught up with."""
+        decode, parts = self.decoder.decode, self.decoder.pieces(chunk)
+        return np.concatenate([event_times(one, decode(one, NEVER_MS).batch) for one in parts])
 
     def _counted(self, batch: EventBatch, topic: str) -> EventBatch:
         """Events with offsets as rows count them: those of a topic begun anew after all before."""

@@ -40,11 +40,15 @@ class EventMapping(Section, frozen=True):
 
     `format` says what the values are. Avro and Protobuf stand behind the frame of a schema registry;
     JSON does when it is `framed`.
+
+    `batch` is where records hold an array of events: docs/events.md. A record without one is one event.
     """
 
     format: Literal["json", "avro", "protobuf"] = "json"
     framed: bool = False
     schema_registry: HttpAddress = ""
+    batch: FieldPath | None = None
+    batch_events_max: Annotated[int, Meta(ge=1, le=100_000)] = 10_000
 
     customer_id: tuple[FieldPath, ...] = ("userId", "anonymousId")
     no_ids: tuple[Annotated[str, Meta(min_length=1, max_length=64)], ...] = (
@@ -273,5 +277,10 @@ def _wrong_format(events: EventMapping) -> str:
         return (
             'at events.schema_registry: expected none with events.format = "json", got '
             f'"{events.schema_registry}"'
+        )
+    if events.format != "json" and events.batch is not None:
+        return (
+            f'at events.batch: expected none with events.format = "{events.format}", got '
+            f'"{events.batch}": batches of events are read in JSON alone'
         )
     return ""

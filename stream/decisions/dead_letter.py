@@ -1,5 +1,9 @@
 """Dead letters: records that are no events, kept as they came, with the reason.
 
+Of a record that holds a batch only what is no event becomes a letter: the record as it came, but with no
+other elements in its array. Sent again, it counts nothing twice. The elements of one record that were
+refused with one code share a letter, so that letters never grow far beyond what came.
+
 Rules of this file
 1. Key and value are the original bytes, null where they were null: the topic can be replayed.
 2. What is said about them stands in headers, as UTF-8 text.
@@ -10,16 +14,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from stream.columns import Int64s, RecordChunk, Reject, Spans
+from stream.columns import Element, Int64s, RecordChunk, Reject, Spans
 from stream.kafka.records import RecordBatch, build_batches
 
 HEADERS = ("reason", "code", "topic", "partition", "offset", "timestamp")
 """Headers of a dead letter; topic, partition, offset and timestamp (epoch ms) are the record's."""
 TRUNCATED_HEADERS = ("truncated", "key_bytes", "value_bytes")
 """Further headers of a letter that was cut: "true", and how long key and value were, -1 for null."""
+ELEMENTS_HEADER = "elements"
+"""Further header of a letter about elements of a batch: their indices, "3,7-9", cut after some."""
+_RUNS_MAX = 64
 
 # Frame of a batch, lengths within the record, and what the further headers take.
 _FRAME_BYTES = 256
@@ -45,20 +53,50 @@ class DeadLetters:
 
 
 def encode(rejects: Sequence[Reject], chunk: RecordChunk) -> DeadLetters:
-    """Makes the dead letters of the rejected records of a chunk, in the order of `rejects`."""
-    record = np.array([reject.record for reject in rejects], np.int64)
+    """Makes the dead letters of what was rejected of a chunk, in the order of `rejects`."""
+    letters: dict[Any, list[Reject]] = {}
+    for k, reject in enumerate(rejects):
+        is_whole = reject.element is None
+        letters.setdefault(k if is_whole else (reject.record, reject.code), []).append(reject)
+    record = np.array([theirs[0].record for theirs in letters.values()], np.int64)
     headers = []
-    for reject in rejects:
+    for theirs in letters.values():
+        first = theirs[0]
         values = (
-            reject.reason,
-            reject.code,
+            first.reason,
+            first.code,
             chunk.topic,
             chunk.partition,
-            chunk.offset[reject.record],
-            chunk.timestamp_ms[reject.record],
+            chunk.offset[first.record],
+            chunk.timestamp_ms[first.record],
         )
-        headers.append([(k, str(v).encode()) for k, v in zip(HEADERS, values, strict=True)])
-    return DeadLetters(chunk.key.take(record), chunk.value.take(record), headers)
+        own = [(k, str(v).encode()) for k, v in zip(HEADERS, values, strict=True)]
+        elements = [one.element for one in theirs if one.element is not None]
+        headers.append([*own, (ELEMENTS_HEADER, _indices(elements))] if elements else own)
+    value = chunk.value.take(record)
+    if len(letters) < len(rejects) or any(len(own) > len(HEADERS) for own in headers):
+        value = Spans.of([_value(chunk, theirs) for theirs in letters.values()])
+    return DeadLetters(chunk.key.take(record), value, headers)
+
+
+def _value(chunk: RecordChunk, rejects: Sequence[Reject]) -> bytes | None:
+    """The record of a letter with no elements but those that it is about."""
+    whole = chunk.value[rejects[0].record]
+    elements = [reject.element for reject in rejects if reject.element is not None]
+    if whole is None or not elements:
+        return whole
+    at = int(chunk.value.start[rejects[0].record])
+    begin, end = elements[0].array_start - at, elements[0].array_end - at
+    kept = [whole[one.start - at : one.start - at + one.size] for one in elements]
+    return b"%b[%b]%b" % (whole[:begin], b",".join(kept), whole[end:])
+
+
+def _indices(elements: Sequence[Element]) -> bytes:
+    """Rising indices in words: runs of them, as far as there is room."""
+    index = np.array([one.index for one in elements])
+    runs = np.split(index, np.flatnonzero(np.diff(index) > 1) + 1)
+    words = [f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs[:_RUNS_MAX]]
+    return ",".join([*words, "..."] if len(runs) > _RUNS_MAX else words).encode()
 
 
 def fit(letters: DeadLetters, bytes_max: int) -> list[DeadLetters]:
@@ -69,12 +107,13 @@ def fit(letters: DeadLetters, bytes_max: int) -> list[DeadLetters]:
         bytes_max: Largest record batch that the topic takes.
 
     Returns:
-        The letters in their order, in runs of whole and of cut ones: these have more headers.
+        The letters in their order, in runs of those that have as many headers: cut ones have more.
     """
     said = [sum(len(k) + len(v) + _HEADER_LENGTHS_BYTES for k, v in own) for own in letters.headers]
     room = np.maximum(bytes_max - _FRAME_BYTES - np.array(said, np.int64), 0)
     is_cut = np.maximum(letters.key.size, 0) + np.maximum(letters.value.size, 0) > room
-    runs = np.split(np.arange(len(letters)), np.flatnonzero(np.diff(is_cut)) + 1)
+    kind = is_cut + 2 * np.array([len(own) for own in letters.headers])
+    runs = np.split(np.arange(len(letters)), np.flatnonzero(np.diff(kind)) + 1)
     return [_run(letters, run, room[run] if is_cut[run[0]] else None) for run in runs if len(run)]
 
 

@@ -23,13 +23,23 @@ from msgspec import Meta, Struct, field
 
 from models.errors import NO_JSON
 from stream.campaign.file import Campaign, EventMapping
-from stream.columns import Bools, Float32s, Float64s, Int64s, RecordChunk, Spans, UInt64s
+from stream.columns import (
+    Bools,
+    Float32s,
+    Float64s,
+    Int32s,
+    Int64s,
+    RecordChunk,
+    Spans,
+    UInt64s,
+)
 from stream.compiled.category_hash import category_hash
 from stream.decisions.encoder import EVENT_TYPE, FEATURES_HEADER
 from stream.events.decoder import NEVER_MS, EventDecoder
 from stream.kafka import record_kernels
 from stream.kafka.records import CorruptRecords
 from stream.policy.decision import NOTHING
+from stream.record_order import ELEMENTS_MAX
 
 INCOMPLETE = "incomplete"
 """Reason code of a record that lacks what every decision has."""
@@ -55,6 +65,12 @@ class Event(Struct, frozen=True, gc=False):
     partition: _Count
     offset: _Count
     time: _Time
+    index: Annotated[int, Meta(ge=0, le=ELEMENTS_MAX)] | None = None
+
+    @property
+    def element(self) -> int:
+        """Its index in the batch that its record holds, -1 when it is the record."""
+        return -1 if self.index is None else self.index
 
 
 class Action(Struct, frozen=True, gc=False):
@@ -153,6 +169,7 @@ class Decided:
             have. Shape (n,), int64.
         partition: Its partition. Shape (n,), int64.
         offset: Its offset. Shape (n,), int64.
+        element: As in `EventBatch`. Shape (n,), int32.
         time_ms: Its time, epoch milliseconds. Shape (n,), int64.
         customer: Customer of each.
         strategy: Index of the strategy, S for nothing, -1 for one that the campaign does not have.
@@ -164,6 +181,7 @@ class Decided:
     topic: Int64s
     partition: Int64s
     offset: Int64s
+    element: Int32s
     time_ms: Int64s
     customer: Spans
     strategy: Int64s
@@ -182,7 +200,9 @@ class DecisionReader:
         campaign: The campaign file.
     """
 
-    _NUMBERS = ("data.event.partition", "data.event.offset", "data.action_probability")
+    _NUMBERS = (
+        "data.event.partition", "data.event.offset", "data.event.index", "data.action_probability",
+    )  # fmt: skip
     _CATEGORIES = ("data.event.topic", "data.action.strategy", "id")
 
     def __init__(self, campaign: Campaign) -> None:
@@ -196,6 +216,7 @@ class DecisionReader:
             # event time, and a decision has to be inside whenever its event is.
             timestamp=("data.event.time",),
             cloudevents=False,
+            batch=None,
             no_ids=(),
             strict=True,
         )
@@ -211,15 +232,17 @@ class DecisionReader:
         batch = decoded.batch
         reasons = Counter(reject.code for reject in decoded.rejects)
         complete = (batch.type_code == 0) & _is_count(batch.number[:2]).all(axis=0)
+        index = batch.number[2]
+        complete &= np.isnan(index) | (_is_count(index) & (index <= ELEMENTS_MAX))
         complete &= (batch.category != 0).all(axis=0)
         if not complete.all():
             reasons[INCOMPLETE] = int((~complete).sum())
         keep = np.flatnonzero(complete)
-        partition, offset, propensity = batch.number[:, keep]
+        partition, offset, index, propensity = batch.number[:, keep]
         topic, strategy, identity = batch.category[:, keep]
         return Decided(
             self._topics.find(topic), partition.astype(np.int64), offset.astype(np.int64),
-            batch.time_ms[keep], batch.customer.take(keep), self._strategies.find(strategy),
+            np.nan_to_num(index, nan=-1).astype(np.int32), batch.time_ms[keep], batch.customer.take(keep), self._strategies.find(strategy),
             propensity, identity,
         ), reasons  # fmt: skip
 

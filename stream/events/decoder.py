@@ -9,7 +9,7 @@ Rules of this file
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,17 +18,20 @@ import numpy as np
 from stream.campaign.file import EventMapping
 from stream.campaign.purposes import Purpose, general_purpose
 from stream.campaign.words import duration_ms
-from stream.columns import Bools, Bytes, EventBatch, Int64s, RecordChunk, Reject, Spans
+from stream.columns import Bools, EventBatch, Int64s, RecordChunk, Reject, Spans
 from stream.errors import CampaignError
+from stream.events.batches.judged_rows import Left, event_batch
+from stream.events.batches.lines import Lines
+from stream.events.batches.pieces import events_bound, pieces
+from stream.events.batches.unfolding import Unfolding
 from stream.events.consent import vocabulary
 from stream.events.consent.hearing import Hearing
 from stream.events.consent.places import ConsentPlaces
-from stream.events.event_hash import event_hashes
 from stream.events.fields import Clock, FieldReader, Rows
 from stream.events.flaws import FIRST, PRESENT, UNREADABLE, Decoded, Flaws
 from stream.events.json_object import json_object
 from stream.events.paths import EventPaths, Trie
-from stream.events.present import Event, Refused, RejectCode
+from stream.events.present import Refused, RejectCode
 from stream.events.reasons import Judge, Judged
 from stream.events.scan import Scan, append_bytes, scan
 from stream.events.times.judged_times import Times
@@ -129,6 +132,8 @@ class EventDecoder:
         except ValueError as exc:
             raise CampaignError(f"events.time_zone: {exc}") from exc
         self._format = value_format or _Json()
+        self._unfolding = None if mapping.batch is None else Unfolding(mapping, self._reader)
+        self._most = mapping.batch_events_max
         self._value_bytes_max = mapping.value_bytes_max
         self._ahead_max_ms = duration_ms(mapping.timestamp_ahead_max)
         try:
@@ -152,69 +157,90 @@ class EventDecoder:
             that denies consent has a row of its own, see `EventBatch.consent_only`.
         """
         size = chunk.value.size
-        received_ms = chunk.timestamp_ms
+        eligible = (size >= 0) & (size <= self._value_bytes_max)
+        values = self._format.read(chunk.value, eligible, self._reader.trie)
+        roots = _Roots(chunk, values, self._judge)
+        lines, clock = Lines.whole(values.found), self._clock(chunk.timestamp_ms, now_ms)
+        if self._unfolding is not None:
+            lines = self._unfolding.lines(values.found, chunk, eligible, roots)
+            clock = clock.of(lines.record)
+        rows = self._reader.read(lines.found, clock, lines.heard)
+        left = Left(self._examples(lines, roots, clock, rows.tally), len(lines.found.data))
+        for i in np.flatnonzero(~rows.ok).tolist():
+            try:
+                denied = None
+                if not lines.is_empty(i):
+                    self._take(rows, i, self._judged(lines, roots, clock, i), left)
+                    continue
+                left.empty += 1
+                if not lines.is_quiet(i):
+                    times = _times(clock, i)
+                    denied = self._judge.denial(roots(int(lines.record[i])), times)
+            except Refused as exc:
+                reject = Reject(int(lines.record[i]), exc.code, str(exc), lines.place(i))
+                left.rejects.append(reject)
+                denied = exc.denial
+            if denied is not None:
+                rows.consent_only[i], rows.identified[i] = True, False
+                left.put(rows, i, denied)
+        data = lines.found.data
+        if left.texts:
+            data = append_bytes(data, b"".join(left.texts))
+        present, unreadable = rows.tally[:, PRESENT], rows.tally[:, UNREADABLE]
+        ahead = rows.ahead + left.ahead
+        flaws = Flaws(self._counted, present, unreadable, ahead, rows.types, left.examples)
+        batch = event_batch(chunk, lines, rows, data)
+        return Decoded(
+            batch, left.rejects, flaws, rows.identified[rows.ok], len(rows.ok), left.empty
+        )
+
+    def pieces(self, chunk: RecordChunk) -> Iterator[RecordChunk]:
+        """The chunk, cut where what it unfolds to would take too much memory at once."""
+        return iter((chunk,)) if self._unfolding is None else pieces(chunk, self._most)
+
+    def events_bound(self, chunk: RecordChunk) -> Int64s:
+        """How many events each record holds at most. Shape (n,), int64."""
+        if self._unfolding is None:
+            return np.ones(len(chunk), np.int64)
+        return events_bound(chunk.value, self._most)
+
+    def _clock(self, received_ms: Int64s, now_ms: int) -> Clock:
         is_known = (received_ms >= max(self._earliest_ms, 0)) & (received_ms < _RECORD_END_MS)
-        clock = Clock(
+        return Clock(
             np.where(is_known, received_ms, -1), np.where(is_known, received_ms, now_ms),
             self._earliest_ms, self._ahead_max_ms,
         )  # fmt: skip
-        eligible = (size >= 0) & (size <= self._value_bytes_max)
-        values = self._format.read(chunk.value, eligible, self._reader.trie)
-        found = values.found
-        rows = self._reader.read(found, clock)
-        examples = self._examples(chunk, values, clock, rows.tally)
-        rejects = []
-        texts = []
-        ahead = rows.ahead
-        data_bytes = len(found.data)
-        for i in np.flatnonzero(~rows.ok).tolist():
-            try:
-                judged = self._judged(chunk, values, clock, i)
-            except Refused as exc:
-                rejects.append(Reject(i, exc.code, str(exc)))
-                if exc.denial is not None:
-                    rows.consent_only[i], rows.identified[i] = True, False
-                    _put(rows, i, exc.denial, data_bytes)
-                    texts.append(exc.denial.customer)
-                    data_bytes += len(texts[-1])
-                continue
-            _put(rows, i, judged.event, data_bytes)
-            rows.identified[i] = judged.is_identified
-            self._count(rows, judged, examples)
-            ahead += judged.is_ahead
-            texts.append(judged.event.customer + (judged.event.event_id or b""))
-            data_bytes += len(texts[-1])
-        data = found.data if not texts else append_bytes(found.data, b"".join(texts))
-        present, unreadable = rows.tally[:, PRESENT], rows.tally[:, UNREADABLE]
-        flaws = Flaws(self._counted, present, unreadable, ahead, rows.types, examples)
-        return Decoded(_batch(chunk, rows, data), rejects, flaws, rows.identified[rows.ok])
 
-    def _judged(self, chunk: RecordChunk, values: Values, clock: Clock, i: int) -> Judged:
-        root = values.root(i, self._judge.bounded(chunk.value[i]))
-        return self._judge.judge_root(root, _times(clock, i))
+    def _judged(self, lines: Lines, roots: _Roots, clock: Clock, i: int) -> Judged:
+        root, times = roots(int(lines.record[i])), _times(clock, i)
+        fault = lines.fault(i, root)
+        if fault is not None:
+            fault.denial = self._judge.denial(root, times)
+            raise fault
+        return self._judge.judge_root(lines.root(i, root), times)
 
-    def _examples(
-        self, chunk: RecordChunk, values: Values, clock: Clock, tally: Int64s
-    ) -> dict[str, str]:
+    def _examples(self, lines: Lines, roots: _Roots, clock: Clock, tally: Int64s) -> dict[str, str]:
         """One sentence about each path of which the kernels could not read a value."""
         examples: dict[str, str] = {}
         first = tally[tally[:, UNREADABLE] > 0, FIRST]
         for i in np.unique(first).tolist():
-            judged = self._judged(chunk, values, clock, i)
-            self._keep(judged, examples)
+            self._keep(self._judged(lines, roots, clock, i), examples)
         return examples
 
-    def _keep(self, judged: Judged, examples: dict[str, str]) -> None:
-        for path, sentence in judged.unreadable:
-            examples.setdefault(self._counted[path], sentence)
-
-    def _count(self, rows: Rows, judged: Judged, examples: dict[str, str]) -> None:
-        """Counts a judged event as the kernels count theirs."""
+    def _take(self, rows: Rows, i: int, judged: Judged, left: Left) -> None:
+        """Puts a judged event into row i, and counts it as the kernels count theirs."""
+        left.put(rows, i, judged.event)
+        rows.identified[i] = judged.is_identified
         rows.types[judged.event.type_code] += 1
         rows.tally[judged.present, PRESENT] += 1
         for path, _ in judged.unreadable:
             rows.tally[path, UNREADABLE] += 1
-        self._keep(judged, examples)
+        left.ahead += judged.is_ahead
+        self._keep(judged, left.examples)
+
+    def _keep(self, judged: Judged, examples: dict[str, str]) -> None:
+        for path, sentence in judged.unreadable:
+            examples.setdefault(self._counted[path], sentence)
 
     def unreadable(self, chunk: RecordChunk, batch: EventBatch) -> list[tuple[str, str]]:
         """What the records of a batch say of consent that nobody can read: path and text, each once.
@@ -223,49 +249,37 @@ class EventDecoder:
             chunk: The records.
             batch: What they were decoded to. At most its first 64 such records are looked at.
         """
-        records = batch.record[(batch.consent == vocabulary.UNREADABLE).any(axis=0)]
-        looked_at = records[:_UNREADABLE_RECORDS_MAX].tolist()
-        said = (one for i in looked_at for one in self._judge.unreadable(chunk.value[i]))
+        which = np.flatnonzero((batch.consent == vocabulary.UNREADABLE).any(axis=0))
+        said: list[tuple[str, str]] = []
+        for i in which[:_UNREADABLE_RECORDS_MAX].tolist():
+            try:
+                root = json_object(self._judge.bounded(chunk.value[int(batch.record[i])]))
+            except Refused:
+                continue
+            said += self._judge.unreadable(root)
+            if self._unfolding is not None and batch.element[i] >= 0:
+                said += self._judge.unreadable(self._unfolding.element(root, batch.element[i]))
         return list(dict.fromkeys(said))
+
+
+class _Roots:
+    """The records as objects; the last one is kept, since its elements come one after the other."""
+
+    def __init__(self, chunk: RecordChunk, values: Values, judge: Judge) -> None:
+        self._chunk, self._values, self._judge = chunk, values, judge
+        self._kept, self._root = -1, dict[str, Any]()
+
+    def __call__(self, record: int) -> dict[str, Any]:
+        """As `RecordRoots`."""
+        if record != self._kept:
+            value = self._judge.bounded(self._chunk.value[record])
+            self._root = self._values.root(record, value)
+            self._kept = record
+        return self._root
 
 
 def _times(clock: Clock, i: int) -> Times:
     """What the time of record i may be."""
     return Times(
         int(clock.record_ms[i]), int(clock.limit_ms[i]), clock.earliest_ms, clock.ahead_max_ms
-    )
-
-
-def _put(rows: Rows, i: int, event: Event, text_at: int) -> None:
-    """Writes a judged event as row i; its customer and event id will stand at `text_at`."""
-    rows.ok[i] = True
-    rows.customer_start[i] = text_at
-    rows.customer_size[i] = len(event.customer)
-    rows.event_id_start[i] = text_at + len(event.customer)
-    rows.event_id_size[i] = -1 if event.event_id is None else len(event.event_id)
-    rows.time_ms[i] = event.time_ms
-    rows.type_code[i] = event.type_code
-    rows.consent[:, i] = event.consent
-    rows.number[:, i] = event.numbers
-    rows.category[:, i] = np.array(event.categories, np.uint64)
-
-
-def _batch(chunk: RecordChunk, rows: Rows, data: Bytes) -> EventBatch:
-    """The rows that are events."""
-    record = np.flatnonzero(rows.ok)
-    keep = record if len(record) < len(chunk) else slice(None)
-    event_id = Spans(data, rows.event_id_start[keep], rows.event_id_size[keep])
-    return EventBatch(
-        record=record,
-        offset=chunk.offset[keep],
-        received_ms=chunk.timestamp_ms[keep],
-        time_ms=rows.time_ms[keep],
-        customer=Spans(data, rows.customer_start[keep], rows.customer_size[keep]),
-        event_id=event_id,
-        event_hash=event_hashes(event_id),
-        type_code=rows.type_code[keep],
-        number=np.ascontiguousarray(rows.number[:, keep]),
-        category=np.ascontiguousarray(rows.category[:, keep]),
-        consent=np.ascontiguousarray(rows.consent[:, keep]),
-        consent_only=rows.consent_only[keep],
     )

@@ -61,17 +61,21 @@ NO_FLAWS = Flaws()
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What came of a chunk of n records.
+    """What came of a chunk of n records, and of the batches in them.
 
     Attributes:
-        batch: The events in the order of their offsets.
-        rejects: The records that are no events, in the order of offsets; together n.
+        batch: The events in the order of their offsets, those of one record as they stand in it.
+        rejects: The records and elements that are no events, in the same order.
         flaws: What could not be read in the events.
         identified: Whether the customer of each event stands at the first path of
             `events.customer_id`, and is not a fallback such as an anonymous id. Shape (events,), bool.
+        lines: Records, with each that holds a batch counted as its events.
+        empty: Records that hold a batch of no events.
     """
 
     batch: EventBatch
     rejects: list[Reject]
     flaws: Flaws
     identified: Bools
+    lines: int = 0
+    empty: int = 0

@@ -16,21 +16,27 @@ from typing import Any, TypeVar
 from stream.campaign.file import EventMapping
 from stream.compiled.category_hash import category_hash
 from stream.events.consent.hearing import Hearing
-from stream.events.consent.vocabulary import GRANTED, NOT_SAID
+from stream.events.consent.vocabulary import GRANTED, NOT_SAID, stricter_of
 from stream.events.fields import CUSTOMER_BYTES_MAX
 from stream.events.id_kernels import plain_word
 from stream.events.json_object import json_object
 from stream.events.paths import (
     CUSTOMER,
-    DATA,
     EVENT_ID,
     FIRST_NUMBER,
-    SPECVERSION,
     TYPE,
     EventPaths,
     Paths,
 )
-from stream.events.present import Event, Found, JsonNumber, Refused, first_present
+from stream.events.present import (
+    Event,
+    Found,
+    JsonNumber,
+    Refused,
+    Root,
+    first_present,
+    is_envelope,
+)
 from stream.events.scalars import NUMERAL
 from stream.events.times.judged_times import TimeJudge, Times, Unreadable
 
@@ -88,21 +94,21 @@ class Judge:
         """
         return self.judge_root(json_object(self.bounded(value)), times)
 
-    def judge_root(self, root: dict[str, Any], times: Times) -> Judged:
+    def judge_root(self, root: Root, times: Times) -> Judged:
         """The event of a value that was read already, else as `judge`.
 
         Args:
-            root: Of str, bool, None, `JsonNumber`, dict and list; bytes are no text.
+            root: Of str, bool, None, `JsonNumber`, dict and list, or an element over such; bytes are no text.
             times: What its time may be.
 
         Raises:
             Refused: It is no event.
         """
-        form = int(self._paths.unwraps and _is_envelope(root))
+        form = int(self._unwrapped(root))
         fields = self._paths.enveloped if form else self._paths.bare
         found = [first_present(root, paths) for paths in fields]
         customer, is_identified = self._customer(root, fields[CUSTOMER], form)
-        consent = self._hearing.said(root, is_envelope=bool(form))
+        consent = self._said(root, form)
         try:
             return self._judged(root, form, found, times, (customer, is_identified), consent)
         except Refused as exc:
@@ -110,7 +116,7 @@ class Judge:
             raise
 
     def _judged(
-        self, root: dict[str, Any], form: int, found: Sequence[Found | None], times: Times,
+        self, root: Root, form: int, found: Sequence[Found | None], times: Times,
         customer: tuple[bytes, bool], consent: list[int],
     ) -> Judged:  # fmt: skip
         """The event of a customer; of whom it is told, too, whether they are no fallback."""
@@ -127,8 +133,29 @@ class Judge:
         present = [k for k, field in properties if field is not None]
         return Judged(event, present, unreadable, is_ahead, customer[1])
 
+    def denial(self, root: Root, times: Times) -> Event | None:
+        """What is denied by something that is no event whatever it says, as `Refused.denial`."""
+        form = int(self._unwrapped(root))
+        fields = self._paths.enveloped if form else self._paths.bare
+        try:
+            customer, _ = self._customer(root, fields[CUSTOMER], form)
+        except Refused:
+            return None
+        return self._denial(root, form, times, customer, self._said(root, form))
+
+    def _said(self, root: Root, form: int) -> list[int]:
+        """What is said of consent; of an element and the record around it the stricter."""
+        if isinstance(root, dict):
+            return self._hearing.said(root, is_envelope=bool(form))
+        layers = (root.element, root.record)
+        said = [self._hearing.said(one, is_envelope=self._unwrapped(one)) for one in layers]
+        return [stricter_of(own, around) for own, around in zip(*said, strict=True)]
+
+    def _unwrapped(self, root: Root) -> bool:
+        return self._paths.unwraps and is_envelope(root)
+
     def _denial(
-        self, root: dict[str, Any], form: int, times: Times, customer: bytes, consent: list[int]
+        self, root: Root, form: int, times: Times, customer: bytes, consent: list[int]
     ) -> Event | None:
         """What a record denies that is no event; a grant needs an event."""
         denied = [NOT_SAID if said == GRANTED else said for said in consent]
@@ -142,13 +169,9 @@ class Judge:
         categories = len(self._paths.bare) - FIRST_NUMBER - numbers
         return Event(customer, None, time_ms, -1, denied, [nan] * numbers, [0] * categories)
 
-    def unreadable(self, value: bytes | None) -> list[tuple[str, str]]:
-        """What a record says of consent that nobody can read: path and text of each."""
-        try:
-            root = json_object(self.bounded(value))
-        except Refused:
-            return []
-        return self._hearing.unreadable(root, is_envelope=_is_envelope(root))
+    def unreadable(self, root: dict[str, Any]) -> list[tuple[str, str]]:
+        """What a record, or an element, says of consent that nobody can read: path and text of each."""
+        return self._hearing.unreadable(root, is_envelope=is_envelope(root))
 
     def _or_missing(
         self,
@@ -179,7 +202,7 @@ class Judge:
             raise Refused("oversize", f"expected at most {limit} bytes, got {len(value)}")
         return value
 
-    def _customer(self, root: dict[str, Any], paths: Paths, form: int) -> tuple[bytes, bool]:
+    def _customer(self, root: Root, paths: Paths, form: int) -> tuple[bytes, bool]:
         """The customer, and whether it is no fallback."""
         customer, found = self._first_id(root, paths, self._no_ids)
         if customer is None or found is None:
@@ -189,7 +212,7 @@ class Judge:
         return customer, found.path in self._paths.own_customer(form)
 
     def _first_id(
-        self, root: dict[str, Any], paths: Paths, no_ids: AbstractSet[bytes]
+        self, root: Root, paths: Paths, no_ids: AbstractSet[bytes]
     ) -> tuple[bytes | None, Found | None]:
         """The first id that is none of the words which say that there is none, and where it is."""
         for path in paths:
@@ -208,10 +231,6 @@ class Judge:
 
     def _absent(self, expected: str, field: int) -> str:
         return f"expected {expected} at {' or '.join(self._paths.bare[field])}, got nothing there"
-
-
-def _is_envelope(root: dict[str, Any]) -> bool:
-    return isinstance(root.get(SPECVERSION), str) and isinstance(root.get(DATA), dict)
 
 
 def _id(found: Found | None) -> bytes | None:

@@ -50,7 +50,7 @@ from stream.features.kernel_tables import (
 VERSION = 2
 """Meaning of words and values; part of the digests of the row layout and the feature contract."""
 
-COMPILED_IN = "2b0e53f4425d"
+COMPILED_IN = "1035ca9e437b"
 """12 hex digits of the sha256 of the three files, one after the other in the order of rule 7."""
 
 LATE, DROPPED_LATE, REPLAYED, REPEATED = range(4)
@@ -87,7 +87,8 @@ def apply_events(
         if replayed:
             out.counters[REPLAYED] += 1
         else:
-            ints[row, NEXT_OFFSET + topic] = events.offset[i] + 1
+            if events.is_last[i]:  # until then its siblings in the record are to come
+                ints[row, NEXT_OFFSET + topic] = events.offset[i] + 1
             listen(tables.consent, said, events.time_ms[i], i, repeated, ints, row)
         if repeated:
             out.counters[REPEATED] += 1

@@ -76,6 +76,7 @@ class Events(NamedTuple):
     category: UInt64s
     consent: npt.NDArray[np.int8]
     consent_only: Bools
+    is_last: Bools
 
 
 class Outputs(NamedTuple):

@@ -221,8 +221,8 @@ def apply_raw(
 
     Args:
         plan: The features; `state` to `topic` as for `apply`.
-        out: All F features, NaN when missing; of an event that was not applied, what was there.
-            C-contiguous. Shape (n, F), float64.
+        out: All F features, NaN when missing; of an event that was not applied, what was there. Shape
+            (n, F), C-contiguous.
 
     Raises:
         ValueError: The arguments do not fit the plan or each other.
@@ -253,14 +253,14 @@ def _events(rows: Int64s, batch: EventBatch) -> Events:
     return Events(
         row=_column(rows),
         offset=_column(batch.offset),
-        # 0 is "never" in a row: what is older than 1970 happened in its first millisecond
-        time_ms=np.maximum(batch.time_ms, 1),
+        time_ms=np.maximum(batch.time_ms, 1),  # 0 is "never": 1970 begins one millisecond late
         event_hash=_column(batch.event_hash),
         type_code=_column(batch.type_code),
         number=_column(batch.number),
         category=_column(batch.category),
         consent=_column(batch.consent),
         consent_only=_column(batch.consent_only),
+        is_last=_column(batch.is_last),
     )
 
 
@@ -282,6 +282,7 @@ def _check(plan: FeaturePlan, state: Float64s, rows: Int64s, batch: EventBatch, 
         (n == 0 or (batch.type_code.min() >= -1 and batch.type_code.max() < len(plan.event_types)),
          f"type_code: expected codes below {len(plan.event_types)}", batch.type_code),
         (batch.event_hash.shape == (n,), f"event_hash: expected {n}", batch.event_hash.shape),
+        (batch.is_last.shape == (n,), f"is_last: expected {n}", batch.is_last.shape),
         (batch.number.shape == (len(plan.number_paths), n),
          f"number: expected {len(plan.number_paths)} rows of {n}", batch.number.shape),
         (batch.category.shape == (len(plan.category_paths), n),
@@ -290,9 +291,8 @@ def _check(plan: FeaturePlan, state: Float64s, rows: Int64s, batch: EventBatch, 
          f"consent: expected {len(plan.layout.purposes)} rows of {n}, or none", batch.consent.shape),
         (0 <= topic < topics, f"topic: expected an index below {topics}", topic),
     )  # fmt: skip
-    for holds, expected, got in expectations:
-        if not holds:
-            raise ValueError(f"{expected}, got {got}")
+    for expected, got in ((expected, got) for holds, expected, got in expectations if not holds):
+        raise ValueError(f"{expected}, got {got}")
 
 
 def _unique(values: Iterable[str | None]) -> tuple[str, ...]:

@@ -152,13 +152,22 @@ class Processor:
             block.expected[chunk.topic] = chunk.next_offset
             self._shell.taken(message)
             if block.replay.done:
-                await self._take(block, Turn.of(chunk, message))
+                await self._take_parts(block, Turn.of(chunk, message))
                 return
-            block.replay.offer(chunk, message, self.pipeline.event_times(chunk))
+            decoder = self.pipeline.decoder
+            times_ms = self.pipeline.event_times(chunk)
+            block.replay.offer(chunk, message, times_ms, decoder.events_bound(chunk))
         for turn in block.replay.turns():
-            await self._take(block, turn)
+            await self._take_parts(block, turn)
             if block.state is not State.ACTIVE:
                 return  # what is held back is read again
+
+    async def _take_parts(self, block: Block, turn: Turn) -> None:
+        """Takes a turn, one that would unfold to too many events in parts."""
+        for part in turn.parts(self.pipeline.decoder.pieces):
+            await self._take(block, part)
+            if block.state is not State.ACTIVE:
+                return
 
     def _announce(self, block: Block, turn: Turn) -> bool:
         """Whether a marker must be durable before the results of this turn leave."""
@@ -174,12 +183,14 @@ class Processor:
     async def _take(self, block: Block, turn: Turn) -> None:
         assert self.deployment is not None, "the worker waits for a model before it reads"
         announced = self._announce(block, turn)
-        partition, records = turn.chunks[0].partition, sum(map(len, turn.chunks))
+        partition = turn.chunks[0].partition
+        decoder = self.pipeline.decoder
+        events = sum(int(decoder.events_bound(chunk).sum()) for chunk in turn.chunks)
         began_s = time.perf_counter()
         steps = [Step()] * len(turn.chunks)
-        if records > _INLINE_EVENTS_MAX:
+        if events > _INLINE_EVENTS_MAX:
             steps = await self._compute(self._steps, turn, block, self.deployment)
-        elif records:
+        elif events:
             steps = self._steps(turn, block, self.deployment)
         if self.blocks.get(partition) is not block:
             return  # abandoned while it was computed
@@ -190,7 +201,7 @@ class Processor:
         names = self.deployment.policy.strategies
         took_s = (time.perf_counter() - began_s) / len(turn.chunks)
         for chunk, step in zip(turn.chunks, steps, strict=True):
-            self.window.add(len(chunk), step, names, took_s)
+            self.window.add(step.lines, step, names, took_s)
             self._consent_words.tell(step.unreadable_words)
             self.inputs.add(chunk, step)
         # Under the lock: a checkpoint must find the results of all chunks that it covers queued.

@@ -28,7 +28,7 @@ from stream.features.kernel_repeats import find_repeats
 from stream.features.plan import FeaturePlan
 from stream.keys.key_sample import KeySample
 from stream.keys.spread import Spread
-from stream.record_order import NOT_SEEN_MS, event_times, merged, seen
+from stream.record_order import NOT_SEEN_MS, event_times, merged, places, seen
 from stream.schemas.registry import registry_of
 from stream.state.table import CustomerTable
 from trainer.history.gaps import SINCE, Extent, Gap, GapTracker, Missing, cold_ms, unread_ms
@@ -57,8 +57,7 @@ class Shards:
         bounds: Which events count; offsets are for those who read.
 
     Attributes:
-        rejects: Records that are no events, by reason code; those of the decision topic begin with
-            "decision_".
+        rejects: What is no event, by reason code; of the decision topic with "decision_" before it.
         flaws: What could not be read in the events, and what never came.
         events: Events that count.
         start_ms: Oldest event time, epoch milliseconds.
@@ -179,22 +178,20 @@ class Shards:
         records = records[merged(records["topic"], records["seen_ms"])]
         table = self._tables.get(shard, CustomerTable(1))
         repeated = self._repeated(records, table)
-        actions = Actions.of(
-            self._actions.load(shard), _column(records, "topic"), _column(records, "offset")
-        ).without(repeated)
+        place = places(records["offset"], records["element"])
+        actions = Actions.of(self._actions.load(shard), _column(records, "topic"), place)
         records = records[~repeated]
-        topic, offset = _column(records, "topic"), _column(records, "offset")
         return Timeline(
             shard=shard,
             table=table,
-            topic=topic,
+            topic=_column(records, "topic"),
             row=_column(records, "row"),
-            offset=offset,
+            offset=_column(records, "offset"),
             time_ms=_column(records, "time_ms"),
             type_code=records["type_code"].copy(),
             number=np.ascontiguousarray(records["number"].T),
             category=np.ascontiguousarray(records["category"].T),
-            actions=actions,
+            actions=actions.without(repeated),
             repeated=int(repeated.sum()),
         )
 
@@ -216,6 +213,10 @@ class Shards:
 
     def _add_events(self, chunk: RecordChunk, topic: int) -> None:
         self.keys.add(chunk)
+        for piece in self._decoder.pieces(chunk):
+            self._add_piece(piece, topic)
+
+    def _add_piece(self, chunk: RecordChunk, topic: int) -> None:
         decoded = self._decoder.decode(chunk, NEVER_MS)
         seen_ms = self._seen(chunk, decoded.batch)
         batch = decoded.batch.events()
@@ -276,7 +277,7 @@ def _event_dtype(plan: FeaturePlan) -> np.dtype[np.void]:
     """What is kept of an event: the columns of `EventBatch` that features are made of, and its place."""
     return np.dtype(
         [("offset", "<i8"), ("time_ms", "<i8"), ("seen_ms", "<i8"), ("event_hash", "<u8"),
-         ("row", "<i4"), ("type_code", "<i2"),
+         ("row", "<i4"), ("element", "<i4"), ("type_code", "<i2"),
          ("topic", "i1"), ("number", "<f8", (len(plan.number_paths),)),
          ("category", "<u8", (len(plan.category_paths),))]
     )  # fmt: skip
@@ -288,7 +289,7 @@ def _events(
     """Some events of a topic as records without row and place, and the customer of each."""
     records = np.empty(len(index), dtype)
     records["topic"] = topic
-    for name in ("offset", "time_ms", "event_hash", "type_code"):
+    for name in ("offset", "element", "time_ms", "event_hash", "type_code"):
         records[name] = getattr(batch, name)[index]
     records["number"] = batch.number.T[index]
     records["category"] = batch.category.T[index]
