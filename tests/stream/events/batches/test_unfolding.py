@@ -51,7 +51,7 @@ def bodies(draw: st.DrawFn) -> Texts:
         own["traits"] = {"marketing_consent": draw(st.sampled_from(CONSENTS))}
     if draw(st.integers(0, 3)) == 0:
         allowed = draw(st.sampled_from(['["marketing"]', "[]", '["other"]', "7"]))
-        own["context"] = {"consentManagement": '{"allowedConsentIds":%s}' % allowed}
+        own["context"] = {"consentManagement": f'{{"allowedConsentIds":{allowed}}}'}
     return own
 
 
