@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from stream.campaign.file import Campaign, EventMapping
 from stream.campaign.purposes import purposes_of
 from stream.decisions.encoder import DecisionEncoder
-from stream.events.decoder import EventDecoder, ValueFormat
+from stream.events.cloudevents.envelopes import ValueFormat
+from stream.events.decoder import EventDecoder
 from stream.features.plan import FeaturePlan
 from stream.formats.avro.avro_language import AVRO
 from stream.formats.framed_json import FramedJson

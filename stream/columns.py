@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -74,6 +74,9 @@ class RecordChunk:
         next_offset: Offset to read next: beyond the last record, and beyond control records and
             records that compaction removed.
         leader_epoch: Of the record batch that the last record was in; -1 when nobody has said.
+        headers: Headers of each record as on the wire: how many, then size and bytes of each name
+            and content, see `stream.kafka.headers`; empty or null without any. None when no record
+            has headers, or nobody asks for them.
     """
 
     topic: str
@@ -84,6 +87,7 @@ class RecordChunk:
     value: Spans
     next_offset: int
     leader_epoch: int = -1
+    headers: Spans | None = None
 
     def __len__(self) -> int:
         return len(self.offset)
@@ -93,7 +97,28 @@ class RecordChunk:
         return RecordChunk(
             self.topic, self.partition, self.offset[index], self.timestamp_ms[index],
             self.key.take(index), self.value.take(index), self.next_offset,
+            headers=None if self.headers is None else self.headers.take(index),
         )  # fmt: skip
+
+
+class CategoryColumn(NamedTuple):
+    """What is kept of the categories of a list: one uint64 of an event, 0 when there are none.
+
+    Attributes:
+        path: Path of the categories; it leads into each element of a list.
+        keeps: `mask`, bit h mod 64 of each hash h. `counts`, in byte k how many elements are in bucket
+            `first_bucket` + k, at most 255, of the buckets h mod `buckets`. `chosen`, the hash of the
+            first element that is one of `values`.
+        buckets: Of `counts`.
+        first_bucket: Of `counts`.
+        values: Of `chosen`.
+    """
+
+    path: str
+    keeps: Literal["mask", "counts", "chosen"]
+    buckets: int = 0
+    first_bucket: int = 0
+    values: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +137,8 @@ class EventBatch:
             Shape (n,), int16.
         number: Numeric properties, one row per declared path, NaN when missing.
             Shape (numbers, n), float64.
-        category: Hash of categorical properties, one row per declared path, 0 when missing.
-            Shape (categories, n), uint64.
+        category: Hash of categorical properties, one row per declared path, 0 when missing; then one
+            row per declared `CategoryColumn`. Shape (categories, n), uint64.
         consent: By purpose 1 granted, 0 withdrawn, -1 not said, -2 said in a word that nobody knows;
             the first purpose is the general one. Shape (purposes, n), int8.
         consent_only: Whether the record is no event: of its row only what it denies of consent counts.
@@ -207,5 +232,6 @@ def part(chunk: RecordChunk, which: slice, next_offset: int) -> RecordChunk:
         timestamp_ms=chunk.timestamp_ms[which],
         key=chunk.key.take(which),
         value=chunk.value.take(which),
+        headers=None if chunk.headers is None else chunk.headers.take(which),
         next_offset=next_offset,
     )

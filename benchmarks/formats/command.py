@@ -24,7 +24,8 @@ from benchmarks.options import json_option, setting
 from benchmarks.report import environment, write_json
 from stream.campaign.file import EventMapping
 from stream.columns import RecordChunk, Spans
-from stream.events.decoder import EventDecoder, ValueFormat
+from stream.events.cloudevents.envelopes import ValueFormat
+from stream.events.decoder import EventDecoder
 from stream.formats.avro.avro_language import AVRO
 from stream.formats.port import WriterSchema
 from stream.formats.protobuf.protobuf_language import PROTOBUF

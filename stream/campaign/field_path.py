@@ -1,4 +1,4 @@
-"""Paths into the JSON of an event, taken apart: keys, keys in quotes, elements of arrays."""
+"""Paths into the JSON of an event, taken apart: keys, keys in quotes, elements of arrays, whole lists."""
 
 from __future__ import annotations
 
@@ -13,35 +13,68 @@ Steps: TypeAlias = tuple[str | int, ...]
 
 _KEY = re.compile(r'"((?:[^"\\]|\\["\\])*)"|([^."\[\]]+)')
 _INDEX = re.compile(r"\[(0|[1-9][0-9]{0,3})\]")
+_LIST = "[]"
 _ESCAPE = re.compile(r"\\(.)")
 
 
-@functools.cache
 def steps(path: str) -> Steps:
     """The steps of a path such as `properties.products[0].sku` or `consent."Customer.io"`.
 
     Raises:
+        CampaignError: It is no path, or leads into each element of a list.
+    """
+    (text, found), *more = _parsed(path)
+    if more:
+        where = "[] may stand only in `property` of a feature and in `where` of a suppression"
+        raise _wrong(path, len(text), f"an index ({where})")
+    return found
+
+
+def list_parts(path: str) -> tuple[str, ...]:
+    """The paths between the lists of a path: `a.products[].price` has ("a.products", "price").
+
+    The last is "" where a path ends with a list; a path without lists is all there is.
+
+    Raises:
         CampaignError: It is no path.
     """
+    return tuple(text for text, _ in _parsed(path))
+
+
+def has_list(path: str) -> bool:
+    """Whether a path, or what is to become one, leads into each element of a list."""
+    return _LIST in _KEY.sub("", path)
+
+
+@functools.cache
+def _parsed(path: str) -> tuple[tuple[str, Steps], ...]:
+    """Text and steps of each of `list_parts`."""
+    parts: list[tuple[str, Steps]] = []
     found: list[str | int] = []
-    at = 0
+    first = at = 0
     while True:
         key = _KEY.match(path, at)
         if key is None:
             raise _wrong(path, at, "a key; one with dots, brackets or quotes stands in quotes")
         found.append(key[2] if key[1] is None else _ESCAPE.sub(r"\1", key[1]))
         at = key.end()
-        while at < len(path) and path[at] == "[":
+        while path.startswith("[", at) and not path.startswith(_LIST, at):
             index = _INDEX.match(path, at)
             if index is None:
                 raise _wrong(path, at, "an index from [0] to [9999]")
             found.append(int(index[1]))
             at = index.end()
+        is_list = path.startswith(_LIST, at)
+        if is_list or at == len(path):
+            parts.append((path[first:at], tuple(found)))
+        at += len(_LIST) if is_list else 0
         if at == len(path):
-            return tuple(found)
+            return (*parts, ("", ())) if is_list else tuple(parts)
         if path[at] != ".":
-            raise _wrong(path, at, "a dot, an index or the end")
+            raise _wrong(path, at, "a dot or the end" if is_list else "a dot, an index or the end")
         at += 1
+        if is_list:
+            first, found = at, []
 
 
 def quoted(key: str) -> str:

@@ -23,6 +23,7 @@ from stream.campaign.consent_sections import (
     wrong_purpose,
     wrong_suppression,
 )
+from stream.campaign.contact_sections import ContactRules, StrategyContacts, wrong_contacts
 from stream.campaign.explain import explain
 from stream.campaign.operator_table import OPERATORS, Transform
 from stream.campaign.topics_section import Topics, shared_topic, wrong_anew, wrong_skip
@@ -124,7 +125,7 @@ StrategyId = Annotated[
 ]
 
 
-class StrategySpec(Section, frozen=True):
+class StrategySpec(StrategyContacts, frozen=True, kw_only=True):
     """What a campaign engine may be told to do. Doing nothing is always there and not listed.
 
     Value and cost have a bound: six decimals of a sum stay exact in a float64 far beyond it. One that
@@ -185,7 +186,7 @@ class WorkerSpec(Section, frozen=True):
     snapshots: str = ""
 
 
-class Campaign(Section, frozen=True):
+class Campaign(ContactRules, frozen=True, kw_only=True):
     """The whole file."""
 
     app: Name
@@ -248,6 +249,7 @@ def parse(text: str, where: str = "campaign") -> Campaign:
         wrong_skip(campaign.topics),
         wrong_anew(campaign.topics),
         _repeated_strategy(campaign),
+        wrong_contacts(campaign),
         _wrong_format(campaign.events),
         wrong_purpose(campaign),
         wrong_suppression(campaign),

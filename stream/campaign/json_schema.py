@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from stream.campaign import file, topics_section, training
+from stream.campaign import contact_sections, file, topics_section, training
 from stream.campaign.file import Campaign
 
 _ATTRIBUTE = re.compile(r"^(\w+): (.*(?:\n    .*)*)", re.MULTILINE)
@@ -31,7 +31,9 @@ def campaign_schema() -> dict[str, Any]:
 
 def _section(name: str) -> type[Any]:
     """The class of a definition."""
-    found = (getattr(module, name, None) for module in (file, topics_section, training))
+    found = (
+        getattr(module, name, None) for module in (file, contact_sections, topics_section, training)
+    )
     section = next(one for one in found if one is not None)
     assert isinstance(section, type), name
     return section

@@ -11,19 +11,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from stream.campaign.file import EventMapping
 from stream.campaign.purposes import Purpose, general_purpose
 from stream.campaign.words import duration_ms
-from stream.columns import Bools, EventBatch, Int64s, RecordChunk, Reject, Spans
+from stream.columns import Bools, CategoryColumn, EventBatch, Int64s, RecordChunk, Reject, Spans
 from stream.errors import CampaignError
 from stream.events.batches.judged_rows import Left, event_batch
 from stream.events.batches.lines import Lines
 from stream.events.batches.pieces import events_bound, pieces
 from stream.events.batches.unfolding import Unfolding
+from stream.events.cloudevents.envelopes import Envelopes, ValueFormat, Values
 from stream.events.consent import vocabulary
 from stream.events.consent.hearing import Hearing
 from stream.events.consent.places import ConsentPlaces
@@ -48,38 +49,6 @@ _RECORD_END_MS = 10**14
 """The year 5138: a record from then on has its timestamp in another unit, so it has none."""
 
 
-class Values(Protocol):
-    """The values of n records, as far as they were read."""
-
-    @property
-    def found(self) -> Scan:
-        """Where the wanted ones stand; what is not ok in it, `root` explains."""
-
-    def root(self, i: int, value: bytes) -> dict[str, Any]:
-        """Record i as the object that `Judge.judge_root` takes.
-
-        Args:
-            i: Index of the record.
-            value: Its value.
-
-        Raises:
-            Refused: It has none.
-        """
-
-
-class ValueFormat(Protocol):
-    """Reads the values of records."""
-
-    def read(self, value: Spans, eligible: Bools, trie: Trie) -> Values:
-        """Finds the wanted values in all eligible records.
-
-        Args:
-            value: Values of n records.
-            eligible: The records to look at; they are not null. Shape (n,), bool.
-            trie: The wanted paths.
-        """
-
-
 @dataclass(frozen=True, slots=True)
 class _JsonValues:
     found: Scan
@@ -91,7 +60,9 @@ class _JsonValues:
 class _Json:
     """JSON, whose last word has the judge."""
 
-    def read(self, value: Spans, eligible: Bools, trie: Trie) -> Values:
+    def read(
+        self, value: Spans, eligible: Bools, trie: Trie, headers: Spans | None = None
+    ) -> Values:
         """As `ValueFormat.read`."""
         return _JsonValues(scan(value, eligible, trie))
 
@@ -109,9 +80,10 @@ class EventDecoder:
         purposes: What a customer may consent to, in the order of `EventBatch.consent`; when not given
             the general one.
         value_format: How values are written, None for JSON.
+        columns: What is kept of the categories of lists, behind `categories`.
 
     Raises:
-        CampaignError: `mapping.timestamp_earliest` is no time, or `mapping.time_zone` no time zone.
+        CampaignError: A path is none, `mapping.timestamp_earliest` is no time, or `mapping.time_zone` no time zone.
     """
 
     def __init__(
@@ -122,16 +94,20 @@ class EventDecoder:
         categories: Sequence[str],
         purposes: Sequence[Purpose] = (),
         value_format: ValueFormat | None = None,
+        columns: Sequence[CategoryColumn] = (),
     ) -> None:
-        paths = EventPaths.of(mapping, numbers, categories)
+        lists = tuple(dict.fromkeys(column.path for column in columns))
+        paths = EventPaths.of(mapping, numbers, categories, lists)
         self._counted = paths.counted
         consent = ConsentPlaces(mapping, purposes or (general_purpose(mapping),))
         try:
-            self._judge = Judge(mapping, paths, types, Hearing(consent))
-            self._reader = FieldReader(mapping, paths, consent, types)
+            self._judge = Judge(mapping, paths, types, Hearing(consent), columns)
+            self._reader = FieldReader(mapping, paths, consent, types, columns)
         except ValueError as exc:
             raise CampaignError(f"events.time_zone: {exc}") from exc
         self._format = value_format or _Json()
+        if mapping.cloudevents:
+            self._format = Envelopes(self._format)
         self._unfolding = None if mapping.batch is None else Unfolding(mapping, self._reader)
         self._most = mapping.batch_events_max
         self._value_bytes_max = mapping.value_bytes_max
@@ -158,7 +134,7 @@ class EventDecoder:
         """
         size = chunk.value.size
         eligible = (size >= 0) & (size <= self._value_bytes_max)
-        values = self._format.read(chunk.value, eligible, self._reader.trie)
+        values = self._format.read(chunk.value, eligible, self._reader.trie, chunk.headers)
         roots = _Roots(chunk, values, self._judge)
         lines, clock = Lines.whole(values.found), self._clock(chunk.timestamp_ms, now_ms)
         if self._unfolding is not None:
@@ -232,7 +208,7 @@ class EventDecoder:
         left.put(rows, i, judged.event)
         rows.identified[i] = judged.is_identified
         rows.types[judged.event.type_code] += 1
-        rows.tally[judged.present, PRESENT] += 1
+        np.add.at(rows.tally[:, PRESENT], judged.present, 1)  # one may be there several times
         for path, _ in judged.unreadable:
             rows.tally[path, UNREADABLE] += 1
         left.ahead += judged.is_ahead
@@ -250,15 +226,18 @@ class EventDecoder:
             batch: What they were decoded to. At most its first 64 such records are looked at.
         """
         which = np.flatnonzero((batch.consent == vocabulary.UNREADABLE).any(axis=0))
+        which = which[:_UNREADABLE_RECORDS_MAX]
+        part = chunk.take(np.unique(batch.record[which]))
+        everyone = np.ones(len(part), np.bool_)
+        values = self._format.read(part.value, everyone, self._reader.trie, part.headers)
+        roots = _Roots(part, values, self._judge)
         said: list[tuple[str, str]] = []
-        for i in which[:_UNREADABLE_RECORDS_MAX].tolist():
-            try:
-                root = json_object(self._judge.bounded(chunk.value[int(batch.record[i])]))
-            except Refused:
-                continue
+        place = np.searchsorted(np.unique(batch.record[which]), batch.record[which])
+        for i, element in zip(place.tolist(), batch.element[which].tolist(), strict=True):
+            root = roots(i)
             said += self._judge.unreadable(root)
-            if self._unfolding is not None and batch.element[i] >= 0:
-                said += self._judge.unreadable(self._unfolding.element(root, batch.element[i]))
+            if self._unfolding is not None and element >= 0:
+                said += self._judge.unreadable(self._unfolding.element(root, element))
         return list(dict.fromkeys(said))
 
 

@@ -42,7 +42,7 @@ _inlined = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=T
 
 @_jit
 def pick(
-    found_kind: Kinds, found_span: Int64s, ok: Bools, candidates: Int64s, first: Int64s,
+    found_kind: Kinds, found_span: Int64s, seen: Kinds, ok: Bools, candidates: Int64s, first: Int64s,
     envelope: Int64s, forms: Kinds, chosen: Int64s, kind: Kinds, start: Int64s, size: Int64s,
 ) -> None:  # fmt: skip
     """Of the candidates of every field the first that is present: neither null nor an empty string.
@@ -50,6 +50,8 @@ def pick(
     Args:
         found_kind: From the scan. Shape (n, nodes), uint8.
         found_span: From the scan. Shape (n, nodes, 2), int64.
+        seen: Largest kind of each node: candidates that no record has are not looked at. Shape
+            (nodes,), uint8.
         ok: Records to look at.
         candidates: Nodes of all fields, best first. Shape (candidates,), int64.
         first: Where the candidates of a field begin; row 0 for bare events, row 1 for CloudEvents.
@@ -61,27 +63,69 @@ def pick(
         start: First byte of each value.
         size: Length of each value in bytes.
     """
+    live, live_first = _live(seen, candidates, first)
+    enveloped = 0
     for i in range(len(ok)):
-        if not ok[i]:
-            continue
-        form = 0
-        if envelope[0] >= 0:
+        forms[i] = 0
+        if ok[i] and envelope[0] >= 0:
             is_named = found_kind[i, envelope[0]] == STRING
-            form = 1 if is_named and found_kind[i, envelope[1]] == OBJECT else 0
-        forms[i] = form
-        for field in range(len(kind)):
-            kind[field, i] = MISSING
-            for c in range(first[form, field], first[form, field + 1]):
-                node = candidates[c]
-                what = found_kind[i, node]
-                if what <= NULL or (what == STRING and found_span[i, node, 1] == 0):
-                    continue
-                kind[field, i] = what
-                if field < len(chosen):
-                    chosen[field, i] = c
-                start[field, i] = found_span[i, node, 0]
-                size[field, i] = found_span[i, node, 1]
-                break
+            forms[i] = is_named and found_kind[i, envelope[1]] == OBJECT
+            enveloped |= forms[i]
+    # One field after the other: columns side by side would fight for the same lines of the cache.
+    kind[:] = MISSING
+    for field in range(len(kind)):
+        for form in range(1 + enveloped):
+            _pick_field(
+                borrow(found_kind), borrow(found_span), ok, borrow(candidates),
+                live[live_first[form, field] : live_first[form, field + 1]], forms, form,
+                chosen[field : field + 1], kind[field], start[field], size[field],
+            )  # fmt: skip
+
+
+@_jit
+def _pick_field(
+    found_kind: Kinds, found_span: Int64s, ok: Bools, candidates: Int64s, live: Int64s, forms: Kinds,
+    form: int, chosen: Int64s, kind: Kinds, start: Int64s, size: Int64s,
+) -> None:  # fmt: skip
+    """`pick` for one field, in the records of one form."""
+    for c in live:
+        node = candidates[c]
+        for i in range(len(ok)):
+            what = found_kind[i, node]
+            if what <= NULL or kind[i] != MISSING or forms[i] != form or not ok[i]:
+                continue
+            if what == STRING and found_span[i, node, 1] == 0:
+                continue
+            kind[i] = what
+            start[i] = found_span[i, node, 0]
+            size[i] = found_span[i, node, 1]
+            for k in range(len(chosen)):
+                chosen[k, i] = c
+
+
+@_jit
+def largest_kinds(found_kind: Kinds) -> Kinds:
+    """Largest kind of each node over all records. Shape (nodes,), uint8."""
+    largest = np.zeros(found_kind.shape[1], np.uint8)
+    for i in range(len(found_kind)):
+        for node in range(len(largest)):
+            largest[node] = max(largest[node], found_kind[i, node])
+    return largest
+
+
+@_jit
+def _live(seen: Kinds, candidates: Int64s, first: Int64s) -> tuple[Int64s, Int64s]:
+    """The candidates that any record has, and where those of a field begin, by form as in `first`."""
+    live, begin = np.empty_like(candidates), np.empty_like(first)
+    count = 0
+    for form in range(len(first)):
+        for field in range(first.shape[1]):
+            begin[form, field] = count
+            if field + 1 < first.shape[1]:
+                for c in range(first[form, field], first[form, field + 1]):
+                    live[count] = c
+                    count += seen[candidates[c]] > NULL
+    return live, begin
 
 
 @_jit

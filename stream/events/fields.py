@@ -14,25 +14,24 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from stream.campaign.file import EventMapping
-from stream.columns import Bools, Bytes, Float64s, Int16s, Int64s, UInt64s
-from stream.compiled.category_hash import category_hash
+from stream.columns import Bools, Bytes, CategoryColumn, Float64s, Int16s, Int64s, UInt64s
 from stream.compiled.time_zones import ZoneTable, time_zone, zone_table
 from stream.events.consent.kernels import hear
 from stream.events.consent.places import ConsentPlaces
 from stream.events.field_kernels import (
     Int8s,
     count_types,
+    largest_kinds,
     pick,
-    read_categories,
-    read_numbers,
     read_types,
-    refuse_or_count,
 )
 from stream.events.flaws import tally
 from stream.events.id_kernels import no_ids, read_ids
+from stream.events.lists.list_columns import ListColumns
 from stream.events.paths import (
     CUSTOMER,
     DATA,
+    DATA_BASE64,
     EVENT_ID,
     FIRST_NUMBER,
     SPECVERSION,
@@ -42,7 +41,8 @@ from stream.events.paths import (
     batch_paths,
     compile_trie,
 )
-from stream.events.scan import FLOAT64, Kinds, Scan
+from stream.events.property_columns import category_column, number_column
+from stream.events.scan import Kinds, Scan
 from stream.events.times.time_kernels import TimePlaces, read_times
 
 CUSTOMER_BYTES_MAX = 512
@@ -118,6 +118,7 @@ class FieldReader:
         mapping: How they are read.
         paths: Where they stand.
         types: Declared event types.
+        columns: What is kept of the categories of lists.
 
     Attributes:
         trie: What to scan for.
@@ -129,18 +130,28 @@ class FieldReader:
     """
 
     def __init__(
-        self, mapping: EventMapping, paths: EventPaths, consent: ConsentPlaces, types: Sequence[str]
+        self,
+        mapping: EventMapping,
+        paths: EventPaths,
+        consent: ConsentPlaces,
+        types: Sequence[str],
+        columns: Sequence[CategoryColumn] = (),
     ) -> None:
         fields = (*paths.bare, *paths.enveloped)
         envelope = (SPECVERSION, DATA) if paths.unwraps else ()
+        parts = (*envelope, DATA_BASE64) if paths.unwraps else ()
         wanted = {path for field in (*fields, *paths.sent_at) for path in field}
+        batch = [path for form in batch_paths(mapping) for path in form]
         self.trie, node_of = compile_trie(
-            wanted.union(envelope, consent.paths, *batch_paths(mapping))
+            wanted.union(parts, consent.paths, batch), consent.containers
         )
         self.node_of = node_of
         self._purposes = consent.count
         self._consent = consent.tables(node_of)
         self._numbers = paths.numbers
+        self._singles = sum(not tail for tail in paths.tails[paths.numbers :])
+        self._columns = len(columns)
+        self._lists = ListColumns(paths, columns, strict=mapping.strict)
         self._strict = mapping.strict
         self._no_customers = no_ids(mapping.no_ids)
         self._counted = len(paths.counted)
@@ -174,8 +185,9 @@ class FieldReader:
         kind = np.empty((fields, n), np.uint8)
         start = np.empty((fields, n), np.int64)
         size = np.empty((fields, n), np.int64)
+        seen = largest_kinds(found.kind)
         pick(
-            found.kind, found.span, ok, self._candidates, self._first, self.envelope,
+            found.kind, found.span, seen, ok, self._candidates, self._first, self.envelope,
             form, chosen, kind, start, size,
         )  # fmt: skip
 
@@ -191,7 +203,10 @@ class FieldReader:
         identified = self._is_own[chosen[CUSTOMER]]
         type_code = np.empty(n, np.int16)
         read_types(*value(TYPE), self._type_bytes, self._type_end, ok, type_code)
-        consent = self.hear(found, ok) if heard is None else heard
+        consent = self.hear(found, ok, seen) if heard is None else heard
+        lists = self._lists.open(
+            data, kind[FIRST_NUMBER:], start[FIRST_NUMBER:], size[FIRST_NUMBER:], ok
+        )
         # From here on records are counted: what is left to the judge counts there.
         counts = tally(self._counted)
         time_ms = np.empty(n, np.int64)
@@ -201,13 +216,16 @@ class FieldReader:
             ok, time_ms, counts,
         )  # fmt: skip
         number = np.empty((self._numbers, n), np.float64)
-        category = np.empty((fields - FIRST_NUMBER - self._numbers, n), np.uint64)
-        for k, field in enumerate(range(FIRST_NUMBER, fields)):
+        category = np.empty((self._singles + self._columns, n), np.uint64)
+        for k in range(self._numbers + self._singles):
+            if k in self._lists.properties:
+                continue
             if k < self._numbers:
-                _numbers(*value(field), self._strict, ok, number[k], counts[k])
+                number_column(*value(FIRST_NUMBER + k), self._strict, ok, number[k], counts[k])
             else:
                 column = category[k - self._numbers]
-                _categories(*value(field), self._strict, ok, column, counts[k])
+                category_column(*value(FIRST_NUMBER + k), self._strict, ok, column, counts[k])
+        self._lists.read(lists, ok, number, category, counts)
         types = np.empty(len(self._type_end) + 1, np.int64)
         count_types(type_code, ok, types)
         return Rows(
@@ -216,14 +234,16 @@ class FieldReader:
             types, ahead,
         )  # fmt: skip
 
-    def hear(self, found: Scan, ok: Bools) -> Int8s:
+    def hear(self, found: Scan, ok: Bools, seen: Kinds | None = None) -> Int8s:
         """What is said of each purpose; `ok` becomes false where it is not clear.
 
-        Shape (purposes, n), int8; undefined where not ok.
+        Shape (purposes, n), int8; undefined where not ok. `seen` is what `largest_kinds` says of the scan.
         """
         consent = np.empty((self._purposes, len(ok)), np.int8)
-        kind = found.kind if found.is_json else self._consent.closed(found.kind, ok)
-        hear(found.data, kind, found.span, self.envelope, self._consent, ok, consent)
+        if not found.is_json:
+            self._consent.leave_unclear(found.kind, ok)
+        seen = largest_kinds(found.kind) if seen is None else seen
+        hear(found.data, found.kind, found.span, seen, self.envelope, self._consent, ok, consent)
         return consent
 
 
@@ -240,28 +260,3 @@ def _time_places(paths: EventPaths, node_of: dict[str, int], zone: ZoneTable) ->
     return TimePlaces(
         time_nodes, counted, first, *nodes(paths.sent_at), zone.local_ms, zone.offset_ms
     )
-
-
-def _numbers(
-    data: Bytes, kind: Kinds, start: Int64s, size: Int64s, strict: bool, ok: Bools, out: Float64s,
-    counts: Int64s,
-) -> None:  # fmt: skip
-    """Fills a column of numbers; Python rounds those with too many digits for the kernel."""
-    inexact = np.empty(len(ok), np.int64)
-    left = read_numbers(data, kind, start, size, strict, ok, out, inexact, counts)
-    for i in inexact[:left].tolist():
-        out[i] = float(data[start[i] : start[i] + size[i]].tobytes())
-        if np.isinf(out[i]):
-            out[i] = np.nan
-            refuse_or_count(strict, ok, counts, i)
-
-
-def _categories(
-    data: Bytes, kind: Kinds, start: Int64s, size: Int64s, strict: bool, ok: Bools, out: UInt64s,
-    counts: Int64s,
-) -> None:  # fmt: skip
-    """Fills a column of categories; Python has the text of a float64, the shortest that reads as it."""
-    read_categories(data, kind, start, size, strict, ok, out, counts)
-    for i in np.flatnonzero((kind == FLOAT64) & ok).tolist():
-        value = float(start[i : i + 1].view(np.float64)[0])
-        out[i] = category_hash(repr(value).encode())

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numba
 import numpy as np
 
-from stream.campaign.field_path import Steps, steps
+from stream.campaign.field_path import Steps, list_parts, steps
 from stream.campaign.file import EventMapping
 from stream.columns import Bytes, Int64s
 from stream.compiled.byteread import byte_at
@@ -23,13 +23,14 @@ Paths: TypeAlias = tuple[str, ...]
 
 CUSTOMER, EVENT_ID, TYPE, TIMESTAMP = range(4)
 FIRST_NUMBER = 4
-"""Fields by number: these four, then the declared numbers, then the declared categories."""
+"""Fields by number: these four, then the declared numbers, categories, and categories of lists."""
 
 SPECVERSION, DATA = "specversion", "data"
+DATA_BASE64 = "data_base64"
 _CONTEXT_ATTRIBUTES = {CUSTOMER: "subject", EVENT_ID: "id", TYPE: "type", TIMESTAMP: "time"}
 
 ROOT, UNWANTED = 0, -1
-PARENT, END, KEY_START, KEY_SIZE = range(4)
+PARENT, END, KEY_START, KEY_SIZE, WHOLE = range(5)
 
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
 _inlined = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
@@ -44,6 +45,9 @@ class EventPaths:
         enveloped: For the JSON of a CloudEvent: below `data`, then from the root, then the context
             attribute that says the same. The same as `bare` when CloudEvents are not unwrapped.
         numbers: How many fields after the first four are numbers; the rest are categories.
+        properties: The declared paths of the fields after the first four.
+        tails: Of each of these what `list_parts` has behind its first part, nothing where the path leads
+            into no list. Such a field is the list itself.
         sent_at: Where senders say when they sent, in a bare event and in a CloudEvent; no field,
             since it is looked at only when a clock is wrong.
     """
@@ -51,6 +55,8 @@ class EventPaths:
     bare: tuple[Paths, ...]
     enveloped: tuple[Paths, ...]
     numbers: int
+    properties: Paths = ()
+    tails: tuple[Paths, ...] = ()
     sent_at: tuple[Paths, Paths] = ((), ())
 
     @property
@@ -64,9 +70,8 @@ class EventPaths:
 
         The numbers, the categories, the paths of the time, and with CloudEvents their `time`.
         """
-        properties = tuple(path for (path,) in self.bare[FIRST_NUMBER:])
         own = (_CONTEXT_ATTRIBUTES[TIMESTAMP],) if self.unwraps else ()
-        return (*properties, *self.bare[TIMESTAMP], *own)
+        return (*self.properties, *self.bare[TIMESTAMP], *own)
 
     def own_customer(self, form: int) -> Paths:
         """Where a customer stands that is no fallback: two places, in a bare event the same."""
@@ -81,16 +86,35 @@ class EventPaths:
 
     @classmethod
     def of(
-        cls, mapping: EventMapping, numbers: Sequence[str], categories: Sequence[str]
+        cls,
+        mapping: EventMapping,
+        numbers: Sequence[str],
+        categories: Sequence[str],
+        lists: Sequence[str] = (),
     ) -> EventPaths:
-        """Paths of a campaign's mapping and of its declared properties."""
+        """Paths of a campaign's mapping and of its declared properties.
+
+        Args:
+            mapping: Where the parts of an event stand.
+            numbers: Paths of numbers; they may lead into lists.
+            categories: Paths of single categories.
+            lists: Paths of the categories of lists.
+
+        Raises:
+            CampaignError: One is no path.
+        """
         fixed = (mapping.customer_id, mapping.event_id, mapping.type, mapping.timestamp)
-        bare = (*fixed, *((path,) for path in numbers), *((path,) for path in categories))
+        properties = (*numbers, *categories, *lists)
+        parts = [list_parts(path) for path in (*numbers, *lists)]
+        parts[len(numbers) : len(numbers)] = [(path,) for path in categories]
+        bare = (*fixed, *((head,) for head, *_ in parts))
+        tails = tuple(part[1:] for part in parts)
         sent_at = mapping.sent_at
-        if not mapping.cloudevents:
-            return cls(bare, bare, len(numbers), (sent_at, sent_at))
-        enveloped = tuple(_below_data(field, paths) for field, paths in enumerate(bare))
-        return cls(bare, enveloped, len(numbers), (sent_at, _below_data(-1, sent_at)))
+        enveloped, sent_below = bare, sent_at
+        if mapping.cloudevents:
+            enveloped = tuple(_below_data(field, paths) for field, paths in enumerate(bare))
+            sent_below = _below_data(-1, sent_at)
+        return cls(bare, enveloped, len(numbers), properties, tails, (sent_at, sent_below))
 
 
 def batch_paths(mapping: EventMapping) -> tuple[Paths, Paths]:
@@ -113,8 +137,10 @@ class Trie(NamedTuple):
     Attributes:
         slots: Hash table from (parent, key) to node, -1 where empty, open addressing; indices are
             not in it. Shape (a power of two,), int64.
-        nodes: The columns PARENT, END, KEY_START, KEY_SIZE. Of an index KEY_START is the index and
-            KEY_SIZE is -1; below a node indices come before keys. Shape (nodes, 4), int64.
+        nodes: The columns PARENT, END, KEY_START, KEY_SIZE, WHOLE. Of an index KEY_START is the index
+            and KEY_SIZE is -1; below a node indices come before keys. WHOLE is 1 where all that a
+            container holds is wanted, which says something to formats other than JSON alone. Shape
+            (nodes, 5), int64.
         keys: The keys of all nodes back to back, UTF-8. Shape (bytes,), uint8.
     """
 
@@ -123,19 +149,20 @@ class Trie(NamedTuple):
     keys: Bytes
 
 
-def compile_trie(paths: Iterable[str]) -> tuple[Trie, dict[str, int]]:
-    """The trie of some paths, and the node of each path.
+def compile_trie(paths: Iterable[str], whole: Iterable[str] = ()) -> tuple[Trie, dict[str, int]]:
+    """The trie of some paths, those of containers that are wanted whole too; the node of each path.
 
     Raises:
         CampaignError: One is no path.
     """
-    wanted = frozenset(paths)
+    whole = frozenset(whole)
+    wanted = whole.union(paths)
     tree: dict[str | int, Any] = {}
     for path in sorted(wanted):
         branch = tree
         for step in steps(path):
             branch = branch.setdefault(step, {})
-    rows = [[UNWANTED, 0, 0, 0]]
+    rows = [[UNWANTED, 0, 0, 0, 0]]
     keys = b""
     place: dict[Steps, int] = {}
 
@@ -144,21 +171,42 @@ def compile_trie(paths: Iterable[str]) -> tuple[Trie, dict[str, int]]:
         for step, below in sorted(branch.items(), key=lambda item: isinstance(item[0], str)):
             place[(*prefix, step)] = child_node = len(rows)
             if isinstance(step, int):
-                rows.append([node, 0, step, -1])
+                rows.append([node, 0, step, -1, 0])
             else:
-                rows.append([node, 0, len(keys), len(step.encode())])
+                rows.append([node, 0, len(keys), len(step.encode()), 0])
                 keys += step.encode()
             add(below, child_node, (*prefix, step))
         rows[node][END] = len(rows)
 
     add(tree, ROOT, ())
     node_of = {path: place[steps(path)] for path in wanted}
+    for path in whole:
+        rows[node_of[path]][WHOLE] = 1
     slots = np.full(1 << (4 * len(rows)).bit_length(), UNWANTED, np.int64)
     trie = Trie(slots, np.array(rows, np.int64), np.frombuffer(keys, np.uint8))
-    for node, (parent, _, start, size) in enumerate(rows[1:], start=1):
+    for node, (parent, _, start, size, _) in enumerate(rows[1:], start=1):
         if size >= 0:
             slots[_slot(*trie, parent, trie.keys, start, size)] = node
     return trie, node_of
+
+
+def node_at_root(trie: Trie, key: str) -> int:
+    """The node of a key at the root, UNWANTED when no path goes there."""
+    encoded = np.frombuffer(key.encode(), np.uint8)
+    return int(child(*trie, ROOT, encoded, 0, len(encoded)))
+
+
+def trie_below(trie: Trie, node: int) -> Trie:
+    """A trie whose root has the children of a node, which are the same nodes as there, and no others."""
+    nodes = trie.nodes.copy()
+    nodes[nodes[:, PARENT] == ROOT, PARENT] = UNWANTED
+    nodes[nodes[:, PARENT] == node, PARENT] = ROOT
+    below = Trie(np.full_like(trie.slots, UNWANTED), nodes, trie.keys)
+    for one in range(node + 1, int(nodes[node, END])):
+        parent, _, start, size = nodes[one, :4].tolist()
+        if size >= 0:
+            below.slots[_slot(*below, parent, below.keys, start, size)] = one
+    return below
 
 
 @_inlined

@@ -107,13 +107,13 @@ Root: TypeAlias = dict[str, Any] | Layers
 
 def value_at(root: Root, path: str) -> Any:
     """What a path leads to, None for nothing."""
-    if isinstance(root, dict):
-        return _value(root, steps(path))
+    if not isinstance(root, Layers):
+        return value_of(root, steps(path))
     own = steps(path)
     if root.is_below:
         own = own[1:] if own[0] == "data" else ()
-    value = _value(root.element, own) if own else None
-    return _value(root.record, steps(path)) if value is None or value == "" else value
+    value = value_of(root.element, own) if own else None
+    return value_of(root.record, steps(path)) if value is None or value == "" else value
 
 
 def is_envelope(root: Root) -> bool:
@@ -123,7 +123,8 @@ def is_envelope(root: Root) -> bool:
     )
 
 
-def _value(root: dict[str, Any], path: Steps) -> Any:
+def value_of(root: dict[str, Any], path: Steps) -> Any:
+    """What the steps of a path lead to in an object, None for nothing."""
     value: Any = root
     for step in path:
         if isinstance(step, str):

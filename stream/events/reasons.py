@@ -10,16 +10,18 @@ from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from decimal import Decimal
-from math import isinf, nan
+from functools import partial
+from math import nan
 from typing import Any, TypeVar
 
 from stream.campaign.file import EventMapping
-from stream.compiled.category_hash import category_hash
+from stream.columns import CategoryColumn
 from stream.events.consent.hearing import Hearing
 from stream.events.consent.vocabulary import GRANTED, NOT_SAID, stricter_of
 from stream.events.fields import CUSTOMER_BYTES_MAX
 from stream.events.id_kernels import plain_word
 from stream.events.json_object import json_object
+from stream.events.lists.judged_lists import kept, list_categories, list_number
 from stream.events.paths import (
     CUSTOMER,
     EVENT_ID,
@@ -37,7 +39,7 @@ from stream.events.present import (
     first_present,
     is_envelope,
 )
-from stream.events.scalars import NUMERAL
+from stream.events.scalars import plain_category, plain_number, utf8
 from stream.events.times.judged_times import TimeJudge, Times, Unreadable
 
 _Value = TypeVar("_Value")
@@ -49,7 +51,7 @@ class Judged:
 
     Attributes:
         event: The event.
-        present: Indices in `EventPaths.counted` of the properties that came.
+        present: Indices in `EventPaths.counted` of the values that came: of a list once for each.
         unreadable: What could not be read: index in `EventPaths.counted`, and one sentence.
         is_ahead: Whether its time was too far ahead of its record.
         is_identified: Whether its customer stands at the first of the paths, and is no fallback.
@@ -70,11 +72,18 @@ class Judge:
         paths: The same, compiled.
         types: Declared event types.
         hearing: Reads what is said of consent.
+        columns: What is kept of the categories of lists.
     """
 
     def __init__(
-        self, mapping: EventMapping, paths: EventPaths, types: Sequence[str], hearing: Hearing
+        self,
+        mapping: EventMapping,
+        paths: EventPaths,
+        types: Sequence[str],
+        hearing: Hearing,
+        columns: Sequence[CategoryColumn] = (),
     ) -> None:
+        self._columns = columns
         self._hearing = hearing
         self._mapping = mapping
         self._paths = paths
@@ -125,12 +134,9 @@ class Judge:
         type_code = self._type(found[TYPE])
         unreadable: Unreadable = []
         time_ms, is_ahead = self._times.time_ms(root, form, times, unreadable)
-        properties = list(enumerate(found[FIRST_NUMBER:]))
-        numbers_end = self._paths.numbers
-        numbers = [self._or_missing(_number, *p, unreadable) for p in properties[:numbers_end]]
-        categories = [self._or_missing(_category, *p, unreadable) for p in properties[numbers_end:]]
+        present: list[int] = []
+        numbers, categories = self._properties(found[FIRST_NUMBER:], present, unreadable)
         event = Event(customer[0], event_id, time_ms, type_code, consent, numbers, categories)
-        present = [k for k, field in properties if field is not None]
         return Judged(event, present, unreadable, is_ahead, customer[1])
 
     def denial(self, root: Root, times: Times) -> Event | None:
@@ -154,6 +160,31 @@ class Judge:
     def _unwrapped(self, root: Root) -> bool:
         return self._paths.unwraps and is_envelope(root)
 
+    def _properties(
+        self, found: Sequence[Found | None], present: list[int], unreadable: Unreadable
+    ) -> tuple[list[float], list[int]]:
+        """The numbers and categories; what comes and what cannot be read is noted by its path."""
+        numbers: list[float] = []
+        categories: list[int] = []
+        of_lists: dict[str, list[int]] = {}
+        for k, (here, tail) in enumerate(zip(found, self._paths.tails, strict=True)):
+            read = partial(self._read, k, present, unreadable)
+            if k < self._paths.numbers:
+                number = (
+                    list_number(here, tail, plain_number, read)
+                    if tail
+                    else read(plain_number, here)
+                )
+                numbers.append(number)
+            elif tail:
+                of_lists[self._paths.properties[k]] = list_categories(
+                    here, tail, plain_category, read
+                )
+            else:
+                categories.append(read(plain_category, here))
+        categories += [kept(column, of_lists[column.path]) for column in self._columns]
+        return numbers, categories
+
     def _denial(
         self, root: Root, form: int, times: Times, customer: bytes, consent: list[int]
     ) -> Event | None:
@@ -166,21 +197,23 @@ class Judge:
         except Refused:
             time_ms = max(times.record_ms, 0)
         numbers = self._paths.numbers
-        categories = len(self._paths.bare) - FIRST_NUMBER - numbers
+        categories = sum(not tail for tail in self._paths.tails[numbers:]) + len(self._columns)
         return Event(customer, None, time_ms, -1, denied, [nan] * numbers, [0] * categories)
 
     def unreadable(self, root: dict[str, Any]) -> list[tuple[str, str]]:
         """What a record, or an element, says of consent that nobody can read: path and text of each."""
         return self._hearing.unreadable(root, is_envelope=is_envelope(root))
 
-    def _or_missing(
+    def _read(
         self,
-        reading: Callable[[Found | None], _Value],
         path: int,
-        found: Found | None,
+        present: list[int],
         unreadable: Unreadable,
+        reading: Callable[[Found | None], _Value],
+        found: Found | None,
     ) -> _Value:
         """The value of an optional field; what cannot be read is missing, and noted by its path."""
+        present += [path] if found is not None else []
         try:
             return reading(found)
         except Refused as exc:
@@ -241,7 +274,7 @@ def _id(found: Found | None) -> bytes | None:
         if whole is not None:
             return whole.encode()
     elif isinstance(found.value, str):
-        return _utf8(found)
+        return utf8(found)
     raise found.refusal("bad_type", "a string or a whole number")
 
 
@@ -255,39 +288,3 @@ def _whole(number: str) -> str | None:
         return f"{value:.0f}".removeprefix("-" if value == 0 else "") if is_whole else None
     except ArithmeticError:
         return None
-
-
-def _utf8(found: Found) -> bytes:
-    try:
-        return str(found.value).encode()
-    except UnicodeEncodeError as exc:
-        raise found.refusal("bad_utf8", "Unicode text without half a surrogate pair") from exc
-
-
-def _number(found: Found | None) -> float:
-    if found is None:
-        return nan
-    value = found.value
-    if isinstance(value, bool):
-        return float(value)
-    text = value.text if isinstance(value, JsonNumber) else value
-    numeral = NUMERAL.fullmatch(text) if isinstance(text, str) else None
-    if numeral is None:
-        raise found.refusal("bad_type", "a number")
-    number = float(numeral[1])
-    if isinf(number):
-        raise found.refusal("not_finite", "a number that float64 can hold")
-    return number
-
-
-def _category(found: Found | None) -> int:
-    if found is None:
-        return 0
-    value = found.value
-    if isinstance(value, bool):
-        return category_hash(b"true" if value else b"false")
-    if isinstance(value, JsonNumber):
-        return category_hash(value.text.encode())
-    if isinstance(value, str):
-        return category_hash(_utf8(found))
-    raise found.refusal("bad_type", "a string, a number, true or false")

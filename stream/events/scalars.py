@@ -10,13 +10,14 @@ Rules of this file
 from __future__ import annotations
 
 import re
+from math import isinf, nan
 from typing import Final
 
 import numba
 import numpy as np
 
 from stream.columns import Bytes
-from stream.compiled.category_hash import FNV_OFFSET, FNV_PRIME
+from stream.compiled.category_hash import FNV_OFFSET, FNV_PRIME, category_hash
 from stream.events.json_tokens import (
     MINUS,
     PLUS,
@@ -26,6 +27,7 @@ from stream.events.json_tokens import (
     is_space,
     number_end,
 )
+from stream.events.present import Found, JsonNumber
 
 JSON_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 NUMERAL: Final = re.compile(rf"[ \t\n\r]*(?:\+(?!-))?({JSON_NUMBER.pattern})[ \t\n\r]*")
@@ -40,6 +42,57 @@ _TEN_POWERS = np.array([float(10**k) for k in range(_TEN_POWER_MAX + 1)])
 
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
 _inlined = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+
+
+def utf8(found: Found) -> bytes:
+    """The bytes of a text.
+
+    Raises:
+        Refused: It has half a surrogate pair.
+    """
+    try:
+        return str(found.value).encode()
+    except UnicodeEncodeError as exc:
+        raise found.refusal("bad_utf8", "Unicode text without half a surrogate pair") from exc
+
+
+def plain_number(found: Found | None) -> float:
+    """The number that a value is, NaN when there is none.
+
+    Raises:
+        Refused: It is no number, or beyond float64.
+    """
+    if found is None:
+        return nan
+    value = found.value
+    if isinstance(value, bool):
+        return float(value)
+    text = value.text if isinstance(value, JsonNumber) else value
+    numeral = NUMERAL.fullmatch(text) if isinstance(text, str) else None
+    if numeral is None:
+        raise found.refusal("bad_type", "a number")
+    number = float(numeral[1])
+    if isinf(number):
+        raise found.refusal("not_finite", "a number that float64 can hold")
+    return number
+
+
+def plain_category(found: Found | None) -> int:
+    """The hash of the text of a value, 0 when there is none.
+
+    Raises:
+        Refused: It has no text.
+    """
+    if found is None:
+        return 0
+    value = found.value
+    if isinstance(value, bool):
+        return category_hash(b"true" if value else b"false")
+    if isinstance(value, JsonNumber):
+        return category_hash(value.text.encode())
+    if isinstance(value, str):
+        return category_hash(utf8(found))
+    raise found.refusal("bad_type", "a string, a number, true or false")
 
 
 @_inlined

@@ -40,8 +40,9 @@ MISSING, NULL, STRING, ESCAPED, NUMBER, TRUE, FALSE, OBJECT, ARRAY, FLOAT64, TIM
 TIME is a span of digits, epoch milliseconds, and BYTES are no UTF-8.
 """
 
-# An open array, where an open object has its node; below it arrays of which elements are looked for.
-_IN_ARRAY = -2
+_IN_ARRAY = (
+    -2
+)  # where an open object has its node; below it arrays of which elements are looked for
 _COMMA, _COLON, _T, _F, _N = b",:tfn"
 _OPEN_OBJECT, _CLOSE_OBJECT, _OPEN_ARRAY, _CLOSE_ARRAY = b"{}[]"
 
@@ -59,9 +60,10 @@ class Scan:
         data: The buffer of the spans.
         ok: False where the kernel gave up or was not to look. Shape (n,), bool.
         kind: MISSING ... BYTES. Shape (n, nodes), uint8.
-        span: (start, size) in bytes, without the quotes of a string; size 0 for a container;
-            undefined when missing. Shape (n, nodes, 2), int64.
-        is_json: Whether containers are JSON.
+        span: (start, size) in bytes, without the quotes of a string; the size of a container is
+            undefined, as is all when missing. Shape (n, nodes, 2), int64.
+        is_json: Whether nothing stands here but JSON; of other formats containers that are wanted
+            whole are JSON, too.
     """
 
     data: Bytes
@@ -92,7 +94,7 @@ def scan(value: Spans, eligible: Bools, trie: Trie) -> Scan:
     escaped_bytes = _scan(data, value.start, value.size, trie, open_nodes, ok, kind, span)
     if escaped_bytes:
         plain = np.empty(escaped_bytes, np.uint8)
-        used = _unescape_all(data, ok, kind, span, plain)
+        used = unescape_all(data, ok, kind, span, plain)
         data = append_bytes(data, plain[:used].data)
     return Scan(data, ok, kind, span)
 
@@ -285,7 +287,7 @@ def _note(
 
 
 @_jit
-def _unescape_all(data: Bytes, ok: Bools, kind: Kinds, span: Int64s, out: Bytes) -> int:
+def unescape_all(data: Bytes, ok: Bools, kind: Kinds, span: Int64s, out: Bytes) -> int:
     """Turns ESCAPED into STRING: the text goes to `out`, which will follow `data`."""
     used = 0
     for i in range(kind.shape[0]):

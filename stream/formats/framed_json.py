@@ -33,8 +33,10 @@ class _FramedJsonValues:
 class FramedJson:
     """Reads JSON behind frames; threads may share it."""
 
-    def read(self, value: Spans, eligible: Bools, trie: Trie) -> _FramedJsonValues:
-        """As `stream.events.decoder.ValueFormat.read`."""
+    def read(
+        self, value: Spans, eligible: Bools, trie: Trie, headers: Spans | None = None
+    ) -> _FramedJsonValues:
+        """As `stream.events.cloudevents.envelopes.ValueFormat.read`."""
         frames = find_frames(value, eligible, indexed=False)
         framed = frames.group != NOT_FRAMED
         behind = Spans(

@@ -12,6 +12,7 @@ import numpy as np
 
 from stream.columns import Bools, Bytes, Int64s
 from stream.compiled.borrow import borrow
+from stream.compiled.byteread import word_at
 from stream.events.json_tokens import MINUS, POINT, ZERO
 from stream.events.paths import END
 from stream.events.scan import BYTES, FALSE, MISSING, NUMBER, STRING, TIME, TRUE, Kinds
@@ -34,7 +35,11 @@ TEXT_BYTES_MAX = 24
 
 _SECONDS_MAX = 9_000_000_000_000_000
 """Beyond it, 285 million years, a time is that long ago or ahead: its milliseconds fit an int64."""
-_TEN = np.uint64(10)
+_TEN, _HUNDRED = np.uint64(10), np.uint64(100)
+_POWERS = np.array([10**k for k in range(20)], np.uint64)
+_PAIRS = np.frombuffer(b"".join(b"%02d" % k for k in range(100)), np.uint8)
+_EIGHT_INT64 = np.uint64(INT64 * 0x0101_0101_0101_0101)
+"""The bit that these kinds have and no other has, in eight bytes."""
 
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
 _inlined = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
@@ -92,39 +97,46 @@ def write_numbers(ok: Bools, kind: Kinds, span: Int64s, text_at: int, text: Byte
     Returns:
         How many bytes of `text` are used.
     """
+    flat = borrow(kind.reshape(-1))
     kind, span, text = borrow(kind), borrow(span), borrow(text)
-    used = 0
+    used, nodes = 0, kind.shape[1]
     for i in range(len(ok)):
         if not ok[i]:
             continue
-        for node in range(kind.shape[1]):
-            what = kind[i, node]
-            if what < INT64 or what == LONG_DECIMAL:
+        node = 0
+        while node < nodes:
+            if node + 8 <= nodes and not word_at(flat, i * nodes + node) & _EIGHT_INT64:
+                node += 8
                 continue
-            value, scale = span[i, node, 0], 0
-            if what == SECONDS:
-                value = min(max(value, -_SECONDS_MAX), _SECONDS_MAX) * 1000
-                value += span[i, node, 1] // 1_000_000
-            elif what == DECIMAL:
-                scale = span[i, node, 1]
-            end = _write(value, what == UINT64, scale, text, used)
-            kind[i, node] = TIME if what == SECONDS or what == MILLIS else NUMBER
-            span[i, node, 0] = text_at + used
-            span[i, node, 1] = end - used
-            used = end
+            if kind[i, node] >= INT64 and kind[i, node] != LONG_DECIMAL:
+                end = _write_one(kind[i, node], span[i, node], text, used)
+                is_time = kind[i, node] == SECONDS or kind[i, node] == MILLIS
+                kind[i, node] = TIME if is_time else NUMBER
+                span[i, node, 0] = text_at + used
+                span[i, node, 1] = end - used
+                used = end
+            node += 1
     return used
 
 
 @_jit
-def count_numbers(ok: Bools, kind: Kinds) -> int:
-    """How many numbers `write_numbers` will write."""
-    kind = borrow(kind)
-    count = 0
-    for i in range(len(ok)):
-        if ok[i]:
-            for node in range(kind.shape[1]):
-                count += kind[i, node] >= INT64
-    return count
+def count_numbers(kind: Kinds) -> tuple[int, int]:
+    """How many numbers `write_numbers` writes at most, and how many LONG_DECIMAL there are."""
+    flat = kind.reshape(-1)
+    count = longer = 0
+    for k in range(len(flat)):
+        count += flat[k] >= INT64
+        longer += flat[k] == LONG_DECIMAL
+    return count, longer
+
+
+@_inlined
+def _write_one(what: int, value: Int64s, text: Bytes, at: int) -> int:
+    """Writes the number of a kind and a span as text; the position after it."""
+    if what == SECONDS:
+        seconds = min(max(value[0], -_SECONDS_MAX), _SECONDS_MAX)
+        return _write(seconds * 1000 + value[1] // 1_000_000, False, 0, text, at)
+    return _write(value[0], what == UINT64, value[1] if what == DECIMAL else 0, text, at)
 
 
 @_inlined
@@ -136,18 +148,23 @@ def _write(value: int, is_unsigned: bool, scale: int, text: Bytes, at: int) -> i
         at += 1
         rest = np.uint64(0) - rest
     digits = 1
-    limit = _TEN
-    while digits < 20 and rest >= limit:
+    while digits < len(_POWERS) and rest >= _POWERS[digits]:
         digits += 1
-        limit = limit * _TEN if digits < 20 else limit
     digits = max(digits, scale + 1)
     end = at + digits + (scale > 0)
     k = end
-    for written in range(digits):
-        if scale > 0 and written == scale:
+    if scale > 0:
+        for _ in range(scale):
             k -= 1
-            text[k] = POINT
+            text[k] = np.uint8(np.uint64(ZERO) + rest % _TEN)
+            rest //= _TEN
         k -= 1
-        text[k] = np.uint8(np.uint64(ZERO) + rest % _TEN)
-        rest //= _TEN
+        text[k] = POINT
+    while k - at > 1:
+        k -= 2
+        pair = np.uint64(2) * (rest % _HUNDRED)
+        text[k], text[k + 1] = _PAIRS[pair], _PAIRS[pair + np.uint64(1)]
+        rest //= _HUNDRED
+    if k > at:
+        text[at] = np.uint8(np.uint64(ZERO) + rest)
     return end

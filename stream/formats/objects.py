@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from stream.events.paths import KEY_SIZE, KEY_START, PARENT, ROOT, Trie
+from stream.events.json_object import json_value
+from stream.events.paths import KEY_SIZE, KEY_START, PARENT, ROOT, WHOLE, Trie
 from stream.events.present import EpochMs, JsonNumber, Refused, UnreadItems, UnreadMembers
 from stream.events.scan import (
     ARRAY,
@@ -34,30 +35,41 @@ def object_of_row(found: Scan, trie: Trie, i: int) -> dict[str, Any]:
     kinds = found.kind[i].tolist()
     if kinds[ROOT] != OBJECT:
         raise Refused("not_object", "expected a record or a message as the value, got another type")
-    objects: dict[int, dict[str, Any]] = {ROOT: {}}
+    root: dict[str, Any] = {}
+    containers: dict[int, dict[str, Any] | list[Any]] = {ROOT: root}
     for node, row in enumerate(trie.nodes.tolist()):
         parent = row[PARENT]
-        if node == ROOT or parent not in objects or kinds[node] == MISSING:
+        if node == ROOT or parent not in containers or kinds[node] == MISSING:
             continue
-        start = row[KEY_START]
-        key = trie.keys[start : start + row[KEY_SIZE]].tobytes().decode()
-        if kinds[node] == OBJECT:
-            objects[node] = UnreadMembers()
-        value = objects[node] if kinds[node] == OBJECT else _value(found, i, node, kinds[node])
-        objects[parent][key] = value
-    return objects[ROOT]
+        value = _value(found, i, node, kinds[node], is_whole=bool(row[WHOLE]))
+        if isinstance(value, dict | list):
+            containers[node] = value
+        _put(containers[parent], trie, row, value)
+    return root
 
 
-def _value(found: Scan, i: int, node: int, kind: int) -> Any:
+def _put(container: dict[str, Any] | list[Any], trie: Trie, row: list[int], value: Any) -> None:
+    """Puts a value at its key or index; elements that nobody asked for are null."""
+    start, size = row[KEY_START], row[KEY_SIZE]
+    if isinstance(container, dict):
+        container[trie.keys[start : start + size].tobytes().decode()] = value
+    else:
+        container += [None] * (start + 1 - len(container))
+        container[start] = value
+
+
+def _value(found: Scan, i: int, node: int, kind: int, *, is_whole: bool) -> Any:  # noqa: PLR0911  # one for each kind
     if kind in _PLAIN:
         return _PLAIN[kind]
-    if kind == ARRAY:
-        return UnreadItems()
+    if kind in (OBJECT, ARRAY) and not is_whole:
+        return UnreadMembers() if kind == OBJECT else UnreadItems()
     if kind == FLOAT64:
         bits = found.span[i, node, :1].view("float64")
         return JsonNumber(repr(float(bits[0])))
     start, size = found.span[i, node].tolist()
     content = found.data[start : start + size].tobytes()
+    if kind in (OBJECT, ARRAY):
+        return json_value(content)
     if kind == BYTES:
         return content
     text = content.decode()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from stream.columns import Bools, Bytes, Int64s, Spans
 from stream.events.paths import Trie
 from stream.events.present import Refused
 from stream.events.scan import DEPTH_MAX, Kinds, Scan, append_bytes
+from stream.formats.containers import PARTS_MAX, ContainerReader, ContainerTexts
 from stream.formats.decimals import write_decimals
 from stream.formats.faults import FAULTS
 from stream.formats.framing import Frames, find_frames, message_indexes, schema_id
@@ -38,7 +39,8 @@ class Language:
         kind: As the registry writes it.
         code: Of the refusal of a value that is none.
         indexed: Whether message indexes follow the schema id.
-        compile: A schema, message indexes and wanted paths to a program.
+        compile: A schema, message indexes and wanted paths to a program, and to what reads the
+            containers that are wanted whole.
         read: The kernel, with the arguments of `avro_kernel.read_avro`.
     """
 
@@ -46,8 +48,8 @@ class Language:
     kind: str
     code: Literal["bad_avro", "bad_protobuf"]
     indexed: bool
-    compile: Callable[[WriterSchema, tuple[int, ...], Trie], Any]
-    read: Callable[..., None]
+    compile: Callable[[WriterSchema, tuple[int, ...], Trie], tuple[Any, ContainerReader]]
+    read: Callable[..., tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ class FramedValues:
     causes: dict[int, str]
 
     def root(self, i: int, value: bytes) -> dict[str, Any]:
-        """As `stream.events.decoder.Values.root`."""
+        """As `stream.events.cloudevents.envelopes.Values.root`."""
         group, fault = int(self.frames.group[i]), int(self.fault[i])
         name = self.language.name
         if group < 0:
@@ -89,6 +91,13 @@ class FramedValues:
         return object_of_row(self.found, self.trie, i)
 
 
+class _Program(NamedTuple):
+    """What a schema compiles to: tables for the kernel, and the texts of containers."""
+
+    tables: Any
+    containers: ContainerTexts
+
+
 class FramedFormat:
     """Reads the values of one language; threads may share it.
 
@@ -100,11 +109,13 @@ class FramedFormat:
     def __init__(self, language: Language, schemas: SchemaPort) -> None:
         self._language = language
         self._schemas = schemas
-        self._programs: dict[bytes, Any] = {}
+        self._programs: dict[bytes, _Program] = {}
         self._trie: Trie | None = None
 
-    def read(self, value: Spans, eligible: Bools, trie: Trie) -> FramedValues:
-        """As `stream.events.decoder.ValueFormat.read`."""
+    def read(
+        self, value: Spans, eligible: Bools, trie: Trie, headers: Spans | None = None
+    ) -> FramedValues:
+        """As `stream.events.cloudevents.envelopes.ValueFormat.read`."""
         if trie is not self._trie:
             self._trie, self._programs = trie, {}
         frames = find_frames(value, eligible, indexed=self._language.indexed)
@@ -112,8 +123,7 @@ class FramedFormat:
         shape = (len(value), len(trie.nodes))
         kind, span = np.zeros(shape, np.uint8), np.empty((*shape, 2), np.int64)
         ok, fault = np.zeros(len(value), np.bool_), np.zeros(len(value), np.int64)
-        open_containers = np.empty((DEPTH_MAX, 3), np.int64)
-        parts, parts_at = [window], len(window)
+        texts, texts_at = [window], len(window)
         causes = {}
         for group, first in enumerate(frames.first.tolist()):
             frame = value[first] or b""
@@ -123,19 +133,40 @@ class FramedFormat:
                 causes[group] = str(exc)
                 continue
             of_group = frames.group == group
-            self._language.read(
-                window, starts + frames.size, value.size - frames.size, program, trie, parts_at,
-                open_containers, of_group, kind, span, fault,
-            )  # fmt: skip
+            behind = Spans(window, starts + frames.size, value.size - frames.size)
+            parts = self._read(behind, program.tables, trie, texts_at, of_group, kind, span, fault)
             ok |= of_group
-            parts.append(program.texts)
-            parts_at += len(program.texts)
+            for text in (
+                program.tables.texts,
+                program.containers.write(
+                    window, trie, parts, of_group, kind, span, texts_at + len(program.tables.texts)
+                ),
+            ):
+                texts.append(np.frombuffer(text, np.uint8))
+                texts_at += len(text)
         return FramedValues(
-            Scan(_texts(parts, parts_at, ok, kind, span), ok, kind, span, is_json=False),
+            Scan(_texts(texts, texts_at, ok, kind, span), ok, kind, span, is_json=False),
             trie, self._language, frames, fault, causes,
         )  # fmt: skip
 
-    def _program(self, frame: bytes, trie: Trie) -> Any:
+    def _read(
+        self, value: Spans, tables: Any, trie: Trie, texts_at: int, ok: Bools, kind: Kinds,
+        span: Int64s, fault: Int64s,
+    ) -> Int64s:  # fmt: skip
+        """Runs the kernel over one group; the parts of its containers."""
+        open_containers = np.empty((DEPTH_MAX, 4), np.int64)
+        parts = np.empty((PARTS_MAX + len(value), 5), np.int64)
+        row = used = 0
+        while True:
+            row, used = self._language.read(
+                value.data, value.start, value.size, tables, trie, texts_at, open_containers, ok,
+                kind, span, fault, parts, used, row,
+            )  # fmt: skip
+            if row == len(value):
+                return parts[:used]
+            parts = np.concatenate([parts, np.empty_like(parts)])
+
+    def _program(self, frame: bytes, trie: Trie) -> _Program:
         """The program of a frame; an id that the registry does not know is asked for again.
 
         Raises:
@@ -158,13 +189,14 @@ class FramedFormat:
             self._programs[frame] = program
         return program
 
-    def _compiled(self, schema: WriterSchema, frame: bytes, trie: Trie) -> Any:
+    def _compiled(self, schema: WriterSchema, frame: bytes, trie: Trie) -> _Program:
         if schema.kind != self._language.kind:
             raise SchemaUnusable(
                 f"expected {self._language.kind}, since events.format says so, got {schema.kind}"
             )
         indexes = message_indexes(frame) if self._language.indexed else ()
-        return self._language.compile(schema, indexes, trie)
+        tables, reader = self._language.compile(schema, indexes, trie)
+        return _Program(tables, ContainerTexts(reader))
 
 
 def _window(value: Spans, eligible: Bools) -> tuple[Bytes, Int64s]:
@@ -178,12 +210,12 @@ def _window(value: Spans, eligible: Bools) -> tuple[Bytes, Int64s]:
 
 def _texts(parts: list[Bytes], parts_at: int, ok: Bools, kind: Kinds, span: Int64s) -> Bytes:
     """The buffer of all spans: the values, the texts of programs, and the numbers as text."""
-    longer = write_decimals(parts[0], ok, kind, span, parts_at)
+    count, longer = count_numbers(kind)
     if longer:
-        parts.append(np.frombuffer(longer, np.uint8))
-        parts_at += len(longer)
-    count = count_numbers(ok, kind)
-    if count:
+        decimals = write_decimals(parts[0], ok, kind, span, parts_at)
+        parts.append(np.frombuffer(decimals, np.uint8))
+        parts_at += len(decimals)
+    if count > longer:
         text = np.empty(count * TEXT_BYTES_MAX, np.uint8)
         parts.append(text[: write_numbers(ok, kind, span, parts_at, text)])
     data = np.concatenate(parts)

@@ -11,8 +11,12 @@ class Wanted:
     def __init__(self, trie: Trie) -> None:
         self._child: dict[tuple[int, str], int] = {}
         self._below: dict[int, list[int]] = {}
+        self._elements: dict[int, list[int]] = {}
         for node, row in enumerate(trie.nodes.tolist()[1:], start=1):
             start, size = row[KEY_START], row[KEY_SIZE]
+            if size < 0:
+                self._elements.setdefault(row[PARENT], []).append(node)
+                continue
             key = trie.keys[start : start + size].tobytes().decode()
             self._child[row[PARENT], key] = node
             self._below.setdefault(row[PARENT], []).append(node)
@@ -25,6 +29,10 @@ class Wanted:
     def below(self, node: int) -> list[int]:
         """The nodes one key below a node."""
         return self._below.get(node, [])
+
+    def elements(self, node: int) -> list[int]:
+        """The nodes of elements of the array at a node."""
+        return self._elements.get(node, [])
 
 
 TRUE_SIZE, FALSE_SIZE = 4, 5

@@ -17,6 +17,7 @@ import numpy as np
 
 from stream.columns import Bytes, Float32s, Spans
 from stream.kafka import record_write_kernels as kernels
+from stream.kafka.headers import Header, varint, write_header, write_headers
 from stream.kafka.record_kernels import HEADER_BYTES
 
 Codec = Literal["none", "lz4", "zstd"]
@@ -58,7 +59,7 @@ def build_batches(
     *,
     headers: Sequence[tuple[str, bytes]] = (),
     vectors: tuple[str, Float32s] | None = None,
-    own_headers: Sequence[Sequence[tuple[str, bytes]]] | None = None,
+    own_headers: Sequence[Sequence[Header]] | None = None,
     batch_bytes_max: int = 900_000,
     codec: Codec = "none",
 ) -> list[RecordBatch]:
@@ -71,7 +72,7 @@ def build_batches(
         headers: Headers that every record carries.
         vectors: Name of one more header and its value per record, float32 as little-endian bytes.
             Shape (n, width).
-        own_headers: Instead of vectors: more headers of each record, as many for each.
+        own_headers: Instead of vectors: more headers of each record, behind those of all.
         batch_bytes_max: Largest batch before compression; stay below the topic's
             max.message.bytes. A single larger record gets a batch of its own.
         codec: Compression of the records.
@@ -81,17 +82,16 @@ def build_batches(
     """
     assert vectors is None or own_headers is None, "one kind of headers per record"
     count, own = len(headers), _no_headers(len(key))
-    constant = b"".join(_header(name, content) for name, content in headers)
+    constant = b"".join(write_header(name, content) for name, content in headers)
     if vectors is not None:
         count += 1
         matrix = np.ascontiguousarray(vectors[1], "<f4")
         width = matrix.shape[1] * 4
-        constant += _varint(len(vectors[0].encode())) + vectors[0].encode() + _varint(width)
+        constant += varint(len(vectors[0].encode())) + vectors[0].encode() + varint(width)
         own = _rows(matrix.reshape(-1).view(np.uint8), len(key), width)
-    elif own_headers:
-        count += len(own_headers[0])
-        own = Spans.of([b"".join(_header(k, v) for k, v in record) for record in own_headers])
-    fixed = np.frombuffer(_varint(count) + constant, np.uint8)
+    fixed = np.frombuffer(varint(count) + constant, np.uint8)
+    if own_headers is not None:  # one record may have more of them than another
+        own, fixed = Spans.of([_all_headers(headers, more) for more in own_headers]), fixed[:0]
     sizes = kernels.record_sizes(key.size, value.size, own.size, len(fixed))
     batches = []
     first = 0
@@ -109,6 +109,10 @@ def build_batches(
 
 def _no_headers(n: int) -> Spans:
     return Spans(np.empty(0, np.uint8), np.zeros(n, np.int64), np.zeros(n, np.int64))
+
+
+def _all_headers(shared: Sequence[Header], own: Sequence[Header]) -> bytes:
+    return write_headers([*shared, *own]) or varint(0)
 
 
 def _rows(data: Bytes, n: int, width: int) -> Spans:
@@ -146,19 +150,3 @@ def _frame(body: Bytes, records: int, timestamp_ms: int, codec: Codec) -> Record
         + records.to_bytes(4, "big")
     )
     return RecordBatch(bytearray(head + payload), records)
-
-
-def _header(name: str, content: bytes) -> bytes:
-    encoded = name.encode()
-    return _varint(len(encoded)) + encoded + _varint(len(content)) + content
-
-
-def _varint(value: int) -> bytes:
-    """Zigzag varint of a small number, as in the record format."""
-    rest = (value << 1) ^ (value >> 63)
-    out = bytearray()
-    while rest > 0x7F:
-        out.append((rest & 0x7F) | 0x80)
-        rest >>= 7
-    out.append(rest)
-    return bytes(out)

@@ -103,7 +103,7 @@ def _read_long_varint(data: Bytes, at: int, stop: int) -> tuple[int, int]:
 
 
 @_inlined
-def _read_varint(data: Bytes, at: int, stop: int) -> tuple[int, int]:
+def read_varint(data: Bytes, at: int, stop: int) -> tuple[int, int]:
     """As `_read_long_varint`; most are one byte or two, which are read in place."""
     if at < stop:
         low = byte_at(data, at)
@@ -119,29 +119,31 @@ def _read_varint(data: Bytes, at: int, stop: int) -> tuple[int, int]:
 
 @_inlined
 def _read_record(data: Bytes, at: int, stop: int, out: Int64s, n: int) -> int:
-    """Reads one record into column n of out: offset delta, timestamp delta, key, value.
+    """Reads one record into column n of out: offset delta, timestamp delta, key, value, headers.
 
     Returns the position after it, -1 when it does not follow the format.
     """
-    length, at = _read_varint(data, at, stop)
+    length, at = read_varint(data, at, stop)
     if at < 0 or length < 1 or length > stop - at:
         return -1
     end = at + length
     at += 1  # attributes: unused in v2
-    out[1, n], at = _read_varint(data, at, end)
+    out[1, n], at = read_varint(data, at, end)
     if at < 0:
         return -1
-    out[0, n], at = _read_varint(data, at, end)
+    out[0, n], at = read_varint(data, at, end)
     for k in range(2, 6, 2):
         if at < 0:
             return -1
-        size, at = _read_varint(data, at, end)
+        size, at = read_varint(data, at, end)
         if at < 0 or size < -1 or size > end - at:
             return -1
         out[k, n] = at
         out[k + 1, n] = size
         at += max(size, 0)
+    out[6, n] = 0
     if at != end - 1 or byte_at(data, at) != 0:  # not just the byte that says "no headers"
+        out[6, n] = end - at
         return end if _headers_end(data, at, end) == end else -1
     return end
 
@@ -149,14 +151,14 @@ def _read_record(data: Bytes, at: int, stop: int, out: Int64s, n: int) -> int:
 @_jit
 def _headers_end(data: Bytes, at: int, stop: int) -> int:
     """The position after the headers of a record, -1 when they do not follow the format."""
-    count, at = _read_varint(data, at, stop)
+    count, at = read_varint(data, at, stop)
     if at < 0 or count < 0 or count > (stop - at) // 2:  # two sizes each
         return -1
     for _ in range(count):
-        size, at = _read_varint(data, at, stop)
+        size, at = read_varint(data, at, stop)
         if at < 0 or size < 0 or size > stop - at:
             return -1
-        size, at = _read_varint(data, at + size, stop)
+        size, at = read_varint(data, at + size, stop)
         if at < 0 or size < -1 or size > stop - at:
             return -1
         at += max(size, 0)
@@ -174,9 +176,10 @@ def read_records(data: Bytes, table: Int64s, position: int) -> tuple[Int64s, int
         position: Records before this offset are left out.
 
     Returns:
-        Rows offset, timestamp_ms, key start, key size, value start, value size: shape (6, n),
-        int64, of the batches before the first that is broken; the index of that batch, -1 when there
-        is none; the index of the record in it; and what is wrong, BAD_COUNT ... BAD_END.
+        Rows offset, timestamp_ms, key start, key size, value start, value size, size of the headers,
+        which begin where the value ends, 0 without any: shape (7, n), int64, of the batches before
+        the first that is broken; the index of that batch, -1 when there is none; the index of the
+        record in it; and what is wrong, BAD_COUNT ... BAD_END.
     """
     data, table = borrow(data), borrow(table)
     total = 0
@@ -184,7 +187,7 @@ def read_records(data: Bytes, table: Int64s, position: int) -> tuple[Int64s, int
     while batches < len(table) and _has_room(table, batches):
         total += table[batches, COUNT]
         batches += 1
-    out = np.empty((6, total), np.int64)
+    out = np.empty((7, total), np.int64)
     n = 0
     for b in range(batches):
         after, record, why = _read_batch(data, table, b, position, out, n)
@@ -259,12 +262,12 @@ def find_header(
     stop = len(data)
     for i in range(len(value_start)):
         out[0, i], out[1, i] = 0, -1
-        count, at = _read_varint(data, value_start[i] + max(value_size[i], 0), stop)
+        count, at = read_varint(data, value_start[i] + max(value_size[i], 0), stop)
         for _ in range(count):
-            key_size, key = _read_varint(data, at, stop)
+            key_size, key = read_varint(data, at, stop)
             if key < 0 or key_size < 0 or key_size > stop - key:
                 return i
-            size, at = _read_varint(data, key + key_size, stop)
+            size, at = read_varint(data, key + key_size, stop)
             if at < 0 or size < -1 or size > stop - at:
                 return i
             if out[1, i] < 0 and _is_at(data, key, key_size, name):

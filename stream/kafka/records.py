@@ -165,10 +165,13 @@ class RecordReader(Iterator[RecordChunk]):
     ) -> Iterator[RecordChunk]:
         n = columns.shape[1]
         topic, partition, _ = self._place
+        headers = _headers(payload, columns)
         base, leader_epoch = header[:, kernels.BASE_OFFSET], header[:, kernels.LEADER_EPOCH]
         for low in range(0, n, self._step):
             high = min(low + self._step, n)
-            offset, timestamp, key_start, key_size, value_start, value_size = columns[:, low:high]
+            offset, timestamp, key_start, key_size, value_start, value_size, _ = columns[
+                :, low:high
+            ]
             yield RecordChunk(
                 topic=topic,
                 partition=partition,
@@ -178,4 +181,13 @@ class RecordReader(Iterator[RecordChunk]):
                 value=Spans(payload, value_start, value_size),
                 next_offset=end if high == n else int(columns[0, high]),
                 leader_epoch=int(leader_epoch[np.searchsorted(base, offset[-1], "right") - 1]),
+                headers=None if headers is None else headers.take(slice(low, high)),
             )
+
+
+def _headers(payload: Bytes, columns: Int64s) -> Spans | None:
+    """The headers of all records, which stand behind their values; None when none has any."""
+    value_start, value_size, size = columns[4:]
+    if not size.any():
+        return None
+    return Spans(payload, value_start + np.maximum(value_size, 0), size)

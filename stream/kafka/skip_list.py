@@ -141,4 +141,5 @@ def without_skipped(chunk: RecordChunk, ranges: Ranges) -> RecordChunk:
         timestamp_ms=chunk.timestamp_ms[index],
         key=chunk.key.take(index),
         value=chunk.value.take(index),
+        headers=None if chunk.headers is None else chunk.headers.take(index),
     )

@@ -22,11 +22,13 @@ from stream.formats.decimals import decimal_text
 
 MAPPING = EventMapping(
     customer_id=("c", "m.c"), event_id=("e",), type=("t",), timestamp=("s",), consent=("k",),
+    consent_names=("view", "granted", "m", "c", "12.5", "7"), consent_categories=("u", "m.u"),
+    consent_allowed_ids=("y",), consent_denied_ids=("m.y", "m.m.y"),
     timestamp_earliest="0001-01-01", timestamp_ahead_max="999999999w",
 )  # fmt: skip
 TYPES = ("view", "buy")
-NUMBERS = ("n", "m.n", "m.m.n", "x")
-CATEGORIES = ("g", "m.g", "y")
+NUMBERS = ("n", "m.n", "m.m.n", "x", "x[0]", "y[0].n", "u[1]", "m.y[2][0]", "u.m")
+CATEGORIES = ("g", "m.g", "y", "y[1]", "m.y[0]", "m.u.c")
 NAMES = ("c", "e", "t", "s", "k", "n", "m", "x", "g", "y", "u")
 _PRECISIONS = (28, 60)
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -55,6 +57,9 @@ def _type_for(rng: random.Random, name: str, depth: int, count: list[int]) -> An
         "c": "string", "e": "long", "t": "string", "k": "boolean", "n": "double", "x": "int",
         "s": {"type": "long", "logicalType": "timestamp-millis"}, "g": "string",
     }.get(name)  # fmt: skip
+    if name in "uy" and rng.random() < 0.6:
+        inside = rng.choice(("boolean", "string", "long", ["null", "boolean", "string"], "double"))
+        usual = rng.choice(({"type": "map", "values": inside}, {"type": "array", "items": inside}))
     if name == "m" and depth > 0:
         usual = _record(rng, depth - 1, count)
     of = usual if usual is not None and rng.random() < 0.85 else _avro_type(rng, depth - 1, count)
@@ -152,7 +157,7 @@ def plain(value: Any) -> Any:  # noqa: PLR0911  # one for each type
     if isinstance(value, dict):
         return {key: plain(one) for key, one in value.items()}
     if isinstance(value, list):
-        return []
+        return [plain(one) for one in value]
     if isinstance(value, bool) or value is None or isinstance(value, str):
         return value
     if isinstance(value, dt.datetime):

@@ -116,7 +116,7 @@ def _type(
         return
     elif choice < 0.55:
         one.type, one.type_name = _F.TYPE_MESSAGE, ".shop.E"
-    if rng.random() < 0.12:
+    if rng.random() < (0.5 if one.name in "uy" else 0.12):
         one.label = _F.LABEL_REPEATED
 
 
@@ -200,7 +200,7 @@ def object_of(message: Any) -> Any:  # noqa: PLR0911  # one for each message tha
     if name == "google.protobuf.Struct":
         return {key: object_of(one) for key, one in message.fields.items()}
     if name == "google.protobuf.ListValue":
-        return []
+        return [object_of(one) for one in message.values]
     if name == "google.protobuf.Value":
         which = message.WhichOneof("kind")
         if which is None or which == "null_value":
@@ -223,7 +223,11 @@ def _value_of(message: Any, one: FieldDescriptor) -> Any:
             key: object_of(x) if isinstance(x, Message) else plain(x) for key, x in held.items()
         } or None
     if one.is_repeated:
-        return [] if len(held) else None
+        return [_item_of(one, item) for item in held] or None
+    return _item_of(one, held)
+
+
+def _item_of(one: FieldDescriptor, held: Any) -> Any:
     if isinstance(held, Message):
         return object_of(held)
     if one.enum_type is not None:

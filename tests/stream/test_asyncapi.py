@@ -87,7 +87,9 @@ def test_headers_are_those_of_the_code() -> None:
     assert DecisionSpec().feature_header
     letter = SCHEMAS["deadLetterHeaders"]
     assert tuple(letter["required"]) == dead_letter.HEADERS
-    assert tuple(letter["properties"]) == dead_letter.HEADERS + dead_letter.TRUNCATED_HEADERS
+    more = (*dead_letter.TRUNCATED_HEADERS, dead_letter.HEADERS_BYTES)
+    assert tuple(letter["properties"]) == (*dead_letter.HEADERS, *more)
+    assert tuple(letter["patternProperties"]) == (f"^{re.escape(dead_letter.ORIGINAL)}",)
 
 
 def test_schemas_are_schemas() -> None:

@@ -25,8 +25,10 @@ SCHEMA = pa.schema(
         pa.field("timestamp_ms", pa.int64(), nullable=False),
         pa.field("key", pa.large_binary()),
         pa.field("value", pa.large_binary()),
+        pa.field("headers", pa.large_binary()),
     ]
 )
+"""Headers as on the wire (`stream.kafka.headers`), null for a record without any."""
 _DAY_MS = 86_400_000
 
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -55,6 +57,7 @@ class Records:
     timestamp_ms: Int64s
     key: Spans
     value: Spans
+    headers: Spans | None
 
 
 def group(chunks: Sequence[RecordChunk], buckets: int) -> list[Group]:
@@ -77,6 +80,7 @@ def group(chunks: Sequence[RecordChunk], buckets: int) -> list[Group]:
             timestamp_ms[order],
             _array(gather(keys, order)),
             _array(gather(values, order)),
+            _headers(chunks, order),
         ],
         schema=SCHEMA,
     )
@@ -89,6 +93,22 @@ def group(chunks: Sequence[RecordChunk], buckets: int) -> list[Group]:
         )
         for first, last in zip(firsts, [*firsts[1:], len(order)], strict=True)
     ]
+
+
+def _headers(chunks: Sequence[RecordChunk], order: Int64s) -> pa.LargeBinaryArray:
+    """The headers of all records in another order."""
+    if all(chunk.headers is None for chunk in chunks):
+        return pa.nulls(len(order), pa.large_binary())
+    pieces = []
+    for chunk in chunks:
+        found = chunk.headers or _no_headers(len(chunk))
+        pieces.append(Spans(found.data, found.start, np.where(found.size > 0, found.size, -1)))
+    return _array(gather(pieces, order))
+
+
+def _no_headers(records: int) -> Spans:
+    none = np.full(records, -1, np.int64)
+    return Spans(np.empty(0, np.uint8), np.zeros(records, np.int64), none)
 
 
 def buckets_of(keys: Spans, buckets: int) -> Int64s:
@@ -114,7 +134,9 @@ def merge(tables: Sequence[pa.Table], records_max: int) -> Iterator[Records]:
     offsets = [table["offset"].to_numpy() for table in tables]
     offset = np.concatenate(offsets)
     timestamp_ms = np.concatenate([table["timestamp_ms"].to_numpy() for table in tables])
-    keys, values = ([spans_of(table[name]) for table in tables] for name in ("key", "value"))
+    columns = [[spans_of(table[name]) for table in tables] for name in ("key", "value")]
+    if any(table["headers"].null_count < len(table) for table in tables):
+        columns.append([spans_of(table["headers"]) for table in tables])
     table_of = np.repeat(np.arange(len(tables)), [len(part) for part in offsets])
     base = np.cumsum([0, *map(len, offsets)])
     merged = np.argsort(offset, kind="stable")
@@ -127,12 +149,10 @@ def merge(tables: Sequence[pa.Table], records_max: int) -> Iterator[Records]:
             for table, run in _runs(table_of[rows[order]], rows[order])
         ]
         back = np.argsort(order)
-        yield Records(
-            offset[rows],
-            timestamp_ms[rows],
-            gather([keys[table].take(run) for table, run in runs], back),
-            gather([values[table].take(run) for table, run in runs], back),
+        key, value, *rest = (
+            gather([column[table].take(run) for table, run in runs], back) for column in columns
         )
+        yield Records(offset[rows], timestamp_ms[rows], key, value, rest[0] if rest else None)
 
 
 def _runs(labels: Int64s, values: Int64s) -> Iterator[tuple[int, Int64s]]:

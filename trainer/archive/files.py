@@ -3,6 +3,7 @@
 Rules of this file
 1. Plain Parquet that other readers take: zstd, no encoding younger than they are.
 2. What cannot be read, or is not what its name says, is an error that names the file.
+3. Files of all formats are read, and become what the newest format says.
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ import pyarrow.parquet as pq
 from models.errors import NO_JSON
 from stream.kafka.skip_list import within
 from trainer.archive.columns import SCHEMA
-from trainer.archive.layout import FACTS, FORMAT, Facts
+from trainer.archive.layout import FACTS, FILE_FORMAT, Facts
 from trainer.errors import TrainingError
+
+_COLUMNS = {FILE_FORMAT: SCHEMA, 1: SCHEMA.remove(SCHEMA.get_field_index("headers"))}
+"""By format."""
 
 
 def encode(table: pa.Table, facts: Facts) -> bytes:
@@ -40,7 +44,7 @@ def encode(table: pa.Table, facts: Facts) -> bytes:
 
 
 def decode(data: bytes, expected: Facts, where: str) -> tuple[pa.Table, Facts]:
-    """The records of a file, checked, and all that it says about itself.
+    """The records of a file, checked, and all that it says about itself, as of the newest format.
 
     Args:
         data: The bytes of the file.
@@ -60,8 +64,14 @@ def decode(data: bytes, expected: Facts, where: str) -> tuple[pa.Table, Facts]:
             "copy. If there is none, but Kafka still holds its offsets, archive the topic to "
             "another folder"
         ) from exc
-    if not table.schema.equals(SCHEMA):
-        raise _foreign(where, f"the columns {SCHEMA.names}", f"{table.schema.names}")
+    columns = _COLUMNS[facts.format]
+    if not table.schema.equals(columns):
+        raise _foreign(where, f"the columns {columns.names}", f"{table.schema.names}")
+    if columns is not SCHEMA:
+        table = table.append_column(
+            SCHEMA.field("headers"), pa.nulls(len(table), pa.large_binary())
+        )
+        facts = msgspec.structs.replace(facts, format=FILE_FORMAT)
     if table.num_rows != facts.rows:
         raise _foreign(where, f"{facts.rows} records", str(table.num_rows))
     edges = [[facts.first_offset - 1], table["offset"].to_numpy(), [facts.next_offset]]
@@ -102,7 +112,11 @@ def _facts(file: pq.ParquetFile, expected: Facts, where: str) -> Facts:
     try:
         facts = msgspec.json.decode(stated, type=Facts)
     except NO_JSON as exc:
-        raise _foreign(where, f"facts of format {FORMAT}", str(exc)) from exc
+        raise _foreign(where, f"facts of format {FILE_FORMAT}", str(exc)) from exc
+    if facts.format not in _COLUMNS:
+        formats = " or ".join(map(str, sorted(_COLUMNS)))
+        raise _foreign(where, f"a file of format {formats}", str(facts.format))
+    expected = msgspec.structs.replace(expected, format=facts.format)
     named = msgspec.structs.replace(facts, rows=expected.rows, lost=(), skipped=msgspec.UNSET)
     for name in Facts.__struct_fields__:
         wanted, got = getattr(expected, name), getattr(named, name)

@@ -13,7 +13,8 @@ Rules of this file
    one, were lost to retention before they were archived, or were skipped: the files say which.
 3. A flush takes the place of those whose offsets are all within its own: it is what compaction has
    made of them. What is left of them does not count.
-4. Names, facts and buckets never change their meaning: `FORMAT` counts up instead.
+4. Names, facts and buckets never change their meaning: `FORMAT` counts up instead. What a file holds
+   has a number of its own, `FILE_FORMAT`: files of all formats may stand beside each other.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ import msgspec
 from trainer.errors import TrainingError
 
 FORMAT = 1
+FILE_FORMAT = 2
+"""Of the files that are written: 1 has no column of headers, which stand in 2."""
 FACTS = b"opportune"
 """Key in the metadata of a Parquet file under which its `Facts` stand, as JSON."""
 
@@ -93,7 +96,7 @@ class Facts(msgspec.Struct, frozen=True):
     """What a file says about itself, so that it cannot be taken for another.
 
     Attributes:
-        format: `FORMAT` of who wrote it.
+        format: `FILE_FORMAT` of who wrote it.
         topic: Kafka topic.
         partition: As in its name, like first_offset, next_offset, day, bucket, k and n.
         buckets: Number of buckets of the archive.
@@ -121,7 +124,7 @@ class Facts(msgspec.Struct, frozen=True):
     def of(cls, topic: str, name: FileName, buckets: int) -> Facts:
         """What a name says."""
         return cls(
-            FORMAT, topic, name.partition, name.first, name.next, name.day, name.bucket, buckets,
+            FILE_FORMAT, topic, name.partition, name.first, name.next, name.day, name.bucket, buckets,
             name.k, name.n,
         )  # fmt: skip
 

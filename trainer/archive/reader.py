@@ -234,6 +234,7 @@ def _chunks(topic: str, piece: _Piece, read: _Read, ranges: Ranges) -> Iterator[
                 key=records.key.take(part),
                 value=records.value.take(part),
                 next_offset=int(offset[-1]) + 1,
+                headers=None if records.headers is None else records.headers.take(part),
             )
     if last is not None:
         yield replace(last, next_offset=piece.end)

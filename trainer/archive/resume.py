@@ -98,7 +98,8 @@ def _last_record(folder: TopicFolder, chain: list[Flush]) -> LastRecord | None:
     if not chain:
         return None
     flush = max(chain, key=lambda flush: flush.next)
-    tables = [folder.decoded(name)[0] for name in flush.files]
+    # Without headers: files of an older format have lost them.
+    tables = [folder.decoded(name)[0].drop_columns(["headers"]) for name in flush.files]
     last = [row for table in tables for row in table.slice(max(table.num_rows - 1, 0)).to_pylist()]
     return max((LastRecord(**row) for row in last), key=lambda row: row.offset, default=None)
 

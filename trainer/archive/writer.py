@@ -25,6 +25,7 @@ _WRITERS = 4
 
 _COLUMNS_BYTES = 6 * 8
 """Of each record beside key and value: offset, timestamp and the two spans."""
+_SPAN_BYTES = 2 * 8
 
 
 @dataclass(slots=True)
@@ -66,6 +67,8 @@ class Pending:
         # Of nulls one less, which is nothing against the rest.
         self.size_bytes += int(chunk.key.size.sum()) + int(chunk.value.size.sum())
         self.size_bytes += _COLUMNS_BYTES * len(chunk)
+        if chunk.headers is not None:
+            self.size_bytes += int(chunk.headers.size.sum()) + _SPAN_BYTES * len(chunk)
 
     def lose(self, until: int) -> None:
         """Retention has removed the offsets before `until`."""

@@ -5,7 +5,7 @@ Pure: no Kafka, no clock.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -14,8 +14,10 @@ import numpy as np
 from stream.campaign.file import Campaign
 from stream.codecs import event_decoder
 from stream.columns import RecordChunk, Spans
+from stream.decisions.dead_letter import original_headers
 from stream.events.decoder import NEVER_MS
 from stream.features.plan import compile_features
+from stream.kafka.headers import Header, header_spans
 from stream.schemas.registry import registry_of
 
 
@@ -40,7 +42,8 @@ class Letter:
         partition: Partition there.
         timestamp_ms: Record timestamp there, epoch milliseconds; -1 for none.
         code: Why it was no event.
-        is_cut: Whether key or value are not whole.
+        is_cut: Whether key, value or headers are not whole.
+        headers: Headers of the record.
     """
 
     key: bytes | None
@@ -50,21 +53,22 @@ class Letter:
     timestamp_ms: int
     code: str
     is_cut: bool
+    headers: Sequence[Header] = ()
 
     @classmethod
-    def of(
-        cls, key: bytes | None, value: bytes | None, headers: Mapping[str, bytes]
-    ) -> Letter | None:
+    def of(cls, key: bytes | None, value: bytes | None, headers: Sequence[Header]) -> Letter | None:
         """Reads what a worker wrote; None for what is no letter."""
+        said = {name: content for name, content in headers if content is not None}
         try:
             return cls(
                 key,
                 value,
-                headers["topic"].decode(),
-                int(headers["partition"]),
-                int(headers["timestamp"]),
-                headers["code"].decode(),
-                "truncated" in headers,
+                said["topic"].decode(),
+                int(said["partition"]),
+                int(said["timestamp"]),
+                said["code"].decode(),
+                "truncated" in said,
+                original_headers(headers),
             )
         except (KeyError, ValueError):  # a header is missing, or is no text or number
             return None
@@ -133,6 +137,7 @@ class LetterJudge:
             key=Spans.of([letter.key for letter in letters]),
             value=Spans.of([letter.value for letter in letters]),
             next_offset=len(letters),
+            headers=header_spans([letter.headers for letter in letters]),
         )
         rejects = self._decoder.decode(chunk, NEVER_MS).rejects
         return {reject.record: reject.reason for reject in rejects}

@@ -19,7 +19,7 @@ from trainer.redrive.letters import Fate, Letter, LetterJudge, Wanted
 from trainer.redrive.sent import SentLetters
 
 HEADER = "opportune-redriven"
-"""Header of a record that is sent again; its value is where the letter stood."""
+"""Header of a record that is sent again, behind its own; its value is where the letter stood."""
 _BATCH_LETTERS = 500
 _POLL_MS = 500
 _STALLED_S = 60.0
@@ -153,7 +153,7 @@ class Redrive:
         """Judges some letters and sends what can be read; False when the limit is reached."""
         asked: list[tuple[Any, Letter]] = []
         for record in records:
-            letter = Letter.of(record.key, record.value, dict(record.headers))
+            letter = Letter.of(record.key, record.value, record.headers)
             if letter is None:
                 self._summary.letters["", "", Fate.NO_LETTER] += 1
             elif self._sent.has(record.partition, record.offset):
@@ -181,9 +181,10 @@ class Redrive:
         futures = []
         for record, letter in chosen:
             where = f"{self._topic}/{record.partition}@{record.offset}".encode()
+            headers = [one for one in letter.headers if one[0] != HEADER]
             future = await producer.send(
                 letter.topic, letter.value, letter.key, letter.partition,
-                letter.timestamp_ms if letter.timestamp_ms >= 0 else None, [(HEADER, where)],
+                letter.timestamp_ms if letter.timestamp_ms >= 0 else None, [*headers, (HEADER, where)],
             )  # fmt: skip
             futures.append(future)
         await asyncio.gather(*futures)

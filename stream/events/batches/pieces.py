@@ -7,6 +7,7 @@ Records are not cut, and where a chunk is changes no bit of what comes of it.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -46,10 +47,7 @@ def pieces(chunk: RecordChunk, most: int) -> Iterator[RecordChunk]:
         end = max(end, begin + 1)
         next_offset = int(chunk.offset[end]) if end < len(chunk) else chunk.next_offset
         piece = part(chunk, slice(begin, end), next_offset)
-        yield RecordChunk(
-            piece.topic, piece.partition, piece.offset, piece.timestamp_ms, piece.key,
-            _narrowed(piece.value), piece.next_offset, piece.leader_epoch,
-        )  # fmt: skip
+        yield replace(piece, value=_narrowed(piece.value))
         begin = end
 
 

@@ -15,9 +15,9 @@ from stream.events.batches.element_kernels import find_arrays, find_elements, la
 from stream.events.batches.lines import WHOLE, Arrays, Lines, RecordRoots
 from stream.events.consent.vocabulary import NOT_SAID, UNREADABLE, WITHDRAWN, stricter
 from stream.events.fields import FieldReader
-from stream.events.json_object import FRAME_BYTES
+from stream.events.json_object import FRAME_BYTES, json_object
 from stream.events.paths import DATA, batch_paths
-from stream.events.present import Refused, is_envelope, value_at
+from stream.events.present import Refused, is_envelope, value_at, value_of
 from stream.events.scan import Scan, scan
 
 _BYTES_PER_EVENT = 128  # a guess, of which nothing depends but how often room is made
@@ -65,11 +65,13 @@ class Unfolding:
             found.kind, found.span, found.ok, self._reader.envelope, self._nodes, self._first,
             arrays, place,
         )  # fmt: skip
+        stop = chunk.value.start + chunk.value.size
+        # What a CloudEvent has in base64 stands somewhere else: nobody could send a part of it again.
+        arrays[(arrays < chunk.value.start) | (arrays >= stop)] = -1
         for i in np.flatnonzero(eligible & ~found.ok).tolist():
             arrays[i], place[i] = self._plainly(chunk, i, roots)
         if (arrays < 0).all():
             return Lines.whole(found)
-        stop = chunk.value.start + chunk.value.size
         count, end, start, size = self._elements(found, arrays, stop)
         has_events = (count > 0) & (count <= self._most)
         rows = np.where(has_events, count, 1)
@@ -96,16 +98,20 @@ class Unfolding:
 
     def _plainly(self, chunk: RecordChunk, i: int, roots: RecordRoots) -> tuple[int, int]:
         """Where the array of a record begins that the scan gave up on, -1 for none, and which it is."""
+        text = (chunk.value[i] or b"")[self._frame_bytes :]
         try:
-            root = roots(i)
+            which, value = self._which(roots(i)), json_object(text)
         except Refused:
             return -1, 0  # the judge says why
-        which = self._which(root)
         if which < 0:
             return -1, 0
-        begin = int(chunk.value.start[i]) + self._frame_bytes
-        text = (chunk.value[i] or b"")[self._frame_bytes :]
-        return begin + array_place(text, steps(self._paths[which])), which
+        path = steps(self._paths[which])
+        # In binary mode the value of a record is the data of its CloudEvent.
+        for own in (path, path[1:] if path[0] == DATA else ()):
+            if own and isinstance(value_of(value, own), list):
+                begin = int(chunk.value.start[i]) + self._frame_bytes
+                return begin + array_place(text, own), which
+        return -1, 0
 
     def _which(self, root: dict[str, Any]) -> int:
         """Which of the paths leads to the array of a record, -1 for none."""

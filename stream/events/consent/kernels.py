@@ -49,8 +49,8 @@ _inlined = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=T
 
 @_jit
 def hear(
-    data: Bytes, found_kind: Kinds, found_span: Int64s, envelope: Int64s, tables: ConsentTables,
-    ok: Bools, out: npt.NDArray[np.int8],
+    data: Bytes, found_kind: Kinds, found_span: Int64s, seen: Kinds, envelope: Int64s,
+    tables: ConsentTables, ok: Bools, out: npt.NDArray[np.int8],
 ) -> None:  # fmt: skip
     """What each record says of each purpose.
 
@@ -58,12 +58,14 @@ def hear(
         data: The buffer of the spans.
         found_kind: From the scan. Shape (n, nodes), uint8.
         found_span: From the scan. Shape (n, nodes, 2), int64.
+        seen: Largest kind of each node: places at which no record has something are not looked at.
+            Shape (nodes,), uint8.
         envelope: Nodes of `specversion` and `data`, or -1. Shape (2,), int64.
         tables: The places.
         ok: Records to look at; false where it is not clear. Shape (n,), bool.
         out: Filled: GRANTED, WITHDRAWN, NOT_SAID, UNREADABLE. Shape (purposes, n), int8.
     """
-    items, first = _present(found_kind, tables)
+    items, first = _present(seen, tables)
     data, kinds, spans, out = borrow(data), borrow(found_kind), borrow(found_span), borrow(out)
     for i in range(len(ok)):
         if not ok[i]:
@@ -88,16 +90,13 @@ def hear(
 
 
 @_jit
-def _present(found_kind: Kinds, tables: ConsentTables) -> tuple[Int64s, Int64s]:
+def _present(seen: Kinds, tables: ConsentTables) -> tuple[Int64s, Int64s]:
     """The places at which any record has something, and where those of each form begin and end."""
     items, first = np.empty_like(tables.items), np.zeros_like(tables.first)
     count = 0
     for form in range(len(tables.first) - 1):
         for k in range(tables.first[form], tables.first[form + 1]):
-            i = 0
-            while i < len(found_kind) and found_kind[i, tables.items[k, NODE]] <= NULL:
-                i += 1
-            if i < len(found_kind):
+            if seen[tables.items[k, NODE]] > NULL:
                 items[count] = tables.items[k]
                 count += 1
         first[form + 1] = count

@@ -18,7 +18,7 @@ from stream.campaign.file import EventMapping
 from stream.campaign.purposes import Purpose
 from stream.columns import Bools, Int64s, UInt64s
 from stream.events.consent.vocabulary import Words, compile_words, word_hash
-from stream.events.scan import ARRAY, FLOAT64, OBJECT, Kinds
+from stream.events.scan import FLOAT64, Kinds
 
 FLAG, XDM, CATEGORIES, ALLOWED, DENIED, STRATEGY = range(6)
 """What stands at a place: a flag, one of XDM, an object of flags by category, lists of the ids of
@@ -26,8 +26,6 @@ categories that are allowed and denied, and whether any or each of these has to 
 
 NODE, WHAT, PURPOSE = range(3)
 _TRAITS = "traits."
-_CONTAINERS = ((CATEGORIES, OBJECT, ARRAY), (ALLOWED, ARRAY, OBJECT), (DENIED, ARRAY, OBJECT))
-"""What is expected at a place, and a kind that is none there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +65,9 @@ class ConsentTables(NamedTuple):
     expected: int
     words: Words
 
-    def closed(self, kind: Kinds, ok: Bools) -> Kinds:
-        """Kinds for containers that nobody looks into: what they say cannot be read.
-
-        `ok` becomes false where something stands that JSON does not have.
-        """
-        closed = kind.copy()
+    def leave_unclear(self, kind: Kinds, ok: Bools) -> None:
+        """Makes `ok` false where something stands that JSON does not have."""
         ok &= (kind[:, np.unique(self.items[:, NODE])] < FLOAT64).all(axis=1)
-        for what, expected, other in _CONTAINERS:
-            for node in self.items[self.items[:, WHAT] == what, NODE].tolist():
-                closed[kind[:, node] == expected, node] = other
-        return closed
 
 
 class ConsentPlaces:
@@ -114,6 +104,12 @@ class ConsentPlaces:
     def paths(self) -> frozenset[str]:
         """All paths."""
         return frozenset(place.path for place in self.enveloped)
+
+    @property
+    def containers(self) -> frozenset[str]:
+        """The paths of objects and lists whose keys and ids are not known beforehand."""
+        kinds = (CATEGORIES, ALLOWED, DENIED)
+        return frozenset(place.path for place in self.enveloped if place.what in kinds)
 
     def tables(self, node_of: Mapping[str, int]) -> ConsentTables:
         """What the kernel reads, for a trie whose paths are these nodes."""

@@ -13,12 +13,13 @@ import numpy as np
 
 from stream.columns import Bools, Bytes, Int64s
 from stream.compiled.borrow import borrow
-from stream.events.paths import UNWANTED, Trie, child
+from stream.events.paths import UNWANTED, Trie, child, element
 from stream.events.scan import ARRAY, MISSING, OBJECT, Kinds
+from stream.formats.containers import PARTS_MAX, keep_part
 from stream.formats.faults import DEPTH, PACKED
 from stream.formats.notes import SECONDS, forget, note
 from stream.formats.protobuf import protobuf_program as p
-from stream.formats.protobuf.protobuf_scalars import note_default, read_scalar
+from stream.formats.protobuf.protobuf_scalars import has_symbol, note_default, read_scalar
 from stream.formats.protobuf.protobuf_wire import (
     FIXED64_WIRE,
     LENGTH_WIRE,
@@ -41,7 +42,9 @@ _NUMBER, _RIVALS, _RIVAL_COUNT = p.NUMBER, p.RIVALS, p.RIVAL_COUNT
 _FIELDS, _FIELD_COUNT, _DIRECT, _DIRECT_MAX = p.FIELDS, p.FIELD_COUNT, p.DIRECT, p.DIRECT_MAX
 _DEFAULTS, _DEFAULT_COUNT, _M_NODE, _ROLE = p.DEFAULTS, p.DEFAULT_COUNT, p.M_NODE, p.ROLE
 _PLAIN, _TRANSPARENT, _TIMESTAMP, _LIST = p.PLAIN, p.TRANSPARENT, p.TIMESTAMP, p.LIST
-_REPEATED = p.REPEATED
+_REPEATED, _CLOSED, _KEPT, _INDEXED = p.REPEATED, p.CLOSED, p.KEPT, p.INDEXED
+_ITEMS = p.ITEMS
+_CONTAINER = _KEPT | _INDEXED
 
 _WIRE = np.full(32, VARINT_WIRE, np.int64)
 """Wire type by type of field; a group is read as a field that nobody knows."""
@@ -55,69 +58,90 @@ _WIRE[p.GROUP] = -1
 def read_protobuf(
     data: Bytes, starts: Int64s, sizes: Int64s, program: p.ProtobufProgram, trie: Trie,
     texts_at: int, open_rows: Int64s, ok: Bools, kind: Kinds, span: Int64s, fault: Int64s,
-) -> None:  # fmt: skip
+    parts: Int64s, used: int, first: int,
+) -> tuple[int, int]:  # fmt: skip
     """Fills the rows that are `ok` on entry, as `avro_kernel.read_avro` does."""
     data, kind, span, open_rows = borrow(data), borrow(kind), borrow(span), borrow(open_rows)
     messages, fields = borrow(program.messages), borrow(program.fields)
     direct, lists = borrow(program.direct), borrow(program.lists)
     slots, nodes, keys = borrow(trie.slots), borrow(trie.nodes), borrow(trie.keys)
-    for i in range(len(starts)):
+    parts = borrow(parts)
+    for i in range(first, len(starts)):
         if ok[i]:
-            end = _read_record(
+            if len(parts) - used < PARTS_MAX:
+                return i, used
+            end, used = _read_record(
                 data, starts[i], starts[i] + sizes[i], messages, fields, direct, lists,
-                slots, nodes, keys, texts_at, open_rows, i, kind, span,
+                slots, nodes, keys, texts_at, open_rows, i, kind, span, parts, used,
             )  # fmt: skip
             if end < 0:
                 ok[i] = False
                 fault[i] = end
+    return len(starts), used
 
 
 @_inlined
 def _read_record(  # noqa: C901, PLR0912  # one step of a machine: a call each costs as much
     data: Bytes, at: int, stop: int, messages: Int64s, fields: Int64s, direct: Int64s, lists: Int64s,
     slots: Int64s, nodes: Int64s, keys: Bytes, texts_at: int, open_rows: Int64s,
-    i: int, kind: Kinds, span: Int64s,
-) -> int:  # fmt: skip
-    """Puts the wanted values into row i; `stop`, or a fault."""
-    row, end, depth = 0, stop, 0
+    i: int, kind: Kinds, span: Int64s, parts: Int64s, used: int,
+) -> tuple[int, int]:  # fmt: skip
+    """Puts the wanted values into row i; `stop` or a fault, and how many parts there are."""
+    row, end, depth, first_part = 0, stop, 0, used
     _begin(messages, fields, lists, nodes, row, texts_at, i, kind, span)
     while True:
         while at == end:
             if depth == 0:
-                return at
+                return at, used
             depth -= 1
             row, end = open_rows[depth, _ROW], open_rows[depth, _STOP]
         number, wire, at = tag(data, at, end)
         if at < 0:
-            return at
+            return at, used
         field = _field(messages, fields, direct, row, number)
+        kept, begin, was, was_first = -1, at, 0, 0
+        if field >= 0 and fields[field, _FLAGS] & _CONTAINER:
+            if fields[field, _FLAGS] & _KEPT:
+                kept, node = field, fields[field, _F_NODE]
+                was, was_first = int(kind[i, node]), int(span[i, node, 0])
+            if fields[field, _FLAGS] & _INDEXED and _WIRE[fields[field, _TYPE]] == wire:
+                field = _item(data, at, end, fields, lists, nodes, field, i, kind, span)
         if field >= 0 and _WIRE[fields[field, _TYPE]] == wire:
             what = fields[field, _TYPE]
             if what != _MESSAGE and what != _MAP:
-                at = read_scalar(
+                at = until = read_scalar(
                     data, at, end, fields, lists, nodes, field, texts_at, i, kind, span
                 )
             else:
                 at, inner = length(data, at, end)
                 if inner < 0:
-                    return inner
+                    return inner, used
                 if depth == len(open_rows) - 1:
-                    return DEPTH
+                    return DEPTH, used
                 open_rows[depth, _ROW], open_rows[depth, _STOP] = row, end
                 depth += 1
-                end = inner
+                begin, end, until = at, inner, inner
                 row = _inner_row(
                     data, at, end, fields, lists, slots, nodes, keys, field, i, kind, span
                 )
                 if row < 0:
-                    return row
+                    return row, used
                 _begin(messages, fields, lists, nodes, row, texts_at, i, kind, span)
         elif field >= 0 and _is_packed(fields, field, wire):
-            at = _after_packed(data, at, end, fields, nodes, field, i, kind, span)
+            begin, at = _after_packed(
+                data, at, end, fields, lists, nodes, field, texts_at, i, kind, span
+            )
+            until = at
         else:
+            kept, until = -1, at
             at = after_unknown(data, at, end, number, wire, open_rows, depth)
         if at < 0:
-            return at
+            return at, used
+        if kept >= 0:
+            node = fields[kept, _F_NODE]
+            if kind[i, node] == ARRAY or kind[i, node] == OBJECT:
+                span[i, node, 0] = was_first if was == kind[i, node] else used
+                used = keep_part(parts, used, first_part, i, node, kept, begin, until)
 
 
 @_inlined
@@ -130,6 +154,24 @@ def _field(messages: Int64s, fields: Int64s, direct: Int64s, row: int, number: i
         if fields[field, _NUMBER] == number:
             return field
     return -1
+
+
+@_jit
+def _item(
+    data: Bytes, at: int, stop: int, fields: Int64s, lists: Int64s, nodes: Int64s, field: int,
+    i: int, kind: Kinds, span: Int64s,
+) -> int:  # fmt: skip
+    """The field that the next item of a repeated field is read as; counts the items."""
+    node, items = fields[field, _F_NODE], fields[field, _ITEMS]
+    if fields[field, _TYPE] == _ENUM and fields[field, _FLAGS] & _CLOSED:
+        value, end = varint(data, at, stop)
+        if end < 0 or not has_symbol(fields, lists, field, value):
+            return int(lists[items])
+    if kind[i, node] != ARRAY:
+        note(nodes, node, i, ARRAY, at, 0, kind, span)
+    below = element(nodes, node, span[i, node, 1])
+    span[i, node, 1] += 1
+    return int(lists[items] if below == UNWANTED else lists[items + below - node])
 
 
 @_jit
@@ -155,7 +197,7 @@ def _inner_row(
             if below != UNWANTED:
                 forget(nodes, below, i, kind)
                 row = int(lists[first + below - node])
-    elif node != UNWANTED and fields[field, _FLAGS] & _REPEATED:
+    elif node != UNWANTED and fields[field, _FLAGS] & _REPEATED and kind[i, node] != ARRAY:
         note(nodes, node, i, ARRAY, at, 0, kind, span)
     return row
 
@@ -231,22 +273,27 @@ def _is_packed(fields: Int64s, field: int, wire: int) -> bool:
 
 @_jit
 def _after_packed(
-    data: Bytes, at: int, stop: int, fields: Int64s, nodes: Int64s, field: int,
-    i: int, kind: Kinds, span: Int64s,
-) -> int:  # fmt: skip
-    """The position after packed values, which are an array."""
+    data: Bytes, at: int, stop: int, fields: Int64s, lists: Int64s, nodes: Int64s, field: int,
+    texts_at: int, i: int, kind: Kinds, span: Int64s,
+) -> tuple[int, int]:  # fmt: skip
+    """Where packed values begin, which are an array, and end; or a fault."""
     begin, end = length(data, at, stop)
     if end < 0:
-        return end
+        return end, end
     wire = _WIRE[fields[field, _TYPE]]
     at = begin
     if wire == VARINT_WIRE:
         while at < end:
             at = varint(data, at, end)[1]
             if at < 0:
-                return at
+                return at, at
     elif (end - begin) % (8 if wire == FIXED64_WIRE else 4) != 0:
-        return PACKED
-    if end > begin:
+        return PACKED, PACKED
+    if fields[field, _FLAGS] & _INDEXED:
+        at = begin
+        while at < end:
+            item = _item(data, at, end, fields, lists, nodes, field, i, kind, span)
+            at = read_scalar(data, at, end, fields, lists, nodes, item, texts_at, i, kind, span)
+    elif end > begin:
         note(nodes, fields[field, _F_NODE], i, ARRAY, begin, 0, kind, span)
-    return end
+    return begin, end

@@ -6,13 +6,13 @@ fills, and one more for all places where nobody wants it.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from google.protobuf import descriptor_pb2 as pb
 
 from stream.columns import Bytes, Int64s
-from stream.events.paths import END, ROOT, UNWANTED, Trie
+from stream.events.paths import END, ROOT, UNWANTED, WHOLE, Trie
 from stream.formats.protobuf.protobuf_schema import (
     MessageType,
     ProtobufSchema,
@@ -32,16 +32,18 @@ FIELDS, FIELD_COUNT, DIRECT, DEFAULTS, DEFAULT_COUNT, M_NODE, ROLE = range(7)
 PLAIN, TRANSPARENT, TIMESTAMP, LIST = range(4)
 """Roles of a message: an object, what its one field holds, a time, an array."""
 
-NUMBER, TYPE, F_NODE, TARGET, COUNT, FLAGS, RIVALS, RIVAL_COUNT = range(8)
+NUMBER, TYPE, F_NODE, TARGET, COUNT, FLAGS, RIVALS, RIVAL_COUNT, ITEMS = range(9)
 """Columns of `fields`. TARGET: the row of a message; for MAP the rows of entries by node, in `lists`,
 and the row of unwanted entries before them; for ENUM its (number, start, size) in `lists`. RIVALS:
-the nodes of the other fields of the same oneof."""
-REPEATED, VERIFIED, CLOSED = 1, 2, 4
+the nodes of the other fields of the same oneof. ITEMS, of a field with INDEXED: the fields that its items
+are read as, in `lists`: first that of items that nobody wants, then by node."""
+REPEATED, VERIFIED, CLOSED, KEPT, INDEXED = 1, 2, 4, 8, 16
+"""FLAGS. KEPT is a container that is wanted whole; INDEXED one of which elements are wanted."""
 
 DIRECT_MAX = 64
 """Fields with a number below it are found without a search."""
 
-_WRAPPERS = frozenset(
+WRAPPERS = frozenset(
     f"google.protobuf.{name}Value"
     for name in ("Double", "Float", "Int64", "UInt64", "Int32", "UInt32", "Bool", "String", "Bytes")
 )
@@ -49,7 +51,12 @@ _ROLES = {
     "google.protobuf.Timestamp": TIMESTAMP, "google.protobuf.ListValue": LIST,
     "google.protobuf.Value": TRANSPARENT,
 }  # fmt: skip
+INSIDES = ("google.protobuf.Struct", "google.protobuf.ListValue")
+"""Messages whose field is the container that they are themselves."""
 _NULL_VALUE = "google.protobuf.NullValue"
+
+FieldSource: TypeAlias = tuple[MessageType, pb.FieldDescriptorProto]
+"""A field, and the message that it is in."""
 
 
 class ProtobufProgram(NamedTuple):
@@ -57,7 +64,7 @@ class ProtobufProgram(NamedTuple):
 
     Attributes:
         messages: The rows; row 0 is the whole value. Shape (messages, 7), int64.
-        fields: Their fields, by message. Shape (fields, 8), int64.
+        fields: Their fields, by message. Shape (fields, 9), int64.
         direct: Row of a field by its number, -1 for none; DIRECT_MAX for each message. Shape
             (entries,), int64.
         lists: What the others refer to. Shape (entries,), int64.
@@ -71,17 +78,20 @@ class ProtobufProgram(NamedTuple):
     texts: Bytes
 
 
-def compile_protobuf(schema: ProtobufSchema, message: MessageType, trie: Trie) -> ProtobufProgram:
-    """The tables of a message for some wanted paths."""
+def compile_protobuf(
+    schema: ProtobufSchema, message: MessageType, trie: Trie
+) -> tuple[ProtobufProgram, dict[int, FieldSource]]:
+    """The tables of a message for some wanted paths, and what its fields with KEPT are."""
     compiler = _Compiler(schema, trie)
     compiler.message(message.name, ROOT)
-    return ProtobufProgram(
+    program = ProtobufProgram(
         np.array(compiler.messages, np.int64),
-        np.array(compiler.fields or [[0] * 8], np.int64),
+        np.array(compiler.fields or [[0] * 9], np.int64),
         np.array(compiler.direct, np.int64),
         np.array(compiler.lists or [0], np.int64),
         np.frombuffer(compiler.texts.data, np.uint8),
     )
+    return program, compiler.sources
 
 
 class _Compiler:
@@ -96,6 +106,7 @@ class _Compiler:
         self._wanted = Wanted(trie)
         self._known: dict[tuple[str, int], int] = {}
         self._enums: dict[str, tuple[int, int]] = {}
+        self.sources: dict[int, FieldSource] = {}
 
     def message(self, name: str, node: int) -> int:
         """The row of a message that fills a node."""
@@ -104,7 +115,7 @@ class _Compiler:
         row = self._known[name, node] = len(self.messages)
         self.messages.append([0] * 7)
         of = self._schema.messages[name]
-        wrapper = name in _WRAPPERS or of.proto.options.map_entry
+        wrapper = name in WRAPPERS or of.proto.options.map_entry
         role = TRANSPARENT if wrapper else _ROLES.get(name, PLAIN)
         fields = [self._field(of, one, node, role) for one in of.proto.field]
         self._set_rivals(of, fields)
@@ -114,6 +125,11 @@ class _Compiler:
         ]  # fmt: skip
         first = len(self.fields)
         self.fields += fields
+        for index, one in enumerate(fields):
+            if one[FLAGS] & KEPT:
+                self.sources[first + index] = of, of.proto.field[index]
+            if one[FLAGS] & INDEXED:
+                one[ITEMS] = self._items(of, of.proto.field[index], one)
         direct = [-1] * DIRECT_MAX
         for index, one in enumerate(fields):
             if one[NUMBER] < DIRECT_MAX:
@@ -148,11 +164,36 @@ class _Compiler:
             row = self.message(target, UNWANTED if repeated else place)
         if role == TIMESTAMP:
             kind = SECONDS if one.number == 1 else NANOS
-        return [one.number, kind, place, row, count, flags, 0, 0]
+        flags += self._container_flags(of, kind, place, target, repeated=repeated)
+        return [one.number, kind, place, row, count, flags, 0, 0, 0]
+
+    def _container_flags(
+        self, of: MessageType, kind: int, place: int, target: str, *, repeated: bool
+    ) -> int:
+        if place == UNWANTED:
+            return 0
+        flags = INDEXED if repeated and kind != MAP and self._wanted.elements(place) else 0
+        is_plain = kind == MESSAGE and target not in WRAPPERS and _ROLES.get(target, LIST) == LIST
+        is_container = repeated or kind == MAP or is_plain
+        if is_container and self._nodes[place, WHOLE] and of.name not in INSIDES:
+            flags |= KEPT
+        return flags
+
+    def _items(self, of: MessageType, one: pb.FieldDescriptorProto, field: list[int]) -> int:
+        """Where the fields stand that the items of a repeated field are read as."""
+        node = field[F_NODE]
+        target = self._schema.resolve(one.type_name, of.name) if field[TYPE] == MESSAGE else ""
+        items = [UNWANTED] * int(self._nodes[node, END] - node)
+        for below in (UNWANTED, *self._wanted.elements(node)):
+            row = self.message(target, below) if target else field[TARGET]
+            flags = field[FLAGS] & (VERIFIED | CLOSED)
+            items[0 if below == UNWANTED else below - node] = len(self.fields)
+            self.fields.append([one.number, field[TYPE], below, row, field[COUNT], flags, 0, 0, 0])
+        return self._list(items)
 
     def _place(self, of: MessageType, one: pb.FieldDescriptorProto, node: int, role: int) -> int:
         """The node that a field fills."""
-        if node == UNWANTED or role == LIST:
+        if node == UNWANTED:
             return UNWANTED
         if of.proto.options.map_entry:
             return node if one.number == 2 else UNWANTED

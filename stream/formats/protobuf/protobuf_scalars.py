@@ -145,6 +145,16 @@ def _enum(
 
 
 @_jit
+def has_symbol(fields: Int64s, lists: Int64s, field: int, value: np.uint64) -> bool:
+    """Whether the enum of a field has a number, which a varint says."""
+    number, first = _low_signed(value), fields[field, _TARGET]
+    for k in range(first, first + 3 * fields[field, _COUNT], 3):  # noqa: SIM110  # numba
+        if lists[k] == number:
+            return True
+    return False
+
+
+@_jit
 def _put(
     fields: Int64s, lists: Int64s, nodes: Int64s, field: int, noted: int, first: int, second: int,
     i: int, kind: Kinds, span: Int64s,

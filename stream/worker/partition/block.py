@@ -121,7 +121,7 @@ class Block:
                 self.silent_until[topic] = offset
         self.reached_ms = dict(self.progress.reached_ms)
         runs = [Run(*run) for run in self.progress.order]
-        runs = cut(runs, self.position, self.silent_until, ends)
+        runs = cut(runs, self.position, self.silent_until, ends, self.progress.aligned)
         self.order = Announcer(runs, self.progress.aligned, ends)
         if len(committed) > 1:
             self.order.align(self.position, targets(self.silent_until, ends), silent=True)

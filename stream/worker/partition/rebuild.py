@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from stream.state.changelog import Stretch
 from stream.worker.order.steps import Run
 
 
@@ -29,22 +30,25 @@ def cut(
     position: Mapping[str, int],
     silent_until: Mapping[str, int],
     ends: Mapping[str, int],
+    stretches: Sequence[Stretch] = (),
 ) -> list[Run]:
-    """The runs that a worker of before there were stretches announced, as far as it can have come in them.
+    """The runs that an earlier worker announced, as far as it can have come in them.
 
     A run is announced ahead: the last one may end beyond where its topic had to wait for the others. Of
-    those before it the end is known.
+    those before it the end is known. Behind the stretch in which all topics rebuilt the table, none had
+    to wait.
 
     Args:
         runs: What was announced.
         position: Next offset by event topic.
         silent_until: See `targets`.
         ends: See `targets`.
+        stretches: What was caught up with before the last run, or ends before it begins.
     """
     if not runs:
         return []
     reached = dict(position)
-    for topic, end in runs[:-1]:
+    for topic, end in [*runs[:-1], *(known for one in stretches for known in one.end.items())]:
         reached[topic] = max(reached.get(topic, 0), end)
     topic, end = runs[-1]
     behind = (

@@ -106,8 +106,8 @@ def _plain(
                 received_ms, counted, ZoneInfo(mapping.time_zone), strict=mapping.strict,
             ),
             consent=consent,
-            numbers=[optional(_plain_number, path) for path in NUMBERS],
-            categories=[optional(_plain_category, path) for path in CATEGORIES],
+            numbers=[optional(plain_number, path) for path in NUMBERS],
+            categories=[optional(plain_category, path) for path in CATEGORIES],
         )  # fmt: skip
     except Wrong as exc:
         exc.consent = consent
@@ -250,7 +250,7 @@ def _plain_time(value: Any, zone: tzinfo) -> int:
     return time_ms
 
 
-def _plain_number(value: Any) -> float:
+def plain_number(value: Any) -> float:
     if value is None:
         return math.nan
     if type(value) is str:
@@ -266,7 +266,7 @@ def _plain_number(value: Any) -> float:
     return number
 
 
-def _plain_category(value: Any) -> int:
+def plain_category(value: Any) -> int:
     if value is None:
         return 0
     if type(value) is bool:

@@ -43,7 +43,7 @@ def test_every_letter_fits_and_only_what_is_too_large_is_cut(
         said = dict(run.headers[i])
         (batch,) = build_batches(
             run.key.take(slice(i, i + 1)), run.value.take(slice(i, i + 1)), 0,
-            own_headers=run.headers[i : i + 1],
+            own_headers=run.all_headers()[i : i + 1],
         )  # fmt: skip
         assert len(batch.buffer) <= LIMIT
         kept_key, kept_value = run.key[i], run.value[i]

@@ -121,7 +121,7 @@ def test_names_facts_and_buckets_stay_what_they_are(tmp_path: Path) -> None:
     assert sorted(name.path for name in names_of(tmp_path, "events")) == [first, second]
     file = pq.ParquetFile(tmp_path / "events" / first)
     assert file.schema_arrow.metadata[FACTS] == (
-        b'{"format":1,"topic":"events","partition":3,"first_offset":5,"next_offset":10,'
+        b'{"format":2,"topic":"events","partition":3,"first_offset":5,"next_offset":10,'
         b'"day":"2023-11-14","bucket":2,"buckets":8,"k":1,"n":2,"rows":1,"lost":[]}'
     )
     assert [(column.name, column.physical_type) for column in file.schema] == [
@@ -129,6 +129,7 @@ def test_names_facts_and_buckets_stay_what_they_are(tmp_path: Path) -> None:
         ("timestamp_ms", "INT64"),
         ("key", "BYTE_ARRAY"),
         ("value", "BYTE_ARRAY"),
+        ("headers", "BYTE_ARRAY"),
     ]
     assert file.metadata.row_group(0).column(3).compression == "ZSTD"
     keys = [None, b"", b"a", b"ann", b"customer-1", b"\xff" * 40]

@@ -24,20 +24,22 @@ GOOD = (
 
 
 def letter(value: bytes | None = GOOD, **headers: bytes) -> Letter:
-    found = Letter.of(b"ann", value, HEADERS | headers)
+    found = Letter.of(b"ann", value, list((HEADERS | headers).items()))
     assert found is not None
     return found
 
 
 def test_a_letter_is_read_from_its_headers() -> None:
-    assert letter() == Letter(b"ann", GOOD, "events", 3, 1_767_225_600_000, "bad_type", False)
+    assert letter() == Letter(b"ann", GOOD, "events", 3, 1_767_225_600_000, "bad_type", False, [])
     assert letter(truncated=b"true").is_cut
 
 
 @pytest.mark.parametrize("lacks", ["code", "topic", "partition", "timestamp"])
 def test_what_lacks_a_header_is_no_letter(lacks: str) -> None:
-    assert Letter.of(b"k", GOOD, {k: v for k, v in HEADERS.items() if k != lacks}) is None
-    assert Letter.of(b"k", GOOD, HEADERS | {"partition": b"many"}) is None
+    rest = [(k, v) for k, v in HEADERS.items() if k != lacks]
+    for said in ([], [(lacks, None)]):
+        assert Letter.of(b"k", GOOD, [*rest, *said]) is None
+    assert Letter.of(b"k", GOOD, [*HEADERS.items(), ("partition", b"many")]) is None
 
 
 def test_fates_are_those_of_a_worker_with_the_campaign_file_of_now() -> None:

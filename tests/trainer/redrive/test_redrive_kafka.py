@@ -119,6 +119,20 @@ def test_what_can_be_read_goes_back_as_it_was_and_once(shop: Shop) -> None:
     assert len(shop.events(0)) == 4
 
 
+def test_the_headers_of_a_record_go_back_with_it(shop: Shop) -> None:
+    shop.letter(
+        9, 0, event(9), "missing_customer",
+        **{"ce_id": b"m-9", "original.offset": b"theirs", "original.original.x": b"",
+           "opportune-redriven": b"before"},
+    )  # fmt: skip
+    assert "8 records sent back" in shop.run("--yes").output
+    last = [m for m in read(shop.bootstrap, f"{shop.app}-events", 0) if m.key() == b"k-9"]
+    assert [m.headers() for m in last] == [[
+        ("ce_id", b"m-9"), ("offset", b"theirs"), ("original.x", b""),
+        ("opportune-redriven", f"{shop.app}-dead/0@9".encode()),
+    ]]  # fmt: skip
+
+
 def test_a_limit_ends_it_and_the_next_run_goes_on(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:

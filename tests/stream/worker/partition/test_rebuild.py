@@ -12,6 +12,7 @@ import pytest
 
 from stream.features.plan import compile_features
 from stream.kafka.records import RecordReader
+from stream.state.changelog import Stretch
 from stream.worker.order.steps import RUN_RECORDS, Run
 from stream.worker.partition.rebuild import cut
 from stream.worker.processor import Processor
@@ -151,6 +152,14 @@ def test_a_run_ends_where_its_topic_had_to_wait() -> None:
     assert cut(runs, {}, silent_until, ends) == [Run("mails", 3), Run("events", 10)]
     runs[0] = Run("mails", 4)
     assert cut(runs, {}, silent_until, ends) == runs
+
+
+def test_behind_the_stretch_that_rebuilt_the_table_no_topic_had_to_wait() -> None:
+    silent_until, ends = {"events": 0, "mails": 8}, {"events": 62, "mails": 68}
+    runs = [Run("events", 40_000)]
+    rebuilt = [Stretch({"events": 0, "mails": 0}, {"events": 0, "mails": 8}, silent=True)]
+    assert cut(runs, {}, silent_until, ends, rebuilt) == runs
+    assert cut(runs, {}, silent_until, ends) == [Run("events", 0)]
 
 
 ENDS = {"events": 23, "mails": 9}

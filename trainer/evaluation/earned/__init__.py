@@ -1,0 +1,1 @@
+"""What strategies earn while they run: customers that were treated beside those that were held out."""

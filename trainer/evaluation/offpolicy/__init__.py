@@ -1,0 +1,1 @@
+"""What a policy would have earned, from decisions that chance had part in, and how sure that is."""
