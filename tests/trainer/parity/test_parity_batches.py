@@ -161,9 +161,7 @@ def learned(shards: Shards, made: Campaign) -> list[tuple[Any, ...]]:
             values[which] = block
         who = [timeline.table.key(row) for row in timeline.row.tolist()]
         actions = timeline.actions
-        found.append(
-            (who, values.tobytes(), actions.event.tolist(), actions.strategy.tolist())
-        )
+        found.append((who, values.tobytes(), actions.event.tolist(), actions.strategy.tolist()))
     return found
 
 
@@ -171,7 +169,9 @@ def test_training_learns_from_batches_what_it_learns_from_events_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events = same_times(history(300))
-    alone = learned(shards_of(campaign(LEARNING), tmp_path / "alone", events, 11), campaign(LEARNING))
+    alone = learned(
+        shards_of(campaign(LEARNING), tmp_path / "alone", events, 11), campaign(LEARNING)
+    )
     made = campaign(BATCHED + LEARNING)
     assert sum(len(actions) for _, _, actions, _ in alone) > 100
     for seed, size in ((0, 1), (1, 11), (2, 1000)):
