@@ -11,6 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.conftest import MakeScene
+from tests.stream.worker.faults.fault_harness import Scene
 from tests.stream.worker.faults.fault_load import Events, Load, partition_of
 from tests.stream.worker.faults.fault_verifier import Verifier, read
 from tests.stream.worker.faults.fault_worker import Worker
@@ -51,6 +52,12 @@ class Batches(Events):
         return key, json.dumps(record).encode()
 
 
+def decides(scene: Scene, worker: Worker, before: int) -> None:
+    """Waits until there are more decisions than before."""
+    topic = scene.campaign.topics.decisions
+    worker.wait_until("decides", lambda: sum(scene.ends(topic)) > before)
+
+
 def test_workers_that_die_in_the_middle_of_batches_count_every_event_once(
     make_scene: MakeScene, start_worker: StartWorker, seed: int
 ) -> None:
@@ -63,8 +70,10 @@ def test_workers_that_die_in_the_middle_of_batches_count_every_event_once(
     load.sources = [(scene.topics[0], batches)]
     with load:
         for _ in range(3):
+            before = sum(scene.ends(scene.campaign.topics.decisions))
             worker = start_worker(scene, "member").ready()
-            time.sleep(rng.uniform(0.5, 2.5))
+            decides(scene, worker, before)
+            time.sleep(rng.uniform(0, 1))
             worker.kill()
         load.stop()
         worker = start_worker(scene, "member").ready()
