@@ -16,7 +16,7 @@ import numpy as np
 from models.contract import Normalization
 from stream.campaign.file import Campaign
 from stream.codecs import compile_codecs
-from stream.columns import Bools, EventBatch, Float32s, Int64s, RecordChunk, Reject, Spans
+from stream.columns import EventBatch, Float32s, Int64s, RecordChunk, Reject, Spans
 from stream.decisions import dead_letter
 from stream.decisions.encoder import FEATURES_HEADER
 from stream.events.consent.vocabulary import UNREADABLE
@@ -29,8 +29,10 @@ from stream.keys.customer_keys import KeyCounts, compare_keys
 from stream.policy.choice import Policy
 from stream.policy.conditions import asks_for_identity
 from stream.policy.decision import DecisionBatch
+from stream.policy.draws import Chance
 from stream.policy.eligibility import eligible, only_identified
 from stream.record_order import event_times
+from stream.scoring.no_model import NoModel
 from stream.scoring.scorer import Scorer
 from stream.state.changelog import Source
 from stream.state.table import CustomerTable
@@ -52,9 +54,9 @@ class BatchLimits(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """A model in force, and the policy over its outputs."""
+    """A model in force, or none yet, and the policy over its outputs."""
 
-    scorer: Scorer
+    scorer: Scorer | NoModel
     policy: Policy
 
 
@@ -75,8 +77,6 @@ class Step:
         unreadable: Records that say something of consent in a word that nobody knows.
         unreadable_words: Path and text of such words.
         events: Number of events, those that only rebuilt the table among them.
-        lines: Records, with each that holds a batch counted as its events.
-        empty_batches: Records that hold a batch of no events.
         keys: Events whose key is not their customer.
         newest_ms: Time of the newest event, epoch milliseconds, -1 for none.
     """
@@ -94,8 +94,6 @@ class Step:
     unreadable: int = 0
     unreadable_words: list[tuple[str, str]] = field(default_factory=list)
     events: int = 0
-    lines: int = 0
-    empty_batches: int = 0
     keys: KeyCounts = field(default_factory=KeyCounts)
 
 
@@ -150,6 +148,7 @@ class Pipeline:
         self.decoder = self._codecs.decoder
         self._contract_digest = plan.contract.digest
         self._asks_identity = asks_for_identity(campaign.strategies)
+        self._chance = {topic: Chance(campaign, topic) for topic in campaign.topics.events}
 
     def step(
         self,
@@ -186,8 +185,8 @@ class Pipeline:
         letters = dead_letter.build(loud, chunk, now_ms, self.limits.dead_letters, _BATCH_BYTES_MAX)
         newest_ms = int(decoded.batch.time_ms.max()) if len(decoded.batch) else -1
         return decoded, Step(
-            [], letters, loud, decoded.flaws, newest_ms=newest_ms, lines=decoded.lines, empty_batches=decoded.empty
-        )  # fmt: skip
+            dead_letters=letters, rejects=loud, flaws=decoded.flaws, newest_ms=newest_ms
+        )
 
     def apply(
         self, topic: str, batch: EventBatch, rows: Int64s, table: CustomerTable,
@@ -212,7 +211,7 @@ class Pipeline:
         wanted = applied.applied & self.plan.decides[batch.type_code]
         silent = wanted & (batch.offset < silent_until)
         index = np.flatnonzero(wanted & ~silent)
-        decisions = self._decide(deployment, applied, decoded.identified, index)
+        decisions = self._decide(deployment, chunk, decoded, applied, index)
         step = replace(
             refused,
             strategies=np.bincount(
@@ -249,22 +248,23 @@ class Pipeline:
         return replace(batch, offset=batch.offset + first) if first else batch
 
     def _decide(
-        self, deployment: Deployment, applied: Applied, identified: Bools, index: Int64s
-    ) -> DecisionBatch:
+        self, deployment: Deployment, chunk: RecordChunk, decoded: Decoded, applied: Applied,
+        index: Int64s,
+    ) -> DecisionBatch:  # fmt: skip
         scores = deployment.scorer.score(applied.features[index])
-        plan = self.plan
+        plan, raw = self.plan, applied.raw[index]
         allowed = eligible(
-            applied.raw[index],
-            plan.condition_strategy,
-            plan.condition_column,
-            plan.condition_op,
-            plan.condition_number,
-            len(self.campaign.strategies),
-        )
+            raw, plan.condition_strategy, plan.condition_column, plan.condition_op,
+            plan.condition_number, len(self.campaign.strategies),
+        )  # fmt: skip
         if self._asks_identity.any():
-            allowed = only_identified(allowed, identified[index], self._asks_identity)
+            allowed = only_identified(allowed, decoded.identified[index], self._asks_identity)
+        asked = None
+        if deployment.policy.asks:
+            chance = self._chance[chunk.topic]
+            asked = chance.ask(chunk.partition, decoded.batch, index, raw)
         return deployment.policy.choose(
-            scores, allowed, applied.consent[:, index], applied.closed[:, index]
+            scores, allowed, applied.consent[:, index], applied.closed[:, index], asked
         )
 
     def encode(self, deployment: Deployment, decided: Decided, now_ms: int) -> list[RecordBatch]:

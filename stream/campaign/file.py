@@ -25,6 +25,7 @@ from stream.campaign.consent_sections import (
 )
 from stream.campaign.contact_sections import ContactRules, StrategyContacts, wrong_contacts
 from stream.campaign.explain import explain
+from stream.campaign.funnel_sections import ExplorationSpec, Holdouts, wrong_funnel
 from stream.campaign.operator_table import OPERATORS, Transform
 from stream.campaign.topics_section import Topics, shared_topic, wrong_anew, wrong_skip
 from stream.campaign.training import EvaluationSpec, GateSpec, ModelSpec, SearchSpec, TrainingSpec
@@ -129,7 +130,8 @@ class StrategySpec(StrategyContacts, frozen=True, kw_only=True):
     """What a campaign engine may be told to do. Doing nothing is always there and not listed.
 
     Value and cost have a bound: six decimals of a sum stay exact in a float64 far beyond it. One that
-    is not enabled is never chosen, and the model goes on to know it.
+    is not enabled is never chosen, and the model goes on to know it. A transactional one is taken for
+    its own sake: its value is certain, and chance has no part in it.
     """
 
     id: StrategyId
@@ -138,6 +140,10 @@ class StrategySpec(StrategyContacts, frozen=True, kw_only=True):
     campaign_id: str = ""
     value: Annotated[float, Meta(ge=-1e9, le=1e9)] = 1.0
     cost: Annotated[float, Meta(ge=0, le=1e9)] = 0.0
+    value_from: str = ""
+    weight: Annotated[float, Meta(ge=0, le=1e6)] = 1.0
+    priority: Annotated[int, Meta(ge=-1000, le=1000)] = 0
+    transactional: bool = False
     eligible: tuple[str, ...] = ()
     purposes: Annotated[tuple[Name, ...], Meta(max_length=16)] = ()
     properties: dict[str, str | int | float | bool] = field(default_factory=dict)
@@ -149,6 +155,8 @@ class PolicySpec(Section, frozen=True):
     version: Name = "1"
     consent: Literal["opt_out", "opt_in", "ignore"] = "opt_out"
     do_nothing: bool = True
+    fallback: str = ""
+    without_model: Literal["wait", "explore"] = "wait"
 
 
 class DecisionSpec(Section, frozen=True):
@@ -198,6 +206,8 @@ class Campaign(ContactRules, frozen=True, kw_only=True):
     purposes: Annotated[tuple[PurposeSpec, ...], Meta(max_length=15)] = ()
     suppressions: Annotated[tuple[SuppressionSpec, ...], Meta(max_length=64)] = ()
     policy: PolicySpec = PolicySpec()
+    holdouts: Holdouts = ()
+    exploration: ExplorationSpec = ExplorationSpec()
     decisions: DecisionSpec = DecisionSpec()
     model: ModelSpec = ModelSpec()
     training: TrainingSpec = TrainingSpec()
@@ -253,6 +263,7 @@ def parse(text: str, where: str = "campaign") -> Campaign:
         _wrong_format(campaign.events),
         wrong_purpose(campaign),
         wrong_suppression(campaign),
+        wrong_funnel(campaign),
     ):
         if contradiction:
             raise CampaignError(f"{where}: {contradiction}")

@@ -18,15 +18,19 @@ Rules of this file
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from stream.campaign.file import Campaign, StrategySpec
+from stream.campaign.funnel_sections import has_chance
 from stream.campaign.words import duration_ms
 from stream.columns import EventBatch, Int64s, Spans
 from stream.decisions.slots import Page, Table
 from stream.decisions.template import Form, Optional, Slot, Template, Text, json_bytes
 from stream.errors import CampaignError
 from stream.policy.decision import NOTHING, DecisionBatch, Dropped, Reason
+from stream.policy.stages import stage_of
 
 EVENT_TYPE = "opportune.decision.v1"
 DATA_SCHEMA = "urn:opportune:schema:decision:1#data"
@@ -37,6 +41,19 @@ FEATURES_HEADER = "features"
 _LATEST_MS = 253_402_300_799_999  # the end of 9999: RFC 3339 has four digits for a year
 
 _Parts = tuple[str | Slot, ...]
+
+
+# In the place of keys that say that there was none, where chance has a part in the policy.
+_CHANCE: Mapping[str, Form] = {
+    "explored": Slot("explored"),
+    "group": Slot("group"),
+    "holdouts": Slot("holdouts"),
+    "ghost": Slot("ghost"),
+    "probabilities": Slot("probabilities"),
+}
+GROUPS = ("treatment", "holdout")
+"""Of a customer who is in no hold-out, and of one who is."""
+_NO_CHANCE: Mapping[str, Form] = {"explored": False, "group": GROUPS[0]}
 
 
 def _cloudevent(campaign: Campaign, topic: str, decision_id: _Parts) -> Form:
@@ -69,8 +86,7 @@ def _cloudevent(campaign: Campaign, topic: str, decision_id: _Parts) -> Form:
             "probability": Slot("probability"),
             "probability_without": Slot("probability_without"),
             "action_probability": Slot("action_probability"),
-            "explored": False,
-            "group": "treatment",
+            **(_CHANCE if has_chance(campaign) else _NO_CHANCE),
             "reasons": Slot("reasons"),
             "dropped": Slot("dropped"),
             "event": event,
@@ -81,7 +97,7 @@ def _cloudevent(campaign: Campaign, topic: str, decision_id: _Parts) -> Form:
     }
 
 
-_FLAT: Form = {
+_FLAT: Mapping[str, Form] = {
     "decision_id": Slot("cause"),
     "customer_id": Slot("customer"),
     "event_id": Slot("event_id"),
@@ -90,6 +106,7 @@ _FLAT: Form = {
     "model": Slot("model"),
     "decided_at": Slot("decided_ms"),
 }
+_FLAT_CHANCE: Mapping[str, Form] = {"action_probability": Slot("action_probability"), **_CHANCE}
 
 
 class DecisionEncoder:
@@ -113,8 +130,10 @@ class DecisionEncoder:
         event: _Parts = (_log_name(campaign, topic), "-", Slot("partition"), "-", *place)
         decision_id: _Parts = (*event, "-", campaign.policy.version)
         self._flat = form == "flat"
+        self._chance = has_chance(campaign)
+        flat = {**_FLAT, **(_FLAT_CHANCE if self._chance else {})}
         self._template = Template.of(
-            _FLAT if self._flat else _cloudevent(campaign, topic, decision_id)
+            flat if self._flat else _cloudevent(campaign, topic, decision_id)
         )
         # What stands for the id of an event that has none.
         self._event_without_id = Template.of(Text(decision_id if self._flat else event))
@@ -123,7 +142,14 @@ class DecisionEncoder:
         self._decision = Table.of([b'"act"'] * len(ids) + [b'"nothing"'])
         self._action = Table.of(_actions(campaign.strategies))
         self._reasons = Table.of([json_bytes([reason.name]) for reason in Reason])
-        self._dropped = Table.of(_drops(ids), shape=(len(ids), len(Dropped)))
+        drops = _drops(ids, with_stage=self._chance)
+        self._dropped = Table.of(drops, shape=(len(ids), len(Dropped)))
+        self._chance_keys = Table.of([json_bytes(name) + b":" for name in (*ids, NOTHING)])
+        self._ghost = Table.of([b"null", *(json_bytes(name) for name in (*ids, NOTHING))])
+        holdouts = [
+            text for spec in campaign.holdouts for text in (b"", json_bytes(spec.id) + b",")
+        ]
+        self._holdouts = Table.of(holdouts, shape=(-1, 2))
 
     def keys(self, batch: EventBatch, index: Int64s) -> Spans:
         """Record keys: the customers of the events `index`."""
@@ -163,6 +189,8 @@ class DecisionEncoder:
         page.decimals("score", decisions.score.astype(np.float64))
         constants = {"partition": b"%d" % partition, "model": json_bytes(model_version)}
         self._event_without_id.bind(constants).fill(page, "cause", missing_in="event_id")
+        if self._chance:
+            self._fill_chance(page, decisions)
         if self._flat:
             page.choices("strategy", self._strategy, decisions.strategy)
             constants["decided_ms"] = b"%d" % decided_ms
@@ -180,9 +208,25 @@ class DecisionEncoder:
         page.decimals("expected_value", decisions.expected_value)
         page.decimals("probability", decisions.probability.astype(np.float64))
         page.decimals("probability_without", decisions.probability_without.astype(np.float64))
-        page.decimals("action_probability", decisions.action_probability)
+        if not self._chance:
+            page.decimals("action_probability", decisions.action_probability)
         page.times("event_time", event_ms)
         page.times("expires", np.minimum(event_ms + self._expires_after_ms, _LATEST_MS))
+
+    def _fill_chance(self, page: Page, decisions: DecisionBatch) -> None:
+        chosen = decisions.chances[np.arange(len(decisions)), decisions.strategy]
+        page.fractions("action_probability", chosen)
+        page.chances("probabilities", self._chance_keys, decisions.chances)
+        page.choices("explored", _TRUTH, decisions.explored.astype(np.int64))
+        page.choices("group", _GROUPS, (decisions.held_out != 0).astype(np.int64))
+        page.choices("ghost", self._ghost, decisions.ghost + 1)
+        bits = np.arange(len(self._holdouts.size))
+        held = (decisions.held_out[:, None] >> bits) & 1
+        page.lists("holdouts", self._holdouts, held.astype(np.int8))
+
+
+_TRUTH = Table.of([b"false", b"true"])
+_GROUPS = Table.of([json_bytes(name) for name in GROUPS])
 
 
 def _log_name(campaign: Campaign, topic: str) -> str:
@@ -218,10 +262,15 @@ def _actions(strategies: tuple[StrategySpec, ...]) -> list[bytes]:
     return [*actions, json_bytes(nothing)]
 
 
-def _drops(ids: list[str]) -> list[bytes]:
+def _drops(ids: list[str], *, with_stage: bool) -> list[bytes]:
     """For each strategy and each code the entry of the list of dropped strategies."""
     return [
-        b"" if code == Dropped.CHOSEN else json_bytes({"strategy": name, "code": code.name}) + b","
+        b"" if code == Dropped.CHOSEN else json_bytes(_drop(name, code, with_stage)) + b","
         for name in ids
         for code in Dropped
     ]
+
+
+def _drop(name: str, code: Dropped, with_stage: bool) -> dict[str, str]:
+    entry = {"strategy": name, "code": code.name}
+    return {**entry, "stage": stage_of(code)} if with_stage else entry

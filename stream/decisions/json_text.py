@@ -68,7 +68,7 @@ def write_strings(
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _write_digits(value: int, width: int, data: Bytes, at: int) -> int:
+def write_digits(value: int, width: int, data: Bytes, at: int) -> int:
     """Writes the last `width` decimal digits of a value of 0 or more."""
     for j in range(at + width - 1, at - 1, -1):
         data[j] = _ZERO + value % 10
@@ -77,12 +77,13 @@ def _write_digits(value: int, width: int, data: Bytes, at: int) -> int:
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _write_integer(value: int, data: Bytes, at: int) -> int:
+def write_integer(value: int, data: Bytes, at: int) -> int:
+    """Writes a whole number."""
     if value < 0:
         data[at] = _MINUS
         at += 1
         if value == _INT64_MIN:  # has no positive twin
-            at = _write_digits(9, 1, data, at)
+            at = write_digits(9, 1, data, at)
             value += 9 * 10**18
         value = -value
     width = 1
@@ -90,7 +91,7 @@ def _write_integer(value: int, data: Bytes, at: int) -> int:
     while width < 19 and value >= bound:
         width += 1
         bound *= 10
-    return _write_digits(value, width, data, at)
+    return write_digits(value, width, data, at)
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -98,7 +99,7 @@ def write_integers(values: Int64s, data: Bytes, at: int, start: Int64s, size: In
     """Appends whole numbers."""
     for i in range(len(values)):
         start[i] = at
-        at = _write_integer(values[i], data, at)
+        at = write_integer(values[i], data, at)
         size[i] = at - start[i]
     return at
 
@@ -112,7 +113,7 @@ def write_suffixes(
         start[i] = at
         if values[i] >= 0:
             at = copy_bytes(prefix, 0, len(prefix), data, at)
-            at = _write_integer(values[i], data, at)
+            at = write_integer(values[i], data, at)
         size[i] = at - start[i]
     return at
 
@@ -157,9 +158,9 @@ def write_decimals(values: Float64s, data: Bytes, at: int, start: Int64s, size: 
         if millionths == 1_000_000:
             whole += 1
             millionths = 0
-        at = _write_integer(whole, data, at)
+        at = write_integer(whole, data, at)
         data[at] = _POINT
-        at = _write_digits(millionths, 6, data, at + 1)
+        at = write_digits(millionths, 6, data, at + 1)
         size[i] = at - start[i]
     return at
 
@@ -201,7 +202,7 @@ def write_times(epoch_ms: Int64s, data: Bytes, at: int, start: Int64s, size: Int
             (of_day // 1000 % 60, 2, _POINT),
             (of_day % 1000, 3, _Z),
         ):
-            at = _write_digits(number, width, data, at)
+            at = write_digits(number, width, data, at)
             data[at] = after
             at += 1
         data[at] = _QUOTE

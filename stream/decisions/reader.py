@@ -34,15 +34,16 @@ from stream.columns import (
     UInt64s,
 )
 from stream.compiled.category_hash import category_hash
-from stream.decisions.encoder import EVENT_TYPE, FEATURES_HEADER
+from stream.decisions.encoder import EVENT_TYPE, FEATURES_HEADER, GROUPS
 from stream.events.decoder import NEVER_MS, EventDecoder
 from stream.kafka import record_kernels
 from stream.kafka.records import CorruptRecords
-from stream.policy.decision import NOTHING
+from stream.policy.decision import CERTAIN, NOTHING
 from stream.record_order import ELEMENTS_MAX
 
 INCOMPLETE = "incomplete"
 """Reason code of a record that lacks what every decision has."""
+_HELD_OUT = category_hash(GROUPS[1].encode())
 _HEADER = np.frombuffer(FEATURES_HEADER.encode(), np.uint8)
 
 _Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
@@ -91,6 +92,10 @@ class Data(Struct, frozen=True):
     expected_value: float | None
     probability: float | None
     probability_without: float | None
+    action_probability: float = 1.0
+    explored: bool = False
+    group: str = GROUPS[0]
+    probabilities: dict[str, int] = field(default_factory=dict)
 
 
 class Decision(Struct, frozen=True):
@@ -174,7 +179,8 @@ class Decided:
         customer: Customer of each.
         strategy: Index of the strategy, S for nothing, -1 for one that the campaign does not have.
             Shape (n,), int64.
-        propensity: Probability with which it was chosen, NaN if not said. Shape (n,), float64.
+        propensity: Probability with which it was chosen, exact, NaN if not said. Shape (n,), float64.
+        held_out: Whether the customer was in a hold-out. Shape (n,), bool.
         identity: Hash of the id of the decision. Shape (n,), uint64.
     """
 
@@ -186,6 +192,7 @@ class Decided:
     customer: Spans
     strategy: Int64s
     propensity: Float64s
+    held_out: Bools
     identity: UInt64s
 
 
@@ -203,7 +210,7 @@ class DecisionReader:
     _NUMBERS = (
         "data.event.partition", "data.event.offset", "data.event.index", "data.action_probability",
     )  # fmt: skip
-    _CATEGORIES = ("data.event.topic", "data.action.strategy", "id")
+    _CATEGORIES = ("data.event.topic", "data.action.strategy", "data.group", "id")
 
     def __init__(self, campaign: Campaign) -> None:
         mapping = msgspec.structs.replace(
@@ -239,11 +246,13 @@ class DecisionReader:
             reasons[INCOMPLETE] = int((~complete).sum())
         keep = np.flatnonzero(complete)
         partition, offset, index, propensity = batch.number[:, keep]
-        topic, strategy, identity = batch.category[:, keep]
+        topic, strategy, group, identity = batch.category[:, keep]
         return Decided(
             self._topics.find(topic), partition.astype(np.int64), offset.astype(np.int64),
-            np.nan_to_num(index, nan=-1).astype(np.int32), batch.time_ms[keep], batch.customer.take(keep), self._strategies.find(strategy),
-            propensity, identity,
+            np.nan_to_num(index, nan=-1).astype(np.int32), batch.time_ms[keep],
+            batch.customer.take(keep), self._strategies.find(strategy),
+            # Its ten decimals stand for a whole number out of 2**32.
+            np.rint(propensity * CERTAIN) / CERTAIN, group == _HELD_OUT, identity,
         ), reasons  # fmt: skip
 
 

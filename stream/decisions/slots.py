@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stream.columns import Bytes, Float64s, Int64s, Spans
-from stream.decisions import json_text
+from stream.decisions import chance_text, json_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +119,25 @@ class Page:
         at = self.reserve(len(self) * (2 + int(table.size.max(axis=1, initial=0).sum())))
         self._used = json_text.write_lists(
             codes, table.data, table.start, table.size, self.data, at, start, size
+        )
+
+    def fractions(self, slot: str, numerator: Int64s) -> None:
+        """Whole numbers out of 2**32, written as fractions of ten decimals."""
+        start, size = self.add(slot)
+        at = self.reserve(chance_text.FRACTION_BYTES * len(self))
+        self._used = chance_text.write_fractions(numerator, self.data, at, start, size)
+
+    def chances(self, slot: str, keys: Table, chances: Int64s) -> None:
+        """Objects with a whole number of each column, those that are 0 left out; each row has one.
+
+        The texts of the table are keys with their colons. `chances` has shape (messages, columns).
+        """
+        start, size = self.add(slot)
+        assert chances.shape == (len(self), len(keys.size)), (chances.shape, keys.size.shape)
+        longest = 2 + len(keys.data) + chance_text.CHANCE_BYTES_MAX * len(keys.size)
+        at = self.reserve(longest * len(self))
+        self._used = chance_text.write_chances(
+            chances, keys.data, keys.start, keys.size, self.data, at, start, size
         )
 
     def add(self, slot: str) -> tuple[Int64s, Int64s]:

@@ -163,12 +163,12 @@ class EventDecoder:
         if left.texts:
             data = append_bytes(data, b"".join(left.texts))
         present, unreadable = rows.tally[:, PRESENT], rows.tally[:, UNREADABLE]
-        ahead = rows.ahead + left.ahead
-        flaws = Flaws(self._counted, present, unreadable, ahead, rows.types, left.examples)
+        ahead, lines_read = rows.ahead + left.ahead, len(rows.ok)
+        flaws = Flaws(
+            self._counted, present, unreadable, ahead, rows.types, left.examples, lines_read, left.empty
+        )  # fmt: skip
         batch = event_batch(chunk, lines, rows, data)
-        return Decoded(
-            batch, left.rejects, flaws, rows.identified[rows.ok], len(rows.ok), left.empty
-        )
+        return Decoded(batch, left.rejects, flaws, rows.identified[rows.ok])
 
     def pieces(self, chunk: RecordChunk) -> Iterator[RecordChunk]:
         """The chunk, cut where what it unfolds to would take too much memory at once."""

@@ -29,7 +29,7 @@ from stream.features.kernel import VERSION, apply_events
 from stream.features.kernel_tables import NEXT_OFFSET, Events, Outputs, Tables
 from stream.features.normalization import LOG1P, NONE, SIGNLOG, normalize
 from stream.features.row import Layout, build_tables, lay_out
-from stream.policy.conditions import compile_conditions
+from stream.policy.conditions import compile_conditions, compile_values
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 _TRANSFORMS: dict[Transform, int] = {"log1p": LOG1P, "signlog": SIGNLOG, "none": NONE}
@@ -51,7 +51,8 @@ class FeaturePlan:
         condition_column: What it compares, an index into `raw_columns`. Shape (c,), int64.
         condition_op: Index into `stream.policy.conditions.COMPARISONS`. Shape (c,), int64.
         condition_number: What it compares with. Shape (c,), float64.
-        raw_columns: Features that conditions compare. Shape (R,), int64.
+        raw_columns: Features that conditions compare, then those that `strategies.value_from` names, one
+            for each strategy that names one. Shape (R,), int64.
         decides: Whether an event asks for a decision, by type code; the last entry, reached with
             code -1, is for types not declared. Shape (types + 1,), bool.
         tables: What the kernel reads.
@@ -170,7 +171,7 @@ def compile_features(campaign: Campaign) -> FeaturePlan:
         condition_column=conditions.column,
         condition_op=conditions.op,
         condition_number=conditions.number,
-        raw_columns=conditions.features,
+        raw_columns=np.append(conditions.features, compile_values(campaign.strategies, names)),
         decides=np.array([ANY in on or event in on for event in (*event_types, ANY)]),
         tables=build_tables(layout, event_types, number_paths, category_paths),
         transform_codes=np.array([_TRANSFORMS[transform] for transform in transforms], np.int64),
@@ -281,8 +282,7 @@ def _check(plan: FeaturePlan, state: Float64s, rows: Int64s, batch: EventBatch, 
          f"rows: expected row numbers below {len(state)}", rows),
         (n == 0 or (batch.type_code.min() >= -1 and batch.type_code.max() < len(plan.event_types)),
          f"type_code: expected codes below {len(plan.event_types)}", batch.type_code),
-        (batch.event_hash.shape == (n,), f"event_hash: expected {n}", batch.event_hash.shape),
-        (batch.is_last.shape == (n,), f"is_last: expected {n}", batch.is_last.shape),
+        (batch.event_hash.shape == (n,) == batch.is_last.shape, f"event_hash: expected {n}", batch.event_hash.shape),
         (batch.number.shape == (len(plan.number_paths), n),
          f"number: expected {len(plan.number_paths)} rows of {n}", batch.number.shape),
         (batch.category.shape == (len(plan.category_paths), n),

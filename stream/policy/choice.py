@@ -2,13 +2,10 @@
 
 Rules of this file
 1. Arrays in, arrays out; nothing random, nothing remembered: equal input gives equal decisions.
-2. What a strategy is worth is its expected gain over leaving the customer alone:
-   (p_k - p_0) * value_k - cost_k, where p_k is the model's probability of the outcome with strategy
-   k and p_0 the one without contact (0 when the model has no output "nothing"). This is uplift with
-   costs of treatment: Zhao and Harinen, "Uplift Modeling for Multiple Treatments with Cost
-   Optimization", 2019, arXiv:1908.05372. Doing nothing is thereby worth exactly 0.
-3. A strategy must be worth strictly more than nothing. Of equals the first in the campaign wins.
-4. A strategy about which the model can say nothing is never chosen, and stands in the way of no other.
+2. What an allowed strategy is worth is for `stream.policy.arbitration` to say, how much is left to chance
+   for `stream.policy.exploration`; `stream.policy.funnel` is the loop.
+3. Where chance has no part, what the model does not know is out before the customer is asked anything.
+   Where it has one, that is the last thing to be asked: chance may take what the model does not know.
 """
 
 from __future__ import annotations
@@ -16,16 +13,22 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Literal
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
-from stream.campaign.file import Campaign, StrategySpec
-from stream.columns import Bools, Float32s, Float64s, Int16s, Int64s
-from stream.compiled.borrow import borrow
+from stream.campaign.file import Campaign
+from stream.campaign.funnel_sections import has_chance
+from stream.columns import Bools, Float32s
 from stream.errors import OperatorError
-from stream.policy.decision import NOTHING, DecisionBatch, Dropped, Reason
-from stream.policy.permission import Needs, borrow_needs, compile_needs, forbid
+from stream.policy.arbitration import Worth, compile_worth
+from stream.policy.decision import CERTAIN, NOTHING, DecisionBatch, Dropped
+from stream.policy.draws import Asked
+from stream.policy.exploration import compile_exploring
+from stream.policy.funnel import Facts, Outcome, Rules, Scratch, decide
+from stream.policy.holdout import compile_holdouts
+from stream.policy.permission import compile_needs
+
+Head = Literal["choice", "response"]
 
 
 class Policy:
@@ -33,12 +36,13 @@ class Policy:
 
     Attributes:
         strategies: Strategy ids in the order of the campaign, then "nothing".
+        asks: Whether it asks chance or prices of customers: see `choose`.
     """
 
     def __init__(
         self,
         campaign: Campaign,
-        head: Literal["choice", "response"],
+        head: Head,
         outputs: Sequence[str],
         untrained: Collection[str] = (),
     ) -> None:
@@ -61,18 +65,33 @@ class Policy:
                 f'"{NOTHING}" or not, got {list(outputs)}; train and promote a model for this '
                 "campaign or use the campaign that the model was trained for"
             )
-        self.strategies = (*ids, NOTHING)
+        self._compile(campaign, head, outputs, untrained, has_model=True)
+
+    @classmethod
+    def without_model(cls, campaign: Campaign) -> Policy:
+        """The rules of a campaign while there is no model: chance among what is allowed."""
+        policy = cls.__new__(cls)
+        policy._compile(campaign, "choice", (), (), has_model=False)
+        return policy
+
+    def _compile(
+        self, campaign: Campaign, head: Head, outputs: Sequence[str], untrained: Collection[str], *,
+        has_model: bool,
+    ) -> None:  # fmt: skip
+        self.strategies = (*(strategy.id for strategy in campaign.strategies), NOTHING)
         self._outputs = len(outputs)
         self._head = head
-        self._output = np.array([outputs.index(s) if s in outputs else 0 for s in ids], np.int64)
-        self._barred = np.array(
-            [_barred(s, outputs, untrained) for s in campaign.strategies], np.int8
+        self.asks = has_chance(campaign) or any(s.value_from for s in campaign.strategies)
+        worth = compile_worth(campaign, outputs, untrained, has_model=has_model)
+        self._rules = Rules(
+            needs=compile_needs(campaign),
+            barred=_barred(campaign, worth),
+            covers=compile_holdouts(campaign).covers,
+            worth=worth,
+            exploring=compile_exploring(campaign.exploration, has_model=has_model),
+            has_chance=has_chance(campaign),
+            has_model=has_model,
         )
-        self._output_nothing = outputs.index(NOTHING) if NOTHING in outputs else -1
-        self._value = np.array([strategy.value for strategy in campaign.strategies])
-        self._cost = np.array([strategy.cost for strategy in campaign.strategies])
-        self._needs = compile_needs(campaign)
-        self._do_nothing = campaign.policy.do_nothing
 
     def choose(
         self,
@@ -80,6 +99,7 @@ class Policy:
         eligible: Bools,
         consent: npt.NDArray[np.int8],
         closed: Bools,
+        asked: Asked | None = None,
     ) -> DecisionBatch:
         """Decides.
 
@@ -89,102 +109,61 @@ class Policy:
             consent: By purpose 1 granted, 0 withdrawn, -1 not said, -2 unreadable.
                 Shape (purposes, n), int8.
             closed: Whether each channel that suppressions name is closed. Shape (channels, n), bool.
+            asked: What chance and prices ask; None for a campaign that asks neither.
         """
-        n, strategies = len(probabilities), len(self._value)
+        n, strategies = len(probabilities), len(self._rules.barred)
         assert probabilities.shape == (n, self._outputs), probabilities.shape
         assert eligible.shape == (n, strategies), eligible.shape
-        strategy, dropped = np.empty(n, np.int16), np.empty((n, strategies), np.int8)
-        value, reason = np.empty(n, np.float64), np.empty(n, np.int8)
-        score, without = np.empty(n, np.float32), np.empty(n, np.float32)
-        _choose(
-            probabilities, eligible, self._needs, consent, closed, self._barred, self._output,
-            self._output_nothing, self._value, self._cost, self._do_nothing,
-            strategy, score, without, value, reason, dropped,
+        assert asked is not None or not self.asks, "expected what chance and prices ask"
+        if asked is None:
+            asked = Asked(np.empty((n, 0)), np.empty(0, np.int64), np.zeros(n, np.int64))
+        drawn = strategies + 1 if self._rules.has_chance else 0
+        out = Outcome(
+            np.empty(n, np.int16), np.empty(n, np.float32), np.empty(n, np.float32), np.empty(n),
+            np.empty(n, np.int8), np.empty((n, strategies), np.int8), np.empty((n, drawn), np.int64),
+            np.empty(n, np.bool_), np.empty(n, np.int16),
         )  # fmt: skip
+        facts = Facts(
+            probabilities, eligible, consent, closed, asked.raw, asked.draw, asked.held_out
+        )
+        scratch = Scratch(
+            np.empty(strategies), np.empty(strategies, np.int8), np.empty(strategies + 1)
+        )
+        decide(self._rules, facts, out, scratch)
+        return self._batch(out, asked)
+
+    def _batch(self, out: Outcome, asked: Asked) -> DecisionBatch:
+        n = len(out.strategy)
         unknown = np.full(n, np.nan, np.float32)
         response = self._head == "response"
+        certain = np.ones(n)
+        if self._rules.has_chance:
+            certain = out.chances[np.arange(n), out.strategy] / CERTAIN
         return DecisionBatch(
-            strategy=strategy,
-            score=score,
-            probability=score if response else unknown,
-            probability_without=without if response else unknown,
-            expected_value=value,
-            action_probability=np.ones(n),
-            reason=reason,
-            dropped=dropped,
+            strategy=out.strategy,
+            score=out.score,
+            probability=out.score if response else unknown,
+            probability_without=out.without if response else unknown,
+            expected_value=out.expected_value,
+            action_probability=certain,
+            reason=out.reason,
+            dropped=out.dropped,
+            chances=out.chances,
+            explored=out.explored,
+            held_out=asked.held_out,
+            ghost=out.ghost,
         )
 
 
-def _barred(strategy: StrategySpec, outputs: Sequence[str], untrained: Collection[str]) -> Dropped:
-    """Why a strategy is never chosen, `CHOSEN` for no reason."""
-    if not strategy.enabled:
-        return Dropped.DISABLED
-    if strategy.id not in outputs:
-        return Dropped.NOT_IN_MODEL
-    return Dropped.UNTRAINED if strategy.id in untrained else Dropped.CHOSEN
-
-
-@numba.njit(nogil=True, cache=True, error_model="numpy")
-def _choose(
-    probabilities: Float32s,
-    eligible: Bools,
-    needs: Needs,
-    consent: npt.NDArray[np.int8],
-    closed: Bools,
-    barred: npt.NDArray[np.int8],
-    output: Int64s,
-    output_nothing: int,
-    value: Float64s,
-    cost: Float64s,
-    do_nothing: bool,
-    strategy: Int16s,
-    score: Float32s,
-    without: Float32s,
-    expected_value: Float64s,
-    reason: npt.NDArray[np.int8],
-    dropped: npt.NDArray[np.int8],
-) -> None:
-    strategies = len(value)
-    needs, consent, closed = borrow_needs(needs), borrow(consent), borrow(closed)
-    barred, dropped = borrow(barred), borrow(dropped)
-    for i in range(len(probabilities)):
-        nothing = probabilities[i, output_nothing] if output_nothing >= 0 else np.float32(np.nan)
-        baseline = np.float64(nothing) if output_nothing >= 0 else 0.0
-        winner, best = strategies, 0.0 if do_nothing else -np.inf
-        allowed = comparable = 0
-        against = forbid(needs, consent, closed, barred, i, dropped)
-        for k in range(strategies):
-            if dropped[i, k] != Dropped.CHOSEN:
-                continue
-            if not eligible[i, k]:
-                dropped[i, k] = Dropped.NOT_ELIGIBLE
-                continue
-            allowed += 1
-            gain = (probabilities[i, output[k]] - baseline) * value[k] - cost[k]
-            if not np.isfinite(gain):
-                dropped[i, k] = Dropped.SCORE_NOT_FINITE
-                continue
-            comparable += 1
-            dropped[i, k] = Dropped.LOWER_VALUE
-            if gain > best:
-                best, winner = gain, k
-        acts = winner < strategies
-        if acts:
-            dropped[i, winner] = Dropped.CHOSEN
-        strategy[i] = winner
-        score[i], without[i] = (probabilities[i, output[winner]] if acts else nothing), nothing
-        expected_value[i] = best if acts else 0.0
-        reason[i] = _reason(acts, against, allowed, comparable)
-
-
-@numba.njit(nogil=True, cache=True, error_model="numpy")
-def _reason(acts: bool, against: int, allowed: int, comparable: int) -> int:
-    if acts:
-        return Reason.ONLY_ELIGIBLE if allowed == 1 else Reason.HIGHEST_VALUE
-    if against == Dropped.NO_CONSENT:
-        return Reason.NO_CONSENT
-    if against == Dropped.SUPPRESSED:
-        return Reason.SUPPRESSED
-    if allowed == 0:
-        return Reason.NONE_ELIGIBLE
-    return Reason.SCORE_NOT_FINITE if comparable == 0 else Reason.NOTHING_BETTER
+def _barred(campaign: Campaign, worth: Worth) -> npt.NDArray[np.int8]:
+    """Why a strategy is out for everybody, `CHOSEN` for no reason. Shape (S,), int8."""
+    asked_last = has_chance(campaign)
+    return np.array(
+        [
+            Dropped.DISABLED if not strategy.enabled
+            else Dropped.CHOSEN if asked_last or k == worth.fallback
+            else worth.unscored[k]
+            for k, strategy in enumerate(campaign.strategies)
+        ],
+        np.int8,
+    )  # fmt: skip

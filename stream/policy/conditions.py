@@ -62,6 +62,20 @@ def compile_conditions(strategies: Sequence[StrategySpec], names: Sequence[str])
     )
 
 
+def compile_values(strategies: Sequence[StrategySpec], names: Sequence[str]) -> Int64s:
+    """The features that are values of strategies, one for each that names one. Shape (v,), int64.
+
+    Raises:
+        CampaignError: A name is that of no feature.
+    """
+    columns = [
+        _find(f"strategies[{s}].value_from", strategy.value_from, names)
+        for s, strategy in enumerate(strategies)
+        if strategy.value_from
+    ]
+    return np.array(columns, np.int64)
+
+
 def asks_for_identity(strategies: Sequence[StrategySpec]) -> Bools:
     """Which strategies are only for customers that are identified. Shape (S,), bool."""
     return np.array([IDENTIFIED in map(str.strip, one.eligible) for one in strategies], np.bool_)
@@ -107,14 +121,17 @@ def _parse(
             f"at {where}: expected a feature, one of {' '.join(COMPARISONS)} and a number, such as "
             f'"purchase_count_30d >= 1"{words}, got "{text}"'
         )
-    name = match[1]
+    return _find(where, match[1], names), COMPARISONS.index(match[2]), number
+
+
+def _find(where: str, name: str, names: Sequence[str]) -> int:
     if name not in names:
         close = difflib.get_close_matches(name, names, n=5, cutoff=0.5) or list(names[:5])
         raise CampaignError(
             f'at {where}: expected the name of a feature, got "{name}"; '
             f"the closest are {', '.join(close)}"
         )
-    return names.index(name), COMPARISONS.index(match[2]), number
+    return names.index(name)
 
 
 def _number(text: str) -> float:

@@ -2,7 +2,7 @@
 
 Rules of this file
 1. Data only.
-2. Codes are compiled into `stream.policy.choice`, whose own text is all that numba's cache looks
+2. Codes are compiled into `stream.policy.funnel`, whose own text is all that numba's cache looks
    at, and published by name: one is added at the end, none is given another number.
 """
 
@@ -14,10 +14,14 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
-from stream.columns import Float32s, Float64s, Int16s, Int64s
+from stream.columns import Bools, Float32s, Float64s, Int16s, Int64s
 
 NOTHING = "nothing"
 """The strategy that is always there: leave the customer alone. Index S, after the campaign's S."""
+
+
+NO_MODEL = "none"
+"""Version that decisions name when there was no model."""
 
 
 class Reason(IntEnum):
@@ -30,6 +34,12 @@ class Reason(IntEnum):
     NONE_ELIGIBLE = 4
     SCORE_NOT_FINITE = 5
     SUPPRESSED = 6
+    EXPLORED = 7
+    HOLDOUT = 8
+    FALLBACK = 9
+    HIGHEST_PRIORITY = 10
+    NO_MODEL = 11
+    NONE_SCORED = 12
 
 
 class Dropped(IntEnum):
@@ -44,6 +54,14 @@ class Dropped(IntEnum):
     UNTRAINED = 6
     DISABLED = 7
     SUPPRESSED = 8
+    HOLDOUT = 9
+    NOT_DRAWN = 10
+    NO_MODEL = 11
+    LOWER_PRIORITY = 12
+
+
+CERTAIN = 1 << 32
+"""Probabilities of a policy are whole numbers out of this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +75,16 @@ class DecisionBatch:
             and not outcomes. Shape (n,).
         probability_without: The same without contact, NaN when not modelled. Shape (n,).
         expected_value: Expected gain over doing nothing, in the unit of the values. Shape (n,).
-        action_probability: Probability with which the policy takes this strategy for this customer.
-            Shape (n,), float64.
+        action_probability: Probability with which the policy takes this strategy for this customer,
+            exact. Shape (n,), float64.
         reason: A `Reason`. Shape (n,), int8.
         dropped: A `Dropped` for each strategy. Shape (n, S), int8.
+        chances: Probability of each strategy and of nothing, out of `CERTAIN`, which each row sums to;
+            without columns where chance has no part in the policy. Shape (n, S + 1) or (n, 0), int64.
+        explored: Whether chance took another strategy than the best. Shape (n,), bool.
+        held_out: Bit h for hold-out h that the customer is in. Shape (n,), int64.
+        ghost: What would have been chosen of a customer who is held out, index as in `strategy`, -1
+            for others. Shape (n,), int16.
     """
 
     strategy: Int16s
@@ -71,6 +95,10 @@ class DecisionBatch:
     action_probability: Float64s
     reason: npt.NDArray[np.int8]
     dropped: npt.NDArray[np.int8]
+    chances: Int64s
+    explored: Bools
+    held_out: Int64s
+    ghost: Int16s
 
     def __len__(self) -> int:
         return len(self.strategy)

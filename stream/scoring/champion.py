@@ -27,7 +27,11 @@ _REASON_CHARS_MAX = 2_000
 
 
 class ModelWatcher:
-    """Looks for a new champion. One thread at a time may call it."""
+    """Looks for a new champion. One thread at a time may call it.
+
+    Attributes:
+        absent: Whether the last look found that nobody has promoted a version yet.
+    """
 
     def __init__(
         self,
@@ -52,6 +56,7 @@ class ModelWatcher:
         self._strategies = tuple(strategies)
         self._builder = builder
         self._score_ms_max = score_ms_max
+        self.absent = False
         self._seen: str | None = None
         self._trouble: str | None = None
 
@@ -63,11 +68,13 @@ class ModelWatcher:
         """
         try:
             champion = self._registry.pointer("champion")
+            self.absent = champion is None
             if champion is None:
                 self._begin("model_missing", "no champion yet, promote a version")
                 return None
             scorer = None if champion == self._seen else self._load(champion)
         except (RegistryError, OSError) as exc:
+            self.absent = False
             self._begin("registry_unreadable", str(exc))
             return None
         self._trouble = None

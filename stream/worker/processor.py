@@ -201,7 +201,7 @@ class Processor:
         names = self.deployment.policy.strategies
         took_s = (time.perf_counter() - began_s) / len(turn.chunks)
         for chunk, step in zip(turn.chunks, steps, strict=True):
-            self.window.add(step.lines, step, names, took_s)
+            self.window.add(step.flaws.lines, step, names, took_s)
             self._consent_words.tell(step.unreadable_words)
             self.inputs.add(chunk, step)
         # Under the lock: a checkpoint must find the results of all chunks that it covers queued.

@@ -92,7 +92,7 @@ class Window:
         self.replayed += int(step.counters[REPLAYED])
         self.duplicates += int(step.counters[REPEATED])
         self.silent += step.silent
-        self.empty_batches += step.empty_batches
+        self.empty_batches += step.flaws.empty_batches
         self.consent_unreadable += step.unreadable
         self.key_null += step.keys.null
         self.key_not_customer += step.keys.differ

@@ -11,7 +11,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from stream.campaign.file import Campaign
-from stream.columns import RecordChunk, Spans
+from stream.columns import Int64s, RecordChunk, Spans
 from stream.decisions.encoder import DecisionEncoder
 from stream.events.decoder import EventDecoder
 from stream.features.plan import FeaturePlan
@@ -222,6 +222,8 @@ def decisions_about(
     strategy: Sequence[int],
     propensity: Sequence[float],
     decided_ms: int = START_MS + 999 * DAY_MS,
+    chances: Int64s | None = None,
+    held_out: Sequence[int] = (),
 ) -> list[bytes]:
     """What a worker publishes about some events of a chunk, by its own encoder."""
     batch = EventDecoder(campaign.events, (), (), ()).decode(chunk, START_MS + 1000 * DAY_MS).batch
@@ -235,6 +237,10 @@ def decisions_about(
         action_probability=np.array(propensity, np.float64),
         reason=np.zeros(n, np.int8),
         dropped=np.full((n, len(campaign.strategies)), Dropped.LOWER_VALUE, np.int8),
+        chances=np.empty((n, 0), np.int64) if chances is None else chances,
+        explored=np.zeros(n, np.bool_),
+        held_out=np.array(held_out or [0] * n, np.int64),
+        ghost=np.full(n, -1, np.int16),
     )
     values = DecisionEncoder(campaign, chunk.topic).encode(
         batch, np.array(index), chosen, partition=chunk.partition,

@@ -53,6 +53,8 @@ class Examples:
         strategy: What was used, S for nothing. Shape (m,), int64.
         propensity: Probability with which it was used, NaN when nobody said; 1 for doing nothing
             that was no action, which chance had no part in. Shape (m,), float64.
+        held_out: Whether the customer was in a hold-out: the propensity is that of this arm.
+            Shape (m,), bool.
         time_ms: When it was used. Shape (m,), int64.
         outcome: Whether a conversion followed in time. Shape (m,), bool.
     """
@@ -60,6 +62,7 @@ class Examples:
     event: Int64s
     strategy: Int64s
     propensity: Float64s
+    held_out: Bools
     time_ms: Int64s
     outcome: Bools
 
@@ -92,6 +95,7 @@ class JoinCounts:
         unread: With an attribution window of which a part was not read.
         cold: Too soon after a cut of the history.
         untreated: Decision points with no contact within one window before and after.
+        held_out: Actions that became examples of customers who were held out.
     """
 
     actions: int = 0
@@ -103,6 +107,7 @@ class JoinCounts:
     unread: int = 0
     cold: int = 0
     untreated: int = 0
+    held_out: int = 0
 
     @property
     def joined(self) -> int:
@@ -183,7 +188,8 @@ def untreated(
     at_ms = axis.clock_ms(points)
     near |= reach_into(extent.untold_ms, at_ms - window_ms, at_ms + window_ms)
     alone = points[~near]
-    doing_nothing = Actions(alone, np.full(len(alone), nothing), np.ones(len(alone)), 0)
+    nobody = np.zeros(len(alone), np.bool_)
+    doing_nothing = Actions(alone, np.full(len(alone), nothing), np.ones(len(alone)), nobody, 0)
     everyone = np.arange(len(alone))
     return _examples(axis, doing_nothing, everyone, alone, window_ms, extent)[0]
 
@@ -251,9 +257,11 @@ def _examples(
         event=point[kept],
         strategy=actions.strategy[kept],
         propensity=actions.propensity[kept],
+        held_out=actions.held_out[kept],
         time_ms=axis.clock_ms(acted),
         outcome=_any_between(axis.outcomes, at + 1, at + window_ms),
     )
     return examples, JoinCounts(
-        immature=int((~mature).sum()), unread=int(unread.sum()), cold=int(cold.sum())
-    )
+        immature=int((~mature).sum()), unread=int(unread.sum()), cold=int(cold.sum()),
+        held_out=int(examples.held_out.sum()),
+    )  # fmt: skip

@@ -10,6 +10,7 @@ from models.bundle import Bundle
 from models.contract import FeatureContract, Normalization
 from models.errors import BundleError, RegistryError
 from models.registry import Registry
+from stream.policy.decision import NO_MODEL
 from trainer.errors import TrainingError
 from trainer.parity.causes import Cause
 
@@ -37,6 +38,8 @@ class Bundles:
 
     def cause(self, model: int, contract: int) -> Cause | None:
         """Why decisions by a model on a feature contract cannot be compared; None when they can."""
+        if self.name(model) == NO_MODEL:
+            return None if self.name(contract) == self._contract.digest else Cause.OTHER_CONTRACT
         bundle = self._load(self.name(model))
         if bundle is None:
             known = self.name(contract) == self._contract.digest
@@ -49,7 +52,9 @@ class Bundles:
         return Cause.OTHER_KERNEL if same else Cause.OTHER_CONTRACT
 
     def normalization(self, model: int) -> Normalization:
-        """The constants of a model whose decisions can be compared."""
+        """The constants of a model whose decisions can be compared; there are none without a model."""
+        if self.name(model) == NO_MODEL:
+            return Normalization.identity(len(self._contract.names))
         bundle = self._load(self.name(model))
         assert bundle is not None, "the cause is asked first"
         return bundle.normalization

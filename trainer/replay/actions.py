@@ -32,11 +32,11 @@ Records: TypeAlias = npt.NDArray[Any]
 
 ACTION = np.dtype(
     [("offset", "<i8"), ("identity", "<u8"), ("propensity", "<f8"), ("element", "<i4"),
-     ("strategy", "<i2"), ("topic", "i1")]
+     ("strategy", "<i2"), ("topic", "i1"), ("held_out", "?")]
 )  # fmt: skip
 """Place of the event it is about, topic -1 for one that the campaign does not have, element as in `EventBatch`; hash of the id
 of a decision; probability with which the strategy was used, NaN if not said; index of the strategy,
-S for nothing, -1 for one that the campaign does not have."""
+S for nothing, -1 for one that the campaign does not have; whether the customer was in a hold-out."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,6 +47,7 @@ class Actions:
         event: The event it is about, -1 when the timeline does not have it. Shape (m,), int64.
         strategy: As in `ACTION`. Shape (m,), int64.
         propensity: As in `ACTION`. Shape (m,), float64.
+        held_out: As in `ACTION`. Shape (m,), bool.
         duplicates: Actions that do not count: decisions that were published again, and what is about
             an event that is repeated.
     """
@@ -54,6 +55,7 @@ class Actions:
     event: Int64s
     strategy: Int64s
     propensity: Float64s
+    held_out: Bools
     duplicates: int
 
     def __len__(self) -> int:
@@ -83,6 +85,7 @@ class Actions:
             event,
             once["strategy"].astype(np.int64),
             once["propensity"].astype(np.float64),
+            once["held_out"],
             len(records) - len(once),
         )
 
@@ -100,7 +103,9 @@ class Actions:
         place = np.cumsum(~repeated) - 1
         event = np.where(known, place[self.event], -1)[stays]
         left_out = self.duplicates + int((~stays).sum())
-        return Actions(event, self.strategy[stays], self.propensity[stays], left_out)
+        return Actions(
+            event, self.strategy[stays], self.propensity[stays], self.held_out[stays], left_out
+        )
 
 
 class TreatmentReader:

@@ -159,6 +159,8 @@ def joins_of(dataset: Dataset) -> dict[str, int]:
         if name == "actions" or getattr(counts, name)
     }
     found[f"{kind} that became examples"] = counts.joined
+    if counts.held_out:
+        found[f"{kind} about customers who were held out"] = counts.held_out
     if counts.untreated:
         found["decision points far from any contact"] = counts.untreated
     return found

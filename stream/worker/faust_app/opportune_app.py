@@ -25,6 +25,7 @@ from stream.log import log_event
 from stream.pipeline import Deployment
 from stream.policy.choice import Policy
 from stream.scoring.champion import ModelWatcher
+from stream.scoring.no_model import NoModel
 from stream.worker.faust_app.faust_shell import FaustShell
 from stream.worker.operate.forced_end import SHUTDOWN_S, Deadline
 from stream.worker.operate.health import check_health_file, touch
@@ -198,10 +199,22 @@ class OpportuneApp(faust.App):
         await self.processor.deploy(Deployment(scorer, policy))
         return True
 
+    async def _explore(self) -> bool:
+        """Begins without a model, if the campaign says so and nobody has promoted one.
+
+        A champion that cannot be read or served is a fault, and is waited for.
+        """
+        if self.campaign.policy.without_model == "wait" or not self.watcher.absent:
+            return False
+        log_event("without_model", explores=self.campaign.exploration.without_model)
+        scorer = NoModel(self.processor.plan.contract)
+        await self.processor.deploy(Deployment(scorer, Policy.without_model(self.campaign)))
+        return True
+
     async def _wait_for_model(self) -> None:
         waited_s = 0.0
         poll_s = min(self.campaign.model.poll_interval_s, 1.0)
-        while not await self.deploy_new_model():
+        while not (await self.deploy_new_model() or await self._explore()):
             if waited_s % _MODEL_WAIT_LINE_S < poll_s:
                 log_event("model_wait", registry=self.campaign.model.registry, waited_s=waited_s)
             touch(self.campaign.worker.health_file)

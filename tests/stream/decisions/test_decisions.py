@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,30 @@ from hypothesis import strategies as st
 from stream.campaign.file import Campaign, parse
 from stream.columns import EventBatch, Spans
 from stream.decisions.encoder import CONTENT_TYPES, DATA_SCHEMA, EVENT_TYPE, DecisionEncoder
+from stream.decisions.slots import Page
+from stream.decisions.template import Slot, Template
 from stream.errors import CampaignError
 from stream.policy.choice import Policy
-from stream.policy.decision import DecisionBatch, Dropped, Reason
+from stream.policy.decision import CERTAIN, DecisionBatch, Dropped, Reason
+from stream.policy.draws import Asked
+from stream.policy.stages import stage_of
 
 ROOT = Path(__file__).parents[3]
 GOLDEN = Path(__file__).parents[2] / "golden"
 FORMS = ("cloudevents", "flat")
+CHANCE = """
+[[holdouts]]
+id = "universal"
+share = 0.05
+[[holdouts]]
+id = "no-mail"
+share = 0.1
+channels = ["email"]
+[exploration]
+method = "epsilon"
+epsilon = 0.1
+"""
+"""What a campaign has in which chance has a part."""
 SCHEMAS = {
     "cloudevents": json.loads((ROOT / "docs/decision.schema.json").read_text("utf-8")),
     "flat": json.loads((ROOT / "docs/flat-decision.schema.json").read_text("utf-8")),
@@ -59,8 +77,12 @@ VERSIONS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def campaign(form: str) -> Campaign:
-    return parse(CAMPAIGN % form)
+def campaign(form: str, chance: str = "") -> Campaign:
+    return parse(CAMPAIGN % form + chance)
+
+
+def asked(draw: int = 0, held_out: int = 0) -> Asked:
+    return Asked(np.empty((1, 0)), np.array([draw]), np.array([held_out]))
 
 
 NOTHING_SAID = np.empty((0, 1), np.int8), np.empty((0, 1), np.bool_)
@@ -86,12 +108,13 @@ def events(
     )  # fmt: skip
 
 
-def the_example(form: str) -> tuple[bytes, DecisionEncoder, EventBatch]:
-    """The decision of the golden files and of docs/decisions.md."""
-    service = campaign(form)
+def the_example(form: str, chance: str = "") -> tuple[bytes, DecisionEncoder, EventBatch]:
+    """The decision of the golden files and of docs/decisions.md, of a customer who gets no mail by chance."""
+    service = campaign(form, chance)
     policy = Policy(service, "response", ["flash", "winback", "reminder", "nothing"])
     scores = np.array([[0.3, 0.081, 0.06, 0.052]], np.float32)
-    decisions = policy.choose(scores, np.array([[False, True, True]]), *NOTHING_SAID)
+    allowed = np.array([[False, True, True]])
+    decisions = policy.choose(scores, allowed, *NOTHING_SAID, asked(CERTAIN // 2, 2))
     batch = events(
         ["other", 'zoë "z"'], [None, "022bb90c-bbac"], [4710, 4711], [0, 1_795_507_199_007]
     )
@@ -130,12 +153,32 @@ def dumps(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+def plain_chance(service: Campaign, d: DecisionBatch, i: int) -> dict[str, Any]:
+    """What decisions say when chance has a part in them."""
+    if not d.chances.shape[1]:
+        return {}
+    names = [*(s.id for s in service.strategies), "nothing"]
+    exact = Fraction(int(d.chances[i, d.strategy[i]]), CERTAIN) * 10**10
+    tenths = math.floor(exact + Fraction(1, 2))
+    return {
+        "action_probability": Verbatim(f"{tenths // 10**10}.{tenths % 10**10:010d}"),
+        "explored": bool(d.explored[i]),
+        "group": "holdout" if d.held_out[i] else "treatment",
+        "holdouts": [h.id for b, h in enumerate(service.holdouts) if d.held_out[i] >> b & 1],
+        "ghost": None if d.ghost[i] < 0 else names[d.ghost[i]],
+        "probabilities": {
+            name: int(chance) for name, chance in zip(names, d.chances[i], strict=True) if chance
+        },
+    }
+
+
 def plain_cloudevent(service: Campaign, batch: EventBatch, row: int, d: DecisionBatch, i: int,
                      decided_ms: int) -> str:  # fmt: skip
     customer = (batch.customer[row] or b"").decode()
     event_id = batch.event_id[row]
     reference = f"shop-events-3-{batch.offset[row]}"
     spec = service.strategies[d.strategy[i]] if d.strategy[i] < 3 else None
+    chance = plain_chance(service, d, i)
     return dumps({
         "specversion": "1.0",
         "id": f"{reference}-2026-11",
@@ -164,9 +207,11 @@ def plain_cloudevent(service: Campaign, batch: EventBatch, row: int, d: Decision
             "action_probability": Verbatim(number(d.action_probability[i])),
             "explored": False,
             "group": "treatment",
+            **chance,
             "reasons": [Reason(d.reason[i]).name],
             "dropped": [
                 {"strategy": s.id, "code": Dropped(code).name}
+                | ({"stage": stage_of(Dropped(code))} if chance else {})
                 for s, code in zip(service.strategies, d.dropped[i], strict=True)
                 if code != Dropped.CHOSEN
             ],
@@ -193,16 +238,20 @@ def plain_flat(service: Campaign, batch: EventBatch, row: int, d: DecisionBatch,
         "score": Verbatim(number(d.score[i])),
         "model": VERSIONS["model_version"],
         "decided_at": decided_ms,
+        **plain_chance(service, d, i),
     })  # fmt: skip
 
 
+CHANCES = st.lists(st.integers(1, CERTAIN) | st.just(0), min_size=4, max_size=4)
 TEXT = st.text(st.characters(codec="utf-8"), min_size=1, max_size=8)
 PROBABILITY = st.floats(0, 1, width=32)
 EVENT = st.tuples(TEXT, st.none() | TEXT, st.integers(0, 2**62), st.integers(0, 4_000_000_000_000))
 
 
 @st.composite
-def decision_rows(draw: st.DrawFn) -> tuple[list[Any], list[int], DecisionBatch]:
+def decision_rows(
+    draw: st.DrawFn, *, chance: bool = False
+) -> tuple[list[Any], list[int], DecisionBatch]:
     """Some events, those of them that get a decision, and the decisions."""
     rows = draw(st.lists(EVENT, min_size=1, max_size=4))
     index = draw(st.lists(st.integers(0, len(rows) - 1), max_size=5))
@@ -212,8 +261,14 @@ def decision_rows(draw: st.DrawFn) -> tuple[list[Any], list[int], DecisionBatch]
         return np.array(draw(st.lists(elements, min_size=m, max_size=m)), dtype)
 
     codes = st.lists(st.sampled_from(list(Dropped)), min_size=3, max_size=3)
+    strategy = column(st.integers(0, 3), np.int16)
+    chances = np.empty((m, 0), np.int64)
+    if chance:
+        chances = column(CHANCES, np.int64).reshape(m, 4)
+        taken = np.arange(m), strategy
+        chances[taken] = np.maximum(chances[taken], 1)
     return rows, index, DecisionBatch(
-        strategy=column(st.integers(0, 3), np.int16),
+        strategy=strategy,
         score=column(PROBABILITY | st.just(math.nan), np.float32),
         probability=column(PROBABILITY | st.just(math.nan), np.float32),
         probability_without=column(PROBABILITY | st.just(math.nan), np.float32),
@@ -221,18 +276,24 @@ def decision_rows(draw: st.DrawFn) -> tuple[list[Any], list[int], DecisionBatch]
         action_probability=column(st.floats(1e-6, 1), np.float64),
         reason=column(st.sampled_from(list(Reason)), np.int8),
         dropped=column(codes, np.int8).reshape(m, 3),
+        chances=chances,
+        explored=column(st.booleans(), np.bool_),
+        held_out=column(st.integers(0, 3), np.int64),
+        ghost=column(st.integers(-1, 3), np.int16),
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("chance", ["", CHANCE], ids=["certain", "chance"])
 @pytest.mark.parametrize(
     ("form", "plain"), [("cloudevents", plain_cloudevent), ("flat", plain_flat)]
 )
 @settings(deadline=None, max_examples=150)
-@given(rows=decision_rows(), decided_ms=st.integers(0, 4_000_000_000_000))
+@given(data=st.data(), decided_ms=st.integers(0, 4_000_000_000_000))
 def test_bytes_equal_the_plain_renderer_and_meet_the_schema(
-    form: str, plain: Any, rows: tuple[list[Any], list[int], DecisionBatch], decided_ms: int
+    form: str, plain: Any, chance: str, data: st.DataObject, decided_ms: int
 ) -> None:
-    service = campaign(form)
+    rows = data.draw(decision_rows(chance=bool(chance)))
+    service = campaign(form, chance)
     customers, event_ids, offsets, times_ms = (
         list(column) for column in zip(*rows[0], strict=True)
     )
@@ -255,6 +316,16 @@ def test_bytes_equal_the_plain_renderer_and_meet_the_schema(
 def test_golden_bytes(form: str) -> None:
     """Engines in the field parse these: a change is a new version of the message."""
     assert the_example(form)[0] == (GOLDEN / f"decision.{form}.json").read_bytes()
+    by_chance = (GOLDEN / f"decision.{form}.chance.json").read_bytes()
+    assert the_example(form, CHANCE)[0] == by_chance
+
+
+@given(st.integers(0, CERTAIN))
+def test_ten_decimals_tell_every_probability_apart(numerator: int) -> None:
+    page = Page(messages=1, slots=1)
+    page.fractions("p", np.array([numerator]))
+    text = (Template([Slot("p")]).render(page)[0] or b"").decode()
+    assert round(float(text) * CERTAIN) == numerator
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -226,6 +226,7 @@ def test_the_columns_have_the_promised_types() -> None:
         "strategy": "int16", "score": "float32", "probability": "float32",
         "probability_without": "float32", "expected_value": "float64",
         "action_probability": "float64", "reason": "int8", "dropped": "int8",
+        "chances": "int64", "explored": "bool", "held_out": "int64", "ghost": "int16",
     }  # fmt: skip
     assert decisions.dropped.shape == (1, 3)
 

@@ -32,12 +32,13 @@ def history(*events: tuple[str, float, str]) -> tuple[History, Actions]:
     ), actions(*((i, kinds[i]) for i in sent))
 
 
-def actions(*done: tuple[int, str], duplicates: int = 0) -> Actions:
+def actions(*done: tuple[int, str], duplicates: int = 0, held_out: Sequence[int] = ()) -> Actions:
     """Actions as (event, strategy); the propensity of action k is 1 / (k + 1)."""
     return Actions(
         event=np.array([event for event, _ in done], np.int64),
         strategy=np.array([NAMES.index(s) if s in NAMES else -1 for _, s in done], np.int64),
         propensity=1.0 / np.arange(1, len(done) + 1),
+        held_out=np.isin(np.arange(len(done)), held_out),
         duplicates=duplicates,
     )
 
@@ -216,3 +217,11 @@ def mature(examples: Examples, end_ms: float) -> list[tuple[object, ...]]:
             keep.outcome.tolist(), strict=True,
         )
     )  # fmt: skip
+
+
+def test_who_was_held_out_stays_marked_and_is_counted() -> None:
+    events = [("a", day, "order") for day in range(1, 7)]
+    done = actions(*((i, "nothing") for i in range(6)), held_out=[2, 5])
+    examples, counts = decided(history(*events)[0], done, WINDOW_MS, END)
+    assert examples.held_out.tolist() == [False, False, True, False, False, True]
+    assert counts.held_out == 2

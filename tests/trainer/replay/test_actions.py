@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.campaign.file import Campaign
+from stream.campaign.funnel_sections import ExplorationSpec, HoldoutSpec
 from stream.decisions.reader import DecisionReader
 from stream.features.plan import FeaturePlan
 from stream.record_order import places
@@ -78,6 +79,24 @@ def test_decisions_are_found_at_the_events_that_they_name(plan: FeaturePlan) -> 
             found[int(timeline.offset[event])] = (strategy, propensity)
     assert found == {10: (0, 0.5), 11: (2, 1.0), 13: (1, 0.125), 14: (0, 1.0)}
     assert duplicates == 2
+
+
+def test_propensities_of_decisions_are_exact_and_hold_outs_are_marked(plan: FeaturePlan) -> None:
+    campaign = msgspec.structs.replace(
+        learning_from_decisions(),
+        exploration=ExplorationSpec(method="epsilon"), holdouts=(HoldoutSpec(id="all", share=0.5),),
+    )  # fmt: skip
+    orders = chunk_of("orders", 0, 0, [Event(0, "a", START_MS + i).json() for i in range(3)])
+    chances = np.array([[1431655766, 1431655765, 1431655765]] * 2 + [[0, 0, 2**32]])
+    published = decisions_about(
+        campaign, orders, [0, 1, 2], [1, 2, 2], [0.0] * 3, chances=chances, held_out=[0, 0, 1]
+    )
+    shards = shards_of([orders, chunk_of("decisions", 0, 0, published)], campaign, plan)
+    (timeline,) = all_timelines(shards).values()
+    third = 1431655765 / 2**32
+    assert timeline.actions.propensity.tolist() == [third, third, 1.0]
+    assert timeline.actions.strategy.tolist() == [1, 2, 2]
+    assert timeline.actions.held_out.tolist() == [False, False, True]
 
 
 def test_decisions_of_which_something_is_missing(plan: FeaturePlan) -> None:
@@ -163,7 +182,7 @@ def test_actions_find_their_events(
     timeline = [(t, next(of_topic[t])) for t in topics]
     records = np.zeros(len(named), ACTION)
     for i, (topic, offset, identity) in enumerate(named):
-        records[i] = (offset, identity, i, -1, 0, topic)
+        records[i] = (offset, identity, i, -1, 0, topic, False)
     actions = Actions.of(
         records,
         np.array([t for t, _ in timeline], np.int64),

@@ -71,7 +71,7 @@ def test_a_batch_of_segment() -> None:
     assert found.batch.is_last.tolist() == [True, False, True]
     assert found.identified.tolist() == [True, True, True]
     assert found.rejects == []
-    assert found.lines == 3
+    assert found.flaws.lines == 3
 
 
 def test_a_batch_of_mparticle() -> None:
@@ -119,7 +119,12 @@ def test_keys_may_be_escaped(key: str, escaped: str) -> None:
 )
 def test_an_empty_batch_is_no_event_and_no_letter(empty: bytes) -> None:
     found = decoded(empty, {"userId": "w", "event": "view"}, empty)
-    assert (found.empty, found.rejects, len(found.batch), found.lines) == (2, [], 1, 3)
+    assert (found.flaws.empty_batches, found.rejects, len(found.batch), found.flaws.lines) == (
+        2,
+        [],
+        1,
+        3,
+    )
 
 
 @pytest.mark.parametrize("escaped", ["userId", r"user\u0049d"])
@@ -127,7 +132,7 @@ def test_what_an_empty_batch_denies_is_denied(escaped: str) -> None:
     record = '{"%s":"u","context":{"consent":{"marketing":%s}},"batch":[]}'
     for said, rows in (("false", 1), ('"who knows"', 1), ("true", 0)):
         found = decoded((record % (escaped, said)).encode())
-        assert (found.empty, len(found.batch), found.rejects) == (1, rows, [])
+        assert (found.flaws.empty_batches, len(found.batch), found.rejects) == (1, rows, [])
         assert found.batch.consent_only.all()
 
 
@@ -144,7 +149,7 @@ def test_one_bad_element_costs_that_element() -> None:
         (7, "customer_too_long"),
     ]  # fmt: skip
     assert found.rejects[0].reason == "expected a JSON object at batch[1], got 5"
-    assert found.lines == len(elements)
+    assert found.flaws.lines == len(elements)
 
 
 def test_what_a_bad_element_or_its_record_denies_is_denied() -> None:

@@ -164,11 +164,11 @@ def test_records_do_not_touch_each_other(
     for i, value in enumerate(values):
         alone = decoder.decode(chunk_of([value.encode()], NOW_MS), NOW_MS)
         found |= {(i, element): outcome for (_, element), outcome in outcomes(alone).items()}
-        lines, empty = lines + alone.lines, empty + alone.empty
+        lines, empty = lines + alone.flaws.lines, empty + alone.flaws.empty_batches
         kinds += alone.flaws.by_path()
     assert outcomes(together) == found
-    assert (together.lines, together.empty) == (lines, empty)
-    assert together.empty == sum(elements == [] for elements in records)
+    assert (together.flaws.lines, together.flaws.empty_batches) == (lines, empty)
+    assert together.flaws.empty_batches == sum(elements == [] for elements in records)
     assert together.flaws.by_path() == kinds
     places = list(zip(together.batch.record.tolist(), together.batch.element.tolist(), strict=True))
     assert places == sorted(places)

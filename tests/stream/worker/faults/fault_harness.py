@@ -25,7 +25,7 @@ _CAMPAIGN = """
 app = "{app}"
 topics = {{ events = {topics}, decisions = "{app}-decisions", dead_letter = "{app}-dead" }}
 decisions = {{ format = "{form}", expires_after = "2h" }}
-policy = {{ version = "p1" }}
+policy = {{ version = "p1"{policy} }}
 model = {{ head = "response", network = "mlp", hidden = [8], poll_interval_s = 0.2 }}
 
 [worker]
@@ -143,7 +143,7 @@ class Scene:
         self.settings = {
             "form": "flat", "commit_interval_ms": 137, "chunk_events_max": 700,
             "revoke_deadline_s": 10.0,
-            "stuck_after_s": 120.0, "more": "", **self.settings, **settings,
+            "stuck_after_s": 120.0, "more": "", "policy": "", **self.settings, **settings,
         }  # fmt: skip
         text = _CAMPAIGN.format(app=self.app, topics=json.dumps(list(self.topics)), **self.settings)
         self.file.write_text(text)

@@ -32,6 +32,7 @@ from stream.features.plan import compile_features
 from stream.kafka.records import RecordBatch
 from stream.pipeline import Deployment, Pipeline
 from stream.policy.choice import Policy
+from stream.scoring.no_model import NoModel
 from stream.scoring.scorer import Scorer
 from stream.state import changelog
 from stream.state.table import CustomerTable
@@ -83,14 +84,21 @@ class Verifier:
         scene: The campaign as it is now.
         bundles: The models that may have decided; every decision must be that of one of them.
         since: What was there when the features changed: from then on, nothing is said of it again.
+        without_model: Whether decisions may have been made before there was a model.
     """
 
-    def __init__(self, scene: Scene, bundles: Sequence[Bundle], since: Since | None = None) -> None:
+    def __init__(
+        self, scene: Scene, bundles: Sequence[Bundle], since: Since | None = None, *,
+        without_model: bool = False,
+    ) -> None:  # fmt: skip
         self._scene = scene
         self._since = since or Since()
         self._campaign = scene.campaign
         self._plan = compile_features(self._campaign)
         self._deployments = []
+        if without_model:
+            policy = Policy.without_model(self._campaign)
+            self._deployments.append(Deployment(NoModel(self._plan.contract), policy))
         for bundle in bundles:
             scorer = Scorer(bundle)
             policy = Policy(self._campaign, scorer.head, scorer.strategies)
