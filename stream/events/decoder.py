@@ -20,8 +20,8 @@ from stream.campaign.purposes import Purpose, general_purpose
 from stream.campaign.words import duration_ms
 from stream.columns import Bools, CategoryColumn, EventBatch, Int64s, RecordChunk, Reject, Spans
 from stream.errors import CampaignError
+from stream.events.batches.event_lines import Lines
 from stream.events.batches.judged_rows import Left, event_batch
-from stream.events.batches.lines import Lines
 from stream.events.batches.pieces import events_bound, pieces
 from stream.events.batches.unfolding import Unfolding
 from stream.events.cloudevents.envelopes import Envelopes, ValueFormat, Values

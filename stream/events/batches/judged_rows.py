@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from stream.columns import Bytes, EventBatch, RecordChunk, Reject, Spans
-from stream.events.batches.lines import Lines, last_of_records
+from stream.events.batches.event_lines import Lines, last_of_records
 from stream.events.event_hash import event_hashes
 from stream.events.fields import Rows
 from stream.events.present import Event

@@ -12,7 +12,7 @@ from stream.campaign.file import EventMapping
 from stream.columns import Bools, Int64s, RecordChunk, Spans
 from stream.events.batches.array_place import array_place
 from stream.events.batches.element_kernels import find_arrays, find_elements, lay_over
-from stream.events.batches.lines import WHOLE, Arrays, Lines, RecordRoots
+from stream.events.batches.event_lines import WHOLE, Arrays, Lines, RecordRoots
 from stream.events.consent.vocabulary import NOT_SAID, UNREADABLE, WITHDRAWN, stricter
 from stream.events.fields import FieldReader
 from stream.events.json_object import FRAME_BYTES, json_object
