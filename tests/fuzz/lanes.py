@@ -26,6 +26,7 @@ from stream.kafka.skip_list import ReadRules
 from stream.state import changelog
 from stream.state.table import CustomerTable
 from tests.fuzz import oracle
+from tests.fuzz.batched_events import check_batches
 from tests.fuzz.batches import number, response
 from tests.fuzz.framed_avro import check_avro
 from tests.fuzz.framed_protobuf import check_protobuf
@@ -212,7 +213,12 @@ def protobuf(rng: random.Random) -> None:
     check_protobuf(rng)
 
 
+def batches(rng: random.Random) -> None:
+    """Records that hold batches of events."""
+    check_batches(rng, _event)
+
+
 LANES: dict[str, Callable[[random.Random], None]] = {
-    "records": records, "skips": skips, "rows": rows, "events": events, "avro": avro,
-    "protobuf": protobuf,
+    "records": records, "skips": skips, "rows": rows, "events": events, "batches": batches,
+    "avro": avro, "protobuf": protobuf,
 }  # fmt: skip

@@ -14,16 +14,16 @@ from stream.columns import Bools, Bytes, Int64s
 from stream.compiled.borrow import borrow
 from stream.compiled.byteread import byte_at
 from stream.compiled.keyed_hash import HashKey, keyed_hash
-from stream.events.json_tokens import BACKSLASH, QUOTE, after_space, is_space
+from stream.events.json_tokens import BACKSLASH, QUOTE, after_space
 from stream.events.scan import ARRAY, MISSING, NULL, OBJECT, STRING, Kinds
 
 _COMMA, _OPEN_OBJECT, _CLOSE_OBJECT, _OPEN_ARRAY, _CLOSE_ARRAY = b",{}[]"
-_PLAIN, _OPEN, _CLOSE, _TEXT, _NEXT = range(5)
+_PLAIN, _OPEN, _CLOSE, _TEXT = range(4)
 _WHAT = np.zeros(256, np.uint8)
 _WHAT[[_OPEN_OBJECT, _OPEN_ARRAY]] = _OPEN
 _WHAT[[_CLOSE_OBJECT, _CLOSE_ARRAY]] = _CLOSE
 _WHAT[QUOTE] = _TEXT
-_WHAT[_COMMA] = _NEXT
+_ENDS_SCALAR = np.array([b in b" \t\n\r,]}" for b in range(256)])
 _ENDS_TEXT = np.zeros(256, np.bool_)
 _ENDS_TEXT[[QUOTE, BACKSLASH]] = True
 
@@ -93,7 +93,7 @@ def find_elements(
         while at < stop[i] and byte_at(data, at) != _CLOSE_ARRAY:
             if used + found >= len(start) and found < most:
                 return i, used
-            end = _value_end(data, at, stop[i])
+            end = max(_value_end(data, at, stop[i]), at + 1)
             if found < most:
                 start[used + found] = at
                 size[used + found] = end - at
@@ -110,24 +110,25 @@ def find_elements(
 @_inlined
 def _value_end(data: Bytes, at: int, stop: int) -> int:
     """The position after the value at `at`."""
+    what = _WHAT[byte_at(data, at)]
+    if what == _TEXT:
+        return _text_end(data, at + 1, stop)
+    if what != _OPEN:
+        while at < stop and not _ENDS_SCALAR[byte_at(data, at)]:
+            at += 1
+        return at
     depth = 0
     while at < stop:
-        while (
-            at < stop
-            and _WHAT[byte_at(data, at)] == _PLAIN
-            and not (depth == 0 and is_space(data, at))
-        ):
-            at += 1
-        what = _WHAT[byte_at(data, at)] if at < stop else _NEXT
-        if depth == 0 and (what == _PLAIN or what == _NEXT or what == _CLOSE):
-            return at  # behind a number, true, false or null
+        what = _WHAT[byte_at(data, at)]
+        at += 1
+        if what == _PLAIN:
+            continue
         if what == _TEXT:
-            at = _text_end(data, at + 1, stop)
-        else:
-            depth += int(what == _OPEN) - int(what == _CLOSE)
-            at += 1
+            at = _text_end(data, at, stop)
+            continue
+        depth += 1 if what == _OPEN else -1
         if depth == 0:
-            return min(at, stop)
+            return at
     return stop
 
 
