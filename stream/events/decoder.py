@@ -31,7 +31,7 @@ from stream.events.consent.places import ConsentPlaces
 from stream.events.fields import Clock, FieldReader, Rows
 from stream.events.flaws import FIRST, PRESENT, UNREADABLE, Decoded, Flaws
 from stream.events.json_object import json_object
-from stream.events.paths import EventPaths, Trie
+from stream.events.paths import EVENT_ID, EventPaths, Trie
 from stream.events.present import Refused, RejectCode
 from stream.events.reasons import Judge, Judged
 from stream.events.scan import Scan, append_bytes, scan
@@ -108,7 +108,8 @@ class EventDecoder:
         self._format = value_format or _Json()
         if mapping.cloudevents:
             self._format = Envelopes(self._format)
-        self._unfolding = None if mapping.batch is None else Unfolding(mapping, self._reader)
+        own = (*paths.bare[EVENT_ID], *paths.enveloped[EVENT_ID])
+        self._unfolding = None if mapping.batch is None else Unfolding(mapping, self._reader, own)
         self._most = mapping.batch_events_max
         self._value_bytes_max = mapping.value_bytes_max
         self._ahead_max_ms = duration_ms(mapping.timestamp_ahead_max)

@@ -94,11 +94,13 @@ class Layers:
         element: The element.
         record: The record.
         is_below: Whether it lies over the `data` of a CloudEvent, and not over the root.
+        own: Paths that are looked for in the element alone.
     """
 
     element: dict[str, Any]
     record: dict[str, Any]
     is_below: bool = False
+    own: frozenset[str] = frozenset()
 
 
 Root: TypeAlias = dict[str, Any] | Layers
@@ -113,7 +115,8 @@ def value_at(root: Root, path: str) -> Any:
     if root.is_below:
         own = own[1:] if own[0] == "data" else ()
     value = value_of(root.element, own) if own else None
-    return value_of(root.record, steps(path)) if value is None or value == "" else value
+    says = (value is None or value == "") and path not in root.own
+    return value_of(root.record, steps(path)) if says else value
 
 
 def is_envelope(root: Root) -> bool:

@@ -147,7 +147,7 @@ def _text_end(data: Bytes, at: int, stop: int) -> int:
 
 @_jit
 def lay_over(
-    record: Int64s, below: Bools, source: Int64s, record_kind: Kinds, record_span: Int64s,
+    record: Int64s, below: Bools, is_alone: Bools, source: Int64s, own: Bools, record_kind: Kinds, record_span: Int64s,
     ok: Bools, kind: Kinds, span: Int64s,
 ) -> None:  # fmt: skip
     """Puts what records say where their elements say nothing: null and "" are nothing.
@@ -155,8 +155,10 @@ def lay_over(
     Args:
         record: Record of each of m elements. Shape (m,), int64.
         below: Of each record, whether its elements lie over its `data`. Shape (n,), bool.
+        is_alone: Of m elements, whether it is no element, and the record is all. Shape (m,), bool.
         source: For each node below `data` that of the same path from the root, else -1.
             Shape (nodes,), int64.
+        own: Nodes of which the record says nothing about its elements. Shape (nodes,), bool.
         record_kind: From the scan of the records. Shape (n, nodes), uint8.
         record_span: From it. Shape (n, nodes, 2), int64.
         ok: Elements to look at. Shape (m,), bool.
@@ -184,7 +186,8 @@ def lay_over(
         for node in range(nodes):
             what = kind[i, node]
             if what <= NULL or (what == STRING and span[i, node, 1] == 0):
-                kind[i, node] = under[r, node]
+                says = is_alone[i] or not own[node]
+                kind[i, node] = under[r, node] if says else np.uint8(MISSING)
                 span[i, node, 0], span[i, node, 1] = under_span[r, node, 0], under_span[r, node, 1]
 
 

@@ -41,6 +41,7 @@ class Arrays:
 
     Attributes:
         path: Of each record the path of its array, "" for none.
+        own: Paths that are looked for in elements alone.
         count: How many elements each array has, -1 for no array. Shape (n,), int64.
         most: How many it may have.
         start: First byte of each array. Shape (n,), int64.
@@ -52,6 +53,7 @@ class Arrays:
     """
 
     path: list[str]
+    own: frozenset[str]
     count: Int64s
     most: int
     start: Int64s
@@ -121,7 +123,8 @@ class Lines:
         """What the paths of line i begin at; `root` is its record."""
         if self.arrays is None or self.element[i] == WHOLE:
             return root
-        return Layers(self._element(i, root), root, bool(self.arrays.below[self.record[i]]))
+        is_below = bool(self.arrays.below[self.record[i]])
+        return Layers(self._element(i, root), root, is_below, self.arrays.own)
 
     def _element(self, i: int, root: dict[str, Any]) -> Any:
         assert self.arrays is not None

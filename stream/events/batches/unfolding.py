@@ -16,7 +16,7 @@ from stream.events.batches.event_lines import WHOLE, Arrays, Lines, RecordRoots
 from stream.events.consent.vocabulary import NOT_SAID, UNREADABLE, WITHDRAWN, stricter
 from stream.events.fields import FieldReader
 from stream.events.json_object import FRAME_BYTES, json_object
-from stream.events.paths import DATA, batch_paths
+from stream.events.paths import DATA, Paths, batch_paths
 from stream.events.present import Refused, is_envelope, value_at, value_of
 from stream.events.scan import Scan, scan
 
@@ -29,9 +29,11 @@ class Unfolding:
     Args:
         mapping: Where they stand, `mapping.batch`.
         reader: Of the same mapping.
+        own: Paths that are looked for in elements alone: those of the event id, since the id of a record
+            is that of none of its events.
     """
 
-    def __init__(self, mapping: EventMapping, reader: FieldReader) -> None:
+    def __init__(self, mapping: EventMapping, reader: FieldReader, own: Paths) -> None:
         self._reader = reader
         self._most = mapping.batch_events_max
         self._unwraps = mapping.cloudevents
@@ -45,6 +47,9 @@ class Unfolding:
             [mapping.cloudevents and c >= len(bare) and steps(path)[0] == DATA
              for c, path in enumerate(self._paths)]
         )  # fmt: skip
+        self._own_paths = frozenset(own)
+        self._own = np.zeros(len(reader.trie.nodes), np.bool_)
+        self._own[[node_of[path] for path in own]] = True
         self._source = np.full(len(reader.trie.nodes), -1, np.int64)
         for path, node in node_of.items():
             below = node_of.get(f"{DATA}.{path}")
@@ -86,13 +91,16 @@ class Unfolding:
             self._reader.trie,
         )  # fmt: skip
         ok, heard, is_quiet = self._heard(found, own, record, is_element, count < 0)
-        lay_over(record, below, self._source, found.kind, found.span, ok, own.kind, own.span)
+        lay_over(
+            record, below, ~is_element, self._source, self._own, found.kind, found.span, ok,
+            own.kind, own.span,
+        )  # fmt: skip
         paths = [self._paths[c] if at >= 0 else "" for at, c in zip(arrays, place, strict=True)]
         return Lines(
             Scan(own.data, ok, own.kind, own.span), record,
             np.where(is_element, index, WHOLE).astype(np.int32), heard,
             Arrays(
-                paths, count, self._most, arrays, end, below, line_start, line_size, is_quiet
+                paths, self._own_paths, count, self._most, arrays, end, below, line_start, line_size, is_quiet
             ),
         )  # fmt: skip
 

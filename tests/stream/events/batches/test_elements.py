@@ -49,6 +49,16 @@ def test_a_batch_of_segment() -> None:
     assert found.flaws.lines == 3
 
 
+@pytest.mark.parametrize("escaped", ["messageId", r"message\u0049d"])
+def test_the_id_of_a_record_is_that_of_none_of_its_events(escaped: str) -> None:
+    batch = '"batch":[{"event":"view"},{"event":"view","messageId":"own"},{"event":"view"}]'
+    record = f'{{"userId":"u","{escaped}":"all",{batch}}}'
+    envelope = f'{{"specversion":"1.0","id":"all","data":{record}}}'
+    for value in (record, envelope):
+        found = decoded(value.encode(), {"userId": "u", "event": "view", "messageId": "m"})
+        assert [one[3] for one in who(found)] == [None, b"own", None, b"m"]
+
+
 def test_a_batch_of_mparticle() -> None:
     record = {
         "mpid": 7, "user_identities": {"customer_id": "c7"},

@@ -68,7 +68,7 @@ def laid_over(own: Texts, around: Texts) -> Texts:
     """A body over another one, path by path; null and the empty string are nothing."""
     merged: Texts = {}
     for key in {**around, **own}:
-        one, other = own.get(key), around.get(key)
+        one, other = own.get(key), around.get(key) if key != "messageId" else None
         if isinstance(one, dict) or isinstance(other, dict):
             one, other = one or {}, other or {}
             assert isinstance(one, dict)
