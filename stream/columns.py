@@ -102,20 +102,20 @@ class RecordChunk:
 
 
 class CategoryColumn(NamedTuple):
-    """What is kept of the categories of a list: one uint64 of an event, 0 when there are none.
+    """What is kept of the categories of a list, or of a time zone: one uint64 of an event, 0 for none.
 
     Attributes:
-        path: Path of the categories; it leads into each element of a list.
+        path: Path of the categories; it leads into each element of a list, but of a `zone`.
         keeps: `mask`, bit h mod 64 of each hash h. `counts`, in byte k how many elements are in bucket
             `first_bucket` + k, at most 255, of the buckets h mod `buckets`. `chosen`, the hash of the
-            first element that is one of `values`.
+            first element that is one of `values`. `zone`, the hash of the IANA name of a time zone.
         buckets: Of `counts`.
         first_bucket: Of `counts`.
         values: Of `chosen`.
     """
 
     path: str
-    keeps: Literal["mask", "counts", "chosen"]
+    keeps: Literal["mask", "counts", "chosen", "zone"]
     buckets: int = 0
     first_bucket: int = 0
     values: tuple[int, ...] = ()

@@ -9,7 +9,7 @@ No I/O and no clock: the caller passes the time. The customer table is the only 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -33,9 +33,11 @@ from stream.policy.draws import Chance
 from stream.policy.eligibility import eligible, only_identified
 from stream.record_order import event_times
 from stream.scoring.no_model import NoModel
-from stream.scoring.scorer import Scorer
 from stream.state.changelog import Source
 from stream.state.table import CustomerTable
+
+if TYPE_CHECKING:
+    from stream.scoring.scorer import Scorer  # it loads TensorFlow, which not everybody needs
 
 KAFKA_BATCH_BYTES_MAX = 1_048_588
 """Largest record batch of a topic for which nobody has said anything else."""

@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from hypothesis import HealthCheck, settings
 
 from stream.broker import EmbeddedKafka
+from tests.dealing import dealt
 
 if TYPE_CHECKING:
     from click.testing import Result
@@ -258,22 +260,24 @@ def shop(undamaged: Shop) -> Shop:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The quick tests first, then those that need a broker, then the long ones.
-
-    Of several processes each is given a run of the list, and takes from the end of another's when it
-    is through with its own. There the second of two begins with what waits for brokers, while the
-    first computes, the longest first; what is left for the end is quick.
-    """
+    """The quick tests first, then those that need a broker, then the long ones; see also `dealt`."""
     items.sort(key=lambda item: [marked(item, "slow"), marked(item, "kafka")])
-    if not hasattr(config, "workerinput"):
-        return
-    waiting = [item for item in items if marked(item, "kafka")]
-    computing = [item for item in items if not marked(item, "kafka")]
-    computing.sort(key=lambda item: not marked(item, "slow"))
-    half = len(items) // 2
-    items[:] = [*computing[:half], *waiting, *computing[half:]]
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: not marked(item, "slow"))
+        items[:] = dealt(items, waits, config.workerinput["workercount"])
+
+
+def pytest_collection_finish() -> None:
+    """No collection of garbage goes through all that was imported: a tenth of the time of kernels."""
+    gc.freeze()
 
 
 def marked(item: pytest.Item, name: str) -> bool:
     """Whether a test bears a mark."""
     return item.get_closest_marker(name) is not None
+
+
+def waits(item: pytest.Item) -> bool:
+    """Whether other processes do most of what a test takes: brokers, workers."""
+    names: Collection[str] = getattr(item, "fixturenames", ())
+    return marked(item, "kafka") or "fork_server" in names

@@ -45,7 +45,8 @@ class SuppressionSpec(Section, frozen=True):
     Attributes:
         events: Event types that close it.
         channel: The channel of strategies, "*" for all.
-        where: By the path of a category the values that an event must have, in any case.
+        where: By the path of a category the values that an event must have, in any case; of a list one
+            element is enough.
         for_: How long, from the newest event of the customer on; for ever when not given.
         lifted_by: Event types that open it again.
     """

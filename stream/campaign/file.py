@@ -26,29 +26,37 @@ from stream.campaign.consent_sections import (
 from stream.campaign.contact_sections import ContactRules, StrategyContacts, wrong_contacts
 from stream.campaign.explain import explain
 from stream.campaign.funnel_sections import ExplorationSpec, Holdouts, wrong_funnel
+from stream.campaign.list_places import wrong_list
 from stream.campaign.operator_table import OPERATORS, Transform
-from stream.campaign.topics_section import Topics, shared_topic, wrong_anew, wrong_skip
+from stream.campaign.topics_section import (
+    EventFormats,
+    Topics,
+    shared_topic,
+    wrong_anew,
+    wrong_format,
+    wrong_skip,
+)
 from stream.campaign.training import EvaluationSpec, GateSpec, ModelSpec, SearchSpec, TrainingSpec
-from stream.campaign.words import Duration, FieldPath, HttpAddress, KafkaAddress, Name, Section
+from stream.campaign.words import (
+    Duration,
+    FieldPath,
+    KafkaAddress,
+    Name,
+    Section,
+)
 from stream.errors import CampaignError
 
 
-class EventMapping(Section, frozen=True):
+class EventMapping(EventFormats, frozen=True):
     """Where each part of an event stands in its JSON; of several paths the first present wins.
 
     The default reads the Segment/RudderStack spec (track, identify, page, screen), bare or as the
     `data` of a CloudEvent. The type of a `track` call is its `event`, of the others the call itself.
     Of consent all paths count, not only the first: docs/consent.md.
 
-    `format` says what the values are. Avro and Protobuf stand behind the frame of a schema registry;
-    JSON does when it is `framed`.
-
     `batch` is where records hold an array of events: docs/events.md. A record without one is one event.
     """
 
-    format: Literal["json", "avro", "protobuf"] = "json"
-    framed: bool = False
-    schema_registry: HttpAddress = ""
     batch: FieldPath | None = None
     batch_events_max: Annotated[int, Meta(ge=1, le=100_000)] = 10_000
 
@@ -95,7 +103,10 @@ class FeatureSpec(Section, frozen=True):
         events: Event types it looks at; "*" is every event.
         name: One feature with this name over all the events, instead of one per event.
         property: Path of the number (`sum`, `window_sum`, `last`) or category (`share`, `distinct`). A
-            range such as properties.pixel_{0..783} stands for so many entries.
+            range such as properties.pixel_{0..783} stands for so many entries; properties.products[].price
+            is the sum over a list, properties.products[] how many elements it has.
+        time_zone: IANA name of the zone of `time_of_day` and `day_of_week`, also of customers whose own
+            is not known; their `property` is the path of it in events.
         half_lives: Half-lives of `count`, `sum` and `share`.
         window: Length of `window_count`, `window_sum`, `distinct`; a multiple of `tile`.
         tile: Resolution of the window.
@@ -108,6 +119,7 @@ class FeatureSpec(Section, frozen=True):
     events: Annotated[tuple[str, ...], Meta(min_length=1)] = ("*",)
     name: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,99}$")] | None = None
     property: FieldPath | None = None
+    time_zone: str = "UTC"
     half_lives: tuple[Duration, ...] = ()
     window: Duration | None = None
     tile: Duration = "1d"
@@ -260,7 +272,9 @@ def parse(text: str, where: str = "campaign") -> Campaign:
         wrong_anew(campaign.topics),
         _repeated_strategy(campaign),
         wrong_contacts(campaign),
-        _wrong_format(campaign.events),
+        wrong_format(campaign.topics, campaign.events),
+        _wrong_batch(campaign.events),
+        wrong_list(campaign),
         wrong_purpose(campaign),
         wrong_suppression(campaign),
         wrong_funnel(campaign),
@@ -279,21 +293,12 @@ def _repeated_strategy(campaign: Campaign) -> str:
     return ""
 
 
-def _wrong_format(events: EventMapping) -> str:
-    """What contradicts the format of events, "" if nothing does."""
-    if events.format != "json" and not events.schema_registry:
-        return (
-            "at events.schema_registry: expected the address of the registry that has the schemas of "
-            f'events.format = "{events.format}", such as http://registry:8081, got none'
-        )
-    if events.format == "json" and events.schema_registry:
-        return (
-            'at events.schema_registry: expected none with events.format = "json", got '
-            f'"{events.schema_registry}"'
-        )
-    if events.format != "json" and events.batch is not None:
-        return (
-            f'at events.batch: expected none with events.format = "{events.format}", got '
-            f'"{events.batch}": batches of events are read in JSON alone'
-        )
-    return ""
+def _wrong_batch(events: EventMapping) -> str:
+    """Why the events of no batch can be read, "" if they can."""
+    others = sorted(events.formats - {"json"})
+    if events.batch is None or not others:
+        return ""
+    return (
+        f'at events.batch: expected none with events.format = "{others[0]}", got "{events.batch}": '
+        "batches of events are read in JSON alone"
+    )

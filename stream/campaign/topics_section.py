@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta, field
 
-from stream.campaign.words import Section, TopicName
+from stream.campaign.words import HttpAddress, Section, TopicName
 
 Offset = Annotated[int, Meta(ge=0, le=2**62)]
 
@@ -99,4 +99,53 @@ def wrong_anew(topics: Topics) -> str:
             return f'at topics.anew[{i}].topic: expected one of topics.events, got "{name}"'
         if name in names[:i]:
             return f'at topics.anew[{i}].topic: expected each topic once, got "{name}" again'
+    return ""
+
+
+EventFormat: TypeAlias = Literal["json", "avro", "protobuf", "snowplow"]
+_OF_REGISTRY: tuple[EventFormat, ...] = ("avro", "protobuf")
+
+
+class EventFormats(Section, frozen=True):
+    """What the values of event topics are, of all topics or by topic.
+
+    Avro and Protobuf stand behind the frame of a schema registry; JSON does when it is `framed`.
+    """
+
+    format: EventFormat | dict[TopicName, EventFormat] = "json"
+    framed: bool = False
+    schema_registry: HttpAddress = ""
+
+    @property
+    def formats(self) -> frozenset[EventFormat]:
+        """The formats of all event topics."""
+        return frozenset([self.format] if isinstance(self.format, str) else self.format.values())
+
+    @property
+    def registry_formats(self) -> tuple[EventFormat, ...]:
+        """Those of them whose schemas a registry has."""
+        return tuple(name for name in _OF_REGISTRY if name in self.formats)
+
+    def format_of(self, topic: str) -> EventFormat:
+        """The format of an event topic."""
+        return self.format if isinstance(self.format, str) else self.format[topic]
+
+
+def wrong_format(topics: Topics, events: EventFormats) -> str:
+    """What contradicts the formats of events, "" if nothing does."""
+    if not isinstance(events.format, str) and set(events.format) != set(topics.events):
+        return (
+            f"at events.format: expected the format of each of {', '.join(topics.events)}, got "
+            f"{', '.join(events.format) or 'none'}"
+        )
+    if events.registry_formats and not events.schema_registry:
+        return (
+            "at events.schema_registry: expected the address of the registry that has the schemas of "
+            f'events.format = "{events.registry_formats[0]}", such as http://registry:8081, got none'
+        )
+    if not events.registry_formats and events.schema_registry:
+        return (
+            f'at events.schema_registry: expected none with events.format = "{min(events.formats)}", got '
+            f'"{events.schema_registry}"'
+        )
     return ""

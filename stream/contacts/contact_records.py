@@ -18,9 +18,9 @@ Rules of this file
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import msgspec
 import numpy as np
@@ -42,6 +42,16 @@ _DIGEST_BYTES = 6
 _NO_ID = 0xFF  # a byte that no customer id has: ids are UTF-8
 
 Offset = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+
+class Customers(Protocol):
+    """The customer table, which keeps the keys: see `stream.state.table.CustomerTable`."""
+
+    def rows_for(self, keys: Spans) -> Int64s:
+        """Row of each key, a new one for those that it lacks."""
+
+    def find(self, key: bytes) -> int:
+        """Row of one key, -1 when it is not there."""
 
 
 class ContactMarker(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,15 +114,14 @@ def encode_contact_rows(table: ContactTable, rows: Int64s) -> Spans:
 
 
 def apply_contact_chunk(
-    chunk: RecordChunk, table: ContactTable, rows_for: Callable[[Spans], Int64s],
-    progress: ContactProgress,
-) -> int:  # fmt: skip
+    chunk: RecordChunk, table: ContactTable, customers: Customers, progress: ContactProgress
+) -> int:
     """Puts the records of a chunk of the contact changelog into a table.
 
     Args:
         chunk: Records of the changelog.
         table: Receives the rows.
-        rows_for: The rows of customers in the customer table, new ones for those whom it lacks.
+        customers: Tells their rows.
         progress: Receives what markers and layouts say.
 
     Returns:
@@ -129,7 +138,7 @@ def apply_contact_chunk(
     at, read = 0, 0
     for i in (*told.tolist(), len(chunk)):  # layouts come before their rows
         between = np.flatnonzero(is_row[at:i]) + at
-        _apply_rows(chunk, between, table, rows_for, progress)
+        _apply_rows(chunk, between, table, customers, progress)
         read += len(between)
         if i < len(chunk):
             _heed(chunk, i, table.layout, progress)
@@ -161,27 +170,28 @@ def _heed(chunk: RecordChunk, i: int, layout: ContactLayout, progress: ContactPr
 
 
 def _apply_rows(
-    chunk: RecordChunk, index: Int64s, table: ContactTable, rows_for: Callable[[Spans], Int64s],
+    chunk: RecordChunk, index: Int64s, table: ContactTable, customers: Customers,
     progress: ContactProgress,
 ) -> None:  # fmt: skip
     """Puts rows between two layouts or markers into the table, in the order of their offsets."""
     if not len(index):
         return
-    rows = rows_for(chunk.key.take(index))
-    table.fit(int(rows.max()) + 1)
     size = chunk.value.size[index]
     for first, end in _runs(chunk, index, size):
         part = slice(first, end)
         if size[first] < 0:
             progress.erased += end - first
-            table.erase(rows[part])
+            known = [customers.find(chunk.key[i] or b"") for i in index[part].tolist()]
+            table.erase(np.array([row for row in known if row >= 0], np.int64))
             continue
         mapping = _mapping(chunk, int(index[first]), progress)
         expected = HEADER_BYTES + mapping.old.row_bytes
         wrong = np.flatnonzero(size[part] != expected)
         if len(wrong):
             raise _unreadable(chunk, int(index[first + wrong[0]]), f"a row of {expected} bytes")
-        _merge(table, rows[part], mapping, _values(chunk.value, index[part], expected))
+        rows = customers.rows_for(chunk.key.take(index[part]))
+        table.fit(int(rows.max()) + 1)
+        _merge(table, rows, mapping, _values(chunk.value, index[part], expected))
 
 
 def _runs(chunk: RecordChunk, index: Int64s, size: Int64s) -> list[tuple[int, int]]:

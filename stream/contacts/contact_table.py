@@ -61,6 +61,11 @@ class ContactTable:
         """Bytes allocated."""
         return self._next_offset.nbytes + self._cells.nbytes + self._dirty.nbytes
 
+    @property
+    def customers(self) -> int:
+        """Customers of whom anything was counted."""
+        return int(self._next_offset.any(axis=1).sum())
+
     def fit(self, rows: int) -> None:
         """Makes room for so many rows, those of the customer table; new ones are empty."""
         capacity = len(self._dirty)

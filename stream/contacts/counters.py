@@ -27,7 +27,7 @@ def cell_at(cells: Cells, row: int, cell: int) -> int:
 @_inline
 def add_time(cells: Cells, row: int, first: int, size: int, at_s: int) -> None:
     """Puts a time among the latest `size`, which rise; the earliest is forgotten."""
-    if at_s <= cells[row, first]:
+    if at_s <= cell_at(cells, row, first):
         return
     i = first
     while i + 1 < first + size and cells[row, i + 1] < at_s:
@@ -83,7 +83,7 @@ def full_until(cells: Cells, row: int, cell: int, contacts: int, period: int) ->
     if (
         period < newest and before < contacts
     ):  # what is earlier than the one before is unknown: full
-        return max(period, newest - 1)
+        return newest - 1
     return newest if count < contacts else newest + 1
 
 

@@ -66,6 +66,17 @@ def engine_types(spec: ContactsSpec) -> tuple[str, ...]:
     return tuple(name for names in _lists(spec) for name in names)
 
 
+def engine_paths(spec: ContactsSpec) -> tuple[str, ...]:
+    """The paths of the categories that events are read for: the strategy, and the customer's zone."""
+    zone = (spec.zone_property,) if spec.zone_property else ()
+    return (*zone, spec.strategy_property) if engine_types(spec) else zone
+
+
+def engine_numbers(spec: ContactsSpec) -> tuple[str, ...]:
+    """The paths of the numbers."""
+    return (spec.time_property,) if spec.time_property and spec.failed else ()
+
+
 def compile_engine_events(
     campaign: Campaign, event_types: Sequence[str], category_paths: Sequence[str],
     number_paths: Sequence[str],
@@ -85,8 +96,8 @@ def compile_engine_events(
     ]
     return EngineEvents(
         np.array([*says, 0], np.int64),
-        category_paths.index(spec.strategy_property) if any(says) else -1,
-        number_paths.index(spec.time_property) if spec.time_property and any(says) else -1,
+        category_paths.index(spec.strategy_property) if engine_types(spec) else -1,
+        number_paths.index(spec.time_property) if spec.time_property and spec.failed else -1,
         np.array([category_hash(s.id.encode()) for s in campaign.strategies], np.uint64),
     )
 

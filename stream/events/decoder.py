@@ -80,7 +80,7 @@ class EventDecoder:
         purposes: What a customer may consent to, in the order of `EventBatch.consent`; when not given
             the general one.
         value_format: How values are written, None for JSON.
-        columns: What is kept of the categories of lists, behind `categories`.
+        columns: What is kept of lists of categories and of time zones, behind `categories`.
 
     Raises:
         CampaignError: A path is none, `mapping.timestamp_earliest` is no time, or `mapping.time_zone` no time zone.
@@ -96,8 +96,8 @@ class EventDecoder:
         value_format: ValueFormat | None = None,
         columns: Sequence[CategoryColumn] = (),
     ) -> None:
-        lists = tuple(dict.fromkeys(column.path for column in columns))
-        paths = EventPaths.of(mapping, numbers, categories, lists)
+        more = tuple(dict.fromkeys(column.path for column in columns))
+        paths = EventPaths.of(mapping, numbers, categories, more)
         self._counted = paths.counted
         consent = ConsentPlaces(mapping, purposes or (general_purpose(mapping),))
         try:

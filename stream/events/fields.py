@@ -28,10 +28,10 @@ from stream.events.field_kernels import (
 from stream.events.flaws import tally
 from stream.events.id_kernels import no_ids, read_ids
 from stream.events.lists.list_columns import ListColumns
+from stream.events.lists.list_elements import Opened
 from stream.events.paths import (
     CUSTOMER,
     DATA,
-    DATA_BASE64,
     EVENT_ID,
     FIRST_NUMBER,
     SPECVERSION,
@@ -41,7 +41,7 @@ from stream.events.paths import (
     batch_paths,
     compile_trie,
 )
-from stream.events.property_columns import category_column, number_column
+from stream.events.property_columns import category_column, number_column, zone_column
 from stream.events.scan import Kinds, Scan
 from stream.events.times.time_kernels import TimePlaces, read_times
 
@@ -118,7 +118,7 @@ class FieldReader:
         mapping: How they are read.
         paths: Where they stand.
         types: Declared event types.
-        columns: What is kept of the categories of lists.
+        columns: What is kept of lists of categories and of time zones.
 
     Attributes:
         trie: What to scan for.
@@ -139,18 +139,23 @@ class FieldReader:
     ) -> None:
         fields = (*paths.bare, *paths.enveloped)
         envelope = (SPECVERSION, DATA) if paths.unwraps else ()
-        parts = (*envelope, DATA_BASE64) if paths.unwraps else ()
         wanted = {path for field in (*fields, *paths.sent_at) for path in field}
         batch = [path for form in batch_paths(mapping) for path in form]
         self.trie, node_of = compile_trie(
-            wanted.union(parts, consent.paths, batch), consent.containers
+            wanted.union(envelope, consent.paths, batch), consent.containers.union(paths.lists)
         )
         self.node_of = node_of
         self._purposes = consent.count
         self._consent = consent.tables(node_of)
         self._numbers = paths.numbers
-        self._singles = sum(not tail for tail in paths.tails[paths.numbers :])
+        self._singles = paths.singles
         self._columns = len(columns)
+        self._zones = [
+            (paths.singles + row, FIRST_NUMBER + paths.properties.index(column.path, end))
+            for end in (paths.numbers + paths.singles,)
+            for row, column in enumerate(columns)
+            if column.keeps == "zone"
+        ]
         self._lists = ListColumns(paths, columns, strict=mapping.strict)
         self._strict = mapping.strict
         self._no_customers = no_ids(mapping.no_ids)
@@ -215,17 +220,7 @@ class FieldReader:
             clock.record_ms, clock.limit_ms, clock.earliest_ms, clock.ahead_max_ms, self._strict,
             ok, time_ms, counts,
         )  # fmt: skip
-        number = np.empty((self._numbers, n), np.float64)
-        category = np.empty((self._singles + self._columns, n), np.uint64)
-        for k in range(self._numbers + self._singles):
-            if k in self._lists.properties:
-                continue
-            if k < self._numbers:
-                number_column(*value(FIRST_NUMBER + k), self._strict, ok, number[k], counts[k])
-            else:
-                column = category[k - self._numbers]
-                category_column(*value(FIRST_NUMBER + k), self._strict, ok, column, counts[k])
-        self._lists.read(lists, ok, number, category, counts)
+        number, category = self._properties(data, kind, start, size, lists, ok, counts)
         types = np.empty(len(self._type_end) + 1, np.int64)
         count_types(type_code, ok, types)
         return Rows(
@@ -233,6 +228,30 @@ class FieldReader:
             time_ms, type_code, consent, np.zeros(n, np.bool_), number, category, identified, counts,
             types, ahead,
         )  # fmt: skip
+
+    def _properties(
+        self, data: Bytes, kind: Kinds, start: Int64s, size: Int64s, lists: dict[int, Opened],
+        ok: Bools, counts: Int64s,
+    ) -> tuple[Float64s, UInt64s]:  # fmt: skip
+        """The numbers and categories; `ok` becomes false where a strict mapping refuses one."""
+        n = len(ok)
+        number = np.empty((self._numbers, n), np.float64)
+        category = np.empty((self._singles + self._columns, n), np.uint64)
+        for k in range(self._numbers + self._singles):
+            if k in self._lists.properties:
+                continue
+            field = FIRST_NUMBER + k
+            value = data, kind[field], start[field], size[field]
+            if k < self._numbers:
+                number_column(*value, self._strict, ok, number[k], counts[k])
+            else:
+                column = category[k - self._numbers]
+                category_column(*value, self._strict, ok, column, counts[k])
+        self._lists.read(lists, ok, number, category, counts)
+        for row, field in self._zones:
+            value = data, kind[field], start[field], size[field]
+            zone_column(*value, self._strict, ok, category[row], counts[field - FIRST_NUMBER])
+        return number, category
 
     def hear(self, found: Scan, ok: Bools, seen: Kinds | None = None) -> Int8s:
         """What is said of each purpose; `ok` becomes false where it is not clear.

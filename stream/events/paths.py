@@ -45,6 +45,8 @@ class EventPaths:
         enveloped: For the JSON of a CloudEvent: below `data`, then from the root, then the context
             attribute that says the same. The same as `bare` when CloudEvents are not unwrapped.
         numbers: How many fields after the first four are numbers; the rest are categories.
+        singles: How many of the rest are categories of their own row; behind them come those that a
+            `CategoryColumn` is made of.
         properties: The declared paths of the fields after the first four.
         tails: Of each of these what `list_parts` has behind its first part, nothing where the path leads
             into no list. Such a field is the list itself.
@@ -55,6 +57,7 @@ class EventPaths:
     bare: tuple[Paths, ...]
     enveloped: tuple[Paths, ...]
     numbers: int
+    singles: int = 0
     properties: Paths = ()
     tails: tuple[Paths, ...] = ()
     sent_at: tuple[Paths, Paths] = ((), ())
@@ -73,6 +76,15 @@ class EventPaths:
         own = (_CONTEXT_ATTRIBUTES[TIMESTAMP],) if self.unwraps else ()
         return (*self.properties, *self.bare[TIMESTAMP], *own)
 
+    @property
+    def lists(self) -> frozenset[str]:
+        """The paths of the lists that properties lead into."""
+        forms = (self.bare[FIRST_NUMBER:], self.enveloped[FIRST_NUMBER:])
+        return frozenset(
+            path for form in forms for of, tail in zip(form, self.tails, strict=True) if tail
+            for path in of
+        )  # fmt: skip
+
     def own_customer(self, form: int) -> Paths:
         """Where a customer stands that is no fallback: two places, in a bare event the same."""
         declared = self.bare[CUSTOMER][:1]
@@ -90,7 +102,7 @@ class EventPaths:
         mapping: EventMapping,
         numbers: Sequence[str],
         categories: Sequence[str],
-        lists: Sequence[str] = (),
+        columns: Sequence[str] = (),
     ) -> EventPaths:
         """Paths of a campaign's mapping and of its declared properties.
 
@@ -98,14 +110,14 @@ class EventPaths:
             mapping: Where the parts of an event stand.
             numbers: Paths of numbers; they may lead into lists.
             categories: Paths of single categories.
-            lists: Paths of the categories of lists.
+            columns: Paths of what is kept in a `CategoryColumn`, each once.
 
         Raises:
             CampaignError: One is no path.
         """
         fixed = (mapping.customer_id, mapping.event_id, mapping.type, mapping.timestamp)
-        properties = (*numbers, *categories, *lists)
-        parts = [list_parts(path) for path in (*numbers, *lists)]
+        properties = (*numbers, *categories, *columns)
+        parts = [list_parts(path) for path in (*numbers, *columns)]
         parts[len(numbers) : len(numbers)] = [(path,) for path in categories]
         bare = (*fixed, *((head,) for head, *_ in parts))
         tails = tuple(part[1:] for part in parts)
@@ -114,7 +126,9 @@ class EventPaths:
         if mapping.cloudevents:
             enveloped = tuple(_below_data(field, paths) for field, paths in enumerate(bare))
             sent_below = _below_data(-1, sent_at)
-        return cls(bare, enveloped, len(numbers), properties, tails, (sent_at, sent_below))
+        return cls(
+            bare, enveloped, len(numbers), len(categories), properties, tails, (sent_at, sent_below)
+        )
 
 
 def batch_paths(mapping: EventMapping) -> tuple[Paths, Paths]:

@@ -17,6 +17,7 @@ RejectCode: TypeAlias = Literal[
     "missing_customer", "missing_type", "missing_timestamp", "customer_too_long",
     "bad_type", "bad_timestamp", "absurd_timestamp", "not_finite",
     "too_many_events", "not_framed", "unknown_schema", "bad_avro", "bad_protobuf",
+    "bad_snowplow",
 ]  # fmt: skip
 """Why a record is no event; docs/events.md says what each means."""
 

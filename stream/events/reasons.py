@@ -39,7 +39,7 @@ from stream.events.present import (
     first_present,
     is_envelope,
 )
-from stream.events.scalars import plain_category, plain_number, utf8
+from stream.events.scalars import plain_category, plain_number, plain_zone, utf8
 from stream.events.times.judged_times import TimeJudge, Times, Unreadable
 
 _Value = TypeVar("_Value")
@@ -72,7 +72,7 @@ class Judge:
         paths: The same, compiled.
         types: Declared event types.
         hearing: Reads what is said of consent.
-        columns: What is kept of the categories of lists.
+        columns: What is kept of lists of categories and of time zones.
     """
 
     def __init__(
@@ -166,7 +166,8 @@ class Judge:
         """The numbers and categories; what comes and what cannot be read is noted by its path."""
         numbers: list[float] = []
         categories: list[int] = []
-        of_lists: dict[str, list[int]] = {}
+        of_columns: dict[str, list[int]] = {}
+        singles_end = self._paths.numbers + self._paths.singles
         for k, (here, tail) in enumerate(zip(found, self._paths.tails, strict=True)):
             read = partial(self._read, k, present, unreadable)
             if k < self._paths.numbers:
@@ -176,13 +177,15 @@ class Judge:
                     else read(plain_number, here)
                 )
                 numbers.append(number)
-            elif tail:
-                of_lists[self._paths.properties[k]] = list_categories(
-                    here, tail, plain_category, read
-                )
-            else:
+            elif k < singles_end:
                 categories.append(read(plain_category, here))
-        categories += [kept(column, of_lists[column.path]) for column in self._columns]
+            else:
+                of_columns[self._paths.properties[k]] = (
+                    list_categories(here, tail, plain_category, read)
+                    if tail
+                    else [read(plain_zone, here)]
+                )
+        categories += [kept(column, of_columns[column.path]) for column in self._columns]
         return numbers, categories
 
     def _denial(
@@ -197,7 +200,7 @@ class Judge:
         except Refused:
             time_ms = max(times.record_ms, 0)
         numbers = self._paths.numbers
-        categories = sum(not tail for tail in self._paths.tails[numbers:]) + len(self._columns)
+        categories = self._paths.singles + len(self._columns)
         return Event(customer, None, time_ms, -1, denied, [nan] * numbers, [0] * categories)
 
     def unreadable(self, root: dict[str, Any]) -> list[tuple[str, str]]:

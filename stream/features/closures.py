@@ -8,7 +8,7 @@ Rules of this file
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from stream.campaign.consent_sections import SuppressionSpec
 from stream.campaign.words import duration_ms
 from stream.columns import Int64s, UInt64s
-from stream.compiled.category_hash import category_hash
+from stream.features.category_rows import CategoryRows, hashes_of
 from stream.features.kernel_consent import FOR_EVER, LIFTS
 
 
@@ -39,16 +39,11 @@ def closing_types(suppressions: Sequence[SuppressionSpec]) -> tuple[str, ...]:
     return tuple(name for spec in suppressions for name in (*spec.events, *spec.lifted_by))
 
 
-def closing_paths(suppressions: Sequence[SuppressionSpec]) -> tuple[str, ...]:
-    """The paths of the categories that conditions look at."""
-    return tuple(path for spec in suppressions for path in spec.where)
-
-
 def compile_closures(
     suppressions: Sequence[SuppressionSpec],
     first_word: int,
     event_types: Sequence[str],
-    category_paths: Sequence[str],
+    categories: CategoryRows,
 ) -> Closures:
     """The tables of the kernel.
 
@@ -56,7 +51,7 @@ def compile_closures(
         suppressions: Those of the campaign.
         first_word: Word of the first channel that can be closed.
         event_types: Event types by type code.
-        category_paths: Paths of the categories that the decoder delivers.
+        categories: The rows that the decoder delivers; of a list one element has to be allowed.
     """
     channels = closed_channels(suppressions)
     rules: list[list[int]] = []
@@ -65,8 +60,9 @@ def compile_closures(
     for spec in suppressions:
         first = len(conditions)
         for path, allowed in spec.where.items():
-            hashes = [category_hash(way.encode()) for way in _ways(allowed)]
-            conditions.append([category_paths.index(path), len(values), len(values) + len(hashes)])
+            hashes = hashes_of(allowed)
+            row = categories.of_condition(path, hashes)
+            conditions.append([row, len(values), len(values) + len(hashes)])
             values += hashes
         word = first_word + 2 * channels.index(spec.channel)
         span_ms = duration_ms(spec.for_) if spec.for_ else FOR_EVER
@@ -79,8 +75,3 @@ def compile_closures(
         np.array(conditions, np.int64).reshape(-1, 3),
         np.array(values, np.uint64),
     )
-
-
-def _ways(values: Sequence[str]) -> Iterator[str]:
-    for value in values:
-        yield from (value, value.lower(), value.upper(), value.capitalize(), value.title())

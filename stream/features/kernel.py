@@ -24,12 +24,15 @@ import numpy as np
 
 from stream.columns import Float64s, Int64s
 from stream.compiled.borrow import borrow
+from stream.compiled.zone_set import borrow_zones
 from stream.features.kernel_consent import close_channels, listen, tell
 from stream.features.kernel_read import read
 from stream.features.kernel_repeats import recall
 from stream.features.kernel_tables import (
+    BUCKETS_PER_WORD,
     CLOCK_MS,
     DISTINCT,
+    DISTINCT_LIST,
     FIRST_MS,
     HALF_LIFE,
     LAST,
@@ -37,6 +40,7 @@ from stream.features.kernel_tables import (
     PROPERTY,
     RECENCY,
     SHARE,
+    SHARE_LIST,
     SIZE,
     SPAN_MS,
     SUM,
@@ -50,7 +54,7 @@ from stream.features.kernel_tables import (
 VERSION = 2
 """Meaning of words and values; part of the digests of the row layout and the feature contract."""
 
-COMPILED_IN = "1035ca9e437b"
+COMPILED_IN = "1ce10d299c85"
 """12 hex digits of the sha256 of the three files, one after the other in the order of rule 7."""
 
 LATE, DROPPED_LATE, REPLAYED, REPEATED = range(4)
@@ -76,6 +80,7 @@ def apply_events(
         out: What is written.
     """
     said, heard, closed = borrow(events.consent), borrow(out.consent), borrow(out.closed)
+    zone, zones = borrow(events.zone), borrow_zones(events.zones)
     for i in range(len(events.row)):
         row = events.row[i]
         replayed = events.offset[i] < ints[row, NEXT_OFFSET + topic]
@@ -97,7 +102,7 @@ def apply_events(
             _advance(tables, events.time_ms[i], state, ints, row)
             out.counters[DROPPED_LATE] += _add(tables, events, i, state, ints, row)
             close_channels(tables, events, i, ints, row)
-            read(tables, state, ints, row, out.values[i])
+            read(tables, zone, zones, i, state, ints, row, out.values[i])
         tell(tables, ints, row, i, heard, closed)
 
 
@@ -131,10 +136,12 @@ def _add(tables: Tables, events: Events, i: int, state: Float64s, ints: Int64s, 
     _add_header(events.time_ms[i], ints, row)
     _add_sums(tables, events, i, state, ints, row)
     _add_shares(tables, events, i, state, ints, row)
+    _add_share_lists(tables, events, i, state, ints, row)
     _add_recencies(tables, events, i, ints, row)
     _add_lasts(tables, events, i, state, ints, row)
     dropped = _add_windows(tables, events, i, state, ints, row)
-    return dropped | _add_distincts(tables, events, i, ints, row)
+    dropped |= _add_distincts(tables, events, i, ints, row)
+    return dropped | _add_distinct_lists(tables, events, i, ints, row)
 
 
 @_inline
@@ -186,6 +193,22 @@ def _add_shares(
             bucket = np.int64(category % np.uint64(table[o, SIZE]))
             weight = _weight(tables, events, i, table[o, HALF_LIFE], ints, row)
             state[row, table[o, WORD] + bucket] += weight
+
+
+@_inline
+def _add_share_lists(
+    tables: Tables, events: Events, i: int, state: Float64s, ints: Int64s, row: int
+) -> None:
+    """Each element of a list counts; a word has the counts of neighbouring buckets."""
+    table = tables.operators[SHARE]
+    code, starts = events.type_code[i], tables.listeners_start
+    for at in range(starts[code, SHARE_LIST], starts[code, SHARE_LIST + 1]):
+        o = tables.listeners[at]
+        weight = _weight(tables, events, i, table[o, HALF_LIFE], ints, row)
+        for bucket in range(table[o, SIZE]):
+            word, byte = divmod(bucket, BUCKETS_PER_WORD)
+            counts = events.category[table[o, PROPERTY] + word, i] >> np.uint64(8 * byte)
+            state[row, table[o, WORD] + bucket] += weight * np.float64(counts & np.uint64(255))
 
 
 @_inline
@@ -249,4 +272,19 @@ def _add_distincts(tables: Tables, events: Events, i: int, ints: Int64s, row: in
             dropped = 1
         elif category != 0:
             ints[row, word] |= np.int64(1) << np.int64(category % np.uint64(64))
+    return dropped
+
+
+@_inline
+def _add_distinct_lists(tables: Tables, events: Events, i: int, ints: Int64s, row: int) -> int:
+    table = tables.operators[DISTINCT]
+    dropped = 0
+    code, starts = events.type_code[i], tables.listeners_start
+    for at in range(starts[code, DISTINCT_LIST], starts[code, DISTINCT_LIST + 1]):
+        o = tables.listeners[at]
+        word = _tile_word(table, o, events.time_ms[i], ints[row, CLOCK_MS])
+        if word < 0:
+            dropped = 1
+        else:
+            ints[row, word] |= np.int64(events.category[table[o, PROPERTY], i])
     return dropped

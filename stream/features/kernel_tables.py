@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stream.columns import Bools, Float64s, Int16s, Int64s, UInt64s
+from stream.compiled.zone_set import Zones
 
 CLOCK_MS = 0
 """Newest event time of the customer: the reference time of every decayed sum."""
@@ -20,12 +21,19 @@ NEXT_OFFSET = 2
 """One word per input topic, the next offset to apply. There follow the words of consent, of closed
 channels, and of the operators."""
 
-SUM, SHARE, RECENCY, LAST, WINDOW, DISTINCT, CYCLE = range(7)
-"""Kinds of operators. A count is a SUM or WINDOW of ones; tenure is the RECENCY of `FIRST_MS`."""
+SUM, SHARE, RECENCY, LAST, WINDOW, DISTINCT, CYCLE, LOCAL_CYCLE = range(8)
+"""Kinds of operators. A count is a SUM or WINDOW of ones; tenure is the RECENCY of `FIRST_MS`;
+a LOCAL_CYCLE is of another zone than UTC, or of the customer's."""
+
+SHARE_LIST, DISTINCT_LIST, GROUPS = 8, 9, 10
+"""Groups of listeners beside the kinds, and how many groups there are: a SHARE or a DISTINCT whose
+property is a list."""
+BUCKETS_PER_WORD = 8
+"""Buckets of a SHARE that one word of an event counts the elements of a list in, a byte for each."""
 
 COLUMN, WORD, SIZE, PROPERTY, HALF_LIFE, SPAN_MS, PHASE_MS = range(7)
-"""Fields of an operator: its first feature; first word; number of tiles or buckets; row of
-`Events.number` or `Events.category`, -1 for none; index of its half-life; length of a tile, a cap
+"""Fields of an operator: its first feature; first word; number of tiles or buckets, of a LOCAL_CYCLE the zone of
+customers without one; row of `Events.number` or `Events.category`, -1 for none, of a LOCAL_CYCLE row of `Events.zone`; index of its half-life; length of a tile, a cap
 or a cycle; where the cycle begins."""
 
 
@@ -33,11 +41,11 @@ class Tables(NamedTuple):
     """The features of a campaign as the kernel reads them.
 
     Attributes:
-        operators: One table per kind, `SUM` to `CYCLE`; a row holds the fields `COLUMN` to
+        operators: One table per kind, `SUM` to `LOCAL_CYCLE`; a row holds the fields `COLUMN` to
             `PHASE_MS`. Shape (k, 7) each, int64.
         listeners: Rows of those tables that an event adds to. int64.
-        listeners_start: Where those of each event type and kind begin in `listeners`; the last
-            type is any that is not declared. Shape (types + 1, kinds + 1), int64.
+        listeners_start: Where those of each event type and group begin in `listeners`; the last
+            type is any that is not declared. Shape (types + 1, GROUPS + 1), int64.
         half_lives_ms: Shape (half_lives,), float64.
         decays_start: First word that decays with each half-life. Shape (half_lives + 1,), int64.
         consent: Word of the first purpose.
@@ -65,7 +73,11 @@ class Tables(NamedTuple):
 
 
 class Events(NamedTuple):
-    """n events as in `stream.columns.EventBatch`, and the row of each customer."""
+    """n events as in `stream.columns.EventBatch`, and the row of each customer.
+
+    `zone` is the index in `zones` of the zone that the event names at each path, -1 for none; the first
+    row, of those who look at no path, has none. Shape (paths + 1, n), int64.
+    """
 
     row: Int64s
     offset: Int64s
@@ -77,6 +89,8 @@ class Events(NamedTuple):
     consent: npt.NDArray[np.int8]
     consent_only: Bools
     is_last: Bools
+    zone: Int64s
+    zones: Zones
 
 
 class Outputs(NamedTuple):

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,16 +22,20 @@ from models.contract import FeatureContract, Normalization
 from stream.campaign.file import Campaign
 from stream.campaign.operator_table import Transform
 from stream.campaign.purposes import purposes_of
-from stream.columns import Bools, EventBatch, Float32s, Float64s, Int64s
-from stream.features.closures import closing_paths, closing_types
-from stream.features.expansion import ANY, definition, expand
+from stream.columns import Bools, CategoryColumn, EventBatch, Float32s, Float64s, Int64s
+from stream.compiled.zone_set import ZoneSet
+from stream.contacts.engine_events import engine_numbers, engine_paths, engine_types
+from stream.features.category_rows import CategoryRows
+from stream.features.closures import closing_types
+from stream.features.expansion import expand
 from stream.features.kernel import VERSION, apply_events
-from stream.features.kernel_tables import NEXT_OFFSET, Events, Outputs, Tables
+from stream.features.kernel_events import kernel_events
+from stream.features.kernel_tables import NEXT_OFFSET, Outputs, Tables
 from stream.features.normalization import LOG1P, NONE, SIGNLOG, normalize
+from stream.features.operators import ANY, UTC, definition
 from stream.features.row import Layout, build_tables, lay_out
 from stream.policy.conditions import compile_conditions, compile_values
 
-_Scalar = TypeVar("_Scalar", bound=np.generic)
 _TRANSFORMS: dict[Transform, int] = {"log1p": LOG1P, "signlog": SIGNLOG, "none": NONE}
 
 
@@ -45,6 +49,7 @@ class FeaturePlan:
         event_types: Event types that the decoder has to tell apart; an index is a type code.
         number_paths: Paths of the numeric properties that the decoder has to deliver.
         category_paths: Paths of the categorical ones.
+        category_columns: What the decoder has to deliver of lists of categories, then of time zones.
         definition: Canonical JSON of the compiled features.
         layout: The row of the customer table.
         condition_strategy: Strategy of each eligibility condition. Shape (c,), int64.
@@ -56,6 +61,7 @@ class FeaturePlan:
         decides: Whether an event asks for a decision, by type code; the last entry, reached with
             code -1, is for types not declared. Shape (types + 1,), bool.
         tables: What the kernel reads.
+        zones: Time zones of the features, and those that events name.
         transform_codes: `transforms` as `stream.features.normalization` reads them. Shape (F,), int64.
     """
 
@@ -64,6 +70,7 @@ class FeaturePlan:
     event_types: tuple[str, ...]
     number_paths: tuple[str, ...]
     category_paths: tuple[str, ...]
+    category_columns: tuple[CategoryColumn, ...]
     definition: str
     layout: Layout
     condition_strategy: Int64s
@@ -73,7 +80,19 @@ class FeaturePlan:
     raw_columns: Int64s
     decides: Bools
     tables: Tables
+    zones: ZoneSet
     transform_codes: Int64s
+
+    @property
+    def property_paths(self) -> tuple[str, ...]:
+        """Paths of all properties: numbers, categories, what `category_columns` are made of."""
+        more = dict.fromkeys(column.path for column in self.category_columns)
+        return (*self.number_paths, *self.category_paths, *more)
+
+    @property
+    def category_rows(self) -> int:
+        """Rows of `EventBatch.category`."""
+        return len(self.category_paths) + len(self.category_columns)
 
     @property
     def row_words(self) -> int:
@@ -136,35 +155,36 @@ def compile_features(campaign: Campaign) -> FeaturePlan:
     """
     operators = expand(campaign.features)
     purposes = tuple(purpose.id for purpose in purposes_of(campaign))
-    remembered = campaign.events.repeats_remembered
+    training, remembered = campaign.training, campaign.events.repeats_remembered
     layout = lay_out(operators, campaign.topics.events, remembered, purposes, campaign.suppressions)
-    training = campaign.training
     event_types = _unique(
         event
         for events in (
             *(operator.events for operator in operators),
             campaign.decisions.on,
-            (training.treatment, training.outcome),
+            (training.treatment, training.outcome, *engine_types(campaign.contacts)),
             closing_types(campaign.suppressions),
         )
         for event in events
         if event != ANY
     )
-    number_paths = _unique(op.path for op in operators if not op.is_categorical)
-    categories = [op.path for op in operators if op.is_categorical]
-    category_paths = _unique([*categories, *closing_paths(campaign.suppressions)])
+    numbers = [op.path for op in operators if op.is_numeric]
+    number_paths = _unique([*numbers, *engine_numbers(campaign.contacts)])
+    zones = _unique([UTC, *(op.time_zone or None for op in operators)])
+    paths = engine_paths(campaign.contacts)
+    categories = CategoryRows.of(operators, campaign.suppressions, paths)
     names = tuple(name for operator in operators for name in operator.names)
     transforms: tuple[Transform, ...] = tuple(
         transform for operator in operators for transform in operator.transforms
     )
-    conditions = compile_conditions(campaign.strategies, names)
-    on = set(campaign.decisions.on)
+    conditions, on = compile_conditions(campaign.strategies, names), set(campaign.decisions.on)
     return FeaturePlan(
         names=names,
         transforms=transforms,
         event_types=event_types,
         number_paths=number_paths,
-        category_paths=category_paths,
+        category_paths=categories.paths,
+        category_columns=categories.columns,
         definition=definition(operators),
         layout=layout,
         condition_strategy=conditions.strategy,
@@ -172,8 +192,9 @@ def compile_features(campaign: Campaign) -> FeaturePlan:
         condition_op=conditions.op,
         condition_number=conditions.number,
         raw_columns=np.append(conditions.features, compile_values(campaign.strategies, names)),
-        decides=np.array([ANY in on or event in on for event in (*event_types, ANY)]),
-        tables=build_tables(layout, event_types, number_paths, category_paths),
+        decides=np.array([bool({ANY, name} & on) for name in (*event_types, ANY)]),
+        tables=build_tables(layout, event_types, number_paths, categories, zones),
+        zones=ZoneSet(zones),
         transform_codes=np.array([_TRANSFORMS[transform] for transform in transforms], np.int64),
     )
 
@@ -240,34 +261,13 @@ def _add(
 ) -> Outputs:  # fmt: skip
     """Runs the kernel on arguments that it can trust; the features come to stand in `values`."""
     _check(plan, state, rows, batch, topic)
-    n = len(batch)
+    n, events = len(batch), kernel_events(rows, batch, plan.zones, plan.category_columns)
     applied, repeated = np.empty((2, n), np.bool_)
     consent = np.empty((len(plan.layout.purposes), n), np.int8)
     closed = np.empty((len(plan.layout.channels), n), np.bool_)
     out = Outputs(values, applied, repeated, consent, closed, np.zeros(4, np.int64))
-    apply_events(plan.tables, _events(rows, batch), topic, state, state.view(np.int64), out)
+    apply_events(plan.tables, events, topic, state, state.view(np.int64), out)
     return out
-
-
-def _events(rows: Int64s, batch: EventBatch) -> Events:
-    """The columns as the kernel is compiled for."""
-    return Events(
-        row=_column(rows),
-        offset=_column(batch.offset),
-        time_ms=np.maximum(batch.time_ms, 1),  # 0 is "never": 1970 begins one millisecond late
-        event_hash=_column(batch.event_hash),
-        type_code=_column(batch.type_code),
-        number=_column(batch.number),
-        category=_column(batch.category),
-        consent=_column(batch.consent),
-        consent_only=_column(batch.consent_only),
-        is_last=_column(batch.is_last),
-    )
-
-
-def _column(array: npt.NDArray[_Scalar]) -> npt.NDArray[_Scalar]:
-    """Aligned, contiguous and writable: another kind of array would be compiled for anew."""
-    return np.require(array, requirements=("C", "A", "W"))
 
 
 def _check(plan: FeaturePlan, state: Float64s, rows: Int64s, batch: EventBatch, topic: int) -> None:
@@ -285,8 +285,8 @@ def _check(plan: FeaturePlan, state: Float64s, rows: Int64s, batch: EventBatch, 
         (batch.event_hash.shape == (n,) == batch.is_last.shape, f"event_hash: expected {n}", batch.event_hash.shape),
         (batch.number.shape == (len(plan.number_paths), n),
          f"number: expected {len(plan.number_paths)} rows of {n}", batch.number.shape),
-        (batch.category.shape == (len(plan.category_paths), n),
-         f"category: expected {len(plan.category_paths)} rows of {n}", batch.category.shape),
+        (batch.category.shape == (plan.category_rows, n),
+         f"category: expected {plan.category_rows} rows of {n}", batch.category.shape),
         (batch.consent.shape in ((0, n), (len(plan.layout.purposes), n)),
          f"consent: expected {len(plan.layout.purposes)} rows of {n}, or none", batch.consent.shape),
         (0 <= topic < topics, f"topic: expected an index below {topics}", topic),

@@ -18,28 +18,35 @@ import msgspec
 import numpy as np
 
 from stream.campaign.consent_sections import GENERAL, SuppressionSpec
+from stream.campaign.field_path import has_list
 from stream.columns import Float64s, Int64s
 from stream.errors import CampaignError
+from stream.features.category_rows import CategoryRows
 from stream.features.closures import closed_channels, compile_closures
-from stream.features.expansion import ANY, KINDS, Operator
 from stream.features.kernel import VERSION
 from stream.features.kernel_consent import NEVER_AGAIN_MS, STATE_BITS, STATE_MASK
 from stream.features.kernel_tables import (
     CLOCK_MS,
     COLUMN,
     DISTINCT,
+    DISTINCT_LIST,
     FIRST_MS,
+    GROUPS,
     HALF_LIFE,
     LAST,
+    LOCAL_CYCLE,
     NEXT_OFFSET,
     PHASE_MS,
     PROPERTY,
     RECENCY,
+    SHARE,
+    SHARE_LIST,
     SIZE,
     SPAN_MS,
     WORD,
     Tables,
 )
+from stream.features.operators import ANY, UTC, Operator
 from stream.state.changelog import offset_of
 
 WORDS_MAX = 4096
@@ -48,6 +55,7 @@ WORDS_MAX = 4096
 _CONSENTS = ("not said", "granted", "withdrawn", "unreadable")
 _HEADER = ("clock_ms", "first_ms")
 _FIELDS = PHASE_MS + 1
+_LISTS = {SHARE: SHARE_LIST, DISTINCT: DISTINCT_LIST}
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,26 +184,34 @@ def build_tables(
     layout: Layout,
     event_types: Sequence[str],
     number_paths: Sequence[str],
-    category_paths: Sequence[str],
+    categories: CategoryRows,
+    zones: Sequence[str],
 ) -> Tables:
-    """The kernel's tables for a layout and the columns that the decoder delivers."""
-    operators: list[list[list[int]]] = [[] for _ in range(len(KINDS))]
+    """The kernel's tables for a layout and the columns that the decoder delivers.
+
+    Args:
+        layout: The layout.
+        event_types: Event types by type code.
+        number_paths: The rows of numbers.
+        categories: The rows of categories.
+        zones: The first zones of `Events.zones`, by name.
+    """
+    operators: list[list[list[int]]] = [[] for _ in range(LOCAL_CYCLE + 1)]
     place: list[int] = []  # of each operator in the table of its kind
     columns = accumulate((len(op.names) for op in layout.operators), initial=0)
     for op, word, column in zip(layout.operators, layout.word, columns, strict=False):
-        paths = category_paths if op.is_categorical else number_paths
         fields = [0] * _FIELDS
         fields[COLUMN] = column
         fields[WORD] = word
-        fields[SIZE] = op.size
-        fields[PROPERTY] = paths.index(op.path) if op.path else -1
+        fields[SIZE] = zones.index(op.time_zone or UTC) if op.kind == LOCAL_CYCLE else op.size
+        fields[PROPERTY] = _property(op, number_paths, categories)
         fields[HALF_LIFE] = layout.half_lives_ms.index(op.half_life_ms) if op.half_life_ms else -1
         fields[SPAN_MS] = op.span_ms
         fields[PHASE_MS] = op.phase_ms
         place.append(len(operators[op.kind]))
         operators[op.kind].append(fields)
     listeners, listeners_start = _listeners(layout.operators, place, event_types)
-    closures = compile_closures(layout.suppressions, layout.closed, event_types, category_paths)
+    closures = compile_closures(layout.suppressions, layout.closed, event_types, categories)
     return Tables(
         tuple(np.array(table, np.int64).reshape(-1, _FIELDS) for table in operators),
         listeners,
@@ -212,21 +228,37 @@ def build_tables(
     )
 
 
+def _property(op: Operator, number_paths: Sequence[str], categories: CategoryRows) -> int:
+    """Row of `Events.number` or `Events.category`, -1 for none; of a LOCAL_CYCLE row of `Events.zone`."""
+    if op.kind == LOCAL_CYCLE:
+        return 1 + categories.of_zone(op.path) if op.path else 0
+    if not op.path:
+        return -1
+    return categories.of_operator(op) if op.is_categorical else number_paths.index(op.path)
+
+
+def _group(op: Operator) -> int:
+    """Which listeners it belongs to: those of its kind, or those that look into lists."""
+    is_list = op.is_categorical and has_list(op.path or "")
+    return _LISTS[op.kind] if is_list else op.kind
+
+
 def _listeners(
     operators: Sequence[Operator], place: Sequence[int], event_types: Sequence[str]
 ) -> tuple[Int64s, Int64s]:
     """`Tables.listeners` and `listeners_start`."""
     listeners: list[int] = []
-    starts = np.zeros((len(event_types) + 1, len(KINDS) + 1), np.int64)
+    starts = np.zeros((len(event_types) + 1, GROUPS + 1), np.int64)
+    groups = [_group(op) for op in operators]
     for code, event in enumerate((*event_types, ANY)):  # only ANY hears what is not declared
-        for kind in range(len(KINDS)):
-            starts[code, kind] = len(listeners)
+        for group in range(GROUPS):
+            starts[code, group] = len(listeners)
             listeners += [
                 place[o]
                 for o, op in enumerate(operators)
-                if op.kind == kind and {event, ANY} & set(op.events)
+                if groups[o] == group and {event, ANY} & set(op.events)
             ]
-        starts[code, len(KINDS)] = len(listeners)
+        starts[code, GROUPS] = len(listeners)
     return np.array(listeners, np.int64), starts
 
 

@@ -6,7 +6,8 @@ import numpy as np
 
 from stream.campaign.file import Campaign
 from stream.columns import Int64s
-from stream.features.expansion import ANY, expand
+from stream.features.expansion import expand
+from stream.features.operators import ANY
 from stream.features.plan import FeaturePlan
 
 EVENTS_MIN = 1000
@@ -22,7 +23,7 @@ class Silence:
     """
 
     def __init__(self, campaign: Campaign, plan: FeaturePlan) -> None:
-        self._paths = (*plan.number_paths, *plan.category_paths)
+        self._paths = plan.property_paths
         self._present = np.zeros(len(self._paths), np.int64)
         self._types = np.zeros(len(plan.event_types) + 1, np.int64)
         code = {name: k for k, name in enumerate(plan.event_types)}
@@ -30,15 +31,15 @@ class Silence:
         for operator in expand(campaign.features):
             for k, path in enumerate(self._paths):
                 if path == operator.path:
-                    every = ANY in operator.events
+                    every = ANY in operator.events or not operator.events  # a zone is of all events
                     self._reads[k, slice(None) if every else [code[e] for e in operator.events]] = 1
 
     def add(self, present: Int64s, types: Int64s) -> None:
         """Counts a chunk.
 
         Args:
-            present: Values that came, of the numbers and then the categories of the plan; more
-                behind them is not looked at. Shape (paths or more,), int64.
+            present: Values that came, of `FeaturePlan.property_paths`; more behind them is not looked
+                at. Shape (paths or more,), int64.
             types: Events of each type, last of types that are not declared. Shape (types + 1,), int64.
         """
         self._present += present[: len(self._paths)]

@@ -30,7 +30,7 @@ RECORD, NODE, SOURCE, START, STOP = range(5)
 PARTS_MAX = 1024
 """Of one record."""
 _BYTES_MAX = 1 << 16
-_TEXTS_MAX = 10_000
+_TEXTS_MAX, _REMEMBERED_BYTES_MAX = 10_000, 1_000
 _TOO_LARGE = f"expected at most {PARTS_MAX} parts and {_BYTES_MAX} bytes".encode()
 _TOO_MANY = -1
 
@@ -123,11 +123,12 @@ class ContainerTexts:
             return kind, b"{}" if kind == OBJECT else b"[]"
         found = self._texts.get(parts)
         if found is None:
-            if len(self._texts) >= _TEXTS_MAX:
-                self._texts = {}
             value = self._reader.read(parts)
             what = OBJECT if isinstance(value, dict) else ARRAY
-            found = self._texts[parts] = what, json_text(value).encode()
+            found = what, json_text(value).encode()
+            if len(found[1]) <= _REMEMBERED_BYTES_MAX:
+                self._texts = self._texts if len(self._texts) < _TEXTS_MAX else {}
+                self._texts[parts] = found
         return found
 
 

@@ -9,7 +9,7 @@ from stream.columns import Spans
 from stream.events.paths import compile_trie
 from stream.formats.avro.avro_language import AVRO
 from stream.formats.framed_json import FramedJson
-from stream.formats.port import WriterSchema
+from stream.formats.port import SchemaKey, WriterSchema
 from stream.formats.protobuf.protobuf_language import PROTOBUF
 from stream.formats.reading import FramedFormat
 
@@ -23,7 +23,7 @@ class _Example:
     def __init__(self, schema: WriterSchema) -> None:
         self._schema = schema
 
-    def schema(self, schema_id: int) -> WriterSchema | None:
+    def schema(self, schema_id: SchemaKey) -> WriterSchema | None:
         return self._schema
 
 
@@ -31,14 +31,13 @@ def compile_kernels(mapping: EventMapping) -> None:
     """Has numba compile what reads the events of a campaign, or load it from its cache."""
     trie, _ = compile_trie(["id"])
     eligible = np.ones(1, np.bool_)
-    if mapping.format == "avro":
+    found = []
+    if "avro" in mapping.formats:
         avro = FramedFormat(AVRO, _Example(WriterSchema("AVRO", _AVRO)))
-        found = avro.read(Spans.of([b"\0\0\0\0\1\2"]), eligible, trie).found
-    elif mapping.format == "protobuf":
+        found.append(avro.read(Spans.of([b"\0\0\0\0\1\2"]), eligible, trie).found)
+    if "protobuf" in mapping.formats:
         protobuf = FramedFormat(PROTOBUF, _Example(WriterSchema("PROTOBUF", _PROTOBUF)))
-        found = protobuf.read(Spans.of([b"\0\0\0\0\1\0\x08\1"]), eligible, trie).found
-    elif mapping.framed:
-        found = FramedJson().read(Spans.of([b'\0\0\0\0\1{"id":1}']), eligible, trie).found
-    else:
-        return
-    assert found.ok.all(), "the example of a format is read by its kernels"
+        found.append(protobuf.read(Spans.of([b"\0\0\0\0\1\0\x08\1"]), eligible, trie).found)
+    if mapping.framed:
+        found.append(FramedJson().read(Spans.of([b'\0\0\0\0\1{"id":1}']), eligible, trie).found)
+    assert all(one.ok.all() for one in found), "the example of a format is read by its kernels"

@@ -39,8 +39,8 @@ class Known(NamedTuple):
     def words(self) -> list[str]:
         """A sentence, without its stop, for each kind that there is."""
         told = (
-            (self.missing, "never chosen, since the model does not know them (NOT_IN_MODEL): train a new one"),
-            (self.untrained, "never chosen, since the model has seen too few examples of them (UNTRAINED)"),
+            (self.missing, "never chosen by the model, since it does not know them (NOT_IN_MODEL): train a new one"),
+            (self.untrained, "never chosen by the model, since it has seen too few examples of them (UNTRAINED)"),
             (self.removed, "known to the model and not in the campaign file: ignored"),
         )  # fmt: skip
         return [f"{', '.join(names)}: {what}" for names, what in told if names]

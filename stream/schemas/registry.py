@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 
 from stream.campaign.file import EventMapping
-from stream.formats.port import WriterSchema
+from stream.formats.port import SchemaKey, WriterSchema
 from stream.log import log_event
 from stream.schemas.registry_client import AUTH_VARIABLE, RegistryClient, RegistryDown
 
@@ -39,10 +39,10 @@ class SchemaRegistry:
         self._url = url
         self._monotonic_s = monotonic_s
         self._sleep = sleep
-        self._known: dict[int, WriterSchema | None] = {}
-        self._lacked_s: dict[int, float] = {}
+        self._known: dict[SchemaKey, WriterSchema | None] = {}
+        self._lacked_s: dict[SchemaKey, float] = {}
 
-    def schema(self, schema_id: int) -> WriterSchema | None:
+    def schema(self, schema_id: SchemaKey) -> WriterSchema | None:
         """As `SchemaPort.schema`; blocks while the registry does not answer."""
         waiting = self.waiting()
         while schema_id not in self._known:
@@ -53,14 +53,14 @@ class SchemaRegistry:
         waiting.over()
         return self._known[schema_id]
 
-    def is_fresh(self, schema_id: int) -> bool:
+    def is_fresh(self, schema_id: SchemaKey) -> bool:
         """Whether an id needs no question: it is known, or was unknown a moment ago."""
         lacked_s = self._lacked_s.get(schema_id)
         if lacked_s is not None:
             return self._monotonic_s() - lacked_s < _UNKNOWN_FOR_S
         return schema_id in self._known
 
-    def load(self, schema_id: int) -> None:
+    def load(self, schema_id: SchemaKey) -> None:
         """Asks once.
 
         Raises:
@@ -112,13 +112,15 @@ def _pauses() -> Iterator[float]:
 
 
 def registry_of(mapping: EventMapping) -> SchemaRegistry | None:
-    """The registry that a campaign's events need, None for JSON; one for all who ask."""
-    if mapping.format == "json":
+    """The registry that a campaign's events need, None when none has schemas there; one for all who ask."""
+    if not mapping.registry_formats:
         return None
-    return _registry(mapping.schema_registry, serialized=mapping.format == "protobuf")
+    return _registry(mapping.schema_registry, mapping.registry_formats)
 
 
 @cache
-def _registry(url: str, *, serialized: bool) -> SchemaRegistry:
+def _registry(url: str, formats: tuple[str, ...]) -> SchemaRegistry:
     auth = os.environ.get(AUTH_VARIABLE, "")
-    return SchemaRegistry(RegistryClient(url, auth, serialized=serialized), url)
+    is_mixed = len(formats) > 1
+    client = RegistryClient(url, auth, serialized="protobuf" in formats, is_mixed=is_mixed)
+    return SchemaRegistry(client, url)

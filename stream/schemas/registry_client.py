@@ -8,7 +8,7 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnec
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from stream.formats.port import WriterSchema
+from stream.formats.port import SchemaKey, WriterSchema
 
 AUTH_VARIABLE = "OPPORTUNE_SCHEMA_REGISTRY_AUTH"
 """The environment variable with user:password."""
@@ -17,6 +17,7 @@ _TIMEOUT_S = 10.0
 _BODY_BYTES_MAX = 8 << 20
 _REFERENCES_MAX = 500
 _UNKNOWN_ID = 40403
+_PROTOBUF = "PROTOBUF"
 _SHOWN_MAX = 120
 
 
@@ -31,9 +32,10 @@ class RegistryClient:
         url: Where the registry is, http or https.
         auth: user:password, "" for none.
         serialized: Whether descriptors are asked for, as Protobuf needs them.
+        is_mixed: Whether they are asked for only where a schema is of Protobuf, in a second question.
     """
 
-    def __init__(self, url: str, auth: str, *, serialized: bool) -> None:
+    def __init__(self, url: str, auth: str, *, serialized: bool, is_mixed: bool = False) -> None:
         parts = urlsplit(url)
         self._is_secure = parts.scheme == "https"
         self._address = parts.netloc
@@ -42,28 +44,34 @@ class RegistryClient:
         if auth:
             self._headers["Authorization"] = f"Basic {base64.b64encode(auth.encode()).decode()}"
         self._format = "format=serialized" if serialized else ""
+        self._is_mixed = is_mixed
 
-    def fetch(self, schema_id: int) -> WriterSchema | None:
-        """A schema with all that it refers to, None when the registry does not know the id.
+    def fetch(self, schema_id: SchemaKey) -> WriterSchema | None:
+        """A schema with all that it refers to, None when the registry does not know the id or GUID.
 
         Raises:
             RegistryDown: It did not answer, or something else than it should.
         """
-        found = self._get(f"/schemas/ids/{schema_id}", self._format, may_lack=True)
+        what = "guid" if isinstance(schema_id, str) else "id"
+        path, form = f"/schemas/{what}s/{schema_id}", "" if self._is_mixed else self._format
+        found = self._get(path, form, may_lack=True)
+        if found is not None and self._is_mixed and found.get("schemaType") == _PROTOBUF:
+            form = self._format
+            found = self._get(path, form, may_lack=True)
         if found is None:
             return None
         references: dict[tuple[str, Any], tuple[str, str]] = {}
         try:
-            self._add_references(found, references)
+            self._add_references(found, form, references)
             kind, text = found.get("schemaType", "AVRO"), found["schema"]
         except (AttributeError, KeyError, TypeError) as exc:
             raise RegistryDown(
-                f"expected a schema for id {schema_id}, got a fault: {exc!r}"
+                f"expected a schema for {what} {schema_id}, got a fault: {exc!r}"
             ) from exc
         return WriterSchema(str(kind), str(text), tuple(references.values()))
 
     def _add_references(
-        self, found: dict[str, Any], references: dict[tuple[str, Any], tuple[str, str]]
+        self, found: dict[str, Any], form: str, references: dict[tuple[str, Any], tuple[str, str]]
     ) -> None:
         """Adds what a schema refers to, each behind what it refers to itself."""
         for one in found.get("references") or ():
@@ -73,9 +81,9 @@ class RegistryClient:
             if len(references) >= _REFERENCES_MAX:
                 raise RegistryDown(f"expected at most {_REFERENCES_MAX} references, got more")
             path = f"/subjects/{quote(subject, safe='')}/versions/{int(version)}"
-            below = self._get(path, "&".join(filter(None, ("deleted=true", self._format))))
+            below = self._get(path, "&".join(filter(None, ("deleted=true", form))))
             assert below is not None, "only an id may be lacking"
-            self._add_references(below, references)
+            self._add_references(below, form, references)
             references[subject, version] = name, str(below["schema"])
 
     def _get(self, path: str, query: str, *, may_lack: bool = False) -> dict[str, Any] | None:

@@ -105,6 +105,7 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True):
         aligned: What workers caught up with, in order: what is not covered of it comes next, between
             the runs of `order` by its offsets.
         reached_ms: Of each event topic the newest event time before `covered`.
+        contacts: Whether the contact changelog covers as much.
     """
 
     version: int
@@ -115,6 +116,7 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True):
     generation: Offset = 0
     aligned: list[Stretch] | msgspec.UnsetType = msgspec.UNSET
     reached_ms: dict[str, int] | msgspec.UnsetType = msgspec.UNSET
+    contacts: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class Anchor(NamedTuple):
@@ -147,6 +149,7 @@ class Progress:
     generation: int = 0
     aligned: list[Stretch] = field(default_factory=list)
     reached_ms: dict[str, int] = field(default_factory=dict)
+    has_contacts: bool = False
 
     def update(self, marker: Marker) -> bool:
         """Takes over a marker, unless it is one that covers less; tells which.
@@ -161,7 +164,7 @@ class Progress:
         if any(_reach(marker, topic) < _reach(self, topic) for topic in self.covered):
             return False
         self.covered = dict(marker.covered)
-        self.rows = marker.rows
+        self.rows, self.has_contacts = marker.rows, bool(marker.contacts)
         self.sources = dict(marker.sources)
         self.reached_ms = dict(marker.reached_ms or {})
         return True
@@ -198,6 +201,7 @@ def encode_marker(progress: Progress) -> bytes:
             generation=progress.generation,
             aligned=list(progress.aligned) or msgspec.UNSET,
             reached_ms=dict(progress.reached_ms) or msgspec.UNSET,
+            contacts=progress.has_contacts or msgspec.UNSET,
         )
     )
 

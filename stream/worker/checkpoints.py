@@ -16,6 +16,7 @@ from stream.kafka.records import RecordBatch
 from stream.log import log_event
 from stream.state.changelog import Anchor, Source
 from stream.worker.changelog_encoder import ChangelogEncoder
+from stream.worker.contact_log.contact_log import ContactLog
 from stream.worker.partition.block import Block
 from stream.worker.partition.blocks import Blocks
 from stream.worker.partition.lifecycle import State
@@ -38,6 +39,7 @@ class Copied(NamedTuple):
         erased: Customers whose tombstones are among the batches.
         rows: Changelog records in the batches.
         batches: The rows and the tombstones.
+        contacts: What is written to the contact changelog before.
     """
 
     messages: list[Any]
@@ -48,6 +50,7 @@ class Copied(NamedTuple):
     erased: frozenset[bytes]
     rows: int
     batches: list[RecordBatch]
+    contacts: list[RecordBatch]
 
 
 class Checkpoints:
@@ -57,6 +60,7 @@ class Checkpoints:
         blocks: State by partition.
         works: What is in work.
         changelog: Encodes rows and markers.
+        contact_log: Where contacts are written.
         plan: The compiled features.
         shell: The app.
         lock: Held while a chunk is computed.
@@ -69,6 +73,7 @@ class Checkpoints:
         blocks: Blocks,
         works: Works,
         changelog: ChangelogEncoder,
+        contact_log: ContactLog,
         plan: FeaturePlan,
         shell: Shell,
         lock: asyncio.Lock,
@@ -78,6 +83,7 @@ class Checkpoints:
         self._blocks = blocks
         self._works = works
         self._changelog = changelog
+        self._contact_log = contact_log
         self._plan = plan
         self._shell = shell
         self._lock = lock
@@ -124,6 +130,7 @@ class Checkpoints:
         if copied is None:
             return
         await work.lane.settle()
+        await self._contact_log.write(partition, block, copied.contacts)
         first = block.changelog_end + 1
         marker, records = await self._write(block, work, copied)
         if not block.wrote(marker, records):
@@ -144,9 +151,10 @@ class Checkpoints:
             reached_ms = dict(block.reached_ms)
             customers, erased = len(block.table), frozenset(block.erased)
             sources, block.owes_marker = dict(block.sources), False
+            contacts = await self._compute(self._contact_log.copy, block, erased, covered)
             rows, batches = await self._compute(self._changelog.rows, block)
         return Copied(
-            messages, covered, sources, reached_ms, customers, erased, rows, batches
+            messages, covered, sources, reached_ms, customers, erased, rows, batches, contacts
         )  # fmt: skip
 
     async def _write(self, block: Block, work: Work, copied: Copied) -> tuple[Anchor, int]:
@@ -158,6 +166,7 @@ class Checkpoints:
             block.progress.covered, block.progress.sources = copied.covered, copied.sources
             block.progress.reached_ms = copied.reached_ms
             block.progress.rows = copied.customers
+            block.progress.has_contacts = block.contacts is not None
             value, batches = self._changelog.marker(block)
             return batches
 

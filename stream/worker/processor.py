@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from stream.campaign.file import Campaign
+from stream.contacts.contact_layout import lay_out_contacts
 from stream.features.plan import FeaturePlan
 from stream.log import log_event
 from stream.merged_step import steps_merged
@@ -24,6 +25,7 @@ from stream.worker.changelog_encoder import ChangelogEncoder
 from stream.worker.checkpoints import Checkpoints
 from stream.worker.claims import Claims
 from stream.worker.consent_words import ConsentWords
+from stream.worker.contact_log.contact_log import ContactLog
 from stream.worker.input_counts import InputCounts
 from stream.worker.order.replay import Turn
 from stream.worker.partition.block import Block
@@ -84,9 +86,11 @@ class Processor:
         self._lock = asyncio.Lock()
         self._claims = Claims(self.blocks, self._changelog, shell)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="compute")
+        layout, codec = lay_out_contacts(campaign), campaign.worker.compression
+        self._contact_log = ContactLog(campaign.app, layout, codec, shell)
         self._checkpoints = Checkpoints(
-            self.blocks, self._works, self._changelog, plan, shell, self._lock, self._compute,
-            self._wrote,
+            self.blocks, self._works, self._changelog, self._contact_log, plan, shell, self._lock,
+            self._compute, self._wrote,
         )  # fmt: skip
 
     async def deploy(self, deployment: Deployment) -> None:
@@ -121,6 +125,16 @@ class Processor:
                 rebuild_until=block.silent_until.get(topic),
             )  # fmt: skip
         return block.position
+
+    async def restore_contacts(self, partition: int) -> None:
+        """Gives a partition that has just begun its contacts: see `ContactLog.restore`."""
+        async with self._lock:
+            block = self.blocks.get(partition)
+            if block is None or block.state is not State.ACTIVE:
+                return
+            await self._contact_log.restore(partition, block)
+            if block.has_unwritten:
+                self._works.of(partition, block.changelog_end + 1)
 
     def is_decided(self, topic: str, partition: int, offset: int) -> bool:
         """Whether this layout of the table has come to where an earlier one committed."""

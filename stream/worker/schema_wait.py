@@ -9,7 +9,8 @@ import asyncio
 
 from stream.campaign.file import EventMapping
 from stream.columns import RecordChunk
-from stream.formats.framing import schema_ids
+from stream.formats.framing import schema_keys
+from stream.formats.port import SchemaKey
 from stream.schemas.registry import registry_of
 from stream.schemas.registry_client import RegistryDown
 
@@ -21,26 +22,27 @@ class SchemaWait:
         mapping: Where the events stand.
 
     Attributes:
-        registry: What the decoder asks, None for JSON.
+        registry: What the decoder asks, None when no topic has schemas there.
         is_waiting: Whether the registry does not answer.
     """
 
     def __init__(self, mapping: EventMapping) -> None:
         self.registry = registry_of(mapping)
         self.is_waiting = False
-        self._value_bytes_max = mapping.value_bytes_max
+        self._mapping = mapping
 
     async def ready(self, chunk: RecordChunk) -> None:
         """Returns when every schema of a chunk was asked for and the registry has answered."""
-        if self.registry is None:
+        of_registry = self._mapping.registry_formats
+        if self.registry is None or self._mapping.format_of(chunk.topic) not in of_registry:
             return
         size = chunk.value.size
-        eligible = (size >= 0) & (size <= self._value_bytes_max)
-        for schema_id in schema_ids(chunk.value, eligible):
+        eligible = (size >= 0) & (size <= self._mapping.value_bytes_max)
+        for schema_id in schema_keys(chunk.value, eligible, chunk.headers):
             if not self.registry.is_fresh(schema_id):
                 await self._load(schema_id)
 
-    async def _load(self, schema_id: int) -> None:
+    async def _load(self, schema_id: SchemaKey) -> None:
         assert self.registry is not None
         waiting = self.registry.waiting()
         try:

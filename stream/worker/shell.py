@@ -30,6 +30,9 @@ class Shell(Protocol):
     async def earliest(self, topic: str, partition: int) -> int:
         """First offset of a partition that retention has left."""
 
+    async def end(self, topic: str, partition: int) -> int:
+        """Offset after the last record of a partition."""
+
     def read(self, topic: str, partition: int, first: int, end: int) -> AsyncIterator[RecordChunk]:
         """Records of a partition from one offset to before another, beside what is consumed."""
 

@@ -20,6 +20,8 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from stream.campaign.file import Campaign
 from stream.campaign.topics_section import Topics
+from stream.contacts import contact_records
+from stream.contacts.contact_layout import remembers
 from stream.errors import KafkaLayoutError
 from stream.log import log_event
 from stream.pipeline import KAFKA_BATCH_BYTES_MAX, BatchLimits
@@ -29,6 +31,11 @@ _BYTES_MAX = "max.message.bytes"
 # Hosted Kafkas allow no more; and a request, with a letter of each partition, may have 100 MiB.
 _LETTER_BYTES_MAX = 8 << 20
 _LETTER_HEADERS_BYTES_MAX = 64 << 10
+# As of the customers' changelog: what a worker writes that has lost its partition unawares can then
+# not be the one record that compaction keeps before its successor's is there.
+_CONTACT_CONFIGS = {
+    "cleanup.policy": "compact", "min.compaction.lag.ms": "600000", _BYTES_MAX: "8388608",
+}  # fmt: skip
 _POLL_S = 0.1
 _EVENTS_WAIT_S = 1.0
 _CREATED_WAIT_S = 10.0
@@ -77,10 +84,13 @@ async def ensure_topics(
         wanted = _letter_bytes_max(campaign, limits)
         missing = [name for name in outgoing if name not in found]
         if missing:
-            await _create(admin, missing, partitions, campaign.worker.replication, wanted)
+            configs = {_BYTES_MAX: str(wanted)}
+            await _create(admin, missing, partitions, campaign.worker.replication, configs)
             # Another worker, or a broker that creates topics by itself, may have been faster.
             found = await _partitions(admin, missing, _CREATED_WAIT_S)
             _check(found, topics, changelog)
+        if remembers(campaign):
+            await _ensure_contacts(admin, campaign, found, partitions)
         limits = await _bytes_max(admin, outgoing)
         await tell_broken_promises(admin, campaign, [name for name in found if name == changelog])
         _say_if_small(topics.dead_letter, limits.get(topics.dead_letter), wanted)
@@ -88,6 +98,18 @@ async def ensure_topics(
         return Layout(partitions, BatchLimits(*takes))
     finally:
         await admin.close()
+
+
+async def _ensure_contacts(
+    admin: AIOKafkaAdminClient, campaign: Campaign, found: Mapping[str, int], partitions: int
+) -> None:
+    """Checks the changelog of contacts, or creates it."""
+    name = contact_records.topic_name(campaign.app)
+    if name not in found:
+        await _create(admin, [name], partitions, campaign.worker.replication, _CONTACT_CONFIGS)
+        found = await _partitions(admin, [name], _CREATED_WAIT_S)
+    if (count := found.get(name, partitions)) != partitions:
+        raise KafkaLayoutError(_wrong_changelog(name, partitions, count))
 
 
 async def _partitions(
@@ -216,12 +238,11 @@ async def _create(
     names: Sequence[str],
     partitions: int,
     replication: int,
-    bytes_max: int,
+    configs: Mapping[str, str],
 ) -> None:
-    configs = {_BYTES_MAX: str(bytes_max)}
     # aiokafka takes -1, the broker's own, only beside an assignment, be it empty.
     assignment: dict[int, list[int]] | None = {} if replication == -1 else None
-    new = [NewTopic(name, partitions, replication, assignment, configs) for name in names]
+    new = [NewTopic(name, partitions, replication, assignment, dict(configs)) for name in names]
     response = await admin.create_topics(new)
     for name, code, *rest in response.topic_errors:
         if code not in (0, TopicAlreadyExistsError.errno):

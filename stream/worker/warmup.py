@@ -6,15 +6,17 @@ otherwise pass between joining the consumer group and the first decision.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 import numpy as np
 from msgspec.structs import replace
 
-from stream.campaign.field_path import steps
+from stream.campaign.field_path import Steps, list_parts, steps
 from stream.campaign.file import Campaign
 from stream.columns import RecordChunk, Spans
+from stream.features.plan import FeaturePlan
 from stream.formats.warm import compile_kernels
 from stream.kafka.records import RecordReader, build_batches
 from stream.pipeline import Deployment, Pipeline
@@ -31,7 +33,7 @@ def warm_up(pipeline: Pipeline, deployment: Deployment) -> None:
     compile_kernels(pipeline.campaign.events)
     json = _json_pipeline(pipeline)
     for topic in pipeline.topics:
-        chunk = example_chunk(pipeline.campaign, topic)
+        chunk = example_chunk(pipeline.campaign, pipeline.plan, topic)
         step = json.step(chunk, table, deployment, silent_until=0, now_ms=_NOW_MS)
         assert len(step.rejects) == 1, step.rejects
     rows = np.arange(table.rows, dtype=np.int64)
@@ -53,7 +55,7 @@ def _json_pipeline(pipeline: Pipeline) -> Pipeline:
     return Pipeline(replace(campaign, events=events), pipeline.plan)
 
 
-def example_chunk(campaign: Campaign, topic: str) -> RecordChunk:
+def example_chunk(campaign: Campaign, plan: FeaturePlan, topic: str) -> RecordChunk:
     """One event of each declared mapping, and a record that is no event."""
     mapping = campaign.events
     event: dict[str, Any] = {}
@@ -62,24 +64,36 @@ def example_chunk(campaign: Campaign, topic: str) -> RecordChunk:
         (mapping.event_id[0], "an-event"),
         (mapping.type[0], "Anything"),
         (mapping.timestamp[0], _TIME),
-        *((spec.property, 1) for spec in campaign.features if spec.property),
     ):
-        _put(event, path, value)
+        _put(event, steps(path), value)
+    ways = [
+        (*steps(head), *_elements(tail)) for head, *tail in map(list_parts, plan.property_paths)
+    ]
+    for way in sorted(ways, key=len, reverse=True):  # what is in an object before the object
+        _put(event, way, 1)
     values = [msgspec.json.encode(event), b"no event"]
     return _chunk(topic, Spans.of([b"someone", b"someone"]), Spans.of(values))
 
 
-def _put(event: dict[str, Any], path: str, value: object) -> None:
-    """Puts a value where a path leads; the elements before that of an index are null."""
+def _elements(tail: list[str]) -> Iterator[str | int]:
+    """The steps behind a list, into its first element and those of lists in it."""
+    for part in tail:
+        yield from (0, *(steps(part) if part else ()))
+
+
+def _put(event: dict[str, Any], way: Steps, value: object) -> None:
+    """Puts a value where steps lead, if nothing is there; the elements before that of an index are null."""
     here: Any = event
-    way = steps(path)
     for step, below in zip(way, (*way[1:], None), strict=True):
-        if isinstance(step, int):
+        new: Any = value if below is None else [] if isinstance(below, int) else {}
+        if isinstance(step, int) and isinstance(here, list):
             here.extend([None] * (step + 1 - len(here)))
-        new = value if below is None else [] if isinstance(below, int) else {}
-        if (here[step] if isinstance(step, int) else here.get(step)) is None:
-            here[step] = new
-        here = here[step]
+            here[step] = new if here[step] is None else here[step]
+            here = here[step]
+        elif isinstance(step, str) and isinstance(here, dict):
+            here = here.setdefault(step, new)
+        else:
+            return  # other steps have put something else here
 
 
 def _chunk(topic: str, key: Spans, value: Spans) -> RecordChunk:

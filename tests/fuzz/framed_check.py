@@ -18,7 +18,7 @@ from stream.events.present import Event, Refused
 from stream.events.reasons import Judge
 from stream.events.times.judged_times import Times
 from stream.events.times.timestamps import text_ms
-from stream.formats.port import WriterSchema
+from stream.formats.port import SchemaKey, WriterSchema
 from stream.formats.reading import FramedFormat, Language
 from tests.fuzz.framed import CATEGORIES, MAPPING, NUMBERS, TYPES
 
@@ -41,8 +41,9 @@ class Schemas:
     def __init__(self, schemas: Sequence[WriterSchema]) -> None:
         self._schemas = schemas
 
-    def schema(self, schema_id: int) -> WriterSchema | None:
-        return self._schemas[schema_id - 1] if 0 < schema_id <= len(self._schemas) else None
+    def schema(self, schema_id: SchemaKey) -> WriterSchema | None:
+        known = isinstance(schema_id, int) and 0 < schema_id <= len(self._schemas)
+        return self._schemas[int(schema_id) - 1] if known else None
 
 
 def decode(
@@ -63,7 +64,7 @@ def decode(
         if batch.consent_only[row]:
             continue
         assert record not in found
-        found[record] = _row(batch, row)
+        found[record] = event_row(batch, row)
     return [found[i] for i in range(n)]
 
 
@@ -75,7 +76,7 @@ def judged(root: Any) -> tuple[Any, ...] | str:
         judged = _JUDGE.judge_root(root, _TIMES)
     except Refused as exc:
         return exc.code
-    return _event(judged.event)
+    return judged_row(judged.event)
 
 
 def compare(
@@ -94,7 +95,8 @@ def compare(
             assert ours == theirs, (i, ours, theirs)
 
 
-def _row(batch: EventBatch, i: int) -> tuple[Any, ...]:
+def event_row(batch: EventBatch, i: int) -> tuple[Any, ...]:
+    """The columns of one event."""
     numbers = batch.number[:, i].tobytes()
     return (
         batch.customer[i], batch.event_id[i], int(batch.time_ms[i]), int(batch.type_code[i]),
@@ -102,7 +104,8 @@ def _row(batch: EventBatch, i: int) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _event(event: Event) -> tuple[Any, ...]:
+def judged_row(event: Event) -> tuple[Any, ...]:
+    """The same of an event that was judged."""
     numbers = np.array(event.numbers, np.float64).tobytes()
     return (
         event.customer, event.event_id, event.time_ms, event.type_code, tuple(event.consent), numbers,

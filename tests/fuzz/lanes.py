@@ -21,6 +21,7 @@ from stream.errors import StateError
 from stream.events.decoder import EventDecoder
 from stream.kafka import record_kernels
 from stream.kafka.batch_checks import CorruptRecords
+from stream.kafka.headers import last_contents, read_headers
 from stream.kafka.records import AbortedTransaction, RecordReader
 from stream.kafka.skip_list import ReadRules
 from stream.state import changelog
@@ -30,13 +31,17 @@ from tests.fuzz.batched_events import check_batches
 from tests.fuzz.batches import number, response
 from tests.fuzz.framed_avro import check_avro
 from tests.fuzz.framed_protobuf import check_protobuf
+from tests.fuzz.headers import check_headers
+from tests.fuzz.snowplow import check_snowplow
 
 _WORDS = 5
 _NOW_MS = 1_800_000_000_000
-_DECODER = EventDecoder(
-    EventMapping(), ["Order Completed", "Product Viewed"], ["properties.value", "properties.n.m"],
-    ["properties.category"],
+MAPPING = EventMapping()
+DECLARED = (
+    ("Order Completed", "Product Viewed"), ("properties.value", "properties.n.m"),
+    ("properties.category",),
 )  # fmt: skip
+DECODER = EventDecoder(MAPPING, *DECLARED)
 _SEEDS = (
     (
         b'{"type":"track","event":"Order Completed","userId":"c1","messageId":"m",'
@@ -96,6 +101,12 @@ def _search_headers(rng: random.Random, chunk: RecordChunk) -> None:
     out = np.empty((2, len(chunk)), np.int64)
     bad = record_kernels.find_header(value.data, value.start, value.size, name, out)
     assert bad == -1, "records that were read have headers that can be"
+    own = None if chunk.headers is None else last_contents(chunk.headers, name.tobytes())
+    for i in range(len(chunk)):
+        raw = b"" if chunk.headers is None else chunk.headers[i] or b""
+        said = [content for one, content in read_headers(raw) if one == name.tobytes().decode()]
+        assert (None if own is None else own[i]) == (said[-1] if said else None)
+        assert (out[1, i] >= 0) == any(content is not None for content in said)
     cut = value.data[: rng.randrange(len(value.data) + 1)]
     start = np.minimum(value.start, len(cut))
     size = np.minimum(value.size, len(cut) - start)
@@ -158,13 +169,13 @@ def _marker(rng: random.Random) -> bytes:
 
 def events(rng: random.Random) -> None:
     """Event values: each is an event or a reject, and what is no JSON object is a reject."""
-    values = [_event(rng) for _ in range(20)]
+    values = [event(rng) for _ in range(20)]
     times = np.array([_int64(number(rng)) for _ in values], np.int64)
     chunk = RecordChunk(
         "t", 0, np.arange(len(values)), times, Spans.of([None] * len(values)), Spans.of(values),
         len(values),
     )  # fmt: skip
-    decoded = _DECODER.decode(chunk, _NOW_MS)
+    decoded = DECODER.decode(chunk, _NOW_MS)
     batch, rejects = decoded.batch, decoded.rejects
     rejected = {reject.record for reject in rejects}
     assert rejected | set(batch.record.tolist()) == set(range(len(values)))
@@ -187,7 +198,8 @@ def _is_object(value: bytes) -> bool:
         return False
 
 
-def _event(rng: random.Random) -> bytes:
+def event(rng: random.Random) -> bytes:
+    """A value that may have been an event."""
     out = bytearray(rng.choice(_SEEDS))
     for _ in range(rng.choice((0, 0, 1, 2, 6))):
         at = rng.randrange(len(out) + 1)
@@ -215,10 +227,20 @@ def protobuf(rng: random.Random) -> None:
 
 def batches(rng: random.Random) -> None:
     """Records that hold batches of events."""
-    check_batches(rng, _event)
+    check_batches(rng, event)
+
+
+def headers(rng: random.Random) -> None:
+    """Records with headers: the kernels find what a plain reading finds."""
+    check_headers(rng)
+
+
+def snowplow(rng: random.Random) -> None:
+    """Enriched events: read as their columns are read plainly."""
+    check_snowplow(rng)
 
 
 LANES: dict[str, Callable[[random.Random], None]] = {
-    "records": records, "skips": skips, "rows": rows, "events": events, "batches": batches,
-    "avro": avro, "protobuf": protobuf,
+    "records": records, "skips": skips, "rows": rows, "events": events, "batches": batches, "avro": avro,
+    "protobuf": protobuf, "snowplow": snowplow, "headers": headers,
 }  # fmt: skip

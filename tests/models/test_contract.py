@@ -69,3 +69,15 @@ heavy = {"tensorflow", "keras"} & set(sys.modules)
 assert not heavy, heavy
 """
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
+
+
+@pytest.mark.slow
+def test_keras_comes_without_what_it_does_not_need_and_that_can_be_imported_afterwards() -> None:
+    code = """
+import sys
+import models.backend
+heavy = {"matplotlib", "pandas", "pyarrow", "sklearn"} & set(sys.modules)
+assert not heavy, heavy
+import matplotlib
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])

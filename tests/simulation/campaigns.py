@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -14,7 +14,9 @@ from stream.columns import Float32s
 from stream.features.plan import FeaturePlan, compile_features
 from stream.pipeline import Deployment, Pipeline
 from stream.policy.choice import Policy
-from stream.scoring.scorer import Scorer
+
+if TYPE_CHECKING:
+    from stream.scoring.scorer import Scorer  # it loads TensorFlow
 
 DECISIONS, LETTERS = "decisions", "letters"
 REVOKE_DEADLINE_S = 0.5
@@ -99,5 +101,5 @@ def setup(topics: tuple[str, ...], layout: str) -> Setup:
     plan = compile_features(campaign)
     model = _Model(len(plan.names), version=layout)
     policy = Policy(campaign, "choice", model.strategies)
-    deployment = Deployment(cast(Scorer, cast(Any, model)), policy)
+    deployment = Deployment(cast("Scorer", cast(Any, model)), policy)
     return Setup(layout, campaign, plan, Pipeline(campaign, plan), deployment)

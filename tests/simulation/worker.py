@@ -216,6 +216,10 @@ class App:
         tp = TP(topic, partition)
         return int((await self.consumer.earliest_offsets(tp))[tp])
 
+    async def end(self, topic: str, partition: int) -> int:
+        tp = TP(topic, partition)
+        return int((await self.consumer.highwaters(tp))[tp] or 0)
+
     async def read(
         self, topic: str, partition: int, first: int, end: int
     ) -> AsyncIterator[RecordChunk]:

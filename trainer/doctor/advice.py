@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from stream.campaign.file import Campaign
 from stream.campaign.topic_promises import broken_promises
-from stream.features.expansion import ANY
+from stream.features.operators import ANY
 from stream.features.plan import FeaturePlan
 from stream.keys.key_sample import KEYS_MIN, Placed, disagreement
 from trainer.doctor.diagnosis import Finding, TopicDiagnosis
@@ -166,8 +166,6 @@ def _never(topics: Sequence[TopicDiagnosis]) -> Iterator[Finding]:
             continue
         close = list(dict.fromkeys(path for one in counts for path in one.close))
         meant = f"; is {' or '.join(close)} meant?" if close else ""
-        if "[" in name:
-            meant += "; a path leads through objects, not through lists"
         yield Finding(
             "", f"nothing ever stood at {name}, which features look at: they are constant{meant}",
             "Correct the path in the campaign file, or the producer.",

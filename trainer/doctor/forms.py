@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from stream.formats.snowplow.snowplow_columns import COLUMNS, JSON_COLUMNS
+
 _FRAME_BYTES = 5
 _TSV_TABS_MIN = 50
 _CALLS = ("track", "identify", "page", "screen", "group", "alias")
@@ -74,8 +76,14 @@ def form_of(value: bytes | None) -> Form:
 
 
 def parsed(value: bytes | None) -> dict[str, Any] | None:
-    """The value as a JSON object, behind the frame of a schema registry or not; None when it is none."""
+    """The value as an object: JSON, framed or not, or the columns of Snowplow; None when it is none."""
     text = value or b""
+    columns = text.split(b"\t")
+    if len(columns) == len(COLUMNS) and text.lstrip()[:1] != b"{":
+        return {
+            name: (parsed(column) if name in JSON_COLUMNS else column.decode(errors="replace"))
+            for name, column in zip(COLUMNS, columns, strict=True) if column
+        }  # fmt: skip
     try:
         root = msgspec.json.decode(text[_FRAME_BYTES:] if text[:1] == b"\0" else text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -113,7 +121,7 @@ def _text_form(value: bytes) -> Form:
         return next((form for form, fits in _SHAPES if fits(root)), JSON_OBJECT)
     if value.count(b"\t") >= _TSV_TABS_MIN:
         return Form(
-            "Snowplow TSV", "Operator action: have it written as JSON (Snowplow's analytics SDK, or its JSON sink)"
+            "Snowplow TSV", 'Operator action: set events.format = "snowplow" in the campaign file'
         )  # fmt: skip
     if begin == b'"':
         return Form(

@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from stream.campaign.field_path import list_parts, quoted, steps
 from stream.visible import visible
 
 _DEPTH_MAX = 6
@@ -26,7 +27,7 @@ class PathCount(Struct, frozen=True, kw_only=True):
     Attributes:
         path: As the campaign file names it.
         wanted: What it is for: "number", "category", "customer id", "time" and so on.
-        seen: Events in which it was present and not null.
+        seen: Values that were present and not null: one of an event, of a list one of each element.
         kinds: What stood there, by kind, such as "number" or "text with a currency".
         unreadable: Those of them that cannot be read as what is wanted.
         examples: Some of the unreadable, or of all when none is: as they are, or their shape.
@@ -47,20 +48,44 @@ def at(root: Mapping[str, Any], path: str) -> Any:
     bodies: list[Any] = [root]
     if isinstance(root.get("specversion"), str) and isinstance(root.get("data"), dict):
         bodies.insert(0, root["data"])
-    for body in bodies:
-        value: Any = body
-        for key in path.split("."):
-            value = value.get(key) if isinstance(value, dict) else None
-        if value is not None and value != "":
-            return value
-    return None
+    return next((value for body in bodies if (value := _below(body, path)) is not None), None)
+
+
+def _below(value: Any, path: str) -> Any:
+    for step in steps(path):
+        if isinstance(step, str):
+            value = value.get(step) if isinstance(value, dict) else None
+        else:
+            value = value[step] if isinstance(value, list) and step < len(value) else None
+    return None if value == "" else value
+
+
+def _values(root: Mapping[str, Any], path: str, wanted: str) -> Iterator[tuple[Any, bool]]:
+    """What stands at a path, in each element of a list, and whether it can be read."""
+    head, *tail = list_parts(path)
+    found = at(root, head)
+    if found is not None:
+        yield from _in_list(found, tail, wanted) if tail else [(found, readable(found, wanted))]
+
+
+def _in_list(found: Any, tail: Sequence[str], wanted: str) -> Iterator[tuple[Any, bool]]:
+    counts = tail == [""] and wanted == "number"  # the number is how many elements there are
+    if not isinstance(found, list) or counts:
+        yield found, isinstance(found, list)
+        return
+    for element in found:
+        value = _below(element, tail[0]) if tail[0] else None if element == "" else element
+        if value is not None and len(tail) > 1:
+            yield from _in_list(value, tail[1:], wanted)
+        elif value is not None:
+            yield value, readable(value, wanted)
 
 
 def paths_of(events: Sequence[Mapping[str, Any]]) -> Counter[str]:
     """Every path that was seen, with the number of events that have it; bounded."""
     found: Counter[str] = Counter()
     for event in events:
-        for path in _walk(event, "", _DEPTH_MAX):
+        for path in dict.fromkeys(_walk(event, "", _DEPTH_MAX)):
             if path in found or len(found) < _PATHS_MAX:
                 found[path] += 1
     return found
@@ -68,10 +93,14 @@ def paths_of(events: Sequence[Mapping[str, Any]]) -> Counter[str]:
 
 def _walk(value: Mapping[str, Any], prefix: str, depth: int) -> Iterator[str]:
     for key, inner in value.items():
-        path = f"{prefix}{key}"
+        path = f"{prefix}{quoted(key)}"
         yield path
-        if isinstance(inner, dict) and depth > 1:
-            yield from _walk(inner, f"{path}.", depth - 1)
+        if isinstance(inner, list):
+            path += "[]"
+            yield path
+        for one in inner if isinstance(inner, list) else [inner]:
+            if isinstance(one, dict) and depth > 1:
+                yield from _walk(one, f"{path}.", depth - 1)
 
 
 def count_path(
@@ -91,9 +120,10 @@ def count_path(
         seen_paths: See `paths_of`.
         personal: Whether values are told by their shape only.
     """
-    values = [value for event in events if (value := at(event, path)) is not None]
+    found = [one for event in events for one in _values(event, path, wanted)]
+    values = [value for value, _ in found]
     kinds = Counter(kind_of(value) for value in values)
-    bad = [value for value in values if not readable(value, wanted)]
+    bad = [value for value, is_readable in found if not is_readable]
     told = dict.fromkeys(_told(value, personal=personal) for value in (bad or values)[:200])
     return PathCount(
         path=path, wanted=wanted, seen=len(values), kinds=dict(kinds.most_common()),

@@ -116,10 +116,12 @@ class LetterJudge:
     def fates(self, letters: Sequence[Letter]) -> list[tuple[Fate, str]]:
         """What becomes of each letter, and for what is still refused the reason in a sentence."""
         said = [self._without_reading(letter) for letter in letters]
-        read = np.array([i for i, fate in enumerate(said) if fate is Fate.READABLE], np.int64)
+        read = [i for i, fate in enumerate(said) if fate is Fate.READABLE]
         reasons = [""] * len(letters)
-        for i, reason in self._refused([letters[i] for i in read.tolist()]).items():
-            said[read[i]], reasons[read[i]] = Fate.REFUSED, reason
+        for topic in sorted({letters[i].topic for i in read}):
+            of_topic = [i for i in read if letters[i].topic == topic]
+            for k, reason in self._refused(topic, [letters[i] for i in of_topic]).items():
+                said[of_topic[k]], reasons[of_topic[k]] = Fate.REFUSED, reason
         return list(zip(said, reasons, strict=True))
 
     def _without_reading(self, letter: Letter) -> Fate:
@@ -127,10 +129,10 @@ class LetterJudge:
             return Fate.ELSEWHERE
         return Fate.CUT if letter.is_cut else Fate.READABLE
 
-    def _refused(self, letters: Sequence[Letter]) -> dict[int, str]:
+    def _refused(self, topic: str, letters: Sequence[Letter]) -> dict[int, str]:
         """The reason by index of those that are no event."""
         chunk = RecordChunk(
-            topic="",
+            topic=topic,
             partition=0,
             offset=np.arange(len(letters)),
             timestamp_ms=np.array([letter.timestamp_ms for letter in letters], np.int64),

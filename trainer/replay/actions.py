@@ -32,11 +32,12 @@ Records: TypeAlias = npt.NDArray[Any]
 
 ACTION = np.dtype(
     [("offset", "<i8"), ("identity", "<u8"), ("propensity", "<f8"), ("element", "<i4"),
-     ("strategy", "<i2"), ("topic", "i1"), ("held_out", "?")]
+     ("strategy", "<i2"), ("topic", "i1"), ("held_out", "?"), ("possible", "<i8")]
 )  # fmt: skip
 """Place of the event it is about, topic -1 for one that the campaign does not have, element as in `EventBatch`; hash of the id
 of a decision; probability with which the strategy was used, NaN if not said; index of the strategy,
-S for nothing, -1 for one that the campaign does not have; whether the customer was in a hold-out."""
+S for nothing, -1 for one that the campaign does not have; whether the customer was in a hold-out; bit k
+for strategy k that could have been used, -1 if not said."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,6 +49,7 @@ class Actions:
         strategy: As in `ACTION`. Shape (m,), int64.
         propensity: As in `ACTION`. Shape (m,), float64.
         held_out: As in `ACTION`. Shape (m,), bool.
+        possible: As in `ACTION`. Shape (m,), int64.
         duplicates: Actions that do not count: decisions that were published again, and what is about
             an event that is repeated.
     """
@@ -56,6 +58,7 @@ class Actions:
     strategy: Int64s
     propensity: Float64s
     held_out: Bools
+    possible: Int64s
     duplicates: int
 
     def __len__(self) -> int:
@@ -86,6 +89,7 @@ class Actions:
             once["strategy"].astype(np.int64),
             once["propensity"].astype(np.float64),
             once["held_out"],
+            once["possible"].astype(np.int64),
             len(records) - len(once),
         )
 
@@ -104,7 +108,12 @@ class Actions:
         event = np.where(known, place[self.event], -1)[stays]
         left_out = self.duplicates + int((~stays).sum())
         return Actions(
-            event, self.strategy[stays], self.propensity[stays], self.held_out[stays], left_out
+            event,
+            self.strategy[stays],
+            self.propensity[stays],
+            self.held_out[stays],
+            self.possible[stays],
+            left_out,
         )
 
 
@@ -142,7 +151,7 @@ class TreatmentReader:
         records = np.zeros(len(sent), ACTION)
         records["topic"], records["offset"] = topic, batch.offset[sent]
         records["element"] = batch.element[sent]
-        records["strategy"], records["propensity"] = -1, np.nan
+        records["strategy"], records["propensity"], records["possible"] = -1, np.nan, -1
         if len(sent):
             again = chunk.take(np.unique(batch.record[sent]))
             said = self._decoder.decode(again, NEVER_MS).batch.events()

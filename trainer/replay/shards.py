@@ -279,7 +279,7 @@ def _event_dtype(plan: FeaturePlan) -> np.dtype[np.void]:
         [("offset", "<i8"), ("time_ms", "<i8"), ("seen_ms", "<i8"), ("event_hash", "<u8"),
          ("row", "<i4"), ("element", "<i4"), ("type_code", "<i2"),
          ("topic", "i1"), ("number", "<f8", (len(plan.number_paths),)),
-         ("category", "<u8", (len(plan.category_paths),))]
+         ("category", "<u8", (plan.category_rows,))]
     )  # fmt: skip
 
 

@@ -37,6 +37,7 @@ from stream.events.paths import (
     ROOT,
     SPECVERSION,
     Trie,
+    compile_trie,
     node_at_root,
     trie_below,
 )
@@ -89,24 +90,26 @@ class _Places:
         inner: The same with the members of `data` at the root.
         specversion: Node, as are the others.
         data: See above.
-        data_base64: See above.
         below: The nodes below `data`.
+        encoded: A trie of `data_base64` alone; few events have it, so it is looked for in these.
+        data_base64: Its node there.
     """
 
     trie: Trie
     inner: Trie
     specversion: int
     data: int
-    data_base64: int
     below: slice
+    encoded: Trie
+    data_base64: int
 
     @classmethod
     def of(cls, trie: Trie) -> _Places:
-        specversion, data, data_base64 = (
-            node_at_root(trie, key) for key in (SPECVERSION, DATA, DATA_BASE64)
-        )
+        specversion, data = (node_at_root(trie, key) for key in (SPECVERSION, DATA))
         below = slice(data + 1, int(trie.nodes[data, END]))
-        return cls(trie, trie_below(trie, data), specversion, data, data_base64, below)
+        encoded, node_of = compile_trie((DATA_BASE64,))
+        inner = trie_below(trie, data)
+        return cls(trie, inner, specversion, data, below, encoded, node_of[DATA_BASE64])
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +193,8 @@ class Envelopes:
         binary = None if headers is None else find_binary(headers, eligible)
         if headers is None or binary is None or not binary.any():
             outer = self._outer.read(value, eligible, trie, headers)
-            return _Envelopes(_decoded(outer.found, places), outer, None, None, headers)
+            found = self._decoded(outer.found, places, value, headers)
+            return _Envelopes(found, outer, None, None, headers)
         inner = self._inner.read(value, eligible & binary, places.inner, headers)
         found, outer_values = _own(inner.found), None
         found.kind[:, places.data] = np.where(binary, found.kind[:, ROOT], 0)
@@ -198,13 +202,28 @@ class Envelopes:
         if not np.array_equal(binary, eligible):
             outer_values = self._outer.read(value, eligible & ~binary, trie, headers)
             shared = len(value.data) if found.is_json else 0
-            found = _joined(
-                _decoded(outer_values.found, places), found, binary, slice(None), shared
-            )
+            outer_found = self._decoded(outer_values.found, places, value, headers)
+            found = _joined(outer_found, found, binary, slice(None), shared)
         data, shift = _with_headers(found, value, headers, binary)
         note_attributes(headers, binary, trie, shift, found.ok, found.kind, found.span)
         found = Scan(data, found.ok, found.kind, found.span, found.is_json)
         return _Envelopes(found, outer_values, inner, binary, headers)
+
+    def _decoded(self, found: Scan, places: _Places, value: Spans, headers: Spans | None) -> Scan:
+        """A scan with the data of those events that have it in base64."""
+        encoded = found.kind[:, places.specversion] == STRING
+        if not found.is_json or not encoded.any():
+            return found
+        encoded &= found.ok & (found.kind[:, places.data] <= NULL)
+        if not encoded.any():
+            return found
+        text = self._outer.read(value, encoded, places.encoded, headers).found
+        encoded &= text.kind[:, places.data_base64] == STRING
+        start, size = np.ascontiguousarray(text.span[:, places.data_base64].T)
+        decoded = decode_base64(text.data, start, size, encoded)
+        inner = scan(decoded, encoded & (decoded.size >= 0), places.inner)
+        found.kind[encoded, places.data] = OBJECT
+        return _joined(found, inner, encoded, places.below, 0)
 
 
 def _own(found: Scan) -> Scan:
@@ -212,21 +231,6 @@ def _own(found: Scan) -> Scan:
     if found.is_json:
         return found
     return Scan(found.data, found.ok.copy(), found.kind.copy(), found.span.copy(), is_json=False)
-
-
-def _decoded(found: Scan, places: _Places) -> Scan:
-    """A scan with the data of those events that have it in base64."""
-    encoded = found.kind[:, places.data_base64] == STRING
-    if not found.is_json or not encoded.any():
-        return found
-    encoded &= found.ok & (found.kind[:, places.specversion] == STRING)
-    encoded &= found.kind[:, places.data] <= NULL
-    encoded &= found.span[:, places.data_base64, 1] > 0
-    start, size = np.ascontiguousarray(found.span[:, places.data_base64].T)
-    decoded = decode_base64(found.data, start, size, encoded)
-    inner = scan(decoded, encoded & (decoded.size >= 0), places.inner)
-    found.kind[encoded, places.data] = OBJECT
-    return _joined(found, inner, encoded, places.below, 0)
 
 
 def _joined(outer: Scan, inner: Scan, rows: Bools, columns: slice, shared: int) -> Scan:

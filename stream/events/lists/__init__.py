@@ -1,1 +1,1 @@
-"""Lists in events: their elements, and what an event keeps of them: one number, or one word of categories."""
+"""Lists in events: their elements, added up to one number, or kept as a few words of categories."""

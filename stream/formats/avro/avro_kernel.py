@@ -96,8 +96,7 @@ def _read_record(  # noqa: C901, PLR0912  # one step of a machine: a call each c
     used: int,
 ) -> tuple[int, int]:  # fmt: skip
     """Puts the wanted values into row i; `stop` or a fault, and how many parts there are."""
-    row, depth = 0, 0
-    first_part = used
+    row, depth, first_part = 0, 0, used
     work = _WORK_MIN + _WORK_PER_BYTE * (stop - at)
     while True:  # a value of `row` begins here
         work -= 1
@@ -113,11 +112,7 @@ def _read_record(  # noqa: C901, PLR0912  # one step of a machine: a call each c
         if op == RECORD_OP or op == ARRAY_OP or op == MAP_OP:
             if depth == len(open_rows):
                 return DEPTH, used
-            what = ARRAY if op == ARRAY_OP else OBJECT
-            note(nodes, ops[row, NODE], i, what, at, 0, kind, span)
-            open_rows[depth, ROW] = row
-            open_rows[depth, NEXT], open_rows[depth, BLOCK_END] = 0, _NO_END
-            open_rows[depth, INDEX] = 0
+            _open(ops, nodes, row, open_rows, depth, at, i, kind, span)
             depth += 1
         else:
             at = read_scalar(data, at, stop, ops, lists, nodes, row, texts_at, i, kind, span)
@@ -142,12 +137,33 @@ def _read_record(  # noqa: C901, PLR0912  # one step of a machine: a call each c
                     break
             depth -= 1
             if ops[parent, KEPT]:
-                node = ops[parent, NODE]
-                begin = span[i, node, 0]
-                span[i, node, 0] = used
-                used = keep_part(parts, used, first_part, i, node, parent, begin, at)
+                used = _keep(ops, parent, parts, used, first_part, at, i, span)
         if row < 0:
             return stop if at == stop else TRAILING, used
+
+
+@_inlined
+def _open(
+    ops: Int64s, nodes: Int64s, row: int, open_rows: Int64s, depth: int, at: int, i: int,
+    kind: Kinds, span: Int64s,
+) -> None:  # fmt: skip
+    """Notes a container that begins, and puts it among the open ones."""
+    what = ARRAY if ops[row, OP] == ARRAY_OP else OBJECT
+    note(nodes, ops[row, NODE], i, what, at, 0, kind, span)
+    open_rows[depth, ROW] = row
+    open_rows[depth, NEXT], open_rows[depth, BLOCK_END] = 0, _NO_END
+    open_rows[depth, INDEX] = 0
+
+
+@_inlined
+def _keep(
+    ops: Int64s, row: int, parts: Int64s, used: int, first_part: int, at: int, i: int, span: Int64s
+) -> int:
+    """Keeps a container that ends at `at` and has its start where its part will be."""
+    node = ops[row, NODE]
+    begin = span[i, node, 0]
+    span[i, node, 0] = used
+    return int(keep_part(parts, used, first_part, i, node, row, begin, at))
 
 
 @_jit

@@ -115,12 +115,12 @@ class ProtobufContainers:
 
     def _last(self, of: MessageType, content: bytes, names: list[str] | None = None) -> str:
         """The field that came last, of some or of all."""
-        by_tag = {
+        by_tag: dict[tuple[int, int], str] = {
             (one.number, self._wire(of, one)): one.name
             for one in of.proto.field if names is None or one.name in names
         }  # fmt: skip
-        *_, last = (by_tag[tag] for tag, _ in _records(content) if tag in by_tag)
-        return last
+        came = [by_tag[tag] for tag, _ in _records(content) if tag in by_tag]
+        return came[-1]
 
     def _raw(
         self, of: MessageType, one: pb.FieldDescriptorProto, fields: dict[tuple[int, int], list[_Raw]]

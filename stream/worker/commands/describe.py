@@ -19,6 +19,7 @@ from stream.state.table import CustomerTable
 from stream.terminal import Terminal, words
 from stream.worker.commands.doubts import doubts
 from stream.worker.commands.explained import champion_of
+from stream.worker.commands.funnel_table import funnel_table, what_chance_costs
 
 _ROWS_FOR_ESTIMATE = 100_000
 
@@ -45,6 +46,9 @@ def describe_campaign(path: Path, campaign: Campaign, registry: str | None = Non
     console.print(_purposes(campaign))
     for line in _suppressions(campaign):
         console.print(line)
+    console.print(funnel_table(campaign))
+    for line in what_chance_costs(campaign):
+        console.print(line)
     console.print(
         f"State: {plan.row_bytes} bytes a row, about {_bytes_per_customer(plan)} bytes per customer "
         f"in memory with its key and index.\n"
@@ -60,7 +64,12 @@ def _compare(console: Terminal, campaign: Campaign, plan: FeaturePlan, registry:
     """Says what workers would make of the champion."""
     champion = champion_of(registry)
     if champion is None:
-        console.print(f"warning: no champion in {registry}: workers wait for one", style="yellow")
+        do = (
+            "wait for one"
+            if campaign.policy.without_model == "wait"
+            else "explore until there is one"
+        )
+        console.print(f"warning: no champion in {registry}: workers {do}", style="yellow")
         return
     ids = [strategy.id for strategy in campaign.strategies]
     told = Known.of(ids, champion.strategies, champion.untrained).words()

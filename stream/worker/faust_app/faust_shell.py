@@ -83,6 +83,11 @@ class FaustShell:
         tp = TP(topic, partition)
         return int((await self._consumer.earliest_offsets(tp))[tp])
 
+    async def end(self, topic: str, partition: int) -> int:
+        """Offset after the last record."""
+        tp = TP(topic, partition)
+        return int((await self._consumer.highwaters(tp))[tp])
+
     def rejoin(self) -> None:
         """Has the group assign its partitions anew."""
         self._consumer._thread.rejoin()

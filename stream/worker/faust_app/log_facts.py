@@ -11,7 +11,7 @@ from aiokafka.structs import TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from stream.errors import PositionError
+from stream.errors import PositionError, StateError
 from stream.kafka import leader_epochs, topic_ids
 from stream.worker.faust_app.app_port import AppPort
 from stream.worker.partition.same_log import Found, Known, Positions
@@ -100,6 +100,19 @@ async def settle(
         # Before the marker: a commit of the former topic must not look like one of this.
         await consumer._thread.commit({tp: fault.committed})
         consumer._committed_offset[tp] = fault.committed
+
+
+async def restore_contacts(port: AppPort, partition: int) -> None:
+    """Gives a partition that has just begun its contacts.
+
+    Raises:
+        StateError: They cannot be read, or are not whole; the worker ends.
+    """
+    try:
+        await port.processor.restore_contacts(partition)
+    except StateError as exc:
+        port.shell.fail(exc)  # not all of who calls this would
+        raise
 
 
 async def compare_read(

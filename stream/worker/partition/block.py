@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from stream.columns import RecordChunk
+from stream.contacts.contact_table import ContactTable
 from stream.state.changelog import Anchor, Progress, Source, markers
 from stream.state.table import CustomerTable
 from stream.worker.order.replay import Replay
@@ -16,6 +17,21 @@ from stream.worker.order.steps import Announcer, Run, announces
 from stream.worker.partition.lifecycle import State
 from stream.worker.partition.rebuild import cut, targets
 from stream.worker.partition.restore import Restore
+
+
+@dataclass(slots=True)
+class Contacts:
+    """The contacts of a partition.
+
+    Attributes:
+        table: Their rows, by the numbers of the customers' rows.
+        end: Offset after the newest record of their changelog that this worker has read or written.
+        told: Digests of the layouts that the changelog tells.
+    """
+
+    table: ContactTable
+    end: int
+    told: set[str]
 
 
 @dataclass(slots=True)
@@ -43,6 +59,7 @@ class Block:
         sources: By event topic, the log that `position` counts in.
         owes_marker: Whether the marker is to be written though no event has come.
         has_claimed: Whether an order of topics was announced since the block began.
+        contacts: What its customers were contacted with, None without rules about it.
         is_contested: Whether another worker has, that it has not restored: see `claims`.
     """
 
@@ -64,6 +81,7 @@ class Block:
     owes_marker: bool = False
     has_claimed: bool = False
     is_contested: bool = False
+    contacts: Contacts | None = None
 
     def read(self, start: int, chunk: RecordChunk, offset_words: slice) -> int | None:
         """Applies a chunk of the changelog, while the block is being restored.
@@ -190,7 +208,8 @@ class Block:
     @property
     def has_unwritten(self) -> bool:
         """Whether the block says something that the changelog does not."""
-        return self.table.has_dirty or bool(self.erased) or self.owes_marker
+        contacts = self.contacts is not None and self.contacts.table.has_dirty
+        return self.table.has_dirty or bool(self.erased) or self.owes_marker or contacts
 
     def take_erased(self) -> list[bytes]:
         """Customers whose tombstones are to be written; forgets them.

@@ -63,6 +63,8 @@ def heed(
             gone = row >= 0
             if gone:
                 table.erase(np.array([row]))
+                if block.contacts is not None:
+                    block.contacts.table.erase(np.array([row]))
         elif row >= 0:
             gone = False
             if value != bytes([ROW_VERSION]) + table.state[row].tobytes():

@@ -165,3 +165,14 @@ def test_rules_that_cannot_hold_are_refused(more: dict[str, Any], says: str) -> 
         "strategies": [{"id": "a", "channel": "mail", "group": "g"}, {"id": "b"}], **more,
     }  # fmt: skip
     assert says in wrong_contacts(msgspec.convert(raw, Campaign))
+
+
+def test_a_late_contact_is_not_one_of_the_latest() -> None:
+    of = campaign(strategies=[{"id": "a"}], caps=[{"id": "c", "contacts": 1, "within": "7d"}],
+                  contacts={"failed": ["f"]})  # fmt: skip
+    row = Customer(of)
+    for at_ms in (AT_MS, AT_MS + 1000, AT_MS - 5000):
+        row.count(0, at_ms)
+    assert row.cells[:4] == [AT_MS // 1000, AT_MS // 1000 + 1] * 2
+    row.hear(FAILED, 0, AT_MS + 2000)
+    assert row.against(0, AT_MS + 3000) == ("capped", AT_MS + 7 * 86_400_000)

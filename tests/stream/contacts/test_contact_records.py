@@ -51,7 +51,7 @@ def read(
     records: Records, layout: ContactLayout
 ) -> tuple[CustomerTable, ContactTable, ContactProgress]:
     customers, table, progress = CustomerTable(1), ContactTable(layout), ContactProgress()
-    apply_contact_chunk(chunk(records), table, customers.rows_for, progress)
+    apply_contact_chunk(chunk(records), table, customers, progress)
     return customers, table, progress
 
 

@@ -61,7 +61,7 @@ def is_kept(customer: Customer, strategy: StrategySpec) -> bool:
 
 
 def gain_of(customer: Customer, strategy: StrategySpec) -> float:
-    if (why := why_unscored(customer, strategy)) or why is None:
+    if why_unscored(customer, strategy):
         return math.nan
     value = customer.prices.get(strategy.id, math.nan) if strategy.value_from else strategy.value
     value = strategy.value if math.isnan(value) else value

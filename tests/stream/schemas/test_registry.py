@@ -42,8 +42,30 @@ def test_protobuf_is_asked_for_in_serialized_form(server: RegistryServer) -> Non
     assert server.asked == ["/schemas/ids/7?format=serialized"]
 
 
+def test_a_registry_of_two_formats_is_asked_for_descriptors_of_protobuf_alone(
+    server: RegistryServer,
+) -> None:
+    server.by_id[7] = {"schema": "Cg==", "schemaType": "PROTOBUF"}
+    server.by_id[8] = {"schema": '"string"'}
+    mapping = EventMapping(format={"a": "avro", "p": "protobuf"}, schema_registry=server.url)
+    registry = registry_of(mapping)
+    assert registry is not None
+    assert registry.schema(7) == WriterSchema("PROTOBUF", "Cg==")
+    assert registry.schema(8) == WriterSchema("AVRO", '"string"')
+    assert server.asked == ["/schemas/ids/7", "/schemas/ids/7?format=serialized", "/schemas/ids/8"]
+
+
 def test_an_id_that_it_does_not_know_is_none(server: RegistryServer) -> None:
     assert client(server).fetch(8) is None
+
+
+def test_a_schema_is_known_by_its_guid_as_well(server: RegistryServer) -> None:
+    guid = "0d5a7bd3-27ad-4d9a-8b8a-9d4f04e3a1c2"
+    server.by_guid[guid] = {"schema": '"long"'}
+    registry = SchemaRegistry(client(server), server.url)
+    assert registry.schema(guid) == registry.schema(guid) == WriterSchema("AVRO", '"long"')
+    assert server.asked == [f"/schemas/guids/{guid}"]
+    assert client(server).fetch(guid.replace("0", "1")) is None
 
 
 def test_another_404_is_no_answer_of_a_registry(server: RegistryServer) -> None:
@@ -67,6 +89,7 @@ def test_user_and_password_are_those_of_the_environment(
 
 def test_json_needs_no_registry() -> None:
     assert registry_of(EventMapping()) is None
+    assert registry_of(EventMapping(format={"a": "json", "b": "snowplow"})) is None
 
 
 def test_a_schema_is_asked_for_once(server: RegistryServer) -> None:

@@ -237,7 +237,7 @@ def test_other_strategies_than_the_campaign_s_are_told_once_and_served(
     assert loaded.startswith("model_loaded ")
     assert told == (
         f'model_strategies version={version} reason="'
-        "new: never chosen, since the model does not know them (NOT_IN_MODEL): train a new one; "
-        "strategy-1: never chosen, since the model has seen too few examples of them (UNTRAINED); "
+        "new: never chosen by the model, since it does not know them (NOT_IN_MODEL): train a new one; "
+        "strategy-1: never chosen by the model, since it has seen too few examples of them (UNTRAINED); "
         'old: known to the model and not in the campaign file: ignored"'
     )

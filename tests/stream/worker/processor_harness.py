@@ -117,28 +117,30 @@ class Shell:
             if log.key[i] == changelog.MARKER_KEY
         ]
 
+    async def end(self, topic: str, partition: int) -> int:
+        return self.offset.get(topic, 0)
+
     async def read(
         self, topic: str, partition: int, first: int, end: int
     ) -> AsyncIterator[RecordChunk]:
-        assert topic == "log"
-        if (log := self.changelog()).next_offset > first:
+        if (log := self.changelog(topic)).next_offset > first:
             yield split(split(log, end)[0], first)[1]
 
-    def foreign(self, *records: tuple[bytes, bytes | None]) -> None:
+    def foreign(self, *records: tuple[bytes, bytes | None], of: str = "log") -> None:
         """Somebody else writes to the changelog."""
         key, value = zip(*records, strict=True)
         (batch,) = build_batches(Spans.of(list(key)), Spans.of(list(value)), 0)
-        self.sent.append(("log", batch, asyncio.get_running_loop().create_future()))
+        self.sent.append((of, batch, asyncio.get_running_loop().create_future()))
         self.acknowledge(len(self.sent) - 1)
 
-    def changelog(self) -> RecordChunk:
+    def changelog(self, of: str = "log") -> RecordChunk:
         data, at = b"", 0
         for topic, batch, _ in self.sent:
-            if topic == "log":
+            if topic == of:
                 raw = bytearray(batch.seal(-1, -1, -1))
                 raw[:8] = at.to_bytes(8, "big")
                 data, at = data + bytes(raw), at + batch.records
-        (chunk,) = RecordReader("log", 0, data, 0, 1_000_000)
+        (chunk,) = RecordReader(of, 0, data, 0, 1_000_000)
         return chunk
 
 

@@ -24,6 +24,7 @@ from tests.trainer.shop_history import (
     shards_of,
 )
 from trainer.examples.dataset import Dataset, build
+from trainer.examples.logged import Logged
 from trainer.examples.part import Part
 
 WINDOW_DAYS = 10
@@ -76,4 +77,5 @@ def part_of(
         time_ms=np.arange(n),
         customer=np.arange(n),
         weight=np.ones(n),
+        logged=Logged.unsaid(n),
     )

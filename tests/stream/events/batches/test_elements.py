@@ -237,10 +237,8 @@ def test_a_record_counts_with_its_newest_event() -> None:
     times = [NOW_MS - 5, NOW_MS - 1, NOW_MS - 9]
     record: dict[str, Any] = {"userId": "u"}
     record["batch"] = [{"event": "view", "timestamp": at} for at in times]
-    chunk = chunk_of(
-        [json.dumps(one).encode() for one in (record, {"batch": []}, {**record, "event": "page"})],
-        NOW_MS,
-    )  # fmt: skip
+    records: list[dict[str, Any]] = [record, {"batch": []}, {**record, "event": "page"}]
+    chunk = chunk_of([json.dumps(one).encode() for one in records], NOW_MS)
     found = decoder_of().decode(chunk, NOW_MS)
     assert event_times(chunk, found.batch).tolist() == [NOW_MS - 1, -1, NOW_MS - 1]
     rising = places(found.batch.offset, found.batch.element)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -36,18 +36,18 @@ attributes = st.dictionaries(
 Record = tuple[bytes, list[Header]]
 
 
-def binary(data: str, said: dict[str, str | None]) -> Record:
+def binary(data: str, said: Mapping[str, str | None]) -> Record:
     headers: list[Header] = [("ce_specversion", b"1.0"), ("content-type", b"application/json")]
     headers += [(f"ce_{k}", None if v is None else v.encode()) for k, v in said.items()]
     return data.encode(), headers
 
 
-def structured(data: str, said: dict[str, str | None], key: str = "data") -> Record:
+def structured(data: str, said: Mapping[str, str | None], key: str = "data") -> Record:
     root = "".join(f"{json.dumps(k)}: {json.dumps(v)}, " for k, v in said.items())
     return f'{{{root}"specversion": "1.0", "{key}": {data}}}'.encode(), []
 
 
-def in_base64(data: str, said: dict[str, str | None]) -> Record:
+def in_base64(data: str, said: Mapping[str, str | None]) -> Record:
     encoded = base64.b64encode(data.encode()).decode()
     return structured(json.dumps(encoded), said, "data_base64")
 
@@ -197,6 +197,21 @@ def test_the_last_of_equal_headers_counts() -> None:
     assert events([(b"{}", [*said, *twice, ("ce_subject", None)])])[0].startswith(
         "missing_customer"
     )
+
+
+def test_what_is_called_like_the_data_is_no_attribute() -> None:
+    said = {"userId": "outer", "type": "view", "data": "no", "data_base64": "e30="}
+    (found,) = events([binary('{"userId": "inner"}', said)])
+    assert "customer=b'inner'" in found
+
+
+def test_data_that_is_null_gives_way_to_base64_and_other_data_does_not() -> None:
+    said = {"type": "view", "userId": "outer"}
+    for data, customer in (("null", "inner"), ('{"userId": "data"}', "data"), ("7", "outer")):
+        root = structured(data, said)[0].removesuffix(b"}")
+        encoded = base64.b64encode(b'{"userId": "inner"}')
+        (found,) = events([(root + b', "data_base64": "%s"}' % encoded, [])])
+        assert f"customer=b'{customer}'" in found
 
 
 def test_without_cloudevents_headers_say_nothing() -> None:

@@ -15,6 +15,7 @@ from models.registry import Registry
 from stream.campaign.file import load, parse
 from stream.cli import main
 from stream.features.plan import compile_features
+from stream.policy.stages import STAGES
 from stream.worker.commands.doubts import doubts
 from tests.bundles import bundle_of
 
@@ -146,9 +147,13 @@ def test_check_says_what_the_champion_does_not_know(tmp_path: Path, registry: Re
     contract = compile_features(load(file)).contract
     version = champion(registry, contract, ("mail", "old", "nothing"), untrained=("mail",))
     said = told()
-    assert f"warning: champion {version}: new: never chosen, since the model does not know" in said
     assert (
-        f"warning: champion {version}: mail: never chosen, since the model has seen too few" in said
+        f"warning: champion {version}: new: never chosen by the model, since it does not know"
+        in said
+    )
+    assert (
+        f"warning: champion {version}: mail: never chosen by the model, since it has seen too few"
+        in said
     )
     assert f"warning: champion {version}: old: known to the model and not in" in said
     champion(registry, contract, ("sms", "old", "nothing"))
@@ -194,3 +199,72 @@ def test_types_that_close_channels_are_looked_at_for_slips() -> None:
     text = SHOP + '[[suppressions]]\nevents = ["Order Complete"]\nchannel = "*"\n'
     (doubt,) = doubts(parse(text))
     assert doubt.startswith('suppressions[0].events[0]: the event type "Order Complete" looks like')
+
+
+CHANCE = """
+[policy]
+without_model = "explore"
+fallback = "mail"
+[exploration]
+method = "epsilon"
+epsilon = 0.2
+[[holdouts]]
+id = "universal"
+share = 0.05
+[[holdouts]]
+id = "quiet"
+share = 0.1
+strategies = ["mail"]
+"""
+
+
+def test_the_funnel_is_shown_with_what_chance_costs(tmp_path: Path) -> None:
+    plain, chance = (check(text, tmp_path).stdout for text in (SHOP, SHOP + CHANCE))
+    for stage in STAGES:
+        assert f"{stage.name} " in plain
+        assert stage.drops in plain
+    assert "Nothing explores and nobody is held out" in plain
+    assert "Nothing explores and nobody is held out" not in chance
+    for told in (
+        "universal: 0.05 of the customers from everything; quiet: 0.1 of the customers from mail",
+        "epsilon 0.2, floor 0.05", "fallback mail", "Held out from everything: 0.05",
+        "Explored: at least 0.2", "Without a model 0.1 of the decisions",
+    ):  # fmt: skip
+        assert told in chance
+        assert told not in plain
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ('[policy]\nfallback = "fax"', 'policy.fallback: expected one of mail, got "fax"'),
+        ('[[holdouts]]\nid = "a"\nshare = 0.0', "holdouts[0].share: Expected `float` > 0"),
+        ('[[holdouts]]\nid = "a"\nshare = 1.0', "holdouts[0].share: Expected `float` < 1"),
+        (
+            '[[holdouts]]\nid = "a"\nshare = 0.1\nstrategies = ["fax"]',
+            'holdouts[0].strategies[0]: expected one of mail, got "fax"',
+        ),
+        (
+            '[[holdouts]]\nid = "a"\nshare = 0.1\nchannels = ["fax"]',
+            "holdouts[0].channels[0]: expected a channel of a strategy",
+        ),
+        (
+            '[[holdouts]]\nid = "a"\nshare = 0.1\n[[holdouts]]\nid = "a"\nshare = 0.1',
+            'holdouts[1].id: expected each id once, got "a" again',
+        ),
+        (
+            '[[strategies]]\nid = "b"\ntransactional = true\n[[holdouts]]\nid = "a"\nshare = 0.1\nstrategies = ["b"]',
+            "holdouts[0].strategies[0]: expected none that is transactional",
+        ),
+        (
+            '[[strategies]]\nid = "b"\nvalue_from = "revenue"',
+            'strategies[1].value_from: expected the name of a feature, got "revenue"',
+        ),
+        ('[exploration]\nmethod = "greedy"', "exploration.method: expected one of epsilon, inverse_gap"),
+        ("[exploration]\nepsilon = 1.5", "exploration.epsilon: Expected `float` <= 1"),
+    ],
+)  # fmt: skip
+def test_a_wrong_funnel_is_refused(more: str, says: str, tmp_path: Path) -> None:
+    refused = check(f"{SHOP}\n{more}\n", tmp_path)
+    assert refused.exit_code == 2
+    assert says in refused.stderr

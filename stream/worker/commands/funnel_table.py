@@ -1,0 +1,100 @@
+"""The funnel of a campaign as `opportune check` prints it: each stage, what it does here, what chance costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.table import Column, Table
+
+from stream.campaign.file import Campaign
+from stream.campaign.funnel_sections import HoldoutSpec
+from stream.policy.stages import STAGES
+
+
+def funnel_table(campaign: Campaign) -> Table:
+    """The stages in their order."""
+    table = Table(
+        "stage", Column("drops", overflow="fold"), Column("here", overflow="fold"),
+        title="Funnel", title_justify="left",
+    )  # fmt: skip
+    here = {
+        "campaign": _turned_off(campaign),
+        "consent": f"{campaign.policy.consent}, {len(campaign.suppressions)} suppressions",
+        "eligibility": _conditions(campaign),
+        "holdout": "; ".join(_kept(spec) for spec in campaign.holdouts) or "nobody",
+        "arbitration": _arbitration(campaign),
+        "exploration": _exploration(campaign),
+    }
+    for stage in STAGES:
+        table.add_row(stage.name, stage.drops, here.get(stage.name, ""))
+    return table
+
+
+def what_chance_costs(campaign: Campaign) -> Iterator[str]:
+    """What it costs to leave something to chance, or nothing, a sentence each."""
+    explores = campaign.exploration.method != "none"
+    if not explores and not campaign.holdouts:
+        yield (
+            "Nothing explores and nobody is held out: no contact is given up, and the log cannot prove "
+            "what contacts earn, nor teach a model what else would have worked. [exploration] and "
+            "[[holdouts]] change that."
+        )
+    everything = max((s.share for s in campaign.holdouts if s.is_universal), default=0.0)
+    if everything:
+        yield (
+            f"Held out from everything: {everything:.3g} of the customers, and with them that share of "
+            "what contacts earn; in return their difference from the others is what contacts earn."
+        )
+    if explores:
+        yield (
+            f"Explored: at least {_even(campaign):.3g} of the decisions in which there is a choice are "
+            "drawn evenly; in these the best is given up as often as there are other arms."
+        )
+    if campaign.policy.without_model == "explore":
+        share = campaign.exploration.without_model
+        yield (
+            f"Without a model {share:.3g} of the decisions are drawn evenly among what is allowed and "
+            "doing nothing; the others do nothing, or the fallback."
+        )
+
+
+def _even(campaign: Campaign) -> float:
+    spec = campaign.exploration
+    return max(spec.epsilon, spec.floor) if spec.method == "epsilon" else spec.floor
+
+
+def _turned_off(campaign: Campaign) -> str:
+    return ", ".join(s.id for s in campaign.strategies if not s.enabled) or "nothing"
+
+
+def _conditions(campaign: Campaign) -> str:
+    with_some = sum(1 for strategy in campaign.strategies if strategy.eligible)
+    return f"conditions of {with_some} of {len(campaign.strategies)} strategies"
+
+
+def _kept(spec: HoldoutSpec) -> str:
+    what = ", ".join((*spec.strategies, *(f"channel {name}" for name in spec.channels)))
+    return f"{spec.id}: {spec.share:.3g} of the customers from {what or 'everything'}"
+
+
+def _arbitration(campaign: Campaign) -> str:
+    parts = ["uplift x value x weight - cost"]
+    tiers = sorted({strategy.priority for strategy in campaign.strategies}, reverse=True)
+    if len(tiers) > 1:
+        parts.append("priorities " + " before ".join(map(str, tiers)))
+    if campaign.policy.fallback:
+        parts.append(f"fallback {campaign.policy.fallback}")
+    if not campaign.policy.do_nothing:
+        parts.append("also what is worth less than nothing")
+    return ", ".join(parts)
+
+
+def _exploration(campaign: Campaign) -> str:
+    spec = campaign.exploration
+    details = {
+        "none": "nothing",
+        "epsilon": f"epsilon {spec.epsilon:.3g}",
+        "softmax": f"softmax, temperature {spec.temperature:.3g}",
+        "inverse_gap": f"inverse gap, gamma {spec.gamma:.3g}",
+    }[spec.method]
+    return details if spec.method == "none" else f"{details}, floor {spec.floor:.3g}"
