@@ -141,12 +141,17 @@ class EventBatch:
             row per declared `CategoryColumn`. Shape (categories, n), uint64.
         consent: By purpose 1 granted, 0 withdrawn, -1 not said, -2 said in a word that nobody knows;
             the first purpose is the general one. Shape (purposes, n), int8.
-        consent_only: Whether the record is no event: of its row only what it denies of consent counts.
-            Shape (n,), bool.
+        consent_only: Whether the record is no event: of its row only what it denies of consent counts,
+            and whether it forgets the customer. Shape (n,), bool.
         element: Index of each event in the batch that its record holds, -1 when the record is the event.
             Shape (n,), int32.
-        is_last: Whether no later event of its record is about the same customer: with it the record is
-            done for that customer. Shape (n,), bool.
+        is_last: Whether no later event of its record is about the same customer, nor carries them over:
+            with it the record is done for that customer. Shape (n,), bool.
+        previous: Id that the customer had before the login that the event tells of; null when it tells
+            of none. None when no event does.
+        previous_is_last: The same as `is_last` of that id; None where both are the same. Shape (n,), bool.
+        forgets: Whether the record is a tombstone that forgets the customer. Shape (n,), bool; None
+            when none does.
     """
 
     record: Int64s
@@ -163,6 +168,9 @@ class EventBatch:
     consent_only: Bools
     element: Int32s
     is_last: Bools
+    previous: Spans | None = None
+    previous_is_last: Bools | None = None
+    forgets: Bools | None = None
 
     def __len__(self) -> int:
         return len(self.offset)
@@ -175,11 +183,26 @@ class EventBatch:
             self.type_code[index],
             self.number[:, index], self.category[:, index], self.consent[:, index],
             self.consent_only[index], self.element[index], self.is_last[index],
+            None if self.previous is None else self.previous.take(index),
+            None if self.previous_is_last is None else self.previous_is_last[index],
+            None if self.forgets is None else self.forgets[index],
         )  # fmt: skip
 
     def events(self) -> EventBatch:
         """Without the rows of records that are no events."""
         return self.take(np.flatnonzero(~self.consent_only)) if self.consent_only.any() else self
+
+    @property
+    def logins(self) -> Spans:
+        """The ids before the logins that the events tell of."""
+        previous = self.previous or Spans.of([])
+        return previous.take(np.flatnonzero(previous.size >= 0))
+
+    def history(self) -> EventBatch:
+        """The events, and the tombstones that forget: all that changes what is known of customers."""
+        if self.forgets is None:
+            return self.events()
+        return self.take(np.flatnonzero(~self.consent_only | self.forgets))
 
 
 @dataclass(frozen=True, slots=True)

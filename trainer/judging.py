@@ -16,6 +16,7 @@ from stream.campaign.words import duration_ms
 from stream.columns import Bools, Float32s
 from stream.features.plan import FeaturePlan
 from stream.scoring.scorer import Scorer, score_ms
+from trainer.earnings import Scores, money
 from trainer.evaluation.baselines import BaseRate, fit_baselines
 from trainer.evaluation.evaluate import evaluate_unseen
 from trainer.evaluation.evaluation import Evaluation
@@ -28,7 +29,6 @@ from trainer.gate.evidence import evidence
 from trainer.gate.gate import Evidence, Verdict, judge
 from trainer.gate.money import Money, Unproven
 from trainer.report.published import thresholds
-from trainer.worth import Scores, money
 
 LINEAR = "linear"
 

@@ -29,7 +29,7 @@ from sklearn.metrics import (
 from benchmarks.cdnow.customers import Customers
 from models.contract import Normalization
 from stream.columns import Bools, Float32s, Float64s
-from trainer.examples.logged import Logged
+from trainer.examples.chance import Logged
 from trainer.examples.moments import fit_normalization
 from trainer.examples.part import Part
 from trainer.fitting.fit import fit, network_config, predict

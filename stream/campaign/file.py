@@ -23,11 +23,11 @@ from stream.campaign.consent_sections import (
     wrong_purpose,
     wrong_suppression,
 )
-from stream.campaign.contact_sections import ContactRules, StrategyContacts, wrong_contacts
 from stream.campaign.explain import explain
+from stream.campaign.field_path import wrong_list
 from stream.campaign.funnel_sections import ExplorationSpec, Holdouts, wrong_funnel
-from stream.campaign.list_places import wrong_list
 from stream.campaign.operator_table import OPERATORS, Transform
+from stream.campaign.sections.contact_sections import ContactRules, StrategyContacts, wrong_contacts
 from stream.campaign.topics_section import (
     EventFormats,
     Topics,
@@ -55,6 +55,8 @@ class EventMapping(EventFormats, frozen=True):
     Of consent all paths count, not only the first: docs/consent.md.
 
     `batch` is where records hold an array of events: docs/events.md. A record without one is one event.
+    With `login = "merge"` a login event, which has a customer and an id from before at `previous_id`,
+    carries what is known of that id over to the customer.
     """
 
     batch: FieldPath | None = None
@@ -87,6 +89,13 @@ class EventMapping(EventFormats, frozen=True):
     timestamp_ahead_max: Duration = "5m"
     value_bytes_max: Annotated[int, Meta(ge=64, le=16 << 20)] = 1 << 20
     repeats_remembered: Annotated[int, Meta(ge=0, le=1024)] = 16
+    tombstones: Literal["ignore", "letter", "forget"] = "ignore"
+    login: Literal["separate", "merge"] = "separate"
+    login_events: Annotated[tuple[str, ...], Meta(min_length=1)] = ("identify", "alias", "merge")
+    previous_id: Annotated[tuple[FieldPath, ...], Meta(min_length=1)] = (
+        "previousId",
+        "anonymousId",
+    )
 
 
 if TYPE_CHECKING:

@@ -27,8 +27,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from stream.campaign.contact_sections import CapSpec, scope_names
 from stream.campaign.file import Campaign, StrategySpec
+from stream.campaign.sections.contact_sections import CapSpec, scope_names
 
 VERSION = 1
 CELL_BYTES, OFFSET_BYTES = 4, 8

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from stream.campaign.contact_sections import ContactsSpec
 from stream.campaign.file import Campaign
+from stream.campaign.sections.contact_sections import ContactsSpec
 from stream.columns import Int64s, UInt64s
 from stream.compiled.borrow import borrow
 from stream.compiled.category_hash import category_hash

@@ -28,15 +28,18 @@ from stream.events.cloudevents.envelopes import Envelopes, ValueFormat, Values
 from stream.events.consent import vocabulary
 from stream.events.consent.hearing import Hearing
 from stream.events.consent.places import ConsentPlaces
+from stream.events.consent.vocabulary import NOT_SAID
 from stream.events.fields import Clock, FieldReader, Rows
 from stream.events.flaws import FIRST, PRESENT, UNREADABLE, Decoded, Flaws
+from stream.events.id_kernels import plain_word
 from stream.events.json_object import json_object
 from stream.events.paths import EVENT_ID, EventPaths, Trie
-from stream.events.present import Refused, RejectCode
+from stream.events.present import Event, Refused, RejectCode
 from stream.events.reasons import Judge, Judged
 from stream.events.scan import Scan, append_bytes, scan
 from stream.events.times.judged_times import Times
 from stream.events.times.timestamps import text_ms
+from stream.keys.tombstones import customer_of, tombstones
 
 __all__ = ["NEVER_MS", "EventDecoder", "RejectCode"]
 
@@ -112,6 +115,8 @@ class EventDecoder:
         self._unfolding = None if mapping.batch is None else Unfolding(mapping, self._reader, own)
         self._most = mapping.batch_events_max
         self._value_bytes_max = mapping.value_bytes_max
+        self._tombstones = mapping.tombstones
+        self._no_customers = frozenset(plain_word(word.encode()) for word in ("", *mapping.no_ids))
         self._ahead_max_ms = duration_ms(mapping.timestamp_ahead_max)
         try:
             self._earliest_ms = text_ms(mapping.timestamp_earliest)
@@ -131,7 +136,8 @@ class EventDecoder:
 
         Returns:
             The spans of the events share the chunk's buffer where no text had to be rewritten. A reject
-            that denies consent has a row of its own, see `EventBatch.consent_only`.
+            that denies consent has a row of its own, and so has a tombstone that forgets: see
+            `EventBatch.consent_only`.
         """
         size = chunk.value.size
         eligible = (size >= 0) & (size <= self._value_bytes_max)
@@ -143,9 +149,15 @@ class EventDecoder:
             clock = clock.of(lines.record)
         rows = self._reader.read(lines.found, clock, lines.heard)
         left = Left(self._examples(lines, roots, clock, rows.tally), len(lines.found.data))
-        for i in np.flatnonzero(~rows.ok).tolist():
+        dead = (tombstones(chunk) & (self._tombstones != "letter"))[lines.record]
+        left_out = dead & (self._tombstones == "ignore")
+        for i in np.flatnonzero(~rows.ok & ~left_out).tolist():
             try:
                 denied = None
+                if dead[i]:
+                    left.put(rows, i, self._forgotten(chunk, lines, clock, i, rows))
+                    rows.forgets[i] = True
+                    continue
                 if not lines.is_empty(i):
                     self._take(rows, i, self._judged(lines, roots, clock, i), left)
                     continue
@@ -156,10 +168,11 @@ class EventDecoder:
             except Refused as exc:
                 reject = Reject(int(lines.record[i]), exc.code, str(exc), lines.place(i))
                 left.rejects.append(reject)
-                denied = exc.denial
+                dead[i], denied = False, exc.denial
             if denied is not None:
                 rows.consent_only[i], rows.identified[i] = True, False
                 left.put(rows, i, denied)
+        rows.consent_only[rows.forgets], rows.identified[rows.forgets] = True, False
         data = lines.found.data
         if left.texts:
             data = append_bytes(data, b"".join(left.texts))
@@ -169,7 +182,8 @@ class EventDecoder:
             self._counted, present, unreadable, ahead, rows.types, left.examples, lines_read, left.empty
         )  # fmt: skip
         batch = event_batch(chunk, lines, rows, data)
-        return Decoded(batch, left.rejects, flaws, rows.identified[rows.ok])
+        identified = rows.identified[rows.ok]
+        return Decoded(batch, left.rejects, flaws, identified, int(dead.sum()))
 
     def pieces(self, chunk: RecordChunk) -> Iterator[RecordChunk]:
         """The chunk, cut where what it unfolds to would take too much memory at once."""
@@ -187,6 +201,22 @@ class EventDecoder:
             np.where(is_known, received_ms, -1), np.where(is_known, received_ms, now_ms),
             self._earliest_ms, self._ahead_max_ms,
         )  # fmt: skip
+
+    def _forgotten(
+        self, chunk: RecordChunk, lines: Lines, clock: Clock, i: int, rows: Rows
+    ) -> Event:
+        """The row of a tombstone that forgets a customer.
+
+        Raises:
+            Refused: Its key names none.
+        """
+        try:
+            customer = customer_of(chunk.key[int(lines.record[i])] or b"", self._no_customers)
+        except ValueError as exc:
+            reason = f"expected the customer as key of a tombstone, got {exc}"
+            raise Refused("null_value", reason) from exc
+        said, time_ms = [NOT_SAID] * len(rows.consent), max(int(clock.record_ms[i]), 0)
+        return Event.bare(customer, time_ms, said, len(rows.number), len(rows.category))
 
     def _judged(self, lines: Lines, roots: _Roots, clock: Clock, i: int) -> Judged:
         root, times = roots(int(lines.record[i])), _times(clock, i)

@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from decimal import Decimal
 from functools import partial
-from math import nan
 from typing import Any, TypeVar
 
 from stream.campaign.file import EventMapping
@@ -26,6 +24,7 @@ from stream.events.paths import (
     CUSTOMER,
     EVENT_ID,
     FIRST_NUMBER,
+    PREVIOUS,
     TYPE,
     EventPaths,
     Paths,
@@ -33,13 +32,12 @@ from stream.events.paths import (
 from stream.events.present import (
     Event,
     Found,
-    JsonNumber,
     Refused,
     Root,
     first_present,
     is_envelope,
 )
-from stream.events.scalars import plain_category, plain_number, plain_zone, utf8
+from stream.events.scalars import plain_category, plain_id, plain_number, plain_zone
 from stream.events.times.judged_times import TimeJudge, Times, Unreadable
 
 _Value = TypeVar("_Value")
@@ -90,6 +88,7 @@ class Judge:
         self._times = TimeJudge(mapping, paths)
         self._no_ids = frozenset(plain_word(word.encode()) for word in ("", *mapping.no_ids))
         self._type_code = {name: code for code, name in reversed(list(enumerate(types)))}
+        self._logins = {code for code, name in enumerate(types) if name in mapping.login_events}
 
     def judge(self, value: bytes | None, times: Times) -> Judged:
         """The event that a record's value says.
@@ -136,7 +135,10 @@ class Judge:
         time_ms, is_ahead = self._times.time_ms(root, form, times, unreadable)
         present: list[int] = []
         numbers, categories = self._properties(found[FIRST_NUMBER:], present, unreadable)
-        event = Event(customer[0], event_id, time_ms, type_code, consent, numbers, categories)
+        event = Event(
+            customer[0], event_id, time_ms, type_code, consent, numbers, categories,
+            self._previous(root, form, type_code, *customer),
+        )  # fmt: skip
         return Judged(event, present, unreadable, is_ahead, customer[1])
 
     def denial(self, root: Root, times: Times) -> Event | None:
@@ -201,7 +203,7 @@ class Judge:
             time_ms = max(times.record_ms, 0)
         numbers = self._paths.numbers
         categories = self._paths.singles + len(self._columns)
-        return Event(customer, None, time_ms, -1, denied, [nan] * numbers, [0] * categories)
+        return Event.bare(customer, time_ms, denied, numbers, categories)
 
     def unreadable(self, root: dict[str, Any]) -> list[tuple[str, str]]:
         """What a record, or an element, says of consent that nobody can read: path and text of each."""
@@ -253,10 +255,25 @@ class Judge:
         """The first id that is none of the words which say that there is none, and where it is."""
         for path in paths:
             found = first_present(root, (path,))
-            text = _id(found)
+            text = plain_id(found, CUSTOMER_BYTES_MAX)
             if text is not None and plain_word(text) not in no_ids:
                 return text, found
         return None, None
+
+    def _previous(
+        self, root: Root, form: int, type_code: int, customer: bytes, is_identified: bool
+    ) -> bytes | None:
+        """The id before the login that an event tells of; one that cannot be read is none."""
+        if not is_identified or type_code not in self._logins:
+            return None
+        for path in (self._paths.enveloped if form else self._paths.bare)[PREVIOUS]:
+            try:
+                text, _ = self._first_id(root, (path,), self._no_ids)
+            except Refused:
+                return None
+            if text is not None:
+                return text if text != customer and len(text) <= CUSTOMER_BYTES_MAX else None
+        return None
 
     def _type(self, found: Found | None) -> int:
         if found is None:
@@ -267,27 +284,3 @@ class Judge:
 
     def _absent(self, expected: str, field: int) -> str:
         return f"expected {expected} at {' or '.join(self._paths.bare[field])}, got nothing there"
-
-
-def _id(found: Found | None) -> bytes | None:
-    if found is None:
-        return None
-    if isinstance(found.value, JsonNumber):
-        whole = _whole(found.value.text)
-        if whole is not None:
-            return whole.encode()
-    elif isinstance(found.value, str):
-        return utf8(found)
-    raise found.refusal("bad_type", "a string or a whole number")
-
-
-def _whole(number: str) -> str | None:
-    """The digits of a JSON number that is whole, however it was written; None for any other."""
-    try:
-        value = Decimal(number)
-        is_whole = (
-            abs(value.adjusted()) <= CUSTOMER_BYTES_MAX and value == value.to_integral_value()
-        )
-        return f"{value:.0f}".removeprefix("-" if value == 0 else "") if is_whole else None
-    except ArithmeticError:
-        return None

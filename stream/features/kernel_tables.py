@@ -16,7 +16,9 @@ from stream.compiled.zone_set import Zones
 CLOCK_MS = 0
 """Newest event time of the customer: the reference time of every decayed sum."""
 FIRST_MS = 1
-"""Oldest event time of the customer."""
+"""Oldest event time of the customer; `CARRIED` in the row of an id that was carried over to whoever
+has logged in, while nothing has come of it since."""
+CARRIED = -1
 NEXT_OFFSET = 2
 """One word per input topic, the next offset to apply. There follow the words of consent, of closed
 channels, and of the operators."""
@@ -91,6 +93,11 @@ class Events(NamedTuple):
     is_last: Bools
     zone: Int64s
     zones: Zones
+    emptied: Int64s
+    """Row that an event empties: that of the id before a login, the customer's own when it is forgotten,
+    -1 for none. Of no event when there are none."""
+    emptied_is_last: Bools
+    """Whether with the event its record is done for that row, too. Of no event when none empties."""
 
 
 class Outputs(NamedTuple):
@@ -102,7 +109,7 @@ class Outputs(NamedTuple):
         repeated: Whether another record told of the event before. Shape (n,), bool.
         consent: In force after the event, as `EventBatch.consent`. Shape (purposes, n), int8.
         closed: Channels that are closed after the event. Shape (channels, n), bool.
-        counters: `LATE`, `DROPPED_LATE`, `REPLAYED`, `REPEATED`, added to. Shape (4,), int64.
+        counters: `LATE` to `FORGOTTEN_ROWS`, added to. Shape (`COUNTERS`,), int64.
     """
 
     values: Float64s

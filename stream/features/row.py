@@ -72,6 +72,7 @@ class Layout:
         decays_start: First word that decays with each half-life, and the word after the last.
         row_words: Words of a row.
         remembered: Event ids in its ring, in its last words; before them where the next one goes.
+        emptied_by: What empties rows: "login", "tombstone". No word of its own, but what rows have seen.
     """
 
     topics: tuple[str, ...]
@@ -83,6 +84,7 @@ class Layout:
     decays_start: tuple[int, ...]
     row_words: int
     remembered: int = 0
+    emptied_by: tuple[str, ...] = ()
 
     @property
     def ring(self) -> int:
@@ -115,7 +117,9 @@ class Layout:
         words.sort()
         header = [*_HEADER, self.purposes, self.suppressions]
         ring = [self.remembered] if self.remembered else []
-        canonical = msgspec.json.encode([VERSION, header, self.topics, words, *ring])
+        canonical = msgspec.json.encode(
+            [VERSION, header, self.topics, words, *ring, *self.emptied_by]
+        )
         return hashlib.sha256(canonical).hexdigest()[:12]
 
     def describe(self, words: Float64s) -> dict[str, Any]:
@@ -150,6 +154,7 @@ def lay_out(
     remembered: int = 0,
     purposes: tuple[str, ...] = (GENERAL,),
     suppressions: tuple[SuppressionSpec, ...] = (),
+    emptied_by: tuple[str, ...] = (),
 ) -> Layout:
     """Gives every operator its words, and the ring of event ids those behind them.
 
@@ -176,7 +181,7 @@ def lay_out(
         )
     return Layout(
         topics, purposes, suppressions, operators, tuple(word), tuple(half_lives),
-        tuple(decays_start), end, remembered,
+        tuple(decays_start), end, remembered, emptied_by,
     )  # fmt: skip
 
 

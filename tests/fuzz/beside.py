@@ -90,7 +90,8 @@ def _protobuf(rng: random.Random) -> Source:
     def value(rng: random.Random) -> bytes:
         message = kind()
         fill(rng, message)
-        return b"\0\0\0\0\1\2\2" + message.SerializeToString()
+        content: bytes = message.SerializeToString()
+        return b"\0\0\0\0\1\2\2" + content
 
     return Source(_framed(FramedFormat(PROTOBUF, Schemas([writer]))), value)
 

@@ -24,8 +24,8 @@ from stream.columns import Bools, Float64s, Int64s
 from stream.features.plan import FeaturePlan
 from trainer.errors import TrainingError
 from trainer.examples import moments, notices
+from trainer.examples.chance import Logged
 from trainer.examples.labels import Examples, JoinCounts
-from trainer.examples.logged import Logged
 from trainer.examples.of_shard import of_shard
 from trainer.examples.part import Part, Values
 from trainer.examples.split import Split, split
@@ -282,6 +282,6 @@ def _numbers(timeline: Timeline) -> Int64s:
 
     The number of a row will not do: it depends on which topic was read first.
     """
-    last = np.empty(timeline.table.rows, np.int64)
-    last[timeline.row] = np.arange(len(timeline))  # of several the last is kept
-    return np.argsort(np.argsort(last))[timeline.row]
+    last = np.full(int(timeline.person.max(initial=-1)) + 1, -1)
+    last[timeline.person] = np.arange(len(timeline))  # of several the last is kept
+    return np.argsort(np.argsort(last))[timeline.person]

@@ -23,7 +23,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from stream.columns import Bools, Float64s, Int64s
-from trainer.examples.logged import NOT_SAID
+from trainer.examples.chance import NOT_SAID
 from trainer.history.gaps import Extent, reach_into
 from trainer.replay.actions import Actions
 
@@ -33,7 +33,7 @@ class History:
     """n events of one shard in the order of their replay, as labels see them.
 
     Attributes:
-        row: Customer. Shape (n,), int64.
+        row: Customer; what was carried over at a login is of whom it was carried over to. Shape (n,), int64.
         time_ms: Event time, epoch milliseconds. Shape (n,), int64.
         decides: Whether it asks for a decision. Shape (n,), bool.
         outcome: Whether it is a conversion. Shape (n,), bool.
@@ -56,7 +56,7 @@ class Examples:
             that was no action, which chance had no part in. Shape (m,), float64.
         held_out: Whether the customer was in a hold-out: the propensity is that of this arm.
             Shape (m,), bool.
-        possible: As in `trainer.examples.logged.Logged`. Shape (m,), int64.
+        possible: As in `trainer.examples.chance.Logged`. Shape (m,), int64.
         time_ms: When it was used. Shape (m,), int64.
         outcome: Whether a conversion followed in time. Shape (m,), bool.
     """

@@ -17,7 +17,7 @@ import numpy as np
 from models.contract import Normalization
 from stream.columns import Bools, Float32s, Float64s, Int64s
 from stream.features.normalization import normalize
-from trainer.examples.logged import Logged
+from trainer.examples.chance import Logged
 
 BLOCK_ROWS = 65_536
 BLOCK_BYTES = 32 << 20

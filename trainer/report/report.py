@@ -14,7 +14,7 @@ from stream.campaign.file import Campaign
 from stream.campaign.training import ModelSpec, TrainingSpec
 from trainer.evaluation.evaluation import Evaluation
 from trainer.gate.gate import Verdict
-from trainer.report import money
+from trainer.report import money_words
 from trainer.report.facts import Check, Examples, Facts, Span
 from trainer.report.html import render_html
 from trainer.search.found import Found
@@ -140,7 +140,7 @@ def facts_of_training(
         trials=0 if found is None else len(found.trials),
         importance={} if found is None else found.importance,
         passed=verdict.promote,
-        money=money.sentences(verdict),
+        money=money_words.sentences(verdict),
         unproven=bool(verdict.unproven),
         checks=tuple(
             Check(

@@ -141,10 +141,35 @@ class Lines:
         )  # fmt: skip
 
 
-def last_of_records(record: Int64s, customer: Spans) -> Bools:
-    """`EventBatch.is_last` of n events, by their records and customers."""
+def last_of_records(
+    record: Int64s, customer: Spans, previous: Spans | None = None
+) -> tuple[Bools, Bools | None]:
+    """`EventBatch.is_last` and `previous_is_last` of n events, by their records and ids.
+
+    Args:
+        record: Record of each, rising. Shape (n,), int64.
+        customer: Their customers.
+        previous: Ids before logins, in the same buffer.
+    """
+    n = len(record)
+    if previous is None:
+        return _last_of_each(record, customer), None
+    told = np.flatnonzero(previous.size >= 0)
+    event = np.concatenate([np.arange(n), told])
+    order = np.argsort(event, kind="stable")
+    start = np.concatenate([customer.start, previous.start[told]])[order]
+    size = np.concatenate([customer.size, previous.size[told]])[order]
+    last = np.empty(len(event), np.bool_)
+    last[order] = _last_of_each(record[event[order]], Spans(customer.data, start, size))
+    previous_is_last = np.ones(n, np.bool_)
+    previous_is_last[told] = last[n:]
+    return last[:n], previous_is_last
+
+
+def _last_of_each(record: Int64s, ids: Spans) -> Bools:
+    """Whether the same id does not come again in the same record. Shape (n,), bool."""
     out = np.empty(len(record), np.bool_)
     most = int(np.bincount(record).max(initial=0))
     slots = np.zeros(1 << (2 * most).bit_length(), np.int64)
-    mark_last(record, customer.data, customer.start, customer.size, PROCESS_KEY, slots, out)
+    mark_last(record, ids.data, ids.start, ids.size, PROCESS_KEY, slots, out)
     return out

@@ -20,7 +20,7 @@ class Left:
     Attributes:
         examples: As in `Flaws`.
         data_bytes: Where the next text will stand, behind all that was scanned.
-        texts: Customers and event ids, which will stand there.
+        texts: Customers, event ids and ids before logins, which will stand there.
         rejects: What is no event.
         empty: Batches of no events.
         ahead: As in `Flaws`.
@@ -36,17 +36,19 @@ class Left:
     def put(self, rows: Rows, i: int, event: Event) -> None:
         """Writes an event as row i."""
         _put(rows, i, event, self.data_bytes)
-        self.texts.append(event.customer + (event.event_id or b""))
+        self.texts.append(event.customer + (event.event_id or b"") + (event.previous or b""))
         self.data_bytes += len(self.texts[-1])
 
 
 def _put(rows: Rows, i: int, event: Event, text_at: int) -> None:
-    """Writes a judged event as row i; its customer and event id will stand at `text_at`."""
+    """Writes a judged event as row i; its ids will stand at `text_at`."""
     rows.ok[i] = True
     rows.customer_start[i] = text_at
     rows.customer_size[i] = len(event.customer)
     rows.event_id_start[i] = text_at + len(event.customer)
     rows.event_id_size[i] = -1 if event.event_id is None else len(event.event_id)
+    rows.previous_start[i] = rows.event_id_start[i] + len(event.event_id or b"")
+    rows.previous_size[i] = len(event.previous or b"") or -1
     rows.time_ms[i] = event.time_ms
     rows.type_code[i] = event.type_code
     rows.consent[:, i] = event.consent
@@ -62,6 +64,12 @@ def event_batch(chunk: RecordChunk, lines: Lines, rows: Rows, data: Bytes) -> Ev
     of_record = record if len(record) < len(chunk) or lines.arrays else slice(None)
     event_id = Spans(data, rows.event_id_start[keep], rows.event_id_size[keep])
     customer = Spans(data, rows.customer_start[keep], rows.customer_size[keep])
+    previous, forgets = None, rows.forgets[keep] if rows.forgets.any() else None
+    if (rows.previous_size[keep] >= 0).any():
+        previous = Spans(data, rows.previous_start[keep], rows.previous_size[keep])
+    is_last, previous_is_last = np.ones(len(record), np.bool_), None
+    if lines.arrays:
+        is_last, previous_is_last = last_of_records(record, customer, previous)
     return EventBatch(
         record=record,
         offset=chunk.offset[of_record],
@@ -76,7 +84,8 @@ def event_batch(chunk: RecordChunk, lines: Lines, rows: Rows, data: Bytes) -> Ev
         consent=np.ascontiguousarray(rows.consent[:, keep]),
         consent_only=rows.consent_only[keep],
         element=lines.element[keep],
-        is_last=last_of_records(record, customer)
-        if lines.arrays
-        else np.ones(len(record), np.bool_),
+        is_last=is_last,
+        previous=previous,
+        previous_is_last=previous_is_last,
+        forgets=forgets,
     )

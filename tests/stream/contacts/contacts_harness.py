@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from stream.campaign.contact_sections import wrong_contacts
 from stream.campaign.file import Campaign
+from stream.campaign.sections.contact_sections import wrong_contacts
 from stream.contacts import contact_kernel, engine_events
 from stream.contacts.contact_layout import ContactLayout, lay_out_contacts
 from stream.contacts.contact_rules import compile_contacts

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -120,6 +121,9 @@ def test_features_go_by_the_clock_on_the_customers_wall(
 def test_a_name_that_nobody_knows_is_told_and_refused_if_strict() -> None:
     chunk = chunk_of([event(CHANGES_MS[0], "Mars/Base")], LATER_MS)
     _, flaws = features(chunk)
+    for key in ("userId", r"us\u0065rId"):
+        unknown = chunk_of([event(CHANGES_MS[0], "Mars/Base", key)], LATER_MS)
+        assert event_decoder(CAMPAIGN, PLAN).decode(unknown, LATER_MS).batch.category[-1] == 0
     said = "expected the IANA name of a time zone at context.timezone, got 'Mars/Base'"
     assert flaws.examples == {"context.timezone": said}
     (reject,) = event_decoder(STRICT, PLAN).decode(chunk, LATER_MS).rejects
@@ -144,10 +148,12 @@ def test_training_sees_the_bits_of_the_worker(log: list[tuple[int, Any]]) -> Non
 
 
 def test_a_zone_that_never_comes_is_told() -> None:
-    silence = Silence(CAMPAIGN, PLAN)
-    types = np.array([0] * len(PLAN.event_types) + [1000])
-    silence.add(np.zeros(len(PLAN.property_paths), np.int64), types)
-    assert silence.never()["context.timezone"] == 1000
+    campaign = msgspec.structs.replace(CAMPAIGN, features=CAMPAIGN.features[2:3])
+    plan = compile_features(campaign)
+    assert plan.property_paths == ("context.timezone",)
+    silence = Silence(campaign, plan)
+    silence.add(np.zeros(1, np.int64), np.array([0] * len(plan.event_types) + [1000]))
+    assert silence.never() == {"context.timezone": 1000}
 
 
 def test_zones_belong_to_the_contract_and_utc_leaves_it_as_it_was() -> None:

@@ -76,7 +76,7 @@ def _protobuf_values(file: pb.FileDescriptorProto, events: Sequence[dict[str, An
     return [b"\0\0\0\0\7\0" + one.SerializeToString() for one in made]
 
 
-_SAID = [
+_SAID: list[tuple[dict[str, Any], int]] = [
     ({"cats": {"marketing": True}}, GRANTED),
     ({"cats": {"Marketing": False}}, WITHDRAWN),
     ({"cats": {"marketing": "opted-in"}}, GRANTED),

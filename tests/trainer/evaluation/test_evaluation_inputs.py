@@ -19,7 +19,7 @@ from trainer.evaluation.evaluate import evaluate
 from trainer.evaluation.evaluation import CANDIDATE
 from trainer.evaluation.judged import Judged, Scored
 from trainer.evaluation.slices import compile_slices, slices
-from trainer.examples.logged import Logged
+from trainer.examples.chance import Logged
 from trainer.examples.part import Part
 
 CAMPAIGN = """

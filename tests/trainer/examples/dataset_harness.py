@@ -23,8 +23,8 @@ from tests.trainer.shop_history import (
     decisions_about,
     shards_of,
 )
+from trainer.examples.chance import Logged
 from trainer.examples.dataset import Dataset, build
-from trainer.examples.logged import Logged
 from trainer.examples.part import Part
 
 WINDOW_DAYS = 10

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trainer.examples.chance import NOT_SAID
 from trainer.examples.labels import Examples, History, JoinCounts, decided, treated, untreated
-from trainer.examples.logged import NOT_SAID
 from trainer.history.gaps import Extent
 from trainer.replay.actions import Actions
 

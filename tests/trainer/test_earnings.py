@@ -13,10 +13,10 @@ from stream.campaign.file import Campaign, parse
 from stream.columns import Float32s
 from stream.features.plan import compile_features
 from tests.trainer.examples.dataset_harness import part_of
-from trainer.examples.logged import NOT_SAID, Logged
+from trainer.earnings import Scores, money
+from trainer.examples.chance import NOT_SAID, Logged
 from trainer.examples.part import Part
 from trainer.gate.money import Money, Unproven
-from trainer.worth import Scores, money
 
 CAMPAIGN = """
 app = "shop"
