@@ -9,7 +9,7 @@ No I/O and no clock: the caller passes the time. The customer table is the only 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from stream.campaign.file import Campaign
 from stream.codecs import compile_codecs
 from stream.columns import EventBatch, Float32s, Int64s, RecordChunk, Reject, Spans
 from stream.decisions import dead_letter
+from stream.decisions.batch_limits import BatchLimits
 from stream.decisions.encoder import FEATURES_HEADER
 from stream.events.consent.vocabulary import UNREADABLE
 from stream.events.decoder import NEVER_MS
@@ -41,19 +42,9 @@ from stream.state.table import CustomerTable
 if TYPE_CHECKING:
     from stream.scoring.scorer import Scorer  # it loads TensorFlow, which not everybody needs
 
-KAFKA_BATCH_BYTES_MAX = 1_048_588
-"""Largest record batch of a topic for which nobody has said anything else."""
-
 _BATCH_BYTES_MAX = 900_000
 # JSON may take six bytes for one, and the rest of a decision wants room, too.
 _EVENT_IDS_PER_BATCH_MIN = 8
-
-
-class BatchLimits(NamedTuple):
-    """Largest record batch that each outgoing topic takes, bytes: its max.message.bytes."""
-
-    decisions: int = KAFKA_BATCH_BYTES_MAX
-    dead_letters: int = KAFKA_BATCH_BYTES_MAX
 
 
 @dataclass(frozen=True, slots=True)

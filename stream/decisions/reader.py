@@ -12,7 +12,6 @@ Rules of this file
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated
@@ -36,6 +35,7 @@ from stream.columns import (
 )
 from stream.compiled.category_hash import category_hash
 from stream.decisions.encoder import EVENT_TYPE, FEATURES_HEADER, GROUPS
+from stream.decisions.hashed_names import Names
 from stream.events.decoder import NEVER_MS, EventDecoder
 from stream.kafka import record_kernels
 from stream.kafka.records import CorruptRecords
@@ -279,25 +279,6 @@ class DecisionReader:
         for k in range(len(chances) - 1):
             bits |= said[k].astype(np.int64) << k
         return np.where(said.any(axis=0), bits, -1) if len(chances) else np.full(len(bits), -1)
-
-
-class Names:
-    """Finds names by the hash that a decoder delivers."""
-
-    def __init__(self, names: Sequence[str]) -> None:
-        hashes = np.array([category_hash(name.encode()) for name in names], np.uint64)
-        self._index = np.argsort(hashes)
-        self._hashes = hashes[self._index]
-
-    @classmethod
-    def of_strategies(cls, campaign: Campaign) -> Names:
-        """The strategies of a campaign, and after them doing nothing."""
-        return cls([*(strategy.id for strategy in campaign.strategies), NOTHING])
-
-    def find(self, hashes: UInt64s) -> Int64s:
-        """Index of each name, -1 for one that is not known. Shape (n,), int64."""
-        place = np.minimum(np.searchsorted(self._hashes, hashes), len(self._hashes) - 1)
-        return np.where(self._hashes[place] == hashes, self._index[place], -1)
 
 
 def _is_count(number: Float64s) -> Bools:

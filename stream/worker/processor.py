@@ -19,7 +19,6 @@ from stream.campaign.file import Campaign
 from stream.contacts.contact_layout import lay_out_contacts
 from stream.features.plan import FeaturePlan
 from stream.log import log_event
-from stream.merged_step import steps_merged
 from stream.pipeline import Deployment, Pipeline, Step
 from stream.worker.changelog_encoder import ChangelogEncoder
 from stream.worker.checkpoints import Checkpoints
@@ -28,6 +27,7 @@ from stream.worker.consent_words import ConsentWords
 from stream.worker.contact_log.contact_log import ContactLog
 from stream.worker.input_counts import InputCounts
 from stream.worker.order.replay import Turn
+from stream.worker.order.turn_steps import steps_of
 from stream.worker.partition.block import Block
 from stream.worker.partition.blocks import Blocks
 from stream.worker.partition.intake import Admitted, Intake
@@ -205,9 +205,11 @@ class Processor:
         began_s = time.perf_counter()
         steps = [Step()] * len(turn.chunks)
         if events > _INLINE_EVENTS_MAX:
-            steps = await self._compute(self._steps, turn, block, self.deployment)
+            steps = await self._compute(
+                steps_of, turn, self.pipeline, block.table, self.deployment, block.silent_until
+            )
         elif events:
-            steps = self._steps(turn, block, self.deployment)
+            steps = steps_of(turn, self.pipeline, block.table, self.deployment, block.silent_until)
         if self.blocks.get(partition) is not block:
             return  # abandoned while it was computed
         for chunk, step in zip(turn.chunks, steps, strict=True):
@@ -223,21 +225,6 @@ class Processor:
         # Under the lock: a checkpoint must find the results of all chunks that it covers queued.
         claim = self._claims.announcement(partition, block) if announced else None
         await work.lane.publish(self._outgoing(steps, claim))
-
-    def _steps(self, turn: Turn, block: Block, deployment: Deployment) -> list[Step]:
-        now_ms = time.time_ns() // 1_000_000
-        if len(turn.chunks) == 1:
-            (chunk,) = turn.chunks
-            silent_until = block.silent_until.get(chunk.topic, 0)
-            return [
-                self.pipeline.step(
-                    chunk, block.table, deployment, silent_until=silent_until, now_ms=now_ms
-                )
-            ]
-        return steps_merged(
-            self.pipeline, turn.chunks, turn.seen_ms, block.table, deployment,
-            silent_until=block.silent_until, now_ms=now_ms,
-        )  # fmt: skip
 
     def _outgoing(self, steps: Sequence[Step], announcement: Announcement | None) -> Outgoing:
         topics = self._campaign.topics

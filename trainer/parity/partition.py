@@ -16,7 +16,6 @@ from stream.campaign.file import Campaign
 from stream.codecs import event_decoder
 from stream.columns import Bools, Float32s, Float64s, Int64s, RecordChunk
 from stream.events.decoder import NEVER_MS
-from stream.features.normalization import normalize
 from stream.features.plan import FeaturePlan, apply_raw
 from stream.record_order import NOT_SEEN_MS, event_times, places, seen
 from stream.schemas.registry import registry_of
@@ -26,7 +25,7 @@ from trainer.history.gaps import Gap
 from trainer.parity import explain
 from trainer.parity.bundles import Bundles
 from trainer.parity.causes import Cause
-from trainer.parity.compare import Measured, differs
+from trainer.parity.compare import Measured, differs, normalized
 from trainer.parity.explain import COMPARABLE, Holds, refused_places
 from trainer.parity.findings import Findings
 from trainer.parity.links import Links
@@ -167,22 +166,13 @@ class _Partition:
         self._compared[entry] = True
         for model in np.unique(self.logged.model[entry]).tolist():
             mine = self.logged.model[entry] == model
-            replayed = self._normalized(values[event[mine]], model)
+            constants = self.subject.bundles.normalization(model)
+            replayed = normalized(values[event[mine]], self.subject.plan, constants)
             logged = self._vectors(entry[mine])
             self.findings.measured += Measured.of(logged, replayed)
             different = differs(logged, replayed).any(axis=1)
             if different.any():
                 self._different.append((entry[mine][different], replayed[different]))
-
-    def _normalized(self, values: Float64s, model: int) -> Float32s:
-        """What `stream.features.plan.apply` makes of features with the constants of a model."""
-        constants = self.subject.bundles.normalization(model)
-        out = np.empty(values.shape, np.float32)
-        normalize(
-            values, np.ones(len(values), np.bool_), self.subject.plan.transform_codes,
-            constants.mean, constants.std, constants.clip, out,
-        )  # fmt: skip
-        return out
 
     def _vectors(self, entry: Int64s) -> Float32s:
         vectors: Float32s = self.logged.vectors[self.logged.vector[entry]]

@@ -21,7 +21,8 @@ import numpy.typing as npt
 from stream.campaign.file import Campaign
 from stream.codecs import property_decoder
 from stream.columns import Bools, EventBatch, Float64s, Int64s, RecordChunk
-from stream.decisions.reader import Decided, DecisionReader, Names
+from stream.decisions.hashed_names import Names
+from stream.decisions.reader import Decided, DecisionReader
 from stream.events.decoder import NEVER_MS
 from stream.record_order import places
 from stream.schemas.registry import registry_of

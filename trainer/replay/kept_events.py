@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from stream.columns import EventBatch, Int64s, Spans
+from stream.columns import Bools, EventBatch, Int64s, Spans
+from stream.features.kernel_repeats import find_repeats
 from stream.features.plan import FeaturePlan
 from trainer.replay.actions import Records
 
@@ -36,3 +37,22 @@ def kept_events(
 def column(records: Records, name: str) -> Int64s:
     """A column of records. Shape (n,), int64."""
     return np.ascontiguousarray(records[name], np.int64)
+
+
+def repeated_events(records: Records, row: Int64s, remembered: int) -> Bools:
+    """Which events a worker finds repeated.
+
+    Args:
+        records: n events, in the order of their replay.
+        row: Whose ids each is among: row of the customer. Shape (n,), int64.
+        remembered: How many ids a row remembers.
+
+    Returns:
+        Shape (n,), bool.
+    """
+    out = np.zeros(len(records), np.bool_)
+    if remembered and len(records):
+        ring = np.zeros((int(row.max()) + 1, 1 + remembered), np.int64)
+        hashes = np.ascontiguousarray(records["event_hash"])
+        find_repeats(row, column(records, "topic"), hashes, ring, out)
+    return out
