@@ -10,14 +10,14 @@ itself, or one of `stream.formats`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from stream.campaign.file import Campaign, EventMapping
 from stream.campaign.purposes import purposes_of
 from stream.campaign.topics_section import EventFormat
-from stream.columns import EventBatch, RecordChunk
+from stream.columns import EventBatch, Int64s, RecordChunk
 from stream.decisions.encoder import DecisionEncoder
 from stream.events.cloudevents.envelopes import ValueFormat
 from stream.events.decoder import EventDecoder
@@ -41,6 +41,12 @@ class Decoder(Protocol):
     def unreadable(self, chunk: RecordChunk, batch: EventBatch) -> list[tuple[str, str]]:
         """As `EventDecoder.unreadable`."""
 
+    def pieces(self, chunk: RecordChunk) -> Iterator[RecordChunk]:
+        """As `EventDecoder.pieces`."""
+
+    def events_bound(self, chunk: RecordChunk) -> Int64s:
+        """As `EventDecoder.events_bound`."""
+
 
 class TopicDecoder:
     """Reads topics that are not in one format, each with a decoder of its own.
@@ -59,6 +65,14 @@ class TopicDecoder:
     def unreadable(self, chunk: RecordChunk, batch: EventBatch) -> list[tuple[str, str]]:
         """As `EventDecoder.unreadable`."""
         return self._decoders[chunk.topic].unreadable(chunk, batch)
+
+    def pieces(self, chunk: RecordChunk) -> Iterator[RecordChunk]:
+        """As `EventDecoder.pieces`."""
+        return self._decoders[chunk.topic].pieces(chunk)
+
+    def events_bound(self, chunk: RecordChunk) -> Int64s:
+        """As `EventDecoder.events_bound`."""
+        return self._decoders[chunk.topic].events_bound(chunk)
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,7 +126,7 @@ class EventBatch:
     """n events that passed every check, as columns; with them what other records deny of consent.
 
     Attributes:
-        record: Index of each event in its `RecordChunk`. Shape (n,), int64.
+        record: Index of each event's record in its `RecordChunk`, rising. Shape (n,), int64.
         offset: Kafka offset. Shape (n,), int64.
         received_ms: Record timestamp (broker or producer), epoch milliseconds. Shape (n,), int64.
         time_ms: Event time, epoch milliseconds. Shape (n,), int64.
@@ -143,8 +143,13 @@ class EventBatch:
             the first purpose is the general one. Shape (purposes, n), int8.
         consent_only: Whether the record is no event: of its row only what it denies of consent counts,
             and whether it forgets the customer. Shape (n,), bool.
+        element: Index of each event in the batch that its record holds, -1 when the record is the event.
+            Shape (n,), int32.
+        is_last: Whether no later event of its record is about the same customer, nor carries them over:
+            with it the record is done for that customer. Shape (n,), bool.
         previous: Id that the customer had before the login that the event tells of; null when it tells
             of none. None when no event does.
+        previous_is_last: The same as `is_last` of that id; None where both are the same. Shape (n,), bool.
         forgets: Whether the record is a tombstone that forgets the customer. Shape (n,), bool; None
             when none does.
     """
@@ -161,7 +166,10 @@ class EventBatch:
     category: UInt64s
     consent: npt.NDArray[np.int8]
     consent_only: Bools
+    element: Int32s
+    is_last: Bools
     previous: Spans | None = None
+    previous_is_last: Bools | None = None
     forgets: Bools | None = None
 
     def __len__(self) -> int:
@@ -174,8 +182,9 @@ class EventBatch:
             self.customer.take(index), self.event_id.take(index), self.event_hash[index],
             self.type_code[index],
             self.number[:, index], self.category[:, index], self.consent[:, index],
-            self.consent_only[index],
+            self.consent_only[index], self.element[index], self.is_last[index],
             None if self.previous is None else self.previous.take(index),
+            None if self.previous_is_last is None else self.previous_is_last[index],
             None if self.forgets is None else self.forgets[index],
         )  # fmt: skip
 
@@ -197,33 +206,55 @@ class EventBatch:
 
 
 @dataclass(frozen=True, slots=True)
+class Element:
+    """Where an event stands in a record that holds a batch of them.
+
+    Attributes:
+        index: Its index in the array of events.
+        start: Its first byte in the buffer of the chunk's values.
+        size: Its length in bytes.
+        array_start: First byte of the array.
+        array_end: The byte after the array.
+    """
+
+    index: int
+    start: int
+    size: int
+    array_start: int
+    array_end: int
+
+
+@dataclass(frozen=True, slots=True)
 class Reject:
-    """One record that is no event, and why.
+    """One record that is no event, or one element of a batch, and why.
 
     Attributes:
         record: Index in its `RecordChunk`.
         code: One of the reason codes of `stream.events.reasons`, for counters.
         reason: One sentence: what was expected, what came, where.
+        element: Which part of the record it is, None for the whole.
     """
 
     record: int
     code: str
     reason: str
+    element: Element | None = None
 
 
 def split(chunk: RecordChunk, offset: int) -> tuple[RecordChunk, RecordChunk]:
     """The records before an offset, and those from it on."""
     at = int(np.searchsorted(chunk.offset, offset))
-    return _part(chunk, slice(0, at), offset), _part(chunk, slice(at, None), chunk.next_offset)
+    return part(chunk, slice(0, at), offset), part(chunk, slice(at, None), chunk.next_offset)
 
 
-def _part(chunk: RecordChunk, part: slice, next_offset: int) -> RecordChunk:
+def part(chunk: RecordChunk, which: slice, next_offset: int) -> RecordChunk:
+    """Some records in a row, in the same buffers."""
     return replace(
         chunk,
-        offset=chunk.offset[part],
-        timestamp_ms=chunk.timestamp_ms[part],
-        key=chunk.key.take(part),
-        value=chunk.value.take(part),
-        headers=None if chunk.headers is None else chunk.headers.take(part),
+        offset=chunk.offset[which],
+        timestamp_ms=chunk.timestamp_ms[which],
+        key=chunk.key.take(which),
+        value=chunk.value.take(which),
+        headers=None if chunk.headers is None else chunk.headers.take(which),
         next_offset=next_offset,
     )

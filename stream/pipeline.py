@@ -9,7 +9,7 @@ No I/O and no clock: the caller passes the time. The customer table is the only 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from stream.columns import EventBatch, Float32s, Int64s, RecordChunk, Reject, Sp
 from stream.contacts.contact_table import ContactTable
 from stream.deciding import Customers, Deciding, Question
 from stream.decisions import dead_letter
+from stream.decisions.batch_limits import BatchLimits
 from stream.decisions.encoder import FEATURES_HEADER
 from stream.events.consent.vocabulary import UNREADABLE
 from stream.events.decoder import NEVER_MS
@@ -40,19 +41,9 @@ from stream.state.table import CustomerTable
 if TYPE_CHECKING:
     from stream.scoring.scorer import Scorer  # it loads TensorFlow, which not everybody needs
 
-KAFKA_BATCH_BYTES_MAX = 1_048_588
-"""Largest record batch of a topic for which nobody has said anything else."""
-
 _BATCH_BYTES_MAX = 900_000
 # JSON may take six bytes for one, and the rest of a decision wants room, too.
 _EVENT_IDS_PER_BATCH_MIN = 8
-
-
-class BatchLimits(NamedTuple):
-    """Largest record batch that each outgoing topic takes, bytes: its max.message.bytes."""
-
-    decisions: int = KAFKA_BATCH_BYTES_MAX
-    dead_letters: int = KAFKA_BATCH_BYTES_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +132,7 @@ class Pipeline:
     Attributes:
         limits: What the outgoing topics take; may be set once they are known.
         deciding: What answers questions about events.
+        decoder: Of the events.
     """
 
     def __init__(
@@ -153,6 +145,7 @@ class Pipeline:
         self._first_word = {s.topic: Source(epoch=s.epoch).word(0) for s in campaign.topics.anew}
         self._codecs = compile_codecs(campaign, plan, schemas)
         self.deciding = Deciding(campaign, plan)
+        self.decoder = self._codecs.decoder
 
     def step(
         self,
@@ -190,7 +183,7 @@ class Pipeline:
 
     def read(self, chunk: RecordChunk, *, silent_until: int, now_ms: int) -> tuple[Decoded, Step]:
         """The events of a chunk, and what came of the records that are none; arguments as for `step`."""
-        decoded = self._codecs.decoder.decode(chunk, now_ms)
+        decoded = self.decoder.decode(chunk, now_ms)
         loud = [one for one in decoded.rejects if chunk.offset[one.record] >= silent_until]
         letters = dead_letter.build(loud, chunk, now_ms, self.limits.dead_letters, _BATCH_BYTES_MAX)
         newest_ms = int(decoded.batch.time_ms.max()) if len(decoded.batch) else -1
@@ -232,7 +225,7 @@ class Pipeline:
         """What was decided about a chunk; the step is the one of `read`, filled up."""
         batch, index = decoded.batch, question.index
         unreadable = int((batch.consent == UNREADABLE).any(axis=0).sum())
-        words = self._codecs.decoder.unreadable(chunk, batch) if unreadable else []
+        words = self.decoder.unreadable(chunk, batch) if unreadable else []
         silent = applied.applied & self.plan.decides[batch.type_code]
         silent &= batch.offset < silent_until
         width = question.allowed.shape[1] + 1
@@ -255,15 +248,16 @@ class Pipeline:
         self, chunk: RecordChunk, table: CustomerTable, normalization: Normalization, now_ms: int
     ) -> Applied:
         """Applies a chunk to a table without deciding: what a replay of history does."""
-        batch = self._codecs.decoder.decode(chunk, now_ms).batch
+        batch = self.decoder.decode(chunk, now_ms).batch
         rows = table.rows_for(batch.customer)
         emptied = emptied_rows(batch, rows, table)
         topic, counted = self.topics[chunk.topic], self._counted(batch, chunk.topic)
         return apply(self.plan, table.state, rows, counted, topic, normalization, emptied)
 
     def event_times(self, chunk: RecordChunk) -> Int64s:
-        """Time of the event of each record, -1 for none: by it several topics are caught up with."""
-        return event_times(chunk, self._codecs.decoder.decode(chunk, NEVER_MS).batch)
+        """Time of the newest event of each record, -1 for none: by it several topics are caught up with."""
+        decode, parts = self.decoder.decode, self.decoder.pieces(chunk)
+        return np.concatenate([event_times(one, decode(one, NEVER_MS).batch) for one in parts])
 
     def _counted(self, batch: EventBatch, topic: str) -> EventBatch:
         """Events with offsets as rows count them: those of a topic begun anew after all before."""

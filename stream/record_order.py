@@ -3,7 +3,8 @@
 Rules of this file
 1. Within a topic the order of offsets stays. Between topics the record comes first whose event is older;
    a record counts with the newest time that its topic has reached, since it cannot come before those in
-   front of it. At one time the topics come in the order of the campaign file.
+   front of it. At one time the topics come in the order of the campaign file. The events of a batch stay
+   together, at the time of the newest: before that their record cannot have been sent.
 2. Record timestamps would say the same of a topic that is filled as things happen. A history that was
    loaded at once has those of the load, topic after topic, and says nothing by them.
 3. Customers do not touch each other, so only the order of the events of each customer counts. Where a
@@ -26,6 +27,11 @@ NOT_SEEN_MS = int(np.iinfo(np.int64).min)
 """Of a topic of which nothing has come: older than every time."""
 
 
+ELEMENTS_MAX = 2**17 - 2
+"""Largest index of an element that is told apart: more than `events.batch_events_max` can be."""
+_OFFSET_MAX = 2**46 - 1
+
+
 def seen(time_ms: Int64s, reached_ms: int) -> Int64s:
     """The newest time up to each record; one without an event, -1, goes with those before it.
 
@@ -40,10 +46,23 @@ def seen(time_ms: Int64s, reached_ms: int) -> Int64s:
 
 
 def event_times(chunk: RecordChunk, batch: EventBatch) -> Int64s:
-    """Time of the event of each record of a chunk, -1 where there is none. Shape (n,), int64."""
+    """Time of the newest event of each record of a chunk, -1 where there is none. Shape (n,), int64."""
     time_ms = np.full(len(chunk), -1, np.int64)
-    time_ms[batch.record] = batch.time_ms
+    if len(batch):
+        first = np.flatnonzero(np.diff(batch.record, prepend=-1))
+        time_ms[batch.record[first]] = np.maximum.reduceat(batch.time_ms, first)
     return time_ms
+
+
+def places(offset: Int64s, element: npt.NDArray[np.integer]) -> Int64s:
+    """One number for each event of a partition, which rises with its record and with its element.
+
+    Args:
+        offset: Kafka offset, beyond any that there is counted as 2**46 - 1. Shape (n,), int64.
+        element: Index in the batch, -1 for a record, at most ELEMENTS_MAX. Shape (n,), integers.
+    """
+    place: Int64s = np.minimum(offset, _OFFSET_MAX) * (ELEMENTS_MAX + 2) + element + 1
+    return place
 
 
 def merged(topic: npt.NDArray[np.integer], seen_ms: Int64s) -> Int64s:

@@ -33,6 +33,7 @@ from stream.campaign.topics_section import (
     Topics,
     shared_topic,
     wrong_anew,
+    wrong_batch,
     wrong_format,
     wrong_skip,
 )
@@ -278,6 +279,7 @@ def parse(text: str, where: str = "campaign") -> Campaign:
         _repeated_strategy(campaign),
         wrong_contacts(campaign),
         wrong_format(campaign.topics, campaign.events),
+        wrong_batch(campaign.events),
         wrong_list(campaign),
         wrong_purpose(campaign),
         wrong_suppression(campaign),

@@ -1,5 +1,9 @@
 """Dead letters: records that are no events, kept as they came, with the reason.
 
+Of a record that holds a batch only what is no event becomes a letter: the record as it came, but with no
+other elements in its array. Sent again, it counts nothing twice. The elements of one record that were
+refused with one code share a letter, so that letters never grow far beyond what came.
+
 Rules of this file
 1. Key and value are the original bytes, null where they were null: the topic can be replayed.
 2. What is said about them stands in headers, as UTF-8 text. The headers of the record follow; one that
@@ -12,10 +16,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from stream.columns import Int64s, RecordChunk, Reject, Spans
+from stream.columns import Element, Int64s, RecordChunk, Reject, Spans
 from stream.kafka.headers import Header, read_headers, write_headers
 from stream.kafka.records import RecordBatch, build_batches
 
@@ -23,11 +28,14 @@ HEADERS = ("reason", "code", "topic", "partition", "offset", "timestamp")
 """Headers of a dead letter; topic, partition, offset and timestamp (epoch ms) are the record's."""
 TRUNCATED_HEADERS = ("truncated", "key_bytes", "value_bytes")
 """Further headers of a letter that was cut: "true", and how long key and value were, -1 for null."""
+ELEMENTS_HEADER = "elements"
+"""Further header of a letter about elements of a batch: their indices, "3,7-9", cut after some."""
+_RUNS_MAX = 64
 HEADERS_BYTES = "headers_bytes"
 """One more when the record had headers, which are left out: how long they were."""
 ORIGINAL = "original."
 """Before the name of a header of the record that would be taken for one of the letter."""
-_OWN = frozenset((*HEADERS, *TRUNCATED_HEADERS, HEADERS_BYTES))
+_OWN = frozenset((*HEADERS, *TRUNCATED_HEADERS, HEADERS_BYTES, ELEMENTS_HEADER))
 
 # Frame of a batch, lengths within the record, and what the further headers take.
 _FRAME_BYTES = 256
@@ -64,24 +72,54 @@ class DeadLetters:
 
 
 def encode(rejects: Sequence[Reject], chunk: RecordChunk) -> DeadLetters:
-    """Makes the dead letters of the rejected records of a chunk, in the order of `rejects`."""
-    record = np.array([reject.record for reject in rejects], np.int64)
+    """Makes the dead letters of what was rejected of a chunk, in the order of `rejects`."""
+    letters: dict[Any, list[Reject]] = {}
+    for k, reject in enumerate(rejects):
+        is_whole = reject.element is None
+        letters.setdefault(k if is_whole else (reject.record, reject.code), []).append(reject)
+    record = np.array([theirs[0].record for theirs in letters.values()], np.int64)
     headers = []
-    for reject in rejects:
+    for theirs in letters.values():
+        first = theirs[0]
         values = (
-            reject.reason,
-            reject.code,
+            first.reason,
+            first.code,
             chunk.topic,
             chunk.partition,
-            chunk.offset[reject.record],
-            chunk.timestamp_ms[reject.record],
+            chunk.offset[first.record],
+            chunk.timestamp_ms[first.record],
         )
-        headers.append([(k, str(v).encode()) for k, v in zip(HEADERS, values, strict=True)])
+        own = [(k, str(v).encode()) for k, v in zip(HEADERS, values, strict=True)]
+        elements = [one.element for one in theirs if one.element is not None]
+        headers.append([*own, (ELEMENTS_HEADER, _indices(elements))] if elements else own)
     originals = list[list[Header]]()
     if chunk.headers is not None:
         raw = chunk.headers.take(record)
         originals = [_told_apart(read_headers(raw[i])) for i in range(len(raw))]
-    return DeadLetters(chunk.key.take(record), chunk.value.take(record), headers, originals)
+    value = chunk.value.take(record)
+    if any(reject.element is not None for reject in rejects):
+        value = Spans.of([_value(chunk, theirs) for theirs in letters.values()])
+    return DeadLetters(chunk.key.take(record), value, headers, originals)
+
+
+def _value(chunk: RecordChunk, rejects: Sequence[Reject]) -> bytes | None:
+    """The record of a letter with no elements but those that it is about."""
+    whole = chunk.value[rejects[0].record]
+    elements = [reject.element for reject in rejects if reject.element is not None]
+    if whole is None or not elements:
+        return whole
+    at = int(chunk.value.start[rejects[0].record])
+    begin, end = elements[0].array_start - at, elements[0].array_end - at
+    kept = [whole[one.start - at : one.start - at + one.size] for one in elements]
+    return b"%b[%b]%b" % (whole[:begin], b",".join(kept), whole[end:])
+
+
+def _indices(elements: Sequence[Element]) -> bytes:
+    """Rising indices in words: runs of them, as far as there is room."""
+    index = np.array([one.index for one in elements])
+    runs = np.split(index, np.flatnonzero(np.diff(index) > 1) + 1)
+    words = [f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs[:_RUNS_MAX]]
+    return ",".join([*words, "..."] if len(runs) > _RUNS_MAX else words).encode()
 
 
 def _told_apart(headers: Sequence[Header]) -> list[Header]:
@@ -114,7 +152,7 @@ def fit(letters: DeadLetters, bytes_max: int) -> list[DeadLetters]:
         bytes_max: Largest record batch that the topic takes.
 
     Returns:
-        The letters in their order, in runs of whole and of cut ones: these have more headers.
+        The letters in their order, in runs of those that have as many headers: cut ones have more.
     """
     said = np.array([_headers_bytes(own) for own in letters.headers], np.int64)
     original = np.zeros(len(letters), np.int64)

@@ -6,8 +6,9 @@ one more of them here, its name in `DecisionSpec`, how it is read in `stream.dec
 and its golden bytes: CONTRIBUTING.md.
 
 Rules of this file
-1. The id comes from source topic, partition, offset and policy version alone, and from how often the
-   topic was begun anew: a decision that is published again after a fault has the id it had before.
+1. The id comes from source topic, partition, offset, of an element its index in the batch, and policy
+   version alone, and from how often the topic was begun anew: a decision that is published again after a
+   fault has the id it had before.
 2. Of what one model decides about one event, nothing but the wall clock may differ when it is
    published again: `time`, or `decided_at`.
 3. A decision expires some time after its event, not after it was made: about an old event, after an
@@ -27,7 +28,7 @@ from stream.campaign.words import duration_ms
 from stream.columns import EventBatch, Int64s, Spans
 from stream.contacts.chunk_contacts import has_contact_rules
 from stream.decisions.slots import Page, Table
-from stream.decisions.template import Form, Slot, Template, Text, json_bytes
+from stream.decisions.template import Form, Optional, Slot, Template, Text, json_bytes
 from stream.errors import CampaignError
 from stream.policy.decision import NOTHING, DecisionBatch, Dropped, Reason
 from stream.policy.stages import stage_of
@@ -59,6 +60,14 @@ _NO_CHANCE: Mapping[str, Form] = {"explored": False, "group": GROUPS[0]}
 
 
 def _cloudevent(campaign: Campaign, topic: str, decision_id: _Parts) -> Form:
+    event: dict[str, Form] = {
+        "topic": topic,
+        "partition": Slot("partition"),
+        "offset": Slot("offset"),
+    }
+    if campaign.events.batch is not None:
+        event["index"] = Optional(Slot("index"))
+    event["time"] = Slot("event_time")
     return {
         "specversion": "1.0",
         "id": Text(decision_id),
@@ -84,12 +93,7 @@ def _cloudevent(campaign: Campaign, topic: str, decision_id: _Parts) -> Form:
             "reasons": Slot("reasons"),
             "dropped": Slot("dropped"),
             **(_CONTACTS if has_contact_rules(campaign) else {}),
-            "event": {
-                "topic": topic,
-                "partition": Slot("partition"),
-                "offset": Slot("offset"),
-                "time": Slot("event_time"),
-            },
+            "event": event,
             "model": Slot("model"),
             "policy": campaign.policy.version,
             "feature_contract": Slot("feature_contract"),
@@ -126,7 +130,9 @@ class DecisionEncoder:
         form = campaign.decisions.format
         self.headers = [("content-type", CONTENT_TYPES[form].encode())]
         self._expires_after_ms = duration_ms(campaign.decisions.expires_after)
-        event: _Parts = (_log_name(campaign, topic), "-", Slot("partition"), "-", Slot("offset"))
+        self._has_batches = campaign.events.batch is not None
+        place = (Slot("offset"), Slot("dot_index")) if self._has_batches else (Slot("offset"),)
+        event: _Parts = (_log_name(campaign, topic), "-", Slot("partition"), "-", *place)
         decision_id: _Parts = (*event, "-", campaign.policy.version)
         self._flat = form == "flat"
         self._chance = has_chance(campaign)
@@ -182,10 +188,14 @@ class DecisionEncoder:
             decided_ms: The time now, epoch milliseconds.
         """
         assert len(index) == len(decisions), (len(index), len(decisions))
-        page = Page(messages=len(index), slots=len(self._template.slots) + 2)
+        page = Page(messages=len(index), slots=len(self._template.slots) + 4)
         page.strings("customer", batch.customer.take(index))
         page.strings("event_id", batch.event_id.take(index))
         page.integers("offset", batch.offset[index])
+        if self._has_batches:
+            element = batch.element[index].astype(np.int64)
+            page.suffixes("dot_index", b".", element)
+            page.suffixes("index", b',"index":', element)
         page.decimals("score", decisions.score.astype(np.float64))
         constants = {"partition": b"%d" % partition, "model": json_bytes(model_version)}
         self._event_without_id.bind(constants).fill(page, "cause", missing_in="event_id")

@@ -105,6 +105,20 @@ def write_integers(values: Int64s, data: Bytes, at: int, start: Int64s, size: In
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
+def write_suffixes(
+    prefix: Bytes, values: Int64s, data: Bytes, at: int, start: Int64s, size: Int64s
+) -> int:
+    """Appends the prefix and each number; nothing for a negative one."""
+    for i in range(len(values)):
+        start[i] = at
+        if values[i] >= 0:
+            at = copy_bytes(prefix, 0, len(prefix), data, at)
+            at = write_integer(values[i], data, at)
+        size[i] = at - start[i]
+    return at
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
 def _millionths(fraction: float) -> int:
     """A fraction in [0, 1) in millionths, the exact product rounded half to even.
 

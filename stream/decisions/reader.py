@@ -12,7 +12,6 @@ Rules of this file
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated
@@ -24,13 +23,24 @@ from msgspec import Meta, Struct, field
 from models.errors import NO_JSON
 from stream.campaign.field_path import quoted
 from stream.campaign.file import Campaign, EventMapping
-from stream.columns import Bools, Float32s, Float64s, Int64s, RecordChunk, Spans, UInt64s
+from stream.columns import (
+    Bools,
+    Float32s,
+    Float64s,
+    Int32s,
+    Int64s,
+    RecordChunk,
+    Spans,
+    UInt64s,
+)
 from stream.compiled.category_hash import category_hash
 from stream.decisions.encoder import EVENT_TYPE, FEATURES_HEADER, GROUPS
+from stream.decisions.hashed_names import Names
 from stream.events.decoder import NEVER_MS, EventDecoder
 from stream.kafka import record_kernels
 from stream.kafka.records import CorruptRecords
 from stream.policy.decision import CERTAIN, NOTHING
+from stream.record_order import ELEMENTS_MAX
 
 INCOMPLETE = "incomplete"
 """Reason code of a record that lacks what every decision has."""
@@ -57,6 +67,12 @@ class Event(Struct, frozen=True, gc=False):
     partition: _Count
     offset: _Count
     time: _Time
+    index: Annotated[int, Meta(ge=0, le=ELEMENTS_MAX)] | None = None
+
+    @property
+    def element(self) -> int:
+        """Its index in the batch that its record holds, -1 when it is the record."""
+        return -1 if self.index is None else self.index
 
 
 class Action(Struct, frozen=True, gc=False):
@@ -166,6 +182,7 @@ class Decided:
             have. Shape (n,), int64.
         partition: Its partition. Shape (n,), int64.
         offset: Its offset. Shape (n,), int64.
+        element: As in `EventBatch`. Shape (n,), int32.
         time_ms: Its time, epoch milliseconds. Shape (n,), int64.
         customer: Customer of each.
         strategy: Index of the strategy, S for nothing, -1 for one that the campaign does not have.
@@ -180,6 +197,7 @@ class Decided:
     topic: Int64s
     partition: Int64s
     offset: Int64s
+    element: Int32s
     time_ms: Int64s
     customer: Spans
     strategy: Int64s
@@ -201,7 +219,9 @@ class DecisionReader:
         campaign: The campaign file.
     """
 
-    _NUMBERS = ("data.event.partition", "data.event.offset", "data.action_probability")
+    _NUMBERS = (
+        "data.event.partition", "data.event.offset", "data.event.index", "data.action_probability",
+    )  # fmt: skip
     _CATEGORIES = ("data.event.topic", "data.action.strategy", "data.group", "id")
 
     def __init__(self, campaign: Campaign) -> None:
@@ -215,6 +235,7 @@ class DecisionReader:
             # event time, and a decision has to be inside whenever its event is.
             timestamp=("data.event.time",),
             cloudevents=False,
+            batch=None,
             no_ids=(),
             strict=True,
         )
@@ -235,18 +256,21 @@ class DecisionReader:
         batch = decoded.batch
         reasons = Counter(reject.code for reject in decoded.rejects)
         complete = (batch.type_code == 0) & _is_count(batch.number[:2]).all(axis=0)
+        index = batch.number[2]
+        complete &= np.isnan(index) | (_is_count(index) & (index <= ELEMENTS_MAX))
         complete &= (batch.category != 0).all(axis=0)
         if not complete.all():
             reasons[INCOMPLETE] = int((~complete).sum())
         keep = np.flatnonzero(complete)
-        partition, offset, propensity = batch.number[:3, keep]
+        partition, offset, index, propensity = batch.number[:4, keep]
         topic, strategy, group, identity = batch.category[:, keep]
         return Decided(
             self._topics.find(topic), partition.astype(np.int64), offset.astype(np.int64),
-            batch.time_ms[keep], batch.customer.take(keep), self._strategies.find(strategy),
+            np.nan_to_num(index, nan=-1).astype(np.int32), batch.time_ms[keep],
+            batch.customer.take(keep), self._strategies.find(strategy),
             # Its ten decimals stand for a whole number out of 2**32.
             np.rint(propensity * CERTAIN) / CERTAIN, group == _HELD_OUT,
-            self._possible(batch.number[3:, keep]), identity,
+            self._possible(batch.number[4:, keep]), identity,
         ), reasons  # fmt: skip
 
     def _possible(self, chances: Float64s) -> Int64s:
@@ -255,25 +279,6 @@ class DecisionReader:
         for k in range(len(chances) - 1):
             bits |= said[k].astype(np.int64) << k
         return np.where(said.any(axis=0), bits, -1) if len(chances) else np.full(len(bits), -1)
-
-
-class Names:
-    """Finds names by the hash that a decoder delivers."""
-
-    def __init__(self, names: Sequence[str]) -> None:
-        hashes = np.array([category_hash(name.encode()) for name in names], np.uint64)
-        self._index = np.argsort(hashes)
-        self._hashes = hashes[self._index]
-
-    @classmethod
-    def of_strategies(cls, campaign: Campaign) -> Names:
-        """The strategies of a campaign, and after them doing nothing."""
-        return cls([*(strategy.id for strategy in campaign.strategies), NOTHING])
-
-    def find(self, hashes: UInt64s) -> Int64s:
-        """Index of each name, -1 for one that is not known. Shape (n,), int64."""
-        place = np.minimum(np.searchsorted(self._hashes, hashes), len(self._hashes) - 1)
-        return np.where(self._hashes[place] == hashes, self._index[place], -1)
 
 
 def _is_count(number: Float64s) -> Bools:

@@ -1,7 +1,7 @@
 """The varying values of n messages as JSON text, all in one buffer.
 
 Rules of this file
-1. Every value is a whole JSON value, or a number, which may also stand inside a string.
+1. Every value is a whole JSON value, a number, which may also stand inside a string, or a suffix.
 2. A missing value has size -1; the template writes it as null.
 3. Python code runs once for each slot of a chunk, never once for each message.
 """
@@ -78,6 +78,15 @@ class Page:
         start, size = self.add(slot)
         at = self.reserve(json_text.INTEGER_BYTES_MAX * len(self))
         self._used = json_text.write_integers(values, self.data, at, start, size)
+
+    def suffixes(self, slot: str, prefix: bytes, values: Int64s) -> None:
+        """A prefix and a whole number, and no text at all where it is negative."""
+        start, size = self.add(slot)
+        room = len(prefix) + json_text.INTEGER_BYTES_MAX
+        at = self.reserve(room * len(self))
+        self._used = json_text.write_suffixes(
+            np.frombuffer(prefix, np.uint8), values, self.data, at, start, size
+        )
 
     def decimals(self, slot: str, values: Float64s) -> None:
         """Numbers with six decimals; what is not finite is missing."""

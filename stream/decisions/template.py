@@ -5,7 +5,8 @@ message. A `Template` is the form flattened to constant text between slots; it j
 the values of a `Page`.
 
 Rules of this file
-1. A slot holds a whole JSON value, or, inside a `Text`, characters that need no escaping.
+1. A slot holds a whole JSON value, or, inside a `Text`, characters that need no escaping; that of an
+   `Optional` holds a whole member.
 2. A value that is missing is written as null.
 """
 
@@ -33,6 +34,17 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
+class Optional:
+    """A member of an object that some messages do not have.
+
+    Attributes:
+        slot: With a comma, the key and the value, or with nothing: so it is not the first member.
+    """
+
+    slot: Slot
+
+
+@dataclass(frozen=True, slots=True)
 class Text:
     """A JSON string made of several parts."""
 
@@ -40,7 +52,16 @@ class Text:
 
 
 Form: TypeAlias = (
-    Mapping[str, "Form"] | Sequence["Form"] | Slot | Text | str | int | float | bool | None
+    Mapping[str, "Form"]
+    | Sequence["Form"]
+    | Slot
+    | Optional
+    | Text
+    | str
+    | int
+    | float
+    | bool
+    | None
 )
 
 
@@ -135,6 +156,10 @@ def _flatten(form: Form) -> Iterator[bytes | Slot]:
             yield b'"'
         case Mapping():
             for i, (key, value) in enumerate(form.items()):
+                if isinstance(value, Optional):
+                    assert i, f"{key}: an optional member comes after another"
+                    yield value.slot
+                    continue
                 yield (b",%b:" if i else b"{%b:") % json_bytes(key)
                 yield from _flatten(value)
             yield b"}" if form else b"{}"

@@ -9,7 +9,7 @@ Rules of this file
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,28 +18,22 @@ import numpy as np
 from stream.campaign.file import EventMapping
 from stream.campaign.purposes import Purpose, general_purpose
 from stream.campaign.words import duration_ms
-from stream.columns import (
-    Bools,
-    Bytes,
-    CategoryColumn,
-    EventBatch,
-    Int64s,
-    RecordChunk,
-    Reject,
-    Spans,
-)
+from stream.columns import Bools, CategoryColumn, EventBatch, Int64s, RecordChunk, Reject, Spans
 from stream.errors import CampaignError
+from stream.events.batches.event_lines import Lines
+from stream.events.batches.judged_rows import Left, event_batch
+from stream.events.batches.pieces import events_bound, pieces
+from stream.events.batches.unfolding import Unfolding
 from stream.events.cloudevents.envelopes import Envelopes, ValueFormat, Values
 from stream.events.consent import vocabulary
 from stream.events.consent.hearing import Hearing
 from stream.events.consent.places import ConsentPlaces
 from stream.events.consent.vocabulary import NOT_SAID
-from stream.events.event_hash import event_hashes
 from stream.events.fields import Clock, FieldReader, Rows
 from stream.events.flaws import FIRST, PRESENT, UNREADABLE, Decoded, Flaws
 from stream.events.id_kernels import plain_word
 from stream.events.json_object import json_object
-from stream.events.paths import EventPaths, Trie
+from stream.events.paths import EVENT_ID, EventPaths, Trie
 from stream.events.present import Event, Refused, RejectCode
 from stream.events.reasons import Judge, Judged
 from stream.events.scan import Scan, append_bytes, scan
@@ -117,6 +111,9 @@ class EventDecoder:
         self._format = value_format or _Json()
         if mapping.cloudevents:
             self._format = Envelopes(self._format)
+        own = (*paths.bare[EVENT_ID], *paths.enveloped[EVENT_ID])
+        self._unfolding = None if mapping.batch is None else Unfolding(mapping, self._reader, own)
+        self._most = mapping.batch_events_max
         self._value_bytes_max = mapping.value_bytes_max
         self._tombstones = mapping.tombstones
         self._no_customers = frozenset(plain_word(word.encode()) for word in ("", *mapping.no_ids))
@@ -143,91 +140,114 @@ class EventDecoder:
             `EventBatch.consent_only`.
         """
         size = chunk.value.size
-        received_ms = chunk.timestamp_ms
-        is_known = (received_ms >= max(self._earliest_ms, 0)) & (received_ms < _RECORD_END_MS)
-        clock = Clock(
-            np.where(is_known, received_ms, -1), np.where(is_known, received_ms, now_ms),
-            self._earliest_ms, self._ahead_max_ms,
-        )  # fmt: skip
         eligible = (size >= 0) & (size <= self._value_bytes_max)
         values = self._format.read(chunk.value, eligible, self._reader.trie, chunk.headers)
-        found = values.found
-        rows = self._reader.read(found, clock)
-        examples = self._examples(chunk, values, clock, rows.tally)
-        rejects = []
-        texts = []
-        ahead = rows.ahead
-        data_bytes = len(found.data)
-        dead = tombstones(chunk) & (self._tombstones != "letter")
+        roots = _Roots(chunk, values, self._judge)
+        lines, clock = Lines.whole(values.found), self._clock(chunk.timestamp_ms, now_ms)
+        if self._unfolding is not None:
+            lines = self._unfolding.lines(values.found, chunk, eligible, roots)
+            clock = clock.of(lines.record)
+        rows = self._reader.read(lines.found, clock, lines.heard)
+        left = Left(self._examples(lines, roots, clock, rows.tally), len(lines.found.data))
+        dead = (tombstones(chunk) & (self._tombstones != "letter"))[lines.record]
         left_out = dead & (self._tombstones == "ignore")
         for i in np.flatnonzero(~rows.ok & ~left_out).tolist():
             try:
+                denied = None
                 if dead[i]:
-                    event = self._forgotten(chunk, clock, i, rows)
+                    left.put(rows, i, self._forgotten(chunk, lines, clock, i, rows))
                     rows.forgets[i] = True
-                else:
-                    judged = self._judged(chunk, values, clock, i)
-                    event = judged.event
-                    rows.identified[i] = judged.is_identified
-                    self._count(rows, judged, examples)
-                    ahead += judged.is_ahead
-            except Refused as exc:
-                rejects.append(Reject(i, exc.code, str(exc)))
-                dead[i] = False
-                if exc.denial is None:
                     continue
-                event = exc.denial
+                if not lines.is_empty(i):
+                    self._take(rows, i, self._judged(lines, roots, clock, i), left)
+                    continue
+                left.empty += 1
+                if not lines.is_quiet(i):
+                    times = _times(clock, i)
+                    denied = self._judge.denial(roots(int(lines.record[i])), times)
+            except Refused as exc:
+                reject = Reject(int(lines.record[i]), exc.code, str(exc), lines.place(i))
+                left.rejects.append(reject)
+                dead[i], denied = False, exc.denial
+            if denied is not None:
                 rows.consent_only[i], rows.identified[i] = True, False
-            texts.append(_put(rows, i, event, data_bytes))
-            data_bytes += len(texts[-1])
+                left.put(rows, i, denied)
         rows.consent_only[rows.forgets], rows.identified[rows.forgets] = True, False
-        data = found.data if not texts else append_bytes(found.data, b"".join(texts))
+        data = lines.found.data
+        if left.texts:
+            data = append_bytes(data, b"".join(left.texts))
         present, unreadable = rows.tally[:, PRESENT], rows.tally[:, UNREADABLE]
-        flaws = Flaws(self._counted, present, unreadable, ahead, rows.types, examples)
+        ahead, lines_read = rows.ahead + left.ahead, len(rows.ok)
+        flaws = Flaws(
+            self._counted, present, unreadable, ahead, rows.types, left.examples, lines_read, left.empty
+        )  # fmt: skip
+        batch = event_batch(chunk, lines, rows, data)
         identified = rows.identified[rows.ok]
-        return Decoded(_batch(chunk, rows, data), rejects, flaws, identified, int(dead.sum()))
+        return Decoded(batch, left.rejects, flaws, identified, int(dead.sum()))
 
-    def _forgotten(self, chunk: RecordChunk, clock: Clock, i: int, rows: Rows) -> Event:
+    def pieces(self, chunk: RecordChunk) -> Iterator[RecordChunk]:
+        """The chunk, cut where what it unfolds to would take too much memory at once."""
+        return iter((chunk,)) if self._unfolding is None else pieces(chunk, self._most)
+
+    def events_bound(self, chunk: RecordChunk) -> Int64s:
+        """How many events each record holds at most. Shape (n,), int64."""
+        if self._unfolding is None:
+            return np.ones(len(chunk), np.int64)
+        return events_bound(chunk.value, self._most)
+
+    def _clock(self, received_ms: Int64s, now_ms: int) -> Clock:
+        is_known = (received_ms >= max(self._earliest_ms, 0)) & (received_ms < _RECORD_END_MS)
+        return Clock(
+            np.where(is_known, received_ms, -1), np.where(is_known, received_ms, now_ms),
+            self._earliest_ms, self._ahead_max_ms,
+        )  # fmt: skip
+
+    def _forgotten(
+        self, chunk: RecordChunk, lines: Lines, clock: Clock, i: int, rows: Rows
+    ) -> Event:
         """The row of a tombstone that forgets a customer.
 
         Raises:
             Refused: Its key names none.
         """
         try:
-            customer = customer_of(chunk.key[i] or b"", self._no_customers)
+            customer = customer_of(chunk.key[int(lines.record[i])] or b"", self._no_customers)
         except ValueError as exc:
             reason = f"expected the customer as key of a tombstone, got {exc}"
             raise Refused("null_value", reason) from exc
         said, time_ms = [NOT_SAID] * len(rows.consent), max(int(clock.record_ms[i]), 0)
         return Event.bare(customer, time_ms, said, len(rows.number), len(rows.category))
 
-    def _judged(self, chunk: RecordChunk, values: Values, clock: Clock, i: int) -> Judged:
-        root = values.root(i, self._judge.bounded(chunk.value[i]))
-        record_ms, limit_ms = int(clock.record_ms[i]), int(clock.limit_ms[i])
-        times = Times(record_ms, limit_ms, clock.earliest_ms, clock.ahead_max_ms)
-        return self._judge.judge_root(root, times)
+    def _judged(self, lines: Lines, roots: _Roots, clock: Clock, i: int) -> Judged:
+        root, times = roots(int(lines.record[i])), _times(clock, i)
+        fault = lines.fault(i, root)
+        if fault is not None:
+            fault.denial = self._judge.denial(root, times)
+            raise fault
+        return self._judge.judge_root(lines.root(i, root), times)
 
-    def _examples(
-        self, chunk: RecordChunk, values: Values, clock: Clock, tally: Int64s
-    ) -> dict[str, str]:
+    def _examples(self, lines: Lines, roots: _Roots, clock: Clock, tally: Int64s) -> dict[str, str]:
         """One sentence about each path of which the kernels could not read a value."""
         examples: dict[str, str] = {}
         first = tally[tally[:, UNREADABLE] > 0, FIRST]
         for i in np.unique(first).tolist():
-            self._keep(self._judged(chunk, values, clock, i), examples)
+            self._keep(self._judged(lines, roots, clock, i), examples)
         return examples
 
-    def _keep(self, judged: Judged, examples: dict[str, str]) -> None:
-        for path, sentence in judged.unreadable:
-            examples.setdefault(self._counted[path], sentence)
-
-    def _count(self, rows: Rows, judged: Judged, examples: dict[str, str]) -> None:
-        """Counts a judged event as the kernels count theirs."""
+    def _take(self, rows: Rows, i: int, judged: Judged, left: Left) -> None:
+        """Puts a judged event into row i, and counts it as the kernels count theirs."""
+        left.put(rows, i, judged.event)
+        rows.identified[i] = judged.is_identified
         rows.types[judged.event.type_code] += 1
         np.add.at(rows.tally[:, PRESENT], judged.present, 1)  # one may be there several times
         for path, _ in judged.unreadable:
             rows.tally[path, UNREADABLE] += 1
-        self._keep(judged, examples)
+        left.ahead += judged.is_ahead
+        self._keep(judged, left.examples)
+
+    def _keep(self, judged: Judged, examples: dict[str, str]) -> None:
+        for path, sentence in judged.unreadable:
+            examples.setdefault(self._counted[path], sentence)
 
     def unreadable(self, chunk: RecordChunk, batch: EventBatch) -> list[tuple[str, str]]:
         """What the records of a batch say of consent that nobody can read: path and text, each once.
@@ -236,53 +256,40 @@ class EventDecoder:
             chunk: The records.
             batch: What they were decoded to. At most its first 64 such records are looked at.
         """
-        records = batch.record[(batch.consent == vocabulary.UNREADABLE).any(axis=0)]
-        part = chunk.take(records[:_UNREADABLE_RECORDS_MAX])
+        which = np.flatnonzero((batch.consent == vocabulary.UNREADABLE).any(axis=0))
+        which = which[:_UNREADABLE_RECORDS_MAX]
+        part = chunk.take(np.unique(batch.record[which]))
         everyone = np.ones(len(part), np.bool_)
         values = self._format.read(part.value, everyone, self._reader.trie, part.headers)
+        roots = _Roots(part, values, self._judge)
         said: list[tuple[str, str]] = []
-        for i in range(len(part)):
-            said += self._judge.unreadable(values.root(i, part.value[i] or b""))
+        place = np.searchsorted(np.unique(batch.record[which]), batch.record[which])
+        for i, element in zip(place.tolist(), batch.element[which].tolist(), strict=True):
+            root = roots(i)
+            said += self._judge.unreadable(root)
+            if self._unfolding is not None and element >= 0:
+                said += self._judge.unreadable(self._unfolding.element(root, element))
         return list(dict.fromkeys(said))
 
 
-def _put(rows: Rows, i: int, event: Event, text_at: int) -> bytes:
-    """Writes a judged event as row i; returns its ids, which have to stand at `text_at`."""
-    rows.ok[i] = True
-    rows.customer_start[i] = text_at
-    rows.customer_size[i] = len(event.customer)
-    rows.event_id_start[i] = text_at + len(event.customer)
-    rows.event_id_size[i] = -1 if event.event_id is None else len(event.event_id)
-    event_id, previous = event.event_id or b"", event.previous or b""
-    rows.previous_start[i] = rows.event_id_start[i] + len(event_id)
-    rows.previous_size[i] = len(previous) or -1
-    rows.time_ms[i] = event.time_ms
-    rows.type_code[i] = event.type_code
-    rows.consent[:, i] = event.consent
-    rows.number[:, i] = event.numbers
-    rows.category[:, i] = np.array(event.categories, np.uint64)
-    return event.customer + event_id + previous
+class _Roots:
+    """The records as objects; the last one is kept, since its elements come one after the other."""
+
+    def __init__(self, chunk: RecordChunk, values: Values, judge: Judge) -> None:
+        self._chunk, self._values, self._judge = chunk, values, judge
+        self._kept, self._root = -1, dict[str, Any]()
+
+    def __call__(self, record: int) -> dict[str, Any]:
+        """As `RecordRoots`."""
+        if record != self._kept:
+            value = self._judge.bounded(self._chunk.value[record])
+            self._root = self._values.root(record, value)
+            self._kept = record
+        return self._root
 
 
-def _batch(chunk: RecordChunk, rows: Rows, data: Bytes) -> EventBatch:
-    """The rows that are events."""
-    record = np.flatnonzero(rows.ok)
-    keep = record if len(record) < len(chunk) else slice(None)
-    event_id = Spans(data, rows.event_id_start[keep], rows.event_id_size[keep])
-    previous = Spans(data, rows.previous_start[keep], rows.previous_size[keep])
-    return EventBatch(
-        record=record,
-        offset=chunk.offset[keep],
-        received_ms=chunk.timestamp_ms[keep],
-        time_ms=rows.time_ms[keep],
-        customer=Spans(data, rows.customer_start[keep], rows.customer_size[keep]),
-        event_id=event_id,
-        event_hash=event_hashes(event_id),
-        type_code=rows.type_code[keep],
-        number=np.ascontiguousarray(rows.number[:, keep]),
-        category=np.ascontiguousarray(rows.category[:, keep]),
-        consent=np.ascontiguousarray(rows.consent[:, keep]),
-        consent_only=rows.consent_only[keep],
-        previous=previous if (previous.size >= 0).any() else None,
-        forgets=rows.forgets[keep] if rows.forgets.any() else None,
+def _times(clock: Clock, i: int) -> Times:
+    """What the time of record i may be."""
+    return Times(
+        int(clock.record_ms[i]), int(clock.limit_ms[i]), clock.earliest_ms, clock.ahead_max_ms
     )

@@ -9,7 +9,7 @@ Rules of this file
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -39,6 +39,7 @@ from stream.events.paths import (
     TIMESTAMP,
     TYPE,
     EventPaths,
+    batch_paths,
     compile_trie,
 )
 from stream.events.property_columns import category_column, number_column, zone_column
@@ -112,6 +113,10 @@ class Clock:
     earliest_ms: int
     ahead_max_ms: int
 
+    def of(self, record: Int64s) -> Clock:
+        """The same for lines of these records. Shape (m,), int64."""
+        return replace(self, record_ms=self.record_ms[record], limit_ms=self.limit_ms[record])
+
 
 class FieldReader:
     """Reads the fields that an `EventPaths` names, and what is said of consent.
@@ -124,6 +129,8 @@ class FieldReader:
 
     Attributes:
         trie: What to scan for.
+        node_of: Node of each path in it.
+        envelope: Nodes of `specversion` and `data`, or -1. Shape (2,), int64.
 
     Raises:
         ValueError: `mapping.time_zone` is no time zone.
@@ -140,9 +147,11 @@ class FieldReader:
         fields = (*paths.bare, *paths.enveloped)
         envelope = (SPECVERSION, DATA) if paths.unwraps else ()
         wanted = {path for field in (*fields, *paths.sent_at) for path in field}
+        batch = [path for form in batch_paths(mapping) for path in form]
         self.trie, node_of = compile_trie(
-            wanted.union(envelope, consent.paths), consent.containers.union(paths.lists)
+            wanted.union(envelope, consent.paths, batch), consent.containers.union(paths.lists)
         )
+        self.node_of = node_of
         self._purposes = consent.count
         self._consent = consent.tables(node_of)
         self._numbers = paths.numbers
@@ -172,17 +181,18 @@ class FieldReader:
             own = paths.own_customer(form)
             for k, path in enumerate(of_form[CUSTOMER], int(self._first[form, CUSTOMER])):
                 self._is_own[k] = path in own
-        self._envelope = np.array([node_of[path] for path in envelope] or [-1, -1], np.int64)
+        self.envelope = np.array([node_of[path] for path in envelope] or [-1, -1], np.int64)
         encoded = [name.encode() for name in types]
         self._type_bytes = np.frombuffer(b"".join(encoded), np.uint8)
         self._type_end = np.cumsum([len(name) for name in encoded], dtype=np.int64)
 
-    def read(self, found: Scan, clock: Clock) -> Rows:
+    def read(self, found: Scan, clock: Clock, heard: Int8s | None = None) -> Rows:
         """The columns of every record whose scan is ok.
 
         Args:
             found: A scan for `trie`.
             clock: What times may be.
+            heard: What is said of consent, where that is known already. Shape (purposes, n), int8.
         """
         n, fields = len(found.ok), self._first.shape[1] - 1
         data, ok = found.data, found.ok.copy()
@@ -193,7 +203,7 @@ class FieldReader:
         size = np.empty((fields, n), np.int64)
         seen = largest_kinds(found.kind)
         pick(
-            found.kind, found.span, seen, ok, self._candidates, self._first, self._envelope,
+            found.kind, found.span, seen, ok, self._candidates, self._first, self.envelope,
             form, chosen, kind, start, size,
         )  # fmt: skip
 
@@ -209,7 +219,7 @@ class FieldReader:
         identified = self._is_own[chosen[CUSTOMER]]
         type_code = np.empty(n, np.int16)
         read_types(*value(TYPE), self._type_bytes, self._type_end, ok, type_code)
-        consent = self._said(found, seen, ok)
+        consent = self.hear(found, ok, seen) if heard is None else heard
         lists = self._lists.open(
             data, kind[FIRST_NUMBER:], start[FIRST_NUMBER:], size[FIRST_NUMBER:], ok
         )
@@ -258,12 +268,16 @@ class FieldReader:
             zone_column(*value, self._strict, ok, category[row], counts[field - FIRST_NUMBER])
         return number, category
 
-    def _said(self, found: Scan, seen: Kinds, ok: Bools) -> Int8s:
-        """What is said of each purpose; `ok` becomes false where it is not clear."""
+    def hear(self, found: Scan, ok: Bools, seen: Kinds | None = None) -> Int8s:
+        """What is said of each purpose; `ok` becomes false where it is not clear.
+
+        Shape (purposes, n), int8; undefined where not ok. `seen` is what `largest_kinds` says of the scan.
+        """
         consent = np.empty((self._purposes, len(ok)), np.int8)
+        seen = largest_kinds(found.kind) if seen is None else seen
         if not found.is_json:
             self._consent.leave_unclear(found.kind, seen, ok)
-        hear(found.data, found.kind, found.span, seen, self._envelope, self._consent, ok, consent)
+        hear(found.data, found.kind, found.span, seen, self.envelope, self._consent, ok, consent)
         return consent
 
 

@@ -39,6 +39,8 @@ class Flaws:
         ahead: Events whose time was further ahead of their record than `events.timestamp_ahead_max`.
         types: Events of each declared type, and last of all others. Shape (types + 1,), int64.
         examples: By path one sentence about a value that could not be read: expected, got, where.
+        lines: Records, with each that holds a batch counted as its events.
+        empty_batches: Records that hold a batch of no events.
     """
 
     paths: tuple[str, ...] = ()
@@ -47,6 +49,8 @@ class Flaws:
     ahead: int = 0
     types: Int64s = field(default_factory=lambda: np.zeros(1, np.int64))
     examples: Mapping[str, str] = field(default_factory=dict)
+    lines: int = 0
+    empty_batches: int = 0
 
     def by_path(self) -> Counter[str]:
         """How many values could not be read, by path, of those paths that had such."""
@@ -61,11 +65,11 @@ NO_FLAWS = Flaws()
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What came of a chunk of n records.
+    """What came of a chunk of n records, and of the batches in them.
 
     Attributes:
-        batch: The events in the order of their offsets.
-        rejects: The records that are no events, in the order of offsets; together n.
+        batch: The events in the order of their offsets, those of one record as they stand in it.
+        rejects: The records and elements that are no events, in the same order.
         flaws: What could not be read in the events.
         identified: Whether the customer of each event stands at the first path of
             `events.customer_id`, and is not a fallback such as an anonymous id. Shape (events,), bool.

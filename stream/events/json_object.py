@@ -8,7 +8,8 @@ from typing import Any, NoReturn
 from stream.events.present import JsonNumber, Refused, shown
 from stream.events.scan import DEPTH_MAX
 
-_FRAME_BYTES = 5
+FRAME_BYTES = 5
+"""Bytes before the value in what a schema registry's serializers write."""
 _TOO_DEEP = f"expected at most {DEPTH_MAX} objects and arrays inside each other, got more"
 
 
@@ -45,9 +46,9 @@ def json_value(text: bytes) -> Any:
 
 def _framed_reason(value: bytes) -> str:
     """JSON never begins with a zero byte; the values of a schema registry's serializers do."""
-    if len(value) < _FRAME_BYTES:
+    if len(value) < FRAME_BYTES:
         return "expected JSON, got a zero byte at byte 0"
-    schema_id = int.from_bytes(value[1:_FRAME_BYTES])
+    schema_id = int.from_bytes(value[1:FRAME_BYTES])
     return (
         f"expected JSON, got the frame of a schema registry (a zero byte and schema id {schema_id}): "
         'set events.format = "avro" or "protobuf" and events.schema_registry, or events.framed = '

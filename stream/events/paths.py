@@ -132,6 +132,12 @@ class EventPaths:
         )
 
 
+def batch_paths(mapping: EventMapping) -> tuple[Paths, Paths]:
+    """Where the events of a batch stand, in a bare record and in a CloudEvent; nowhere is no path."""
+    paths = () if mapping.batch is None else (mapping.batch,)
+    return paths, _below_data(-1, paths) if mapping.cloudevents else paths
+
+
 def _below_data(field: int, paths: Paths) -> Paths:
     attribute = _CONTEXT_ATTRIBUTES.get(field)
     below = tuple(f"{DATA}.{path}" for path in paths)

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from math import nan
 from typing import Any, Literal, TypeAlias
 
-from stream.campaign.field_path import steps
+from stream.campaign.field_path import Steps, steps
 
 RejectCode: TypeAlias = Literal[
     "null_value", "oversize", "bad_utf8", "bad_json", "not_object",
     "missing_customer", "missing_type", "missing_timestamp", "customer_too_long",
     "bad_type", "bad_timestamp", "absurd_timestamp", "not_finite",
-    "not_framed", "unknown_schema", "bad_avro", "bad_protobuf",
+    "too_many_events", "not_framed", "unknown_schema", "bad_avro", "bad_protobuf",
     "bad_snowplow",
 ]  # fmt: skip
 """Why a record is no event; docs/events.md says what each means."""
@@ -94,15 +94,63 @@ class Found:
         return Refused(code, f"expected {expected} at {self.path}, got {shown(self.value)}")
 
 
-def first_present(root: dict[str, Any], paths: tuple[str, ...]) -> Found | None:
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """An element of a batch over the record around it.
+
+    A path is tried in the element first, and where that has nothing there in the record.
+
+    Attributes:
+        element: The element.
+        record: The record.
+        is_below: Whether it lies over the `data` of a CloudEvent, and not over the root.
+        own: Paths that are looked for in the element alone.
+    """
+
+    element: dict[str, Any]
+    record: dict[str, Any]
+    is_below: bool = False
+    own: frozenset[str] = frozenset()
+
+
+Root: TypeAlias = dict[str, Any] | Layers
+"""What paths begin at."""
+
+
+def value_at(root: Root, path: str) -> Any:
+    """What a path leads to, None for nothing."""
+    if not isinstance(root, Layers):
+        return value_of(root, steps(path))
+    own = steps(path)
+    if root.is_below:
+        own = own[1:] if own[0] == "data" else ()
+    value = value_of(root.element, own) if own else None
+    says = (value is None or value == "") and path not in root.own
+    return value_of(root.record, steps(path)) if says else value
+
+
+def is_envelope(root: Root) -> bool:
+    """Whether it is a CloudEvent with an object as its data."""
+    return isinstance(value_at(root, "specversion"), str) and isinstance(
+        value_at(root, "data"), dict
+    )
+
+
+def value_of(root: dict[str, Any], path: Steps) -> Any:
+    """What the steps of a path lead to in an object, None for nothing."""
+    value: Any = root
+    for step in path:
+        if isinstance(step, str):
+            value = value.get(step) if isinstance(value, dict) else None
+        else:
+            value = value[step] if isinstance(value, list) and step < len(value) else None
+    return value
+
+
+def first_present(root: Root, paths: tuple[str, ...]) -> Found | None:
     """The first of several paths that leads to a value which is neither null nor empty text."""
     for path in paths:
-        value: Any = root
-        for step in steps(path):
-            if isinstance(step, str):
-                value = value.get(step) if isinstance(value, dict) else None
-            else:
-                value = value[step] if isinstance(value, list) and step < len(value) else None
+        value = value_at(root, path)
         if value is not None and value != "":
             return Found(value, path)
     return None

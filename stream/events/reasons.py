@@ -9,31 +9,35 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from decimal import Decimal
 from functools import partial
 from typing import Any, TypeVar
 
 from stream.campaign.file import EventMapping
 from stream.columns import CategoryColumn
 from stream.events.consent.hearing import Hearing
-from stream.events.consent.vocabulary import GRANTED, NOT_SAID
+from stream.events.consent.vocabulary import GRANTED, NOT_SAID, stricter_of
 from stream.events.fields import CUSTOMER_BYTES_MAX
 from stream.events.id_kernels import plain_word
 from stream.events.json_object import json_object
 from stream.events.lists.judged_lists import kept, list_categories, list_number
 from stream.events.paths import (
     CUSTOMER,
-    DATA,
     EVENT_ID,
     FIRST_NUMBER,
     PREVIOUS,
-    SPECVERSION,
     TYPE,
     EventPaths,
     Paths,
 )
-from stream.events.present import Event, Found, JsonNumber, Refused, first_present
-from stream.events.scalars import plain_category, plain_number, plain_zone, utf8
+from stream.events.present import (
+    Event,
+    Found,
+    Refused,
+    Root,
+    first_present,
+    is_envelope,
+)
+from stream.events.scalars import plain_category, plain_id, plain_number, plain_zone
 from stream.events.times.judged_times import TimeJudge, Times, Unreadable
 
 _Value = TypeVar("_Value")
@@ -98,21 +102,21 @@ class Judge:
         """
         return self.judge_root(json_object(self.bounded(value)), times)
 
-    def judge_root(self, root: dict[str, Any], times: Times) -> Judged:
+    def judge_root(self, root: Root, times: Times) -> Judged:
         """The event of a value that was read already, else as `judge`.
 
         Args:
-            root: Of str, bool, None, `JsonNumber`, dict and list; bytes are no text.
+            root: Of str, bool, None, `JsonNumber`, dict and list, or an element over such; bytes are no text.
             times: What its time may be.
 
         Raises:
             Refused: It is no event.
         """
-        form = int(self._paths.unwraps and _is_envelope(root))
+        form = int(self._unwrapped(root))
         fields = self._paths.enveloped if form else self._paths.bare
         found = [first_present(root, paths) for paths in fields]
         customer, is_identified = self._customer(root, fields[CUSTOMER], form)
-        consent = self._hearing.said(root, is_envelope=bool(form))
+        consent = self._said(root, form)
         try:
             return self._judged(root, form, found, times, (customer, is_identified), consent)
         except Refused as exc:
@@ -120,7 +124,7 @@ class Judge:
             raise
 
     def _judged(
-        self, root: dict[str, Any], form: int, found: Sequence[Found | None], times: Times,
+        self, root: Root, form: int, found: Sequence[Found | None], times: Times,
         customer: tuple[bytes, bool], consent: list[int],
     ) -> Judged:  # fmt: skip
         """The event of a customer; of whom it is told, too, whether they are no fallback."""
@@ -136,6 +140,27 @@ class Judge:
             self._previous(root, form, type_code, *customer),
         )  # fmt: skip
         return Judged(event, present, unreadable, is_ahead, customer[1])
+
+    def denial(self, root: Root, times: Times) -> Event | None:
+        """What is denied by something that is no event whatever it says, as `Refused.denial`."""
+        form = int(self._unwrapped(root))
+        fields = self._paths.enveloped if form else self._paths.bare
+        try:
+            customer, _ = self._customer(root, fields[CUSTOMER], form)
+        except Refused:
+            return None
+        return self._denial(root, form, times, customer, self._said(root, form))
+
+    def _said(self, root: Root, form: int) -> list[int]:
+        """What is said of consent; of an element and the record around it the stricter."""
+        if isinstance(root, dict):
+            return self._hearing.said(root, is_envelope=bool(form))
+        layers = (root.element, root.record)
+        said = [self._hearing.said(one, is_envelope=self._unwrapped(one)) for one in layers]
+        return [stricter_of(own, around) for own, around in zip(*said, strict=True)]
+
+    def _unwrapped(self, root: Root) -> bool:
+        return self._paths.unwraps and is_envelope(root)
 
     def _properties(
         self, found: Sequence[Found | None], present: list[int], unreadable: Unreadable
@@ -166,7 +191,7 @@ class Judge:
         return numbers, categories
 
     def _denial(
-        self, root: dict[str, Any], form: int, times: Times, customer: bytes, consent: list[int]
+        self, root: Root, form: int, times: Times, customer: bytes, consent: list[int]
     ) -> Event | None:
         """What a record denies that is no event; a grant needs an event."""
         denied = [NOT_SAID if said == GRANTED else said for said in consent]
@@ -181,8 +206,8 @@ class Judge:
         return Event.bare(customer, time_ms, denied, numbers, categories)
 
     def unreadable(self, root: dict[str, Any]) -> list[tuple[str, str]]:
-        """What a record says of consent that nobody can read: path and text of each."""
-        return self._hearing.unreadable(root, is_envelope=_is_envelope(root))
+        """What a record, or an element, says of consent that nobody can read: path and text of each."""
+        return self._hearing.unreadable(root, is_envelope=is_envelope(root))
 
     def _read(
         self,
@@ -215,7 +240,7 @@ class Judge:
             raise Refused("oversize", f"expected at most {limit} bytes, got {len(value)}")
         return value
 
-    def _customer(self, root: dict[str, Any], paths: Paths, form: int) -> tuple[bytes, bool]:
+    def _customer(self, root: Root, paths: Paths, form: int) -> tuple[bytes, bool]:
         """The customer, and whether it is no fallback."""
         customer, found = self._first_id(root, paths, self._no_ids)
         if customer is None or found is None:
@@ -225,18 +250,18 @@ class Judge:
         return customer, found.path in self._paths.own_customer(form)
 
     def _first_id(
-        self, root: dict[str, Any], paths: Paths, no_ids: AbstractSet[bytes]
+        self, root: Root, paths: Paths, no_ids: AbstractSet[bytes]
     ) -> tuple[bytes | None, Found | None]:
         """The first id that is none of the words which say that there is none, and where it is."""
         for path in paths:
             found = first_present(root, (path,))
-            text = _id(found)
+            text = plain_id(found, CUSTOMER_BYTES_MAX)
             if text is not None and plain_word(text) not in no_ids:
                 return text, found
         return None, None
 
     def _previous(
-        self, root: dict[str, Any], form: int, type_code: int, customer: bytes, is_identified: bool
+        self, root: Root, form: int, type_code: int, customer: bytes, is_identified: bool
     ) -> bytes | None:
         """The id before the login that an event tells of; one that cannot be read is none."""
         if not is_identified or type_code not in self._logins:
@@ -259,31 +284,3 @@ class Judge:
 
     def _absent(self, expected: str, field: int) -> str:
         return f"expected {expected} at {' or '.join(self._paths.bare[field])}, got nothing there"
-
-
-def _is_envelope(root: dict[str, Any]) -> bool:
-    return isinstance(root.get(SPECVERSION), str) and isinstance(root.get(DATA), dict)
-
-
-def _id(found: Found | None) -> bytes | None:
-    if found is None:
-        return None
-    if isinstance(found.value, JsonNumber):
-        whole = _whole(found.value.text)
-        if whole is not None:
-            return whole.encode()
-    elif isinstance(found.value, str):
-        return utf8(found)
-    raise found.refusal("bad_type", "a string or a whole number")
-
-
-def _whole(number: str) -> str | None:
-    """The digits of a JSON number that is whole, however it was written; None for any other."""
-    try:
-        value = Decimal(number)
-        is_whole = (
-            abs(value.adjusted()) <= CUSTOMER_BYTES_MAX and value == value.to_integral_value()
-        )
-        return f"{value:.0f}".removeprefix("-" if value == 0 else "") if is_whole else None
-    except ArithmeticError:
-        return None

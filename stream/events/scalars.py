@@ -1,4 +1,4 @@
-"""Numbers and categories as they stand in events: the meaning of single values.
+"""Ids, numbers and categories as they stand in events: the meaning of single values.
 
 Rules of this file
 1. Each meaning is given twice: in plain Python, and as a numba function that may answer "not
@@ -10,6 +10,7 @@ Rules of this file
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from math import isinf, nan
 from typing import Final
 
@@ -55,6 +56,33 @@ def utf8(found: Found) -> bytes:
         return str(found.value).encode()
     except UnicodeEncodeError as exc:
         raise found.refusal("bad_utf8", "Unicode text without half a surrogate pair") from exc
+
+
+def plain_id(found: Found | None, digits_max: int) -> bytes | None:
+    """An id: a text, or a number that is whole, of so many digits at most.
+
+    Raises:
+        Refused: It is neither.
+    """
+    if found is None:
+        return None
+    if isinstance(found.value, JsonNumber):
+        whole = _whole(found.value.text, digits_max)
+        if whole is not None:
+            return whole.encode()
+    elif isinstance(found.value, str):
+        return utf8(found)
+    raise found.refusal("bad_type", "a string or a whole number")
+
+
+def _whole(number: str, digits_max: int) -> str | None:
+    """The digits of a JSON number that is whole, however it was written; None for any other."""
+    try:
+        value = Decimal(number)
+        is_whole = abs(value.adjusted()) <= digits_max and value == value.to_integral_value()
+        return f"{value:.0f}".removeprefix("-" if value == 0 else "") if is_whole else None
+    except ArithmeticError:
+        return None
 
 
 def plain_number(found: Found | None) -> float:

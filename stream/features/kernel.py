@@ -63,7 +63,7 @@ from stream.features.kernel_tables import (
 VERSION = 2
 """Meaning of words and values; part of the digests of the row layout and the feature contract."""
 
-COMPILED_IN = "c55b5d0b88de"
+COMPILED_IN = "9dcac5f59581"
 """12 hex digits of the sha256 of these files, one after the other in the order of rule 7."""
 
 LATE, DROPPED_LATE, REPLAYED, REPEATED, MERGED_ROWS, UNKNOWN_ROWS, FORGOTTEN_ROWS = range(7)
@@ -106,7 +106,8 @@ def apply_events(
         if replayed:
             out.counters[REPLAYED] += 1
         else:
-            ints[row, NEXT_OFFSET + topic] = events.offset[i] + 1
+            if events.is_last[i]:  # until then its siblings in the record are to come
+                ints[row, NEXT_OFFSET + topic] = events.offset[i] + 1
             listen(tables.consent, said, events.time_ms[i], i, repeated, ints, row)
         if repeated:
             out.counters[REPEATED] += 1
@@ -127,9 +128,9 @@ def _empty(
     """Empties the row that event i empties, and counts it."""
     row, emptied = events.row[i], events.emptied[i]
     if emptied != row:
-        offset = events.offset[i]
         what = carry_over(
-            tables, topic, offset, replayed, repeated, state, ints, emptied, row
+            tables, topic, events.offset[i], events.emptied_is_last[i], replayed, repeated,
+            state, ints, emptied, row,
         )  # fmt: skip
         out.counters[MERGED_ROWS] += what == MERGED
         out.counters[UNKNOWN_ROWS] += what == UNKNOWN

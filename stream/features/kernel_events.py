@@ -33,6 +33,7 @@ def kernel_events(
     """
     named = batch.category[len(batch.category) - sum(one.keeps == "zone" for one in columns) :]
     zone, tables = zones.find(_column(named.reshape(-1)))
+    emptied_is_last = batch.is_last if batch.previous_is_last is None else batch.previous_is_last
     return Events(
         row=_column(rows),
         offset=_column(batch.offset),
@@ -44,9 +45,11 @@ def kernel_events(
         category=_column(batch.category),
         consent=_column(batch.consent),
         consent_only=_column(batch.consent_only),
+        is_last=_column(batch.is_last),
         zone=np.concatenate([np.full(len(batch), -1), zone]).reshape(1 + len(named), len(batch)),
         zones=tables,
         emptied=_column(emptied),
+        emptied_is_last=_column(emptied_is_last[: len(emptied)]),
     )
 
 
@@ -97,7 +100,8 @@ class Expected(NamedTuple):
              f"emptied: expected row numbers below {len(state)}", emptied),
             (n == 0 or (batch.type_code.min() >= -1 and batch.type_code.max() < self.types),
              f"type_code: expected codes below {self.types}", batch.type_code),
-            (batch.event_hash.shape == (n,), f"event_hash: expected {n}", batch.event_hash.shape),
+            (batch.event_hash.shape == (n,) == batch.is_last.shape,
+             f"event_hash: expected {n}", batch.event_hash.shape),
             (batch.number.shape == (self.numbers, n),
              f"number: expected {self.numbers} rows of {n}", batch.number.shape),
             (batch.category.shape == (self.categories, n),

@@ -90,11 +90,14 @@ class Events(NamedTuple):
     category: UInt64s
     consent: npt.NDArray[np.int8]
     consent_only: Bools
+    is_last: Bools
     zone: Int64s
     zones: Zones
     emptied: Int64s
     """Row that an event empties: that of the id before a login, the customer's own when it is forgotten,
     -1 for none. Of no event when there are none."""
+    emptied_is_last: Bools
+    """Whether with the event its record is done for that row, too. Of no event when none empties."""
 
 
 class Outputs(NamedTuple):

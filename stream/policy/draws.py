@@ -63,7 +63,7 @@ class Chance:
             raw: Handed through. Shape (n, R), float64.
         """
         draw = np.empty(len(index), np.int64)
-        part = np.zeros(len(index), np.int64)  # a record holds one event
+        part = np.maximum(batch.element[index], 0).astype(np.int64)  # 0 of a record without a batch
         _draw(self._key, partition, batch.offset[index], part, draw)
         return Asked(raw, draw, held_out(self._holdouts, batch.customer.take(index)))
 

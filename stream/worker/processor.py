@@ -19,7 +19,6 @@ from stream.campaign.file import Campaign
 from stream.contacts.contact_layout import lay_out_contacts
 from stream.features.plan import FeaturePlan
 from stream.log import log_event
-from stream.merged_step import steps_merged
 from stream.pipeline import Deployment, Pipeline, Step
 from stream.worker.changelog_encoder import ChangelogEncoder
 from stream.worker.checkpoints import Checkpoints
@@ -28,6 +27,7 @@ from stream.worker.consent_words import ConsentWords
 from stream.worker.contact_log.contact_log import ContactLog
 from stream.worker.input_counts import InputCounts
 from stream.worker.order.replay import Turn
+from stream.worker.order.turn_steps import steps_of
 from stream.worker.partition.block import Block
 from stream.worker.partition.blocks import Blocks
 from stream.worker.partition.intake import Admitted, Intake
@@ -168,13 +168,22 @@ class Processor:
             block.expected[chunk.topic] = chunk.next_offset
             self._shell.taken(message)
             if block.replay.done:
-                await self._take(block, Turn.of(chunk, message))
+                await self._take_parts(block, Turn.of(chunk, message))
                 return
-            block.replay.offer(chunk, message, self.pipeline.event_times(chunk))
+            decoder = self.pipeline.decoder
+            times_ms = self.pipeline.event_times(chunk)
+            block.replay.offer(chunk, message, times_ms, decoder.events_bound(chunk))
         for turn in block.replay.turns():
-            await self._take(block, turn)
+            await self._take_parts(block, turn)
             if block.state is not State.ACTIVE:
                 return  # what is held back is read again
+
+    async def _take_parts(self, block: Block, turn: Turn) -> None:
+        """Takes a turn, one that would unfold to too many events in parts."""
+        for part in turn.parts(self.pipeline.decoder.pieces):
+            await self._take(block, part)
+            if block.state is not State.ACTIVE:
+                return
 
     def _announce(self, block: Block, turn: Turn) -> bool:
         """Whether a marker must be durable before the results of this turn leave."""
@@ -190,13 +199,19 @@ class Processor:
     async def _take(self, block: Block, turn: Turn) -> None:
         assert self.deployment is not None, "the worker waits for a model before it reads"
         announced = self._announce(block, turn)
-        partition, records = turn.chunks[0].partition, sum(map(len, turn.chunks))
+        partition = turn.chunks[0].partition
+        decoder = self.pipeline.decoder
+        events = sum(int(decoder.events_bound(chunk).sum()) for chunk in turn.chunks)
         began_s = time.perf_counter()
         steps = [Step()] * len(turn.chunks)
-        if records > _INLINE_EVENTS_MAX:
-            steps = await self._compute(self._steps, turn, block, self.deployment)
-        elif records:
-            steps = self._steps(turn, block, self.deployment)
+        contacts = None if block.contacts is None else block.contacts.table
+        through = (
+            turn, self.pipeline, block.table, self.deployment, block.silent_until, contacts,
+        )  # fmt: skip
+        if events > _INLINE_EVENTS_MAX:
+            steps = await self._compute(steps_of, *through)
+        elif events:
+            steps = steps_of(*through)
         if self.blocks.get(partition) is not block:
             return  # abandoned while it was computed
         for chunk, step in zip(turn.chunks, steps, strict=True):
@@ -206,33 +221,12 @@ class Processor:
         names = self.deployment.policy.strategies
         took_s = (time.perf_counter() - began_s) / len(turn.chunks)
         for chunk, step in zip(turn.chunks, steps, strict=True):
-            self.window.add(len(chunk), step, names, took_s)
+            self.window.add(step.flaws.lines, step, names, took_s)
             self._consent_words.tell(step.unreadable_words)
             self.inputs.add(chunk, step)
         # Under the lock: a checkpoint must find the results of all chunks that it covers queued.
         claim = self._claims.announcement(partition, block) if announced else None
         await work.lane.publish(self._outgoing(steps, claim))
-
-    def _steps(self, turn: Turn, block: Block, deployment: Deployment) -> list[Step]:
-        now_ms = time.time_ns() // 1_000_000
-        contacts = None if block.contacts is None else block.contacts.table
-        if len(turn.chunks) == 1:
-            (chunk,) = turn.chunks
-            silent_until = block.silent_until.get(chunk.topic, 0)
-            return [
-                self.pipeline.step(
-                    chunk,
-                    block.table,
-                    deployment,
-                    silent_until=silent_until,
-                    now_ms=now_ms,
-                    contacts=contacts,
-                )
-            ]
-        return steps_merged(
-            self.pipeline, turn.chunks, turn.seen_ms, block.table, deployment,
-            silent_until=block.silent_until, now_ms=now_ms, contacts=contacts,
-        )  # fmt: skip
 
     def _outgoing(self, steps: Sequence[Step], announcement: Announcement | None) -> Outgoing:
         topics = self._campaign.topics

@@ -63,6 +63,7 @@ class Window:
     late: int = 0
     dropped_late: int = 0
     silent: int = 0
+    empty_batches: int = 0
     consent_unreadable: int = 0
     key_null: int = 0
     key_not_customer: int = 0
@@ -89,7 +90,7 @@ class Window:
         """Counts one chunk.
 
         Args:
-            records: Records of the chunk.
+            records: Records of the chunk, of a batch its events.
             step: What came of it.
             strategies: Names of the strategies, "nothing" last.
             took_s: Time that it was computed in.
@@ -104,6 +105,7 @@ class Window:
         self.replayed += int(step.counters[REPLAYED])
         self.duplicates += int(step.counters[REPEATED])
         self.silent += step.silent
+        self.empty_batches += step.flaws.empty_batches
         self.consent_unreadable += step.unreadable
         self.key_null += step.keys.null
         self.key_not_customer += step.keys.differ
@@ -149,6 +151,7 @@ class Window:
             "replayed": self.replayed,
             "duplicates": self.duplicates,
             "silent": self.silent or None,
+            "empty_batches": self.empty_batches or None,
             "consent_unreadable": self.consent_unreadable or None,
             "key_null": self.key_null or None,
             "key_not_customer": self.key_not_customer or None,

@@ -22,9 +22,9 @@ from stream.campaign.file import Campaign
 from stream.campaign.topics_section import Topics
 from stream.contacts import contact_records
 from stream.contacts.contact_layout import remembers
+from stream.decisions.batch_limits import KAFKA_BATCH_BYTES_MAX, BatchLimits
 from stream.errors import KafkaLayoutError
 from stream.log import log_event
-from stream.pipeline import KAFKA_BATCH_BYTES_MAX, BatchLimits
 from stream.worker.topic_settings import tell_broken_promises
 
 _BYTES_MAX = "max.message.bytes"

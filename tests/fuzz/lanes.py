@@ -27,6 +27,7 @@ from stream.kafka.skip_list import ReadRules
 from stream.state import changelog
 from stream.state.table import CustomerTable
 from tests.fuzz import oracle
+from tests.fuzz.batched_events import check_batches
 from tests.fuzz.batches import number, response
 from tests.fuzz.framed_avro import check_avro
 from tests.fuzz.framed_protobuf import check_protobuf
@@ -224,6 +225,11 @@ def protobuf(rng: random.Random) -> None:
     check_protobuf(rng)
 
 
+def batches(rng: random.Random) -> None:
+    """Records that hold batches of events."""
+    check_batches(rng, event)
+
+
 def headers(rng: random.Random) -> None:
     """Records with headers: the kernels find what a plain reading finds."""
     check_headers(rng)
@@ -235,6 +241,6 @@ def snowplow(rng: random.Random) -> None:
 
 
 LANES: dict[str, Callable[[random.Random], None]] = {
-    "records": records, "skips": skips, "rows": rows, "events": events, "avro": avro,
+    "records": records, "skips": skips, "rows": rows, "events": events, "batches": batches, "avro": avro,
     "protobuf": protobuf, "snowplow": snowplow, "headers": headers,
 }  # fmt: skip

@@ -179,7 +179,7 @@ class _Partition:
 
     def _offsets(self, chunk: RecordChunk) -> dict[bytes, list[int]]:
         """Offsets of the events of each customer."""
-        batch = self._pipeline._codecs.decoder.decode(chunk, _NOW_MS).batch
+        batch = self._pipeline.decoder.decode(chunk, _NOW_MS).batch
         offsets: dict[bytes, list[int]] = {}
         for i, offset in enumerate(batch.offset.tolist()):
             offsets.setdefault(batch.customer[i] or b"", []).append(offset)
@@ -197,7 +197,7 @@ class _Partition:
 
     def _repeated(self, chunk: RecordChunk) -> Iterator[Event]:
         """Events whose customer had the id before in this topic: rows have room for all ids."""
-        batch = self._pipeline._codecs.decoder.decode(chunk, _NOW_MS).batch
+        batch = self._pipeline.decoder.decode(chunk, _NOW_MS).batch
         known = set()
         for i, offset in enumerate(batch.offset.tolist()):
             told = batch.customer[i], batch.event_id[i]

@@ -87,7 +87,7 @@ def test_headers_are_those_of_the_code() -> None:
     assert DecisionSpec().feature_header
     letter = SCHEMAS["deadLetterHeaders"]
     assert tuple(letter["required"]) == dead_letter.HEADERS
-    more = (*dead_letter.TRUNCATED_HEADERS, dead_letter.HEADERS_BYTES)
+    more = (*dead_letter.TRUNCATED_HEADERS, dead_letter.HEADERS_BYTES, dead_letter.ELEMENTS_HEADER)
     assert tuple(letter["properties"]) == (*dead_letter.HEADERS, *more)
     assert tuple(letter["patternProperties"]) == (f"^{re.escape(dead_letter.ORIGINAL)}",)
 

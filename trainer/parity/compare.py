@@ -10,7 +10,23 @@ from typing import Self
 
 import numpy as np
 
+from models.contract import Normalization
 from stream.columns import Bools, Float32s, Float64s, Int64s
+from stream.features.normalization import normalize
+from stream.features.plan import FeaturePlan
+
+
+def normalized(values: Float64s, plan: FeaturePlan, constants: Normalization) -> Float32s:
+    """What `stream.features.plan.apply` makes of features with the constants of a model.
+
+    Shapes (n, F).
+    """
+    out = np.empty(values.shape, np.float32)
+    normalize(
+        values, np.ones(len(values), np.bool_), plan.transform_codes,
+        constants.mean, constants.std, constants.clip, out,
+    )  # fmt: skip
+    return out
 
 
 def differs(logged: Float32s, replayed: Float32s) -> Bools:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stream.columns import Bools, Int64s
+from stream.columns import Bools, Int64s, RecordChunk, Reject
+from stream.record_order import places
 from stream.state.changelog import Stretch
 from trainer.history.topics import Extent
 from trainer.parity.bundles import Bundles
@@ -67,7 +68,7 @@ def without_event(
         logged: n decisions.
         holds: Which partition they are in.
         found: Whether the event of each was replayed. Shape (n,), bool.
-        refused: By topic the offsets of records whose time was too far ahead.
+        refused: By topic the places of events whose time was too far ahead.
 
     Returns:
         A cause, COMPARABLE where the event was found. Shape (n,), int64.
@@ -76,8 +77,8 @@ def without_event(
     here = logged.partition == holds.partition
     archived = np.array([*(holds.archived or [0] * len(holds.events)), 0])
     cause[~found & here & (logged.offset < archived[logged.topic])] = Cause.EVENT_REMOVED
-    for topic, offsets in enumerate(refused):
-        is_refused = here & (logged.topic == topic) & np.isin(logged.offset, offsets)
+    for topic, at in enumerate(refused):
+        is_refused = here & (logged.topic == topic) & np.isin(logged.place, at)
         cause[~found & is_refused] = Cause.EVENT_REFUSED
     return cause
 
@@ -121,11 +122,18 @@ def repeats(logged: Logged) -> tuple[Int64s, Int64s]:
 
     Of one event by one model they come in the order of publication. Shape (k,) each, int64.
     """
-    place = (logged.model, logged.offset, logged.partition, logged.topic)
+    place = (logged.model, logged.element, logged.offset, logged.partition, logged.topic)
     order = np.lexsort(place)
     event = np.stack(place[1:], axis=1)[order]
     again = np.flatnonzero((event[1:] == event[:-1]).all(axis=1)) + 1
     return order[again], order[again - 1]
+
+
+def refused_places(chunk: RecordChunk, rejects: Sequence[Reject]) -> Int64s:
+    """Places of what was refused of a chunk. Shape (k,), int64."""
+    record = np.array([one.record for one in rejects], np.int64)
+    element = [-1 if one.element is None else one.element.index for one in rejects]
+    return places(chunk.offset[record], np.array(element, np.int64))
 
 
 def _removed(logged: Logged, holds: Holds) -> Bools:

@@ -15,6 +15,7 @@ import numpy as np
 
 from stream.columns import Bools, Float32s, Int64s, RecordChunk, Spans
 from stream.decisions.reader import Decision, epoch_ms, parse, vectors
+from stream.record_order import places
 from stream.state.table import CustomerTable
 from trainer.history.source import Bounds
 
@@ -55,6 +56,7 @@ class Logged:
         topic: Index of the event topic in the campaign, -1 for another one.
         partition: Partition of the event.
         offset: Offset of the event.
+        element: Its index in the batch of its record, -1 for a record.
         decided_ms: When the worker took the event, epoch milliseconds by its clock.
         model: Code of the model.
         contract: Code of the feature contract.
@@ -69,6 +71,7 @@ class Logged:
     topic: Int64s
     partition: Int64s
     offset: Int64s
+    element: Int64s
     decided_ms: Int64s
     model: Int64s
     contract: Int64s
@@ -80,15 +83,20 @@ class Logged:
     def __len__(self) -> int:
         return len(self.offset)
 
+    @property
+    def place(self) -> Int64s:
+        """Place of the event in its partition, as `record_order.places` says it. Shape (n,), int64."""
+        return places(self.offset, self.element)
+
     def about(self, topic: int, partition: int) -> Int64s:
-        """Decisions about events of a topic partition by offset, then as they were published."""
+        """Decisions about events of a topic partition by place, then as they were published."""
         mine = np.flatnonzero((self.topic == topic) & (self.partition == partition))
-        return mine[np.argsort(self.offset[mine], kind="stable")]
+        return mine[np.argsort(self.place[mine], kind="stable")]
 
 
 _COLUMNS = (
-    "record", "row", "topic", "partition", "offset", "decided_ms", "model", "contract", "vector",
-    "asked",
+    "record", "row", "topic", "partition", "offset", "element", "decided_ms", "model", "contract",
+    "vector", "asked",
 )  # fmt: skip
 
 
@@ -160,6 +168,7 @@ class LoggedReader:
             self.topics.get(data.event.topic, -1),
             data.event.partition,
             data.event.offset,
+            data.event.element,
             epoch_ms(decision.time),
             codes.setdefault(data.model, len(codes)),
             codes.setdefault(data.feature_contract, len(codes)),

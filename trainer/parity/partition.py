@@ -16,9 +16,8 @@ from stream.campaign.file import Campaign
 from stream.codecs import event_decoder
 from stream.columns import Bools, Float32s, Float64s, Int64s, RecordChunk
 from stream.events.decoder import NEVER_MS
-from stream.features.normalization import normalize
 from stream.features.plan import FeaturePlan, apply_raw
-from stream.record_order import NOT_SEEN_MS, event_times, seen
+from stream.record_order import NOT_SEEN_MS, event_times, places, seen
 from stream.schemas.registry import registry_of
 from stream.state.emptied import emptied_rows
 from stream.state.table import CustomerTable
@@ -26,8 +25,8 @@ from trainer.history.gaps import Gap
 from trainer.parity import explain
 from trainer.parity.bundles import Bundles
 from trainer.parity.causes import Cause
-from trainer.parity.compare import Measured, differs
-from trainer.parity.explain import COMPARABLE, Holds
+from trainer.parity.compare import Measured, differs, normalized
+from trainer.parity.explain import COMPARABLE, Holds, refused_places
 from trainer.parity.findings import Findings
 from trainer.parity.links import Links
 from trainer.parity.logged import Logged, LoggedReader, Scope
@@ -98,6 +97,7 @@ class _Partition:
             subject.campaign, subject.plan, registry_of(subject.campaign.events)
         )
         self._about = [logged.about(topic, holds.partition) for topic in range(len(holds.events))]
+        self._known = [logged.place[about] for about in self._about]
         self._links = Links(OrderCheck(logged, self._about, _bounds(subject.campaign, holds)))
         self._cause = explain.before_replay(logged, holds, subject.bundles)
         self._found = np.zeros(len(logged), np.bool_)
@@ -128,32 +128,35 @@ class _Partition:
     def _runs(self, topic: int, chunks: Iterator[RecordChunk]) -> Iterator[Run]:
         """The events of a topic, of all times, since all change the state of their customers."""
         reached_ms = NOT_SEEN_MS
-        for chunk in chunks:
-            self._has_gaps |= isinstance(
-                chunk, Gap
-            )  # events are missing in the middle of the topic
-            if len(chunk) == 0:
+        for whole in chunks:
+            # Events are missing in the middle of the topic.
+            self._has_gaps |= isinstance(whole, Gap)
+            if len(whole) == 0:
                 continue
-            self.findings.keys.add(chunk)
-            decoded = self._decoder.decode(chunk, NEVER_MS)
-            seen_ms = seen(event_times(chunk, decoded.batch), reached_ms)
-            reached_ms = int(seen_ms[-1])
-            batch, rejects = decoded.batch.history(), decoded.rejects
-            refused = [one.record for one in rejects if one.code == "absurd_timestamp"]
-            self._refused[topic] += chunk.offset[refused].tolist()  # the worker may have taken them
-            if not self.subject.plan.layout.emptied_by:  # else others may be carried over to them
-                batch = batch.take(np.flatnonzero(self.subject.scope.has_customers(batch.customer)))
-            rows = self.table.rows_for(batch.customer)
-            emptied = emptied_rows(batch, rows, self.table)
-            yield Run(topic, rows, batch, seen_ms[batch.record], emptied)
+            self.findings.keys.add(whole)
+            for chunk in self._decoder.pieces(whole):
+                decoded = self._decoder.decode(chunk, NEVER_MS)
+                seen_ms = seen(event_times(chunk, decoded.batch), reached_ms)
+                reached_ms = int(seen_ms[-1])
+                batch, rejects = decoded.batch.history(), decoded.rejects
+                refused = [one for one in rejects if one.code == "absurd_timestamp"]
+                # The worker may have taken them.
+                self._refused[topic] += refused_places(chunk, refused).tolist()
+                # Where there are logins others may be carried over to those who are asked about.
+                if not self.subject.plan.layout.emptied_by:
+                    sampled = self.subject.scope.has_customers(batch.customer)
+                    batch = batch.take(np.flatnonzero(sampled))
+                rows = self.table.rows_for(batch.customer)
+                emptied = emptied_rows(batch, rows, self.table)
+                yield Run(topic, rows, batch, seen_ms[batch.record], emptied)
 
     def _joined(self, run: Run) -> tuple[Int64s, Int64s]:
         """Events of a run and decisions about them, pair by pair. Shape (pairs,) each, int64."""
         about = self._about[run.topic]
-        known, offset = self.logged.offset[about], run.batch.offset
-        first = np.searchsorted(known, offset)
-        count = np.searchsorted(known, offset, side="right") - first
-        event = np.repeat(np.arange(len(offset)), count)
+        known, place = self._known[run.topic], places(run.batch.offset, run.batch.element)
+        first = np.searchsorted(known, place)
+        count = np.searchsorted(known, place, side="right") - first
+        event = np.repeat(np.arange(len(place)), count)
         nth = np.arange(len(event)) - np.repeat(np.cumsum(count) - count, count)
         return event, about[first[event] + nth]
 
@@ -163,22 +166,13 @@ class _Partition:
         self._compared[entry] = True
         for model in np.unique(self.logged.model[entry]).tolist():
             mine = self.logged.model[entry] == model
-            replayed = self._normalized(values[event[mine]], model)
+            constants = self.subject.bundles.normalization(model)
+            replayed = normalized(values[event[mine]], self.subject.plan, constants)
             logged = self._vectors(entry[mine])
             self.findings.measured += Measured.of(logged, replayed)
             different = differs(logged, replayed).any(axis=1)
             if different.any():
                 self._different.append((entry[mine][different], replayed[different]))
-
-    def _normalized(self, values: Float64s, model: int) -> Float32s:
-        """What `stream.features.plan.apply` makes of features with the constants of a model."""
-        constants = self.subject.bundles.normalization(model)
-        out = np.empty(values.shape, np.float32)
-        normalize(
-            values, np.ones(len(values), np.bool_), self.subject.plan.transform_codes,
-            constants.mean, constants.std, constants.clip, out,
-        )  # fmt: skip
-        return out
 
     def _vectors(self, entry: Int64s) -> Float32s:
         vectors: Float32s = self.logged.vectors[self.logged.vector[entry]]
@@ -192,12 +186,13 @@ class _Partition:
         if self.subject.plan.layout.emptied_by:
             alone &= self.subject.scope.has_customers(self.table.key_spans(run.row))
         alone[decided] = False
-        known = self.logged.offset[self._about[run.topic]]
-        known = known[known < self.holds.events[run.topic].end]
+        about = self._about[run.topic]
+        about = about[self.logged.offset[about] < self.holds.events[run.topic].end]
+        known, place = self._known[run.topic], places(batch.offset, batch.element)
         first, last = (known[0], known[-1]) if len(known) else (0, -1)
-        yet = alone & (batch.offset > last)
+        yet = alone & (place > last)
         findings.counts["undecided_yet"] += int(yet.sum())
-        removed = alone & (batch.offset < first) & (self.holds.decisions.begin > 0)
+        removed = alone & (place < first) & (self.holds.decisions.begin > 0)
         for cause, which in (
             (Cause.DECISION_REMOVED, removed),
             (Cause.NO_DECISION, alone & ~yet & ~removed),
@@ -205,7 +200,8 @@ class _Partition:
             if which.any():
                 i = int(np.argmax(which))
                 name = self.subject.campaign.topics.events[run.topic]
-                where = self._where(name, int(batch.offset[i]), int(run.row[i]))
+                at = int(batch.offset[i]), int(batch.element[i])
+                where = self._where(name, at, int(run.row[i]))
                 findings.add(cause, int(which.sum()), where)
 
     def conclude(self) -> None:
@@ -269,18 +265,24 @@ class _Partition:
     def _where_of(self, entry: Int64s, i: int) -> Where:
         """The event of decision entry[i]."""
         logged, one = self.logged, int(entry[i])
-        topic, offset, row = (int(a[one]) for a in (logged.topic, logged.offset, logged.row))
+        topic, offset, element, row = (
+            int(a[one]) for a in (logged.topic, logged.offset, logged.element, logged.row)
+        )
         if topic < 0:  # the name was not kept; the decision itself says it
             decisions = self.subject.campaign.topics.decisions
-            return self._where(decisions, int(logged.record[one]), row)
+            return self._where(decisions, (int(logged.record[one]), -1), row)
         names = self.subject.campaign.topics.events
-        return self._where(names[topic], offset, row, int(logged.partition[one]))
+        return self._where(names[topic], (offset, element), row, int(logged.partition[one]))
 
-    def _where(self, topic: str, offset: int, row: int, partition: int | None = None) -> Where:
+    def _where(
+        self, topic: str, at: tuple[int, int], row: int, partition: int | None = None
+    ) -> Where:
+        """A place by offset and element, and its customer if they are to be shown."""
         number = self.holds.partition if partition is None else partition
+        offset, index = at[0], None if at[1] < 0 else at[1]
         if not self.subject.show_customers:
-            return Where(topic, number, offset, None)
-        return Where(topic, number, offset, self.table.key(row).decode(errors="replace"))
+            return Where(topic, number, offset, None, index)
+        return Where(topic, number, offset, self.table.key(row).decode(errors="replace"), index)
 
 
 def _bounds(campaign: Campaign, holds: Holds) -> list[Int64s]:

@@ -14,13 +14,15 @@ CONCLUSIVE_MIN = 0.01
 class Where(Struct, frozen=True):
     """An event, or a record of the decision topic when its event is not known.
 
-    The customer is null unless it was asked for: whoever needs it finds it at the offset.
+    The customer is null unless it was asked for: whoever needs it finds it at the offset. The index is
+    that in the batch of the record, null when the record is the event.
     """
 
     topic: str
     partition: int
     offset: int
     customer: str | None
+    index: int | None = None
 
 
 class Finding(Struct, frozen=True):

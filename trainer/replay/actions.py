@@ -21,8 +21,10 @@ import numpy.typing as npt
 from stream.campaign.file import Campaign
 from stream.codecs import property_decoder
 from stream.columns import Bools, EventBatch, Float64s, Int64s, RecordChunk
-from stream.decisions.reader import Decided, DecisionReader, Names
+from stream.decisions.hashed_names import Names
+from stream.decisions.reader import Decided, DecisionReader
 from stream.events.decoder import NEVER_MS
+from stream.record_order import places
 from stream.schemas.registry import registry_of
 from trainer.errors import TrainingError
 
@@ -30,10 +32,10 @@ Records: TypeAlias = npt.NDArray[Any]
 """An array of structs, such as of `ACTION`. Shape (n,)."""
 
 ACTION = np.dtype(
-    [("offset", "<i8"), ("identity", "<u8"), ("propensity", "<f8"), ("strategy", "<i2"),
-     ("topic", "i1"), ("held_out", "?"), ("possible", "<i8")]
+    [("offset", "<i8"), ("identity", "<u8"), ("propensity", "<f8"), ("element", "<i4"),
+     ("strategy", "<i2"), ("topic", "i1"), ("held_out", "?"), ("possible", "<i8")]
 )  # fmt: skip
-"""Place of the event it is about, topic -1 for one that the campaign does not have; hash of the id
+"""Place of the event it is about, topic -1 for one that the campaign does not have, element as in `EventBatch`; hash of the id
 of a decision; probability with which the strategy was used, NaN if not said; index of the strategy,
 S for nothing, -1 for one that the campaign does not have; whether the customer was in a hold-out; bit k
 for strategy k that could have been used, -1 if not said."""
@@ -64,23 +66,24 @@ class Actions:
         return len(self.event)
 
     @classmethod
-    def of(cls, records: Records, topic: Int64s, offset: Int64s) -> Actions:
+    def of(cls, records: Records, topic: Int64s, place: Int64s) -> Actions:
         """Finds the events that the records are about.
 
         Args:
             records: Of the dtype `ACTION`, in the order in which they were published.
             topic: Topic of each event of the timeline. Shape (n,), int64.
-            offset: Its offset, rising within a topic. Shape (n,), int64.
+            place: Its place, as `record_order.places` says it, rising within a topic. Shape (n,), int64.
         """
         once = _first_of_each(records)
         event = np.full(len(once), -1, np.int64)
+        wanted = places(once["offset"], once["element"])
         for t in np.unique(once["topic"]):
             about = np.flatnonzero(once["topic"] == t)
             there = np.flatnonzero(topic == t)
-            place = np.searchsorted(offset[there], once["offset"][about])
-            inside = place < len(there)
-            found = there[place[inside]]
-            same = offset[found] == once["offset"][about[inside]]
+            at = np.searchsorted(place[there], wanted[about])
+            inside = at < len(there)
+            found = there[at[inside]]
+            same = place[found] == wanted[about[inside]]
             event[about[inside][same]] = found[same]
         return cls(
             event,
@@ -148,12 +151,18 @@ class TreatmentReader:
         sent = np.flatnonzero(batch.type_code == self._code)
         records = np.zeros(len(sent), ACTION)
         records["topic"], records["offset"] = topic, batch.offset[sent]
+        records["element"] = batch.element[sent]
         records["strategy"], records["propensity"], records["possible"] = -1, np.nan, -1
         if len(sent):
-            said = self._decoder.decode(chunk.take(batch.record[sent]), NEVER_MS).batch.events()
-            records["strategy"][said.record] = self._strategies.find(said.category[0])
+            again = chunk.take(np.unique(batch.record[sent]))
+            said = self._decoder.decode(again, NEVER_MS).batch.events()
+            wanted = places(batch.offset[sent], batch.element[sent])
+            _, mine, theirs = np.intersect1d(
+                wanted, places(said.offset, said.element), assume_unique=True, return_indices=True
+            )
+            records["strategy"][mine] = self._strategies.find(said.category[0, theirs])
             if len(said.number):
-                records["propensity"][said.record] = said.number[0]
+                records["propensity"][mine] = said.number[0, theirs]
         return sent, records
 
 
@@ -175,14 +184,14 @@ def decision_reader(campaign: Campaign) -> DecisionReader:
 def of_decisions(decided: Decided, index: Int64s) -> Records:
     """Some decisions as records of the dtype `ACTION`."""
     records = np.zeros(len(index), ACTION)
-    for name in ("offset", "identity", "propensity", "strategy", "topic", "held_out", "possible"):
+    for name in ACTION.names or ():
         records[name] = getattr(decided, name)[index]
     return records
 
 
 def _first_of_each(records: Records) -> Records:
     """The records without those that repeat an earlier one, in their order."""
-    names = ("topic", "offset", "identity")
+    names = ("topic", "offset", "element", "identity")
     order = np.lexsort([records[name] for name in names])  # stable
     repeats = np.ones(max(len(records) - 1, 0), np.bool_)
     for name in names:

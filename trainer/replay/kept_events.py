@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from stream.columns import EventBatch, Int64s, Spans
+from stream.columns import Bools, EventBatch, Int64s, Spans
+from stream.features.kernel_repeats import find_repeats
 from stream.features.plan import FeaturePlan
 from trainer.replay.actions import Records
 
@@ -14,7 +15,7 @@ def event_dtype(plan: FeaturePlan) -> np.dtype[np.void]:
     empties = [("emptied", "<i4")] if plan.layout.emptied_by else []
     return np.dtype(
         [("offset", "<i8"), ("time_ms", "<i8"), ("seen_ms", "<i8"), ("event_hash", "<u8"),
-         ("row", "<i4"), ("type_code", "<i2"), *empties,
+         ("row", "<i4"), ("element", "<i4"), ("type_code", "<i2"), *empties,
          ("topic", "i1"), ("number", "<f8", (len(plan.number_paths),)),
          ("category", "<u8", (plan.category_rows,))]
     )  # fmt: skip
@@ -26,7 +27,7 @@ def kept_events(
     """Some events of a topic as records without row and place, and the customer of each."""
     records = np.empty(len(index), dtype)
     records["topic"] = topic
-    for name in ("offset", "time_ms", "event_hash", "type_code"):
+    for name in ("offset", "element", "time_ms", "event_hash", "type_code"):
         records[name] = getattr(batch, name)[index]
     records["number"] = batch.number.T[index]
     records["category"] = batch.category.T[index]
@@ -36,3 +37,22 @@ def kept_events(
 def column(records: Records, name: str) -> Int64s:
     """A column of records. Shape (n,), int64."""
     return np.ascontiguousarray(records[name], np.int64)
+
+
+def repeated_events(records: Records, row: Int64s, remembered: int) -> Bools:
+    """Which events a worker finds repeated.
+
+    Args:
+        records: n events, in the order of their replay.
+        row: Whose ids each is among: row of the customer. Shape (n,), int64.
+        remembered: How many ids a row remembers.
+
+    Returns:
+        Shape (n,), bool.
+    """
+    out = np.zeros(len(records), np.bool_)
+    if remembered and len(records):
+        ring = np.zeros((int(row.max()) + 1, 1 + remembered), np.int64)
+        hashes = np.ascontiguousarray(records["event_hash"])
+        find_repeats(row, column(records, "topic"), hashes, ring, out)
+    return out

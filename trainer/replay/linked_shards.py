@@ -14,6 +14,7 @@ import numpy as np
 
 from stream.columns import Bools, EventBatch, Int64s, Spans
 from stream.compiled.linked import linked
+from stream.record_order import places
 from stream.state.table import CustomerTable
 from trainer.replay.actions import ACTION, Records
 from trainer.replay.buckets import by_bucket
@@ -89,7 +90,8 @@ class LinkedShards:
             moved["row"] = table.rows_for(newcomers.key_spans(newcomers.live))[moved["row"]]
             moved["emptied"] = self._rows(shard.partition, moved, table)
             records = np.concatenate([records, moved])
-            records = records[np.argsort(records["offset"], kind="stable")]
+            order = np.argsort(places(records["offset"], records["element"]), kind="stable")
+            records = records[order]
             actions = np.concatenate([actions, self._moved_actions.load(shard)])
         return records, actions, table
 
@@ -158,10 +160,13 @@ def _home_of_actions(actions: Records, records: Records, home_of_row: Int64s) ->
     out = np.full(len(actions), -1)
     for topic in np.unique(actions["topic"]):
         about, there = (np.flatnonzero(of["topic"] == topic) for of in (actions, records))
-        offset = records["offset"][there]
-        place = np.searchsorted(offset, actions["offset"][about])
-        found: Bools = place < len(there)
-        event = there[np.minimum(place, len(there) - 1)] if len(there) else place
-        found[found] = records["offset"][event[found]] == actions["offset"][about[found]]
+        known, wanted = (
+            places(of["offset"][which], of["element"][which])
+            for of, which in ((records, there), (actions, about))
+        )
+        at = np.searchsorted(known, wanted)
+        found: Bools = at < len(there)
+        found[found] = known[at[found]] == wanted[found]
+        event = there[np.minimum(at, len(there) - 1)] if len(there) else at
         out[about[found]] = home_of_row[records["row"][event[found]]]
     return out

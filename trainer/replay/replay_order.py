@@ -139,6 +139,14 @@ def _joined(runs: Sequence[Run]) -> Run:
         category=np.concatenate([batch.category for batch in batches], axis=1),
         consent=np.concatenate([batch.consent for batch in batches], axis=1),
         consent_only=np.concatenate([batch.consent_only for batch in batches]),
+        element=np.concatenate([batch.element for batch in batches]),
+        is_last=np.concatenate([batch.is_last for batch in batches]),
+        previous_is_last=np.concatenate(
+            [
+                batch.is_last if batch.previous_is_last is None else batch.previous_is_last
+                for batch in batches
+            ]
+        ),
     )
     row, seen_ms = (
         np.concatenate([getattr(run, name) for run in runs]) for name in ("row", "seen_ms")

@@ -21,14 +21,13 @@ import numpy as np
 
 from stream.campaign.file import Campaign
 from stream.codecs import event_decoder
-from stream.columns import Bools, EventBatch, Int64s, RecordChunk, Spans
+from stream.columns import EventBatch, Int64s, RecordChunk, Spans
 from stream.decisions.reader import DecisionReader
 from stream.events.decoder import NEVER_MS
-from stream.features.kernel_repeats import find_repeats
 from stream.features.plan import FeaturePlan
 from stream.keys.key_sample import KeySample
 from stream.keys.spread import Spread
-from stream.record_order import NOT_SEEN_MS, event_times, merged, seen
+from stream.record_order import NOT_SEEN_MS, event_times, merged, places, seen
 from stream.schemas.registry import registry_of
 from stream.state.table import CustomerTable
 from trainer.history.gaps import SINCE, Extent, Gap, GapTracker, Missing, cold_ms, unread_ms
@@ -43,7 +42,7 @@ from trainer.replay.actions import (
 )
 from trainer.replay.buckets import by_bucket, misplaced, spread_of
 from trainer.replay.flaw_counts import FlawCounts
-from trainer.replay.kept_events import column, event_dtype, kept_events
+from trainer.replay.kept_events import column, event_dtype, kept_events, repeated_events
 from trainer.replay.linked_shards import LinkedShards
 from trainer.replay.lives import FORGOTTEN, epochs, lives
 from trainer.replay.spill import Shard, Spill
@@ -60,8 +59,7 @@ class Shards:
         bounds: Which events count; offsets are for those who read.
 
     Attributes:
-        rejects: Records that are no events, by reason code; those of the decision topic begin with
-            "decision_".
+        rejects: What is no event, by reason code; of the decision topic with "decision_" before it.
         flaws: What could not be read in the events, and what never came.
         events: Events that count.
         start_ms: Oldest event time, epoch milliseconds.
@@ -192,16 +190,17 @@ class Shards:
         records = records[merged(records["topic"], records["seen_ms"])]
         row = column(records, "row")
         if self._linked is None:
-            gone = repeated = self._repeated(records, row)
+            gone = repeated = repeated_events(records, row, self._remembered)
             person, emptied = row, row[:0]
         else:
             emptied = column(records, "emptied")
-            repeated = self._repeated(records, epochs(row, emptied == row))
+            repeated = repeated_events(records, epochs(row, emptied == row), self._remembered)
             person = np.full(len(row), FORGOTTEN)
             person[~repeated] = lives(row[~repeated], emptied[~repeated])
             gone = (person == FORGOTTEN) | (emptied == row)
             person, emptied = np.unique(person, return_inverse=True)[1], emptied[~gone]
-        actions = Actions.of(acted, column(records, "topic"), column(records, "offset"))
+        place = places(records["offset"], records["element"])
+        actions = Actions.of(acted, column(records, "topic"), place)
         actions, records = actions.without(gone), records[~gone]
         return Timeline(
             shard=shard,
@@ -219,15 +218,6 @@ class Shards:
             repeated=int(repeated.sum()),
         )
 
-    def _repeated(self, records: Records, row: Int64s) -> Bools:
-        """Which events, in the order of their replay, a worker finds repeated. Shape (n,), bool."""
-        out = np.zeros(len(records), np.bool_)
-        if self._remembered and len(records):
-            ring = np.zeros((int(row.max()) + 1, 1 + self._remembered), np.int64)
-            hashes = np.ascontiguousarray(records["event_hash"])
-            find_repeats(row, column(records, "topic"), hashes, ring, out)
-        return out
-
     def _seen(self, chunk: RecordChunk, batch: EventBatch) -> Int64s:
         """`record_order.seen` of the whole partition: a shard has a part of its records."""
         origin = chunk.topic, chunk.partition
@@ -237,6 +227,10 @@ class Shards:
 
     def _add_events(self, chunk: RecordChunk, topic: int) -> None:
         self.keys.add(chunk)
+        for piece in self._decoder.pieces(chunk):
+            self._add_piece(piece, topic)
+
+    def _add_piece(self, chunk: RecordChunk, topic: int) -> None:
         decoded = self._decoder.decode(chunk, NEVER_MS)
         seen_ms = self._seen(chunk, decoded.batch)
         batch = decoded.batch.history()

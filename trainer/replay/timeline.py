@@ -78,6 +78,8 @@ class Timeline:
             category=self.category[:, index],
             consent=np.empty((0, len(index)), np.int8),  # no feature is made of it
             consent_only=np.zeros(len(index), np.bool_),
+            element=np.full(len(index), -1, np.int32),
+            is_last=np.zeros(len(index), np.bool_),  # no event is there twice: none is replayed
         )
 
 

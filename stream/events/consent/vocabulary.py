@@ -22,6 +22,8 @@ from stream.compiled.category_hash import FNV_OFFSET, FNV_PRIME, category_hash
 GRANTED, WITHDRAWN, NOT_SAID, UNREADABLE = 1, 0, -1, -2
 """What an event says of a purpose."""
 
+_STRICTNESS = {NOT_SAID: 0, GRANTED: 1, UNREADABLE: 2, WITHDRAWN: 3}
+
 _OF_XDM = 2  # a word that says nothing in XDM, and is unreadable elsewhere
 
 _GRANTED = (
@@ -48,6 +50,17 @@ _DASH, _UNDERSCORE = _JOINTS
 _FNV_OFFSET_U64, _FNV_PRIME_U64 = np.uint64(FNV_OFFSET), np.uint64(FNV_PRIME)
 
 _inlined = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+
+
+def stricter_of(one: int, other: int) -> int:
+    """Of two things that are said of a purpose the one that counts, wherever each was said."""
+    return max(one, other, key=_STRICTNESS.__getitem__)
+
+
+def stricter(one: npt.NDArray[np.int8], other: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
+    """The same of arrays of one shape."""
+    rank = np.array([_STRICTNESS[said] for said in range(UNREADABLE, GRANTED + 1)], np.int8)
+    return np.where(rank[one - UNREADABLE] >= rank[other - UNREADABLE], one, other)
 
 
 class Words(NamedTuple):

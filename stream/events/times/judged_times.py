@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import tzinfo
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from stream.campaign.file import EventMapping
 from stream.compiled.time_zones import time_zone
 from stream.events.paths import TIMESTAMP, EventPaths
-from stream.events.present import EpochMs, Found, JsonNumber, Refused, first_present
+from stream.events.present import EpochMs, Found, JsonNumber, Refused, Root, first_present
 from stream.events.scalars import JSON_NUMBER
 from stream.events.times.time_kernels import corrected_ms
 from stream.events.times.timestamps import epoch_ms, text_ms
@@ -41,7 +41,7 @@ class TimeJudge:
         self._paths = paths
 
     def time_ms(
-        self, root: dict[str, Any], form: int, times: Times, unreadable: Unreadable
+        self, root: Root, form: int, times: Times, unreadable: Unreadable
     ) -> tuple[int, bool]:
         """The time of an event, and whether it was too far ahead of its record.
 
@@ -86,7 +86,7 @@ class TimeJudge:
         return time_ms
 
     def _behind_its_record(
-        self, root: dict[str, Any], form: int, times: Times, found: Found, said_ms: int
+        self, root: Root, form: int, times: Times, found: Found, said_ms: int
     ) -> tuple[int, bool]:
         """The time of an event that says it is from after its record."""
         sent_ms = self._sent_ms(root, form, times)
@@ -99,7 +99,7 @@ class TimeJudge:
         is_ahead = said_ms - times.limit_ms > times.ahead_max_ms
         return corrected_ms(said_ms, sent_ms, times.limit_ms, times.earliest_ms), is_ahead
 
-    def _sent_ms(self, root: dict[str, Any], form: int, times: Times) -> int:
+    def _sent_ms(self, root: Root, form: int, times: Times) -> int:
         """When the sender says that it sent; that of the record where nothing can be read."""
         for path in self._paths.sent_at[form]:
             sent = first_present(root, (path,))

@@ -69,18 +69,20 @@ def forget(tables: Tables, ints: Int64s, row: int) -> int:
 
 @_jit
 def carry_over(
-    tables: Tables, topic: int, offset: int, replayed: bool, repeated: bool,
+    tables: Tables, topic: int, offset: int, is_last: bool, replayed: bool, repeated: bool,
     state: Float64s, ints: Int64s, source: int, target: int,
 ) -> int:  # fmt: skip
     """Adds the row of an id to that of the customer who has logged in, and empties it.
 
     Each of the two rows has its own next offset, and either may have been written without the other:
-    a row that has the login behind it stays as it is, and the other one is brought up to it.
+    a row that has the login behind it stays as it is, and the other one is brought up to it. Events of the
+    id in the same record, before the login or after it, do not put the login behind it: the last does.
 
     Args:
         tables: The features.
         topic: Index of the topic of the login.
         offset: Offset of the login.
+        is_last: Whether no later event of its record is about the id.
         replayed: Whether the target has it behind it.
         repeated: Whether another record told of it before: nothing is carried over.
         state: The table. Changed.
@@ -93,10 +95,11 @@ def carry_over(
     """
     if ints[source, NEXT_OFFSET + topic] > offset:
         return NOTHING
-    seen = False
-    for word in range(NEXT_OFFSET, tables.consent):
+    seen = ints[source, FIRST_MS] == CARRIED
+    for word in range(NEXT_OFFSET, tables.closed):
         seen |= ints[source, word] > 0
-    ints[source, NEXT_OFFSET + topic] = offset + 1
+    if is_last:
+        ints[source, NEXT_OFFSET + topic] = offset + 1
     if repeated:
         return NOTHING
     knew = ints[source, CLOCK_MS] > 0 and not replayed

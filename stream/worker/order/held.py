@@ -22,11 +22,13 @@ class Part(NamedTuple):
     Attributes:
         chunk: The records.
         seen_ms: What `record_order.seen` says of them. Shape (n,), int64.
+        bound: How many events each holds at most. Shape (n,), int64.
         message: What it came with; None when more of the same chunk is to come.
     """
 
     chunk: RecordChunk
     seen_ms: Int64s
+    bound: Int64s
     message: Any
 
 
@@ -49,14 +51,14 @@ class Held:
         self.records = 0
         self._waiting: deque[Part] = deque()
 
-    def put(self, chunk: RecordChunk, message: Any, time_ms: Int64s) -> None:
-        """Takes the next chunk, with the times of its events, -1 for none."""
+    def put(self, chunk: RecordChunk, message: Any, time_ms: Int64s, bound: Int64s) -> None:
+        """Takes the next chunk, with the times of its events, -1 for none, and their bounds."""
         seen_ms = record_order.seen(time_ms, self.reached_ms)
         if len(seen_ms):
             self.reached_ms = int(seen_ms[-1])
         self.next_offset = chunk.next_offset
         self.records += len(chunk)
-        self._waiting.append(Part(chunk, seen_ms, message))
+        self._waiting.append(Part(chunk, seen_ms, bound, message))
 
     def skip(self, offset: int) -> None:
         """Nothing comes any more before an offset, beyond what waits."""
@@ -64,7 +66,8 @@ class Held:
         if self._waiting:  # as a chunk without records: so it is known when what waits is taken
             last = self._waiting[-1].chunk
             nothing = replace(split(last, last.next_offset)[1], next_offset=self.next_offset)
-            self._waiting.append(Part(nothing, np.empty(0, np.int64), None))
+            none = np.empty(0, np.int64)
+            self._waiting.append(Part(nothing, none, none, None))
 
     def is_through(self, end: int) -> bool:
         """Whether nothing before an offset waits, or is to come."""
@@ -75,7 +78,7 @@ class Held:
     def seen_ms(self, end: int, limit_ms: int | None) -> Int64s:
         """What waits before an offset and was seen before a time, at the beginning. Shape (n,), int64."""
         parts = [np.empty(0, np.int64)]
-        for chunk, seen_ms, _ in self._waiting:
+        for chunk, seen_ms, _, _ in self._waiting:
             if _first(chunk) >= end:
                 break
             ready = len(seen_ms)
@@ -86,6 +89,12 @@ class Held:
                 break
             parts.append(seen_ms[:ready])
         return np.concatenate(parts)
+
+    def bounds(self, count: int) -> Int64s:
+        """How many events each of the next records holds at most. Shape (count,), int64."""
+        return np.concatenate([np.empty(0, np.int64), *(one.bound for one in self._waiting)])[
+            :count
+        ]
 
     def take(self, count: int, end: int) -> Iterator[Part]:
         """The next records, and chunks without any that stand between them; all before an offset."""
@@ -116,11 +125,12 @@ class Held:
         return part
 
     def _cut(self, offset: int) -> Part:
-        chunk, seen_ms, message = self._waiting.popleft()
+        chunk, seen_ms, bound, message = self._waiting.popleft()
         before, after = split(chunk, offset)
-        self._waiting.appendleft(Part(after, seen_ms[len(before) :], message))
-        self.records -= len(before)
-        return Part(before, seen_ms[: len(before)], None)
+        n = len(before)
+        self._waiting.appendleft(Part(after, seen_ms[n:], bound[n:], message))
+        self.records -= n
+        return Part(before, seen_ms[:n], bound[:n], None)
 
 
 def _first(chunk: RecordChunk) -> int:

@@ -15,7 +15,7 @@ Pure: no Kafka, no clock.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +28,9 @@ from stream.worker.order.steps import Run, Step
 
 WINDOW_RECORDS = 8_192
 """Most records of a window: a few chunks."""
+
+WINDOW_EVENTS = 65_536
+"""What the events of a window are bounded by, when records hold batches."""
 
 HELD_RECORDS_MAX = 32_768
 """How many records of a topic may wait in memory: what comes beyond is read again later."""
@@ -52,6 +55,16 @@ class Turn(NamedTuple):
     def of(cls, chunk: RecordChunk, message: Any) -> Turn:
         """A chunk that comes as it arrives."""
         return cls([chunk], [], [] if message is None else [message], planned=False)
+
+    def parts(self, pieces: Callable[[RecordChunk], Iterator[RecordChunk]]) -> Iterator[Turn]:
+        """A turn of one chunk in the pieces that this is cut into; a window is small already."""
+        if len(self.chunks) > 1:
+            yield self
+            return
+        (chunk,) = self.chunks
+        for piece in pieces(chunk):
+            is_last = piece.next_offset == chunk.next_offset
+            yield Turn([piece], [], self.messages if is_last else [], self.planned)
 
 
 class Replay:
@@ -109,16 +122,19 @@ class Replay:
         if self._steps and topic in self._held:
             self._held[topic].skip(offset)
 
-    def offer(self, chunk: RecordChunk, message: Any, time_ms: Int64s) -> None:
+    def offer(
+        self, chunk: RecordChunk, message: Any, time_ms: Int64s, bound: Int64s | None = None
+    ) -> None:
         """Takes the next chunk of a topic.
 
         Args:
             chunk: The chunk.
             message: What it came with.
             time_ms: Time of the event of each record, -1 for none. Shape (n,), int64.
+            bound: How many events each record holds at most; None for one. Shape (n,), int64.
         """
         held = self._held.setdefault(chunk.topic, Held(0, record_order.NOT_SEEN_MS))
-        held.put(chunk, message, time_ms)
+        held.put(chunk, message, time_ms, np.ones_like(time_ms) if bound is None else bound)
 
     def turns(self) -> Iterator[Turn]:
         """What may be taken now, in order: each before the next is asked for."""
@@ -132,7 +148,7 @@ class Replay:
             else:
                 return
         for held in self._held.values():
-            for chunk, _, message in held.take_all():
+            for chunk, _, _, message in held.take_all():
                 yield Turn.of(chunk, message)
 
     def _is_over(self, step: Step) -> bool:
@@ -145,7 +161,7 @@ class Replay:
         taken = None if held is None else held.take_chunk(run.end)
         if taken is None:
             return None
-        chunk, _, message = taken
+        chunk, _, _, message = taken
         return Turn.of(chunk, message)._replace(planned=True)
 
     def _of_stretch(self, step: Stretch) -> Turn | None:
@@ -166,6 +182,9 @@ class Replay:
             ready.append(self._held[topic].seen_ms(step.end[topic], limit_ms))
         which = np.repeat(np.arange(len(topics)), [len(seen_ms) for seen_ms in ready])
         order = record_order.merged(which, np.concatenate(ready))[:WINDOW_RECORDS]
+        bounds = [self._held[t].bounds(len(times)) for t, times in zip(topics, ready, strict=True)]
+        events = np.cumsum(np.concatenate(bounds)[order])
+        order = order[: max(int(np.searchsorted(events, WINDOW_EVENTS, side="right")), 1)]
         counts = np.bincount(which[order], minlength=len(topics)).tolist()
         parts = [
             part
@@ -174,7 +193,7 @@ class Replay:
         ]
         if not parts:
             return None
-        chunks, seen_ms, messages = zip(*parts, strict=True)
+        chunks, seen_ms, _, messages = zip(*parts, strict=True)
         owners = [message for message in messages if message is not None]
         return Turn(chunks, seen_ms, owners, planned=True)
 

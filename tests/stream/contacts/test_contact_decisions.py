@@ -35,7 +35,9 @@ DAILY = OPEN.replace("one_open = true\n", "") + '[[caps]]\nid = "day"\ncontacts 
 TWO = '{ id = "mail", value = 2 }, { id = "push", value = 1 }'
 
 
-def campaign(rules: str, strategies: str = TWO, topics: str = '"events"', more: str = "") -> Campaign:
+def campaign(
+    rules: str, strategies: str = TWO, topics: str = '"events"', more: str = ""
+) -> Campaign:
     return parse(f"""
         app = "t"
         topics = {{ events = [{topics}], decisions = "out", dead_letter = "dead" }}
@@ -79,7 +81,9 @@ class Shop:
         values = Spans.of([json.dumps(one).encode() for one in events])
         keys = Spans.of([one["userId"].encode() for one in events])
         offset = first + np.arange(n)
-        return RecordChunk(topic, 0, offset, np.full(n, NOON_MS), keys, values, first + n)
+        sent = [datetime.fromisoformat(one["timestamp"]).timestamp() for one in events]
+        sent_ms = np.round(1000 * np.array(sent)).astype(np.int64)
+        return RecordChunk(topic, 0, offset, sent_ms, keys, values, first + n)
 
     def step(self, chunk: RecordChunk, now_ms: int, silent_until: int = 0) -> Step:
         return self.pipeline.step(
@@ -161,7 +165,9 @@ def test_exclusive_strategies_keep_each_other_away() -> None:
 
 def test_what_obeys_no_caps_goes_out_and_what_does_not_count_stops_nobody() -> None:
     service = '{ id = "mail", value = 2, obeys_caps = false }, { id = "push" }'
-    assert taken(Shop(campaign(DAILY, service)).decide(*3 * [event("cart", NOON_MS)])) == 3 * ["mail"]
+    assert taken(Shop(campaign(DAILY, service)).decide(*3 * [event("cart", NOON_MS)])) == 3 * [
+        "mail"
+    ]
     uncounted = '{ id = "mail", value = 2, counts = false, cool_down = "1d" }, { id = "push" }'
     got = Shop(campaign(DAILY, uncounted)).decide(*3 * [event("cart", NOON_MS)])
     assert taken(got) == ["mail", "push", "nothing"]
@@ -171,7 +177,7 @@ def test_what_has_expired_counts_nothing() -> None:
     shop = Shop(campaign(DAILY))
     old = [event("cart", NOON_MS)] * 2
     assert taken(shop.decide(*old, now_ms=NOON_MS + HOUR_MS)) == ["mail", "mail"]
-    fresh = [event("cart", NOON_MS + 1)] * 2
+    fresh = [event("cart", NOON_MS + 1)] * 2  # of a day without contacts so far
     assert taken(shop.decide(*fresh, now_ms=NOON_MS + HOUR_MS)) == ["mail", "nothing"]
 
 
@@ -205,9 +211,7 @@ def test_what_is_decided_at_night_is_held_until_the_morning() -> None:
     assert got[1]["not_before"] is None
 
 
-@pytest.mark.parametrize(
-    ("mode", "code"), [("hold", "HELD_PAST_EXPIRY"), ("drop", "QUIET_HOURS")]
-)
+@pytest.mark.parametrize(("mode", "code"), [("hold", "HELD_PAST_EXPIRY"), ("drop", "QUIET_HOURS")])
 def test_what_cannot_be_held_is_dropped_and_passes_at_its_retry(mode: str, code: str) -> None:
     at_night = NOON_MS + 9 * HOUR_MS
     of = campaign(QUIET.replace('zone_property = "context.timezone"\n', "") + f'mode = "{mode}"')
@@ -267,7 +271,9 @@ def history(seed: int, n: int = 300) -> list[Event]:
     names = ("cart", "cart", "cart", "sent", "bounce", "order", "complaint")
     for i in range(n):
         strategy = some.choice(("mail", "push", "other"))
-        one = event(some.choice(names), NOON_MS + 40 * i, f"u-{some.randrange(6)}", strategy=strategy)
+        one = event(
+            some.choice(names), NOON_MS + 40 * i, f"u-{some.randrange(6)}", strategy=strategy
+        )
         zone = some.choice(("", "", "Asia/Tokyo", "America/New_York", "nowhere"))
         found.append({**one, "context": {"timezone": zone}} if zone else one)
     return found

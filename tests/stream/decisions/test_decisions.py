@@ -98,7 +98,8 @@ def events(
         event_hash=np.zeros(n, np.uint64),
         type_code=np.zeros(n, np.int16), number=np.empty((0, n)),
         category=np.empty((0, n), np.uint64), consent=np.ones((1, n), np.int8),
-        consent_only=np.zeros(n, np.bool_),
+        consent_only=np.zeros(n, np.bool_), element=np.full(n, -1, np.int32),
+        is_last=np.ones(n, np.bool_),
     )  # fmt: skip
 
 

@@ -120,6 +120,8 @@ def batch_of(events: list[Event]) -> EventBatch:
         ).reshape(2, len(events)),
         consent=np.array([[e.consent for e in events]], np.int8),
         consent_only=np.array([e.consent_only for e in events], np.bool_),
+        element=np.full(len(events), -1, np.int32),
+        is_last=np.ones(len(events), np.bool_),
     )
 
 

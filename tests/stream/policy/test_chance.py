@@ -45,7 +45,7 @@ def events(offsets: Int64s, customers: Spans) -> EventBatch:
     return EventBatch(
         np.arange(n), offsets, offsets, offsets, customers, none, np.zeros(n, np.uint64),
         np.zeros(n, np.int16), np.empty((0, n)), np.empty((0, n), np.uint64),
-        np.ones((1, n), np.int8), np.zeros(n, np.bool_),
+        np.ones((1, n), np.int8), np.zeros(n, np.bool_), np.full(n, -1, np.int32), np.ones(n, np.bool_),
     )  # fmt: skip
 
 

@@ -12,8 +12,8 @@ from msgspec.structs import replace
 
 from stream.campaign.file import Campaign, WorkerSpec, parse
 from stream.campaign.topics_section import Topics
+from stream.decisions.batch_limits import BatchLimits
 from stream.errors import CampaignError, KafkaLayoutError
-from stream.pipeline import BatchLimits
 from stream.worker.topics import Layout, ensure_topics
 
 pytestmark = pytest.mark.kafka

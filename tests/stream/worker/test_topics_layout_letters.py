@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from stream.campaign.file import Campaign
 from stream.columns import RecordChunk, Reject, Spans
 from stream.decisions import dead_letter
+from stream.decisions.batch_limits import BatchLimits
 from stream.kafka.records import RecordBatch, RecordReader, build_batches
-from stream.pipeline import BatchLimits, Pipeline
+from stream.pipeline import Pipeline
 from stream.state.table import CustomerTable
 from stream.worker.faust_app import opportune_app
 from stream.worker.faust_app.factory import create_app

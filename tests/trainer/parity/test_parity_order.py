@@ -174,7 +174,8 @@ def cut(topic: int, events: list[tuple[int, int]], random: Any) -> Any:
             record=np.arange(n), offset=np.arange(at, at + n), received_ms=part[:, 0],
             time_ms=part[:, 0], customer=nulls, event_id=nulls, event_hash=np.zeros(n, np.uint64), type_code=np.zeros(n, np.int16),
             number=np.zeros((1, n)), category=np.zeros((0, n), np.uint64),
-            consent=np.zeros((1, n), np.int8), consent_only=np.zeros(n, np.bool_),
+            consent=np.zeros((1, n), np.int8), consent_only=np.zeros(n, np.bool_), element=np.full(n, -1, np.int32),
+            is_last=np.ones(n, np.bool_),
         )  # fmt: skip
         seen_ms = np.maximum.accumulate([time_ms for time_ms, _ in events[:end]] or [0])[at:]
         yield Run(topic, part[:, 1], batch, seen_ms)

@@ -16,6 +16,7 @@ from stream.campaign.file import Campaign
 from stream.campaign.funnel_sections import ExplorationSpec, HoldoutSpec
 from stream.decisions.reader import DecisionReader
 from stream.features.plan import FeaturePlan
+from stream.record_order import places
 from tests.trainer.replay.shards_harness import all_timelines, learning_from_decisions
 from tests.trainer.shop_history import START_MS, Event, chunk_of, chunks, decisions_about, shards_of
 from trainer.errors import TrainingError
@@ -181,11 +182,11 @@ def test_actions_find_their_events(
     timeline = [(t, next(of_topic[t])) for t in topics]
     records = np.zeros(len(named), ACTION)
     for i, (topic, offset, identity) in enumerate(named):
-        records[i] = (offset, identity, i, 0, topic, False, 1)
+        records[i] = (offset, identity, i, -1, 0, topic, False, 1)
     actions = Actions.of(
         records,
         np.array([t for t, _ in timeline], np.int64),
-        np.array([o for _, o in timeline], np.int64),
+        places(np.array([o for _, o in timeline], np.int64), np.full(len(timeline), -1)),
     )
     once = list(dict.fromkeys(named))
     expected = [timeline.index(at) if (at := (t, o)) in timeline else -1 for t, o, _ in once]

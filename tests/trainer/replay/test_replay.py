@@ -172,6 +172,7 @@ def run_of(topic: int, times_ms: list[int], first: int) -> Run:
         record=np.arange(n), offset=first + np.arange(n), received_ms=at, time_ms=at, customer=nulls,
         event_id=nulls, event_hash=np.zeros(n, np.uint64), type_code=np.zeros(n, np.int16), number=np.zeros((0, n)),
         category=np.zeros((0, n), np.uint64), consent=np.zeros((1, n), np.int8),
-        consent_only=np.zeros(n, np.bool_),
+        consent_only=np.zeros(n, np.bool_), element=np.full(n, -1, np.int32),
+        is_last=np.ones(n, np.bool_),
     )  # fmt: skip
     return Run(topic, np.zeros(n, np.int64), batch, np.maximum.accumulate(at))

@@ -124,7 +124,8 @@ def _finding_table(findings: tuple[Finding, ...]) -> Table:
 
 def _where(where: Where) -> str:
     customer = "" if where.customer is None else f" {where.customer}"
-    return f"{where.topic}/{where.partition}@{where.offset}{customer}"
+    index = "" if where.index is None else f"[{where.index}]"
+    return f"{where.topic}/{where.partition}@{where.offset}{index}{customer}"
 
 
 def _number(value: float | None) -> str:

@@ -230,6 +230,8 @@ def after_another_event(plan: FeaturePlan) -> Any:
         category=np.zeros((plan.category_rows, 1), np.uint64),
         consent=np.empty((0, 1), np.int8),
         consent_only=np.zeros(1, np.bool_),
+        element=np.full(1, -1, np.int32),
+        is_last=np.ones(1, np.bool_),
     )
     values = np.empty((1, len(plan.names)))
     apply_raw(plan, np.zeros((1, plan.row_words)), np.zeros(1, np.int64), batch, 0, values)

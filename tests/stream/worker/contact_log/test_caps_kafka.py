@@ -7,7 +7,7 @@ import time
 import zlib
 from collections import Counter
 from threading import Event, Thread
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -31,7 +31,7 @@ class Carts:
         self._thread = Thread(target=self._run, name="carts")
         self.sent = 0
 
-    def __enter__(self) -> Carts:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -86,9 +86,7 @@ def test_nobody_is_above_a_cap_though_workers_are_killed(
     assert len(decisions) == carts.sent
     for repeats in decisions.values():
         assert all(same(one) == same(repeats[0]) for one in repeats)
-    acts = Counter(
-        one["external_id"] for one, *_ in decisions.values() if one["decision"] == "act"
-    )
+    acts = Counter(one["external_id"] for one, *_ in decisions.values() if one["decision"] == "act")
     assert max(acts.values()) == 2
     assert sum(len(repeats) - 1 for repeats in decisions.values()) > 0
     assert {d["code"] for one, *_ in decisions.values() for d in one["dropped"]} >= {"CAPPED"}
