@@ -60,9 +60,13 @@ def decided(scene: Scene) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
     for partition in range(scene.partitions):
         for record in read(scene.bootstrap, scene.campaign.topics.decisions, partition):
-            one = json.loads(record.value())
+            one = json.loads(record.value() or b"")
             found.setdefault(one["id"], []).append(one["data"])
     return found
+
+
+def published(scene: Scene) -> int:
+    return sum(scene.ends(scene.campaign.topics.decisions))
 
 
 def same(one: Any) -> Any:
@@ -73,13 +77,15 @@ def same(one: Any) -> Any:
 def test_nobody_is_above_a_cap_though_workers_are_killed(
     make_scene: MakeScene, start_worker: StartWorker, seed: int
 ) -> None:
-    scene = make_scene(partitions=2, form="cloudevents", commit_interval_ms=300)
+    scene = make_scene(partitions=2, form="cloudevents", commit_interval_ms=700)
     scene.change(more=CAP)
     scene.promote(seed)
     with Carts(scene) as carts:
         for life in range(4):
             worker = start_worker(scene).ready()
-            time.sleep(0.9 + 0.37 * life)
+            before = published(scene)
+            worker.wait_until("decides", lambda: published(scene) > before + 500)  # noqa: B023
+            time.sleep(0.37 * life)
             worker.kill()
     caught_up(scene, start_worker(scene))
     decisions = decided(scene)
