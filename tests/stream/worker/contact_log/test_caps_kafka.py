@@ -47,6 +47,7 @@ class Carts:
                 value = {
                     "userId": customer, "event": "Product Viewed", "type": "track",
                     "timestamp": time.time_ns() // 1_000_000, "messageId": f"m{self.sent}",
+                    "traits": {"marketing_consent": True},
                 }  # fmt: skip
                 partition = zlib.crc32(customer.encode()) % self._scene.partitions
                 sender.produce(topic, json.dumps(value).encode(), customer.encode(), partition)
@@ -77,7 +78,9 @@ def same(one: Any) -> Any:
 def test_nobody_is_above_a_cap_though_workers_are_killed(
     make_scene: MakeScene, start_worker: StartWorker, seed: int
 ) -> None:
-    scene = make_scene(partitions=2, form="cloudevents", commit_interval_ms=700)
+    scene = make_scene(
+        partitions=2, form="cloudevents", commit_interval_ms=700, policy=", do_nothing = false"
+    )
     scene.change(more=CAP)
     scene.promote(seed)
     with Carts(scene) as carts:
@@ -88,8 +91,12 @@ def test_nobody_is_above_a_cap_though_workers_are_killed(
             time.sleep(0.37 * life)
             worker.kill()
     caught_up(scene, start_worker(scene))
+    with Carts(scene) as more:  # whose customers are full
+        caught = start_worker(scene).ready()
+        time.sleep(1)
+    caught_up(scene, caught)
     decisions = decided(scene)
-    assert len(decisions) == carts.sent
+    assert len(decisions) == carts.sent + more.sent
     for repeats in decisions.values():
         assert all(same(one) == same(repeats[0]) for one in repeats)
     acts = Counter(one["external_id"] for one, *_ in decisions.values() if one["decision"] == "act")
