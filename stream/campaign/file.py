@@ -27,9 +27,9 @@ from stream.campaign.explain import explain
 from stream.campaign.field_path import wrong_list
 from stream.campaign.funnel_sections import ExplorationSpec, Holdouts, wrong_funnel
 from stream.campaign.operator_table import OPERATORS, Transform
+from stream.campaign.sections.batch_section import EventBatches, wrong_batch
 from stream.campaign.sections.contact_sections import ContactRules, StrategyContacts, wrong_contacts
 from stream.campaign.topics_section import (
-    EventFormats,
     Topics,
     shared_topic,
     wrong_anew,
@@ -47,20 +47,16 @@ from stream.campaign.words import (
 from stream.errors import CampaignError
 
 
-class EventMapping(EventFormats, frozen=True):
+class EventMapping(EventBatches, frozen=True):
     """Where each part of an event stands in its JSON; of several paths the first present wins.
 
     The default reads the Segment/RudderStack spec (track, identify, page, screen), bare or as the
     `data` of a CloudEvent. The type of a `track` call is its `event`, of the others the call itself.
     Of consent all paths count, not only the first: docs/consent.md.
 
-    `batch` is where records hold an array of events: docs/events.md. A record without one is one event.
     With `login = "merge"` a login event, which has a customer and an id from before at `previous_id`,
     carries what is known of that id over to the customer.
     """
-
-    batch: FieldPath | None = None
-    batch_events_max: Annotated[int, Meta(ge=1, le=100_000)] = 10_000
 
     customer_id: tuple[FieldPath, ...] = ("userId", "anonymousId")
     no_ids: tuple[Annotated[str, Meta(min_length=1, max_length=64)], ...] = (
@@ -282,7 +278,7 @@ def parse(text: str, where: str = "campaign") -> Campaign:
         _repeated_strategy(campaign),
         wrong_contacts(campaign),
         wrong_format(campaign.topics, campaign.events),
-        _wrong_batch(campaign.events),
+        wrong_batch(campaign.events),
         wrong_list(campaign),
         wrong_purpose(campaign),
         wrong_suppression(campaign),
@@ -300,14 +296,3 @@ def _repeated_strategy(campaign: Campaign) -> str:
         if name in ids[:i]:
             return f'at strategies[{i}].id: expected each id once, got "{name}" again'
     return ""
-
-
-def _wrong_batch(events: EventMapping) -> str:
-    """Why the events of no batch can be read, "" if they can."""
-    others = sorted(events.formats - {"json"})
-    if events.batch is None or not others:
-        return ""
-    return (
-        f'at events.batch: expected none with events.format = "{others[0]}", got "{events.batch}": '
-        "batches of events are read in JSON alone"
-    )
