@@ -56,8 +56,7 @@ class FeaturePlan:
         condition_column: What it compares, an index into `raw_columns`. Shape (c,), int64.
         condition_op: Index into `stream.policy.conditions.COMPARISONS`. Shape (c,), int64.
         condition_number: What it compares with. Shape (c,), float64.
-        raw_columns: Features that conditions compare, then those that `strategies.value_from` names, one
-            for each strategy that names one. Shape (R,), int64.
+        raw_columns: Features that conditions compare, then those that strategies' `value_from` name.
         decides: Whether an event asks for a decision, by type code; the last entry, reached with
             code -1, is for types not declared. Shape (types + 1,), bool.
         tables: What the kernel reads.

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +14,6 @@ from stream.campaign.file import Campaign, parse
 from stream.errors import OperatorError
 from stream.policy.choice import Policy
 from stream.policy.decision import DecisionBatch, Dropped, Reason
-from stream.policy.eligibility import eligible
 
 NO_CHANNELS = np.zeros((0, 5), np.bool_)
 
@@ -223,10 +220,9 @@ def test_the_columns_have_the_promised_types() -> None:
     decisions = choose(Policy(abc(), "response", list("abc")), [0.1, 0.2, 0.3])
     types = {name: getattr(decisions, name).dtype.name for name in DecisionBatch.__slots__}
     assert types == {
-        "strategy": "int16", "score": "float32", "probability": "float32",
-        "probability_without": "float32", "expected_value": "float64",
-        "action_probability": "float64", "reason": "int8", "dropped": "int8",
-        "chances": "int64", "explored": "bool", "held_out": "int64", "ghost": "int16",
+        "strategy": "int16", "score": "float32", "probability": "float32", "chances": "int64",
+        "probability_without": "float32", "expected_value": "float64", "held_out": "int64",
+        "action_probability": "float64", "reason": "int8", "dropped": "int8", "explored": "bool", "ghost": "int16",
     }  # fmt: skip
     assert decisions.dropped.shape == (1, 3)
 
@@ -263,39 +259,3 @@ def test_what_is_untrained_or_not_enabled_is_never_chosen() -> None:
     assert row(choose(policy, [0.9, 0.9, 0.1], consent=0))[1:] == (
         Reason.NO_CONSENT, ["UNTRAINED", "DISABLED", "NO_CONSENT", "DISABLED"],
     )  # fmt: skip
-
-
-COMPARISONS: list[Any] = [
-    operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne,
-]  # fmt: skip
-
-
-@settings(deadline=None, max_examples=200)
-@given(st.data())
-def test_eligible_equals_the_plain_loop(data: st.DataObject) -> None:
-    n, columns, strategies = (data.draw(st.integers(low, 4)) for low in (0, 1, 1))
-    value = st.sampled_from([-1.0, 0.0, 1.0, math.inf, math.nan])
-    raw = data.draw(hnp.arrays(np.float64, (n, columns), elements=value))
-    condition = st.tuples(
-        st.integers(0, strategies - 1), st.integers(0, columns - 1), st.integers(0, 5),
-        st.sampled_from([-1.0, 0.0, 1.0]),
-    )  # fmt: skip
-    conditions = data.draw(st.lists(condition, max_size=6))
-    strategy, column, op = (np.array([c[part] for c in conditions], np.int64) for part in range(3))
-    number = np.array([c[3] for c in conditions], np.float64)
-    got = eligible(raw, strategy, column, op, number, strategies)
-    assert got.dtype == np.bool_
-    for i in range(n):
-        for s in range(strategies):
-            assert got[i, s] == all(
-                not math.isnan(raw[i, c]) and COMPARISONS[o](raw[i, c], x)
-                for (k, c, o, x) in conditions
-                if k == s
-            )
-
-
-def test_a_missing_feature_fails_every_condition() -> None:
-    raw = np.array([[math.nan]])
-    for op in range(6):
-        one = np.zeros(1, np.int64)
-        assert not eligible(raw, one, one, np.array([op]), np.zeros(1), 1)[0, 0]

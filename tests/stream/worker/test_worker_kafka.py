@@ -212,10 +212,11 @@ def test_a_new_champion_decides_from_one_event_to_the_next(
 
 def assert_switches_once(scene: Scene) -> None:
     """In every partition all decisions of the first model come before those of the second."""
-    from tests.stream.worker.faults.fault_verifier import _identity, read
+    from tests.stream.worker.faults.fault_records import identity_of
+    from tests.stream.worker.faults.fault_verifier import read
 
     for partition in range(scene.partitions):
         decisions = read(scene.bootstrap, scene.campaign.topics.decisions, partition)
-        models = [_identity(decision.value())[1] for decision in decisions]
+        models = [identity_of(decision.value())[1] for decision in decisions]
         changes = [i for i in range(1, len(models)) if models[i] != models[i - 1]]
         assert len(changes) == 1, f"partition {partition}: the model changes at {changes}"

@@ -7,9 +7,10 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from stream.campaign.field_path import has_list
 from trainer.doctor.forms import form_of, parsed
 from trainer.doctor.paths import at, closest, count_path, epoch_kind, kind_of, paths_of
 
@@ -67,12 +68,15 @@ JSON = st.recursive(
 
 
 @given(st.dictionaries(st.text(max_size=9), JSON, max_size=4))
+@example({"": [], "a": {"b": [{"c": 1}]}})
 def test_any_object_has_paths_and_values(root: dict[str, Any]) -> None:
     seen = paths_of([root])
     assert form_of(json.dumps(root).encode()).name
     for path in seen:
-        if (value := at(root, path)) is not None:
-            assert kind_of(value)
+        counted = count_path(path, "number", [root], seen, personal=True)
+        assert counted.seen == sum(counted.kinds.values())
+        if not has_list(path) and (value := at(root, path)) is not None:
+            assert counted.kinds == {kind_of(value): 1}
             assert epoch_kind(value)
     counted = count_path("a.b", "number", [root], seen, personal=True)
     assert counted.seen <= 1

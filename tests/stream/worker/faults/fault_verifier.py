@@ -14,37 +14,35 @@ recomputed. Would a replay take another one, then its decisions or the rows woul
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
 
 import msgspec
 import numpy as np
-from aiokafka.record import MemoryRecords
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from models.bundle import Bundle
-from stream.columns import RecordChunk, Reject, Spans
-from stream.decisions.dead_letter import HEADERS
+from stream.columns import RecordChunk, Spans
 from stream.features.plan import compile_features
-from stream.kafka.records import RecordBatch
 from stream.pipeline import Deployment, Pipeline
 from stream.policy.choice import Policy
-from stream.scoring.no_model import NoModel
 from stream.scoring.scorer import Scorer
 from stream.state import changelog
 from stream.state.table import CustomerTable
 from tests.stream.worker.faults.fault_harness import Scene, Since
+from tests.stream.worker.faults.fault_records import (
+    Record,
+    identity_of,
+    letter_about,
+    record_of,
+    records_in,
+    timeless,
+)
 from tests.stream.worker.order.taken_order import stretches, taken_order
 
 NOW_MS = 1_770_000_000_000
 _CHUNK = 4_096
-_WALL_CLOCK = re.compile(rb'"time":"[^"]*"|"decided_at":\d+')
-
-Record = tuple[bytes | None, bytes | None, tuple[tuple[str, bytes], ...]]
-"""Key, value and headers."""
 
 
 @dataclass
@@ -84,21 +82,14 @@ class Verifier:
         scene: The campaign as it is now.
         bundles: The models that may have decided; every decision must be that of one of them.
         since: What was there when the features changed: from then on, nothing is said of it again.
-        without_model: Whether decisions may have been made before there was a model.
     """
 
-    def __init__(
-        self, scene: Scene, bundles: Sequence[Bundle], since: Since | None = None, *,
-        without_model: bool = False,
-    ) -> None:  # fmt: skip
+    def __init__(self, scene: Scene, bundles: Sequence[Bundle], since: Since | None = None) -> None:
         self._scene = scene
         self._since = since or Since()
         self._campaign = scene.campaign
         self._plan = compile_features(self._campaign)
         self._deployments = []
-        if without_model:
-            policy = Policy.without_model(self._campaign)
-            self._deployments.append(Deployment(NoModel(self._plan.contract), policy))
         for bundle in bundles:
             scorer = Scorer(bundle)
             policy = Policy(self._campaign, scorer.head, scorer.strategies)
@@ -138,11 +129,11 @@ class Verifier:
                         chunk_of(topic, partition, part), table, deployment,
                         silent_until=silent_until, now_ms=NOW_MS,
                     )  # fmt: skip
-                    for record in _records_in(step.decisions):
-                        right.decisions[_identity(record[1])] = _timeless(record)
+                    for record in records_in(step.decisions):
+                        right.decisions[identity_of(record[1])] = timeless(record)
                     for reject in step.rejects:
                         message = part[reject.record]
-                        right.letters[topic, message.offset() or 0] = _letter(message, reject)
+                        right.letters[topic, message.offset() or 0] = letter_about(message, reject)
             keys, values = changelog.encode_rows(table, np.arange(table.rows))
             right.rows = {keys[i] or b"": values[i] or b"" for i in range(table.rows)}
         return right
@@ -152,11 +143,11 @@ class Verifier:
     ) -> None:
         seen: set[str] = set()
         for message in decisions:
-            record = _record(message)
-            identity = _identity(record[1])
+            record = record_of(message)
+            identity = identity_of(record[1])
             expected = right.decisions.get(identity)
             where = f"{message.topic()}/{partition} offset {message.offset()}"
-            assert _timeless(record) == expected, f"{where}: expected {expected}, got {record}"
+            assert timeless(record) == expected, f"{where}: expected {expected}, got {record}"
             if identity[0] in seen:
                 verdict.repeated += 1
             else:
@@ -169,7 +160,7 @@ class Verifier:
     def _verify_letters(self, partition: int, right: _Right, verdict: Verdict) -> None:
         seen = set()
         for message in self._read(self._campaign.topics.dead_letter, partition):
-            record = _record(message)
+            record = record_of(message)
             said = dict(record[2])
             about = said["topic"].decode(), int(said["offset"])
             expected = right.letters.get(about)
@@ -264,45 +255,3 @@ def _in_order(
                 runs.append((topic, []))
             runs[-1][1].extend(events[topic][first : at[topic]])
     return runs
-
-
-def _records_in(batches: Sequence[RecordBatch]) -> Iterator[Record]:
-    for batch in batches:
-        whole = MemoryRecords(bytes(batch.seal(-1, -1, -1)))
-        while whole.has_next():
-            for record in whole.next_batch():
-                yield record.key, record.value, tuple(record.headers)
-
-
-def _record(message: Message) -> Record:
-    headers = cast("list[tuple[str, bytes]]", message.headers() or [])
-    return message.key(), message.value(), tuple(headers)
-
-
-def _letter(message: Message, reject: Reject) -> Record:
-    """The dead letter that is right: what came, and about it what the reject and Kafka say."""
-    about = (reject.reason, reject.code, message.topic(), message.partition(), message.offset())
-    values = [str(value).encode() for value in (*about, message.timestamp()[1])]
-    return message.key(), message.value(), tuple(zip(HEADERS, values, strict=True))
-
-
-def _timeless(record: Record) -> Record:
-    """Without the times of the wall clock; that of the event stands within `data` and stays."""
-    key, value, headers = record
-    head, data, rest = (value or b"").partition(b'"data":')
-    return key, _WALL_CLOCK.sub(b"", head) + data + rest, headers
-
-
-class _Decision(msgspec.Struct):
-    """The fields that tell what a decision is about, in both forms."""
-
-    id: str = ""
-    decision_id: str = ""
-    model: str = ""
-    data: dict[str, Any] = msgspec.field(default_factory=dict)
-
-
-def _identity(value: bytes | None) -> tuple[str, str]:
-    """Id of a decision, and version of the model that made it."""
-    decision = msgspec.json.decode(value or b"", type=_Decision)
-    return decision.id or decision.decision_id, decision.model or decision.data["model"]

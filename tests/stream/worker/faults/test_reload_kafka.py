@@ -19,7 +19,8 @@ from tests.bundles import remade
 from tests.conftest import MakeScene
 from tests.stream.worker.faults.fault_harness import Scene
 from tests.stream.worker.faults.fault_load import Load
-from tests.stream.worker.faults.fault_verifier import Verifier, _identity, read
+from tests.stream.worker.faults.fault_records import identity_of
+from tests.stream.worker.faults.fault_verifier import Verifier, read
 from tests.stream.worker.faults.fault_worker import Worker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -52,7 +53,7 @@ def assert_decided_by(scene: Scene, versions: Sequence[str]) -> None:
     """In every partition the decisions are those of these models, one after the other."""
     for partition in range(scene.partitions):
         decisions = read(scene.bootstrap, scene.campaign.topics.decisions, partition)
-        models = [_identity(decision.value())[1] for decision in decisions]
+        models = [identity_of(decision.value())[1] for decision in decisions]
         runs = [model for i, model in enumerate(models) if i == 0 or model != models[i - 1]]
         assert runs == list(versions), f"partition {partition}"
 

@@ -8,7 +8,11 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
+from stream.features.plan import compile_features
+from stream.pipeline import Deployment
+from stream.policy.choice import Policy
 from stream.policy.decision import CERTAIN
+from stream.scoring.no_model import NoModel
 from tests.conftest import MakeScene
 from tests.stream.worker.faults.fault_harness import Scene
 from tests.stream.worker.faults.fault_load import Load
@@ -57,7 +61,11 @@ def test_it_explores_until_there_is_a_model_and_goes_on_with_it(
         load.stop()
         worker.wait_until("catches up", lambda: scene.lag() == 0)
         assert worker.stop() == 0, worker.tail()
-    verdict = Verifier(scene, [scene.bundle(seed)], without_model=True).verify()
+    verifier = Verifier(scene, [scene.bundle(seed)])
+    nobody = NoModel(compile_features(scene.campaign).contract)
+    explores = Deployment(nobody, Policy.without_model(scene.campaign))
+    verifier._deployments.append(explores)
+    verdict = verifier.verify()
     assert verdict.events == load.sent == verdict.decisions + verdict.letters
     assert verdict.models["none"] > 0 < verdict.models[version]
     explored = Counter[object]()
