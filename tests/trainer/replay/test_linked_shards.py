@@ -221,6 +221,24 @@ def test_training_learns_from_logins_in_batches_what_it_learns_from_events_alone
     assert sum(len(actions) for *_, actions in found[0]) == len(log) - logins
 
 
+def test_actions_go_with_their_own_events_out_of_one_batch(tmp_path: Path) -> None:
+    bucket, leaving = max(zip(buckets_of(b"u-1", b"a-1"), ("u-1", "a-1"), strict=True))
+    staying = next(
+        name for name in (f"x-{k}" for k in range(10_000)) if buckets_of(name.encode()) == [bucket]
+    )
+    log: list[Told] = [
+        (1, 0, staying, "", 0), (1, 0, leaving, "", 1), (1, 1, "u-1", "a-1", 2),
+    ]  # fmt: skip
+    events = msgspec.structs.replace(MERGING.events, batch="batch")
+    campaign = msgspec.structs.replace(MERGING, events=events)
+    shards = shards_of([batched(chunk_of(1, log), 3)], tmp_path, campaign)
+    found = []
+    for timeline in map(shards.timeline, shards.shards()):
+        assert (timeline.actions.event >= 0).all()
+        found += [timeline.table.key(row) for row in timeline.row[timeline.actions.event].tolist()]
+    assert sorted(found) == sorted([staying.encode(), leaving.encode()])
+
+
 def batched(chunk: RecordChunk, size: int) -> RecordChunk:
     """The same events, so many in each record."""
     parts = [np.arange(at, min(at + size, len(chunk))) for at in range(0, len(chunk), size)]
