@@ -33,6 +33,7 @@ from stream.campaign.topics_section import (
     Topics,
     shared_topic,
     wrong_anew,
+    wrong_batch,
     wrong_format,
     wrong_skip,
 )

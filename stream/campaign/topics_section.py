@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta, field
 
-from stream.campaign.words import HttpAddress, Section, TopicName
+from stream.campaign.words import FieldPath, HttpAddress, Section, TopicName
 
 Offset = Annotated[int, Meta(ge=0, le=2**62)]
 
@@ -109,12 +109,15 @@ _OF_REGISTRY: tuple[EventFormat, ...] = ("avro", "protobuf")
 class EventFormats(Section, frozen=True):
     """What the values of event topics are, of all topics or by topic.
 
-    Avro and Protobuf stand behind the frame of a schema registry; JSON does when it is `framed`.
+    Avro and Protobuf stand behind the frame of a schema registry; JSON does when it is `framed`. `batch`
+    is where JSON records hold an array of events: a record without one is one event.
     """
 
     format: EventFormat | dict[TopicName, EventFormat] = "json"
     framed: bool = False
     schema_registry: HttpAddress = ""
+    batch: FieldPath | None = None
+    batch_events_max: Annotated[int, Meta(ge=1, le=100_000)] = 10_000
 
     @property
     def formats(self) -> frozenset[EventFormat]:
@@ -149,3 +152,14 @@ def wrong_format(topics: Topics, events: EventFormats) -> str:
             f'"{events.schema_registry}"'
         )
     return ""
+
+
+def wrong_batch(events: EventFormats) -> str:
+    """Why the events of no batch can be read, "" if they can."""
+    others = sorted(events.formats - {"json"})
+    if events.batch is None or not others:
+        return ""
+    return (
+        f'at events.batch: expected none with events.format = "{others[0]}", got "{events.batch}": '
+        "batches of events are read in JSON alone"
+    )

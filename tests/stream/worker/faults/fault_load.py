@@ -72,7 +72,10 @@ class Events:
         customer = f"c{int(self._customers * rng.random() ** 2):05d}"
         if rng.random() < self._invalid_share:
             self.invalid += 1
-            return rng.choice([None, b"\xff\x00", customer.encode()]), rng.choice(INVALID)
+            value = rng.choice(INVALID)
+            # No value under a key is a tombstone, which gets no letter.
+            keys = [None] if value is None else [None, b"\xff\x00", customer.encode()]
+            return rng.choice(keys), value
         late_ms = rng.randrange(5 * 86_400_000) if rng.random() < 0.05 else 0
         kind = rng.choices(KINDS, (6, 1, 2, 1))[0]
         event: dict[str, Any] = {
