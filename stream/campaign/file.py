@@ -27,9 +27,9 @@ from stream.campaign.explain import explain
 from stream.campaign.field_path import wrong_list
 from stream.campaign.funnel_sections import ExplorationSpec, Holdouts, wrong_funnel
 from stream.campaign.operator_table import OPERATORS, Transform
-from stream.campaign.sections.batch_section import EventBatches, wrong_batch
 from stream.campaign.sections.contact_sections import ContactRules, StrategyContacts, wrong_contacts
 from stream.campaign.topics_section import (
+    EventFormats,
     Topics,
     shared_topic,
     wrong_anew,
@@ -48,7 +48,7 @@ from stream.campaign.words import (
 from stream.errors import CampaignError
 
 
-class EventMapping(EventBatches, frozen=True):
+class EventMapping(EventFormats, frozen=True):
     """Where each part of an event stands in its JSON; of several paths the first present wins.
 
     The default reads the Segment/RudderStack spec (track, identify, page, screen), bare or as the
