@@ -14,9 +14,12 @@ import numpy as np
 
 from stream.columns import EventBatch, Int64s, RecordChunk
 from stream.compiled.linked import linked
+from stream.contacts.contact_table import ContactTable
+from stream.deciding import Customers, Question
 from stream.features.plan import Applied
 from stream.kafka.records import RecordBatch
 from stream.pipeline import Decided, Deployment, Pipeline, Step
+from stream.policy.decision import DecisionBatch
 from stream.record_order import merged, passes
 from stream.state.emptied import emptied_rows
 from stream.state.table import CustomerTable
@@ -33,6 +36,7 @@ def steps_merged(
     *,
     silent_until: Mapping[str, int],
     now_ms: int,
+    contacts: ContactTable | None = None,
 ) -> list[Step]:
     """Takes chunks of several topics of one partition through the whole flow at once.
 
@@ -44,6 +48,7 @@ def steps_merged(
         deployment: The model in force.
         silent_until: By topic, offset before which events change the table and are not decided.
         now_ms: The time, epoch milliseconds.
+        contacts: Contacts of the same customers, where rules remember them. Changed.
 
     Returns:
         What came of each chunk. The decisions about all of them stand in the first, in their order.
@@ -58,11 +63,18 @@ def steps_merged(
     emptied = [emptied_rows(batch, of, table) for batch, of in zip(batches, rows, strict=True)]
     order = _Order(batches, rows, emptied, seen_ms)
     applied = _apply(pipeline, chunks, batches, rows, order, table, deployment)
+    questions = [
+        pipeline.ask(deployment, chunk, one, gave, offset, Customers(of, contacts, now_ms))
+        for chunk, (one, _), gave, offset, of in zip(
+            chunks, read, applied, until, rows, strict=True
+        )
+    ]
+    decisions = _answers(pipeline, questions, order, deployment)
     decided, steps = list[Decided](), list[Step]()
-    for i, (decoded_chunk, refused) in enumerate(read):
-        one, step = (
-            pipeline.decide(deployment, chunks[i], decoded_chunk, applied[i], until[i], refused)
-        )  # fmt: skip
+    for i, (decoded, refused) in enumerate(read):
+        one, step = pipeline.decided(
+            chunks[i], decoded, applied[i], questions[i], decisions[i], until[i], refused
+        )
         decided.append(one)
         steps.append(step)
     steps[0] = replace(steps[0], decisions=_encode(pipeline, decided, order, deployment, now_ms))
@@ -142,6 +154,26 @@ def _gathered(parts: Sequence[Applied], index: Int64s) -> Applied:
         whole = np.concatenate([getattr(part, name) for part in parts], axis=axis)
         columns[name] = whole.take(order, axis=axis)
     return Applied(**columns, counters=np.sum([part.counters for part in parts], axis=0))
+
+
+def _answers(
+    pipeline: Pipeline, questions: Sequence[Question], order: _Order, deployment: Deployment
+) -> list[DecisionBatch]:
+    """The decisions about each chunk; where one depends on others, in the order of the events."""
+    answer, policy = pipeline.deciding.answer, deployment.policy
+    if not pipeline.deciding.has_contacts:
+        return [answer(policy, question) for question in questions]
+    nobody = np.zeros(0, np.int64)
+    parts = [[answer(policy, question.part(nobody)[0])] for question in questions]
+    places = [[nobody] for _ in questions]
+    for i, run in passes(order.person, order.chunk):
+        part, place = questions[i].part(order.event[run])
+        parts[i].append(answer(policy, part))
+        places[i].append(place)
+    return [
+        DecisionBatch.joined(of_chunk).take(np.argsort(np.concatenate(place)))
+        for of_chunk, place in zip(parts, places, strict=True)
+    ]
 
 
 def _encode(

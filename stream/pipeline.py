@@ -17,6 +17,8 @@ from models.contract import Normalization
 from stream.campaign.file import Campaign
 from stream.codecs import compile_codecs
 from stream.columns import EventBatch, Float32s, Int64s, RecordChunk, Reject, Spans
+from stream.contacts.contact_table import ContactTable
+from stream.deciding import Customers, Deciding, Question
 from stream.decisions import dead_letter
 from stream.decisions.batch_limits import BatchLimits
 from stream.decisions.encoder import FEATURES_HEADER
@@ -29,10 +31,7 @@ from stream.formats.port import SchemaPort
 from stream.kafka.records import RecordBatch, build_batches
 from stream.keys.customer_keys import KeyCounts, compare_keys
 from stream.policy.choice import Policy
-from stream.policy.conditions import asks_for_identity
 from stream.policy.decision import DecisionBatch
-from stream.policy.draws import Chance
-from stream.policy.eligibility import eligible, only_identified
 from stream.record_order import event_times
 from stream.scoring.no_model import NoModel
 from stream.state.changelog import Source
@@ -132,6 +131,7 @@ class Pipeline:
 
     Attributes:
         limits: What the outgoing topics take; may be set once they are known.
+        deciding: What answers questions about events.
         decoder: Of the events.
     """
 
@@ -144,9 +144,8 @@ class Pipeline:
         self.topics = {name: i for i, name in enumerate(campaign.topics.events)}
         self._first_word = {s.topic: Source(epoch=s.epoch).word(0) for s in campaign.topics.anew}
         self._codecs = compile_codecs(campaign, plan, schemas)
+        self.deciding = Deciding(campaign, plan)
         self.decoder = self._codecs.decoder
-        self._asks_identity = asks_for_identity(campaign.strategies)
-        self._chance = {topic: Chance(campaign, topic) for topic in campaign.topics.events}
 
     def step(
         self,
@@ -156,6 +155,7 @@ class Pipeline:
         *,
         silent_until: int,
         now_ms: int,
+        contacts: ContactTable | None = None,
     ) -> Step:
         """Takes one chunk of an event topic through the whole flow.
 
@@ -165,6 +165,7 @@ class Pipeline:
             deployment: The model in force.
             silent_until: Offset before which events change the table and are not decided.
             now_ms: The time, epoch milliseconds.
+            contacts: Contacts of the same customers, where rules remember them. Changed.
         """
         decoded, refused = self.read(chunk, silent_until=silent_until, now_ms=now_ms)
         batch = decoded.batch
@@ -172,7 +173,12 @@ class Pipeline:
             return refused
         rows = table.rows_for(batch.customer)
         applied = self.apply(chunk.topic, batch, rows, table, deployment)
-        decided, step = self.decide(deployment, chunk, decoded, applied, silent_until, refused)
+        customers = Customers(rows, contacts, now_ms)
+        question = self.ask(deployment, chunk, decoded, applied, silent_until, customers)
+        decisions = self.deciding.answer(deployment.policy, question)
+        decided, step = self.decided(
+            chunk, decoded, applied, question, decisions, silent_until, refused
+        )
         return replace(step, decisions=self.encode(deployment, decided, now_ms))
 
     def read(self, chunk: RecordChunk, *, silent_until: int, now_ms: int) -> tuple[Decoded, Step]:
@@ -199,19 +205,30 @@ class Pipeline:
         table.mark_emptied(rows, emptied)
         return applied
 
-    def decide(
+    def ask(
         self, deployment: Deployment, chunk: RecordChunk, decoded: Decoded, applied: Applied,
-        silent_until: int, refused: Step,
-    ) -> tuple[Decided, Step]:  # fmt: skip
-        """Decides about the events that ask for it; the step is the one of `read`, filled up."""
+        silent_until: int, customers: Customers | None = None,
+    ) -> Question:  # fmt: skip
+        """What is asked about the events that ask for a decision; `deciding` answers it."""
         batch = decoded.batch
+        loud = batch.offset >= silent_until
+        wanted = applied.applied & self.plan.decides[batch.type_code] & loud
+        return self.deciding.ask(
+            deployment.scorer, deployment.policy, chunk, decoded, applied, wanted,
+            self._counted(batch, chunk.topic), loud, customers,
+        )  # fmt: skip
+
+    def decided(
+        self, chunk: RecordChunk, decoded: Decoded, applied: Applied, question: Question,
+        decisions: DecisionBatch, silent_until: int, refused: Step,
+    ) -> tuple[Decided, Step]:  # fmt: skip
+        """What was decided about a chunk; the step is the one of `read`, filled up."""
+        batch, index = decoded.batch, question.index
         unreadable = int((batch.consent == UNREADABLE).any(axis=0).sum())
         words = self.decoder.unreadable(chunk, batch) if unreadable else []
-        wanted = applied.applied & self.plan.decides[batch.type_code]
-        silent = wanted & (batch.offset < silent_until)
-        index = np.flatnonzero(wanted & ~silent)
-        decisions = self._decide(deployment, chunk, decoded, applied, index)
-        width = len(deployment.policy.strategies)
+        silent = applied.applied & self.plan.decides[batch.type_code]
+        silent &= batch.offset < silent_until
+        width = question.allowed.shape[1] + 1
         step = replace(
             refused,
             strategies=np.bincount(decisions.strategy, minlength=width).astype(np.int64),
@@ -246,26 +263,6 @@ class Pipeline:
         """Events with offsets as rows count them: those of a topic begun anew after all before."""
         first = self._first_word.get(topic, 0)
         return replace(batch, offset=batch.offset + first) if first else batch
-
-    def _decide(
-        self, deployment: Deployment, chunk: RecordChunk, decoded: Decoded, applied: Applied,
-        index: Int64s,
-    ) -> DecisionBatch:  # fmt: skip
-        scores = deployment.scorer.score(applied.features[index])
-        plan, raw = self.plan, applied.raw[index]
-        allowed = eligible(
-            raw, plan.condition_strategy, plan.condition_column, plan.condition_op,
-            plan.condition_number, len(self.campaign.strategies),
-        )  # fmt: skip
-        if self._asks_identity.any():
-            allowed = only_identified(allowed, decoded.identified[index], self._asks_identity)
-        asked = None
-        if deployment.policy.asks:
-            chance = self._chance[chunk.topic]
-            asked = chance.ask(chunk.partition, decoded.batch, index, raw)
-        return deployment.policy.choose(
-            scores, allowed, applied.consent[:, index], applied.closed[:, index], asked
-        )
 
     def encode(self, deployment: Deployment, decided: Decided, now_ms: int) -> list[RecordBatch]:
         """Batches for the decision topic."""

@@ -23,7 +23,7 @@ from typing import TypeAlias
 import numba
 import numpy as np
 
-from stream.columns import Bytes
+from stream.columns import Bytes, Int64s, Spans, UInt64s
 from stream.compiled.byteread import word_at
 
 HashKey: TypeAlias = tuple[np.uint64, np.uint64]
@@ -115,3 +115,16 @@ def hash_of_words(key: HashKey, first: int, second: int, third: int) -> np.uint6
     for _ in range(3):
         v0, v1, v2, v3 = _mixed(v0, v1, v2, v3)
     return v0 ^ v1 ^ v2 ^ v3
+
+
+def hashes_of(texts: Spans, key: HashKey) -> UInt64s:
+    """SipHash-1-3 of each text. Shape (n,), uint64."""
+    out = np.empty(len(texts), np.uint64)
+    _hash_all(texts.data, texts.start, texts.size, key, out)
+    return out
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _hash_all(data: Bytes, start: Int64s, size: Int64s, key: HashKey, out: UInt64s) -> None:
+    for i in range(len(out)):
+        out[i] = keyed_hash(data, start[i], size[i], key)

@@ -100,7 +100,8 @@ class Heard(NamedTuple):
         strategy: Hash of the strategy that it names, 0 for none. Shape (n,), uint64.
         contact_ms: Time of the contact that it names, NaN for none. Shape (n,), float64.
         zone: Time zone of the customer. Shape (n,), int64.
-        counts: Whether it is no replay, no repetition and not silent. Shape (n,), bool.
+        counts: Whether it is no replay, no repetition, not silent, and was new (`is_new`) when its chunk
+            came: with a batch of events in one record, all of them are. Shape (n,), bool.
     """
 
     topic: int
@@ -183,7 +184,7 @@ def hear(
     """Corrects contact rows by what engines said in events from `first` to before `end`."""
     for i in range(first, end):
         says = engine.says[heard.type_code[i]]
-        if says == 0 or not heard.counts[i] or not is_new(state, heard, i):
+        if says == 0 or not heard.counts[i]:
             continue
         k = strategy_of(engine, heard.strategy[i])
         if k < 0:  # of another system, or no longer in the campaign

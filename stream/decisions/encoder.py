@@ -26,6 +26,7 @@ from stream.campaign.file import Campaign, StrategySpec
 from stream.campaign.funnel_sections import has_chance
 from stream.campaign.words import duration_ms
 from stream.columns import EventBatch, Int64s, Spans
+from stream.contacts.chunk_contacts import has_contact_rules
 from stream.decisions.slots import Page, Table
 from stream.decisions.template import Form, Optional, Slot, Template, Text, json_bytes
 from stream.errors import CampaignError
@@ -51,6 +52,8 @@ _CHANCE: Mapping[str, Form] = {
     "ghost": Slot("ghost"),
     "probabilities": Slot("probabilities"),
 }
+# Behind those, where there are rules about contacts.
+_CONTACTS: Mapping[str, Form] = {"retry_at": Slot("retry_at"), "not_before": Slot("not_before")}
 GROUPS = ("treatment", "holdout")
 """Of a customer who is in no hold-out, and of one who is."""
 _NO_CHANCE: Mapping[str, Form] = {"explored": False, "group": GROUPS[0]}
@@ -89,6 +92,7 @@ def _cloudevent(campaign: Campaign, topic: str, decision_id: _Parts) -> Form:
             **(_CHANCE if has_chance(campaign) else _NO_CHANCE),
             "reasons": Slot("reasons"),
             "dropped": Slot("dropped"),
+            **(_CONTACTS if has_contact_rules(campaign) else {}),
             "event": event,
             "model": Slot("model"),
             "policy": campaign.policy.version,
@@ -106,6 +110,7 @@ _FLAT: Mapping[str, Form] = {
     "model": Slot("model"),
     "decided_at": Slot("decided_ms"),
 }
+_FLAT_CONTACTS: Mapping[str, Form] = {"not_before": Slot("not_before_ms")}
 _FLAT_CHANCE: Mapping[str, Form] = {"action_probability": Slot("action_probability"), **_CHANCE}
 
 
@@ -131,7 +136,11 @@ class DecisionEncoder:
         decision_id: _Parts = (*event, "-", campaign.policy.version)
         self._flat = form == "flat"
         self._chance = has_chance(campaign)
-        flat = {**_FLAT, **(_FLAT_CHANCE if self._chance else {})}
+        self._contacts = has_contact_rules(campaign)
+        flat = {
+            **_FLAT, **(_FLAT_CONTACTS if self._contacts else {}),
+            **(_FLAT_CHANCE if self._chance else {}),
+        }  # fmt: skip
         self._template = Template.of(
             flat if self._flat else _cloudevent(campaign, topic, decision_id)
         )
@@ -142,8 +151,9 @@ class DecisionEncoder:
         self._decision = Table.of([b'"act"'] * len(ids) + [b'"nothing"'])
         self._action = Table.of(_actions(campaign.strategies))
         self._reasons = Table.of([json_bytes([reason.name]) for reason in Reason])
-        drops = _drops(ids, with_stage=self._chance)
+        drops = _drops(ids, with_stage=self._chance or self._contacts)
         self._dropped = Table.of(drops, shape=(len(ids), len(Dropped)))
+        self._retry_keys = Table.of([json_bytes(name) + b":" for name in ids])
         self._chance_keys = Table.of([json_bytes(name) + b":" for name in (*ids, NOTHING)])
         self._ghost = Table.of([b"null", *(json_bytes(name) for name in (*ids, NOTHING))])
         holdouts = [
@@ -191,6 +201,8 @@ class DecisionEncoder:
         self._event_without_id.bind(constants).fill(page, "cause", missing_in="event_id")
         if self._chance:
             self._fill_chance(page, decisions)
+        if self._contacts:
+            self._fill_contacts(page, decisions)
         if self._flat:
             page.choices("strategy", self._strategy, decisions.strategy)
             constants["decided_ms"] = b"%d" % decided_ms
@@ -212,6 +224,16 @@ class DecisionEncoder:
             page.decimals("action_probability", decisions.action_probability)
         page.times("event_time", event_ms)
         page.times("expires", np.minimum(event_ms + self._expires_after_ms, _LATEST_MS))
+
+    def _fill_contacts(self, page: Page, decisions: DecisionBatch) -> None:
+        at_ms = decisions.not_before_ms
+        if self._flat:
+            page.integers("not_before_ms", at_ms)
+            page.omit("not_before_ms", at_ms == 0)
+            return
+        page.times("not_before", at_ms)
+        page.omit("not_before", at_ms == 0)
+        page.retries("retry_at", self._retry_keys, decisions.retry_ms)
 
     def _fill_chance(self, page: Page, decisions: DecisionBatch) -> None:
         chosen = decisions.chances[np.arange(len(decisions)), decisions.strategy]

@@ -183,30 +183,36 @@ def _civil(day: int) -> tuple[int, int, int]:
     return year + era * 400 + (1 if month <= 2 else 0), month, of_month
 
 
+@numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+def write_time(epoch_ms: int, data: Bytes, at: int) -> int:
+    """Writes one RFC 3339 time: see `write_times`."""
+    day = epoch_ms // 86_400_000
+    of_day = epoch_ms - day * 86_400_000
+    year, month, of_month = _civil(day)
+    data[at] = _QUOTE
+    at += 1
+    for number, width, after in (
+        (year, 4, _MINUS),
+        (month, 2, _MINUS),
+        (of_month, 2, _T),
+        (of_day // 3_600_000, 2, _COLON),
+        (of_day // 60_000 % 60, 2, _COLON),
+        (of_day // 1000 % 60, 2, _POINT),
+        (of_day % 1000, 3, _Z),
+    ):
+        at = write_digits(number, width, data, at)
+        data[at] = after
+        at += 1
+    data[at] = _QUOTE
+    return at + 1
+
+
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def write_times(epoch_ms: Int64s, data: Bytes, at: int, start: Int64s, size: Int64s) -> int:
     """Appends RFC 3339 times in UTC with milliseconds, in quotes; the years 0 to 9999."""
     for i in range(len(epoch_ms)):
         start[i] = at
-        day = epoch_ms[i] // 86_400_000
-        of_day = epoch_ms[i] - day * 86_400_000
-        year, month, of_month = _civil(day)
-        data[at] = _QUOTE
-        at += 1
-        for number, width, after in (
-            (year, 4, _MINUS),
-            (month, 2, _MINUS),
-            (of_month, 2, _T),
-            (of_day // 3_600_000, 2, _COLON),
-            (of_day // 60_000 % 60, 2, _COLON),
-            (of_day // 1000 % 60, 2, _POINT),
-            (of_day % 1000, 3, _Z),
-        ):
-            at = write_digits(number, width, data, at)
-            data[at] = after
-            at += 1
-        data[at] = _QUOTE
-        at += 1
+        at = write_time(epoch_ms[i], data, at)
         size[i] = at - start[i]
     return at
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stream.columns import Bytes, Float64s, Int64s, Spans
-from stream.decisions import chance_text, json_text
+from stream.decisions import chance_text, json_text, retry_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +139,25 @@ class Page:
         self._used = chance_text.write_chances(
             chances, keys.data, keys.start, keys.size, self.data, at, start, size
         )
+
+    def retries(self, slot: str, keys: Table, epoch_ms: Int64s) -> None:
+        """Objects with a time of each column, those that are 0 left out.
+
+        The texts of the table are keys with their colons. `epoch_ms` has shape (messages, columns).
+        """
+        start, size = self.add(slot)
+        assert epoch_ms.shape == (len(self), len(keys.size)), (epoch_ms.shape, keys.size.shape)
+        entry_bytes = 1 + json_text.TIME_BYTES_MAX
+        times = np.count_nonzero(epoch_ms, axis=0)
+        longest = int((times * (keys.size + entry_bytes)).sum())
+        at = self.reserve(longest + 3 * len(self))
+        self._used = retry_text.write_retries(
+            epoch_ms, keys.data, keys.start, keys.size, self.data, at, start, size
+        )
+
+    def omit(self, slot: str, missing: npt.NDArray[np.bool_]) -> None:
+        """Values of a filled slot that are missing after all. Shape (messages,), bool."""
+        self.size[self.row[slot]][missing] = -1
 
     def add(self, slot: str) -> tuple[Int64s, Int64s]:
         """Where `start` and `size` of a new slot are to be written."""

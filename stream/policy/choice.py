@@ -21,6 +21,7 @@ from stream.campaign.funnel_sections import has_chance
 from stream.columns import Bools, Float32s
 from stream.errors import OperatorError
 from stream.policy.arbitration import Worth, compile_worth
+from stream.policy.contact_stage import Contacts
 from stream.policy.decision import CERTAIN, NOTHING, DecisionBatch, Dropped
 from stream.policy.draws import Asked
 from stream.policy.exploration import compile_exploring
@@ -100,6 +101,7 @@ class Policy:
         consent: npt.NDArray[np.int8],
         closed: Bools,
         asked: Asked | None = None,
+        contacts: Contacts | None = None,
     ) -> DecisionBatch:
         """Decides.
 
@@ -110,6 +112,7 @@ class Policy:
                 Shape (purposes, n), int8.
             closed: Whether each channel that suppressions name is closed. Shape (channels, n), bool.
             asked: What chance and prices ask; None for a campaign that asks neither.
+            contacts: What the rules about contacts ask, and count; None for a campaign without.
         """
         n, strategies = len(probabilities), len(self._rules.barred)
         assert probabilities.shape == (n, self._outputs), probabilities.shape
@@ -129,10 +132,10 @@ class Policy:
         scratch = Scratch(
             np.empty(strategies), np.empty(strategies, np.int8), np.empty(strategies + 1)
         )
-        decide(self._rules, facts, out, scratch)
-        return self._batch(out, asked)
+        decide(self._rules, facts, out, scratch, contacts)
+        return self._batch(out, asked, contacts)
 
-    def _batch(self, out: Outcome, asked: Asked) -> DecisionBatch:
+    def _batch(self, out: Outcome, asked: Asked, contacts: Contacts | None) -> DecisionBatch:
         n = len(out.strategy)
         unknown = np.full(n, np.nan, np.float32)
         response = self._head == "response"
@@ -152,6 +155,8 @@ class Policy:
             explored=out.explored,
             held_out=asked.held_out,
             ghost=out.ghost,
+            retry_ms=np.empty((n, 0), np.int64) if contacts is None else contacts.retry_ms,
+            not_before_ms=np.zeros(n, np.int64) if contacts is None else contacts.not_before_ms,
         )
 
 

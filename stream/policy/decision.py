@@ -8,6 +8,7 @@ Rules of this file
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from enum import IntEnum
 
@@ -40,6 +41,7 @@ class Reason(IntEnum):
     HIGHEST_PRIORITY = 10
     NO_MODEL = 11
     NONE_SCORED = 12
+    CONTACT_RULES = 13
 
 
 class Dropped(IntEnum):
@@ -58,6 +60,13 @@ class Dropped(IntEnum):
     NOT_DRAWN = 10
     NO_MODEL = 11
     LOWER_PRIORITY = 12
+    QUIET_HOURS = 13
+    HELD_PAST_EXPIRY = 14
+    OPEN_DECISION = 15  # from here on in the order of `stream.contacts.contact_kernel.IS_OPEN`
+    COOL_DOWN = 16
+    ANSWERED = 17
+    EXCLUDED = 18
+    CAPPED = 19
 
 
 CERTAIN = 1 << 32
@@ -85,6 +94,10 @@ class DecisionBatch:
         held_out: Bit h for hold-out h that the customer is in. Shape (n,), int64.
         ghost: What would have been chosen of a customer who is held out, index as in `strategy`, -1
             for others. Shape (n,), int16.
+        retry_ms: From when on each strategy passes the rules about contacts, epoch milliseconds, 0 for
+            what they do not stop; without columns where there are none. Shape (n, S) or (n, 0), int64.
+        not_before_ms: Before when its message must not go out, epoch milliseconds, 0 for at once.
+            Shape (n,), int64.
     """
 
     strategy: Int16s
@@ -99,6 +112,8 @@ class DecisionBatch:
     explored: Bools
     held_out: Int64s
     ghost: Int16s
+    retry_ms: Int64s
+    not_before_ms: Int64s
 
     def __len__(self) -> int:
         return len(self.strategy)
@@ -106,3 +121,9 @@ class DecisionBatch:
     def take(self, index: Int64s) -> DecisionBatch:
         """Some of the decisions."""
         return DecisionBatch(*(getattr(self, column.name)[index] for column in fields(self)))
+
+    @classmethod
+    def joined(cls, parts: Sequence[DecisionBatch]) -> DecisionBatch:
+        """The decisions of some batches, one after the other."""
+        names = [column.name for column in fields(cls)]
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))

@@ -34,6 +34,10 @@ class Asked:
     draw: Int64s
     held_out: Int64s
 
+    def take(self, index: Int64s) -> Asked:
+        """What it asks about some of the events."""
+        return Asked(self.raw[index], self.draw[index], self.held_out[index])
+
 
 class Chance:
     """Draws about the events of one topic.

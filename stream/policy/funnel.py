@@ -3,7 +3,8 @@
 For event i `dropped[i, k]` says why strategy k is not taken, CHOSEN as long as it is allowed; a stage looks
 at what is still allowed and gives what it drops its own code. `stream.policy.stages` has them in their order.
 Of a customer who is held out the rest of the funnel runs twice: for the ghost, who is the same customer
-not held out, and for the customer.
+not held out, and for the customer. Contacts are counted as decisions are made, so that the next event
+of the same customer sees them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,14 @@ from stream.columns import Bools, Float32s, Float64s, Int16s, Int64s
 from stream.compiled.borrow import borrow
 from stream.policy.arbitration import Best, Worth, arbitrate, borrow_worth
 from stream.policy.chances import drawn, round_shares
+from stream.policy.contact_stage import (
+    Contacts,
+    borrow_all,
+    count_contacts,
+    keep_back,
+    listen,
+    look_at_hours,
+)
 from stream.policy.decision import Dropped, Reason
 from stream.policy.eligibility import exclude_ineligible
 from stream.policy.exploration import Exploring, explore
@@ -84,39 +93,114 @@ class Scratch(NamedTuple):
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def decide(rules: Rules, facts: Facts, out: Outcome, scratch: Scratch) -> None:
-    """Decides about each event: fills `out`."""
-    needs, barred = borrow_needs(rules.needs), borrow(rules.barred)
-    covers, worth = borrow(rules.covers), borrow_worth(rules.worth)
-    scores, raw, eligible = borrow(facts.scores), borrow(facts.raw), borrow(facts.eligible)
-    consent, closed = borrow(facts.consent), borrow(facts.closed)
-    dropped, chances = borrow(out.dropped), borrow(out.chances)
-    gain, ghost, share = borrow(scratch.gain), borrow(scratch.ghost), borrow(scratch.share)
-    nothing = len(barred)
-    for i in range(len(out.strategy)):
-        against = forbid(needs, consent, closed, barred, i, dropped)
-        exclude_ineligible(eligible, i, dropped)
-        held, withheld = facts.held_out[i] if rules.has_chance else 0, False
-        if held:
-            withheld = withhold(covers, held, dropped[i], ghost)
-        # What depends on earlier decisions about the same customer belongs here.
-        would_be, chosen = -1, nothing
-        best = Best(nothing, 0.0, 0, 0, 0, False, False)
-        for turn in range(2 if held else 1):
-            is_ghost = held != 0 and turn == 0
-            codes = ghost if is_ghost else dropped[i]
-            best = arbitrate(worth, scores, raw, i, codes, gain)
-            chosen = best.strategy
-            if rules.has_chance:
-                explore(rules.exploring, worth, best, gain, share)
-                round_shares(share, chances[i])
-                chosen = drawn(chances[i], facts.draw[i])
-            if is_ghost:
-                would_be = chosen
-        _settle(worth, scores, i, best, chosen, gain, dropped, out)
-        out.ghost[i] = would_be
-        lost = withheld and (best.allowed == 0 or would_be not in (-1, nothing))
-        out.reason[i] = _reason(rules.has_model, best, chosen, nothing, against, lost)
+def decide(
+    rules: Rules, facts: Facts, out: Outcome, scratch: Scratch, contacts: Contacts | None
+) -> None:
+    """Decides about each event: fills `out`.
+
+    Without contacts numba compiles a loop that knows nothing of them.
+    """
+    rules, facts = _borrow_rules(rules), _borrow_facts(facts)
+    out, scratch = _borrow_outcome(out), _borrow_scratch(scratch)
+    if contacts is None:
+        for i in range(len(out.strategy)):
+            barred = _ask_customer(rules, facts, out, scratch, i)
+            _choose(rules, facts, out, scratch, i, barred, False)
+    else:
+        asked, done = borrow_all(contacts), 0
+        for i in range(len(out.strategy)):
+            done = listen(asked, done, asked.event[i] + 1)
+            barred = _ask_customer(rules, facts, out, scratch, i)
+            hours = look_at_hours(asked, i)
+            held, stopped = barred.held != 0, False
+            if hours.live:
+                stopped = keep_back(asked, hours, i, out.dropped[i], True)
+                stopped = keep_back(asked, hours, i, scratch.ghost, False) if held else stopped
+            _choose(rules, facts, out, scratch, i, barred, stopped)
+            if hours.live:
+                count_contacts(asked, hours, i, out.strategy[i], out.ghost[i])
+        listen(asked, done, len(asked.heard.row))
+
+
+class Barred(NamedTuple):
+    """What the stages before those of contacts said of one customer.
+
+    Attributes:
+        against: What speaks against all strategies, see `forbid`.
+        held: Bits of the hold-outs that count.
+        withheld: Whether a hold-out kept anything from them.
+    """
+
+    against: int
+    held: int
+    withheld: bool
+
+
+@_inlined
+def _ask_customer(rules: Rules, facts: Facts, out: Outcome, scratch: Scratch, i: int) -> Barred:
+    """Consent, conditions, hold-outs."""
+    against = forbid(rules.needs, facts.consent, facts.closed, rules.barred, i, out.dropped)
+    exclude_ineligible(facts.eligible, i, out.dropped)
+    held, withheld = facts.held_out[i] if rules.has_chance else 0, False
+    if held:
+        withheld = withhold(rules.covers, held, out.dropped[i], scratch.ghost)
+    return Barred(against, held, withheld)
+
+
+@_inlined
+def _choose(
+    rules: Rules, facts: Facts, out: Outcome, scratch: Scratch, i: int, barred: Barred,
+    stopped: bool,
+) -> None:  # fmt: skip
+    """Takes one of the strategies that are left, or nothing, and says why."""
+    nothing, worth, chances = len(rules.barred), rules.worth, out.chances
+    would_be, chosen = -1, nothing
+    best = Best(nothing, 0.0, 0, 0, 0, False, False)
+    for turn in range(2 if barred.held else 1):
+        is_ghost = barred.held != 0 and turn == 0
+        codes = scratch.ghost if is_ghost else out.dropped[i]
+        best = arbitrate(worth, facts.scores, facts.raw, i, codes, scratch.gain)
+        chosen = best.strategy
+        if rules.has_chance:
+            explore(rules.exploring, worth, best, scratch.gain, scratch.share)
+            round_shares(scratch.share, chances[i])
+            chosen = drawn(chances[i], facts.draw[i])
+        if is_ghost:
+            would_be = chosen
+    _settle(worth, facts.scores, i, best, chosen, scratch.gain, out.dropped, out)
+    out.ghost[i] = would_be
+    lost = barred.withheld and (best.allowed == 0 or would_be not in (-1, nothing))
+    out.reason[i] = _reason(rules.has_model, best, chosen, nothing, barred.against, lost, stopped)
+
+
+@_inlined
+def _borrow_rules(rules: Rules) -> Rules:
+    return Rules(
+        borrow_needs(rules.needs), borrow(rules.barred), borrow(rules.covers),
+        borrow_worth(rules.worth), rules.exploring, rules.has_chance, rules.has_model,
+    )  # fmt: skip
+
+
+@_inlined
+def _borrow_facts(facts: Facts) -> Facts:
+    return Facts(
+        borrow(facts.scores), borrow(facts.eligible), borrow(facts.consent), borrow(facts.closed),
+        borrow(facts.raw), borrow(facts.draw), borrow(facts.held_out),
+    )  # fmt: skip
+
+
+@_inlined
+def _borrow_outcome(out: Outcome) -> Outcome:
+    return Outcome(
+        borrow(out.strategy), borrow(out.score), borrow(out.without), borrow(out.expected_value),
+        borrow(out.reason), borrow(out.dropped), borrow(out.chances), borrow(out.explored),
+        borrow(out.ghost),
+    )  # fmt: skip
+
+
+@_inlined
+def _borrow_scratch(scratch: Scratch) -> Scratch:
+    return Scratch(borrow(scratch.gain), borrow(scratch.ghost), borrow(scratch.share))
 
 
 @_inlined
@@ -146,10 +230,13 @@ def _settle(
 
 @_inlined
 def _reason(
-    has_model: bool, best: Best, chosen: int, nothing: int, against: int, held_out: bool
-) -> int:
+    has_model: bool, best: Best, chosen: int, nothing: int, against: int, held_out: bool,
+    stopped: bool,
+) -> int:  # fmt: skip
     if chosen != best.strategy:
         return Reason.EXPLORED
+    if chosen == nothing and stopped and best.allowed == 0:
+        return Reason.CONTACT_RULES
     return _why_taken(best) if chosen < nothing else _why_not(has_model, best, against, held_out)
 
 

@@ -34,6 +34,19 @@ STAGES = (
     Stage("eligibility", "what the customer does not meet the conditions of", (Dropped.NOT_ELIGIBLE,)),
     Stage("holdout", "what a hold-out keeps from the customer", (Dropped.HOLDOUT,)),
     Stage(
+        "quiet_hours",
+        "what would go out in the customer's quiet hours, or be held beyond its expiry",
+        (Dropped.QUIET_HOURS, Dropped.HELD_PAST_EXPIRY),
+    ),
+    Stage(
+        "contacts",
+        "what open decisions, cool-downs, exclusive groups and caps stop",
+        (
+            Dropped.OPEN_DECISION, Dropped.COOL_DOWN, Dropped.ANSWERED, Dropped.EXCLUDED,
+            Dropped.CAPPED,
+        ),
+    ),
+    Stage(
         "arbitration",
         "all but the best: the highest priority first, then the largest value",
         (

@@ -204,12 +204,14 @@ class Processor:
         events = sum(int(decoder.events_bound(chunk).sum()) for chunk in turn.chunks)
         began_s = time.perf_counter()
         steps = [Step()] * len(turn.chunks)
+        contacts = None if block.contacts is None else block.contacts.table
+        through = (
+            turn, self.pipeline, block.table, self.deployment, block.silent_until, contacts,
+        )  # fmt: skip
         if events > _INLINE_EVENTS_MAX:
-            steps = await self._compute(
-                steps_of, turn, self.pipeline, block.table, self.deployment, block.silent_until
-            )
+            steps = await self._compute(steps_of, *through)
         elif events:
-            steps = steps_of(turn, self.pipeline, block.table, self.deployment, block.silent_until)
+            steps = steps_of(*through)
         if self.blocks.get(partition) is not block:
             return  # abandoned while it was computed
         for chunk, step in zip(turn.chunks, steps, strict=True):

@@ -17,6 +17,8 @@ from stream.campaign.field_path import Steps, list_parts, steps
 from stream.campaign.file import Campaign
 from stream.columns import RecordChunk, Spans
 from stream.compiled.linked import linked
+from stream.contacts.contact_layout import lay_out_contacts
+from stream.contacts.contact_table import ContactTable
 from stream.features.plan import FeaturePlan
 from stream.formats.warm import compile_kernels
 from stream.kafka.records import RecordReader, build_batches
@@ -32,10 +34,13 @@ def warm_up(pipeline: Pipeline, deployment: Deployment) -> None:
     """Runs every compiled loop that the worker uses; changes nothing that lasts."""
     table = CustomerTable(pipeline.plan.row_words)
     compile_kernels(pipeline.campaign.events)
+    contacts = ContactTable(lay_out_contacts(pipeline.campaign))
     json = _json_pipeline(pipeline)
     for topic in pipeline.topics:
         chunk = example_chunk(pipeline.campaign, pipeline.plan, topic)
-        step = json.step(chunk, table, deployment, silent_until=0, now_ms=_NOW_MS)
+        step = json.step(
+            chunk, table, deployment, silent_until=0, now_ms=_NOW_MS, contacts=contacts
+        )
         assert len(step.rejects) == 1, step.rejects
     rows = np.arange(table.rows, dtype=np.int64)
     linked(np.arange(2), np.array([1, -1]))

@@ -241,6 +241,8 @@ def decisions_about(
         explored=np.zeros(n, np.bool_),
         held_out=np.array(held_out or [0] * n, np.int64),
         ghost=np.full(n, -1, np.int16),
+        retry_ms=np.empty((n, 0), np.int64),
+        not_before_ms=np.zeros(n, np.int64),
     )
     values = DecisionEncoder(campaign, chunk.topic).encode(
         batch, np.array(index), chosen, partition=chunk.partition,

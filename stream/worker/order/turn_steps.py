@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
+from stream.contacts.contact_table import ContactTable
 from stream.merged_step import steps_merged
 from stream.pipeline import Deployment, Pipeline, Step
 from stream.state.table import CustomerTable
@@ -17,6 +18,7 @@ def steps_of(
     table: CustomerTable,
     deployment: Deployment,
     silent_until: Mapping[str, int],
+    contacts: ContactTable | None,
 ) -> list[Step]:
     """What comes of each chunk of a turn.
 
@@ -26,13 +28,18 @@ def steps_of(
         table: The customers of their partition. Changed.
         deployment: The model in force.
         silent_until: By topic, offset before which events change the table and are not decided.
+        contacts: Their contacts, where rules remember them. Changed.
     """
     now_ms = time.time_ns() // 1_000_000
     if len(turn.chunks) == 1:
         (chunk,) = turn.chunks
         until = silent_until.get(chunk.topic, 0)
-        return [pipeline.step(chunk, table, deployment, silent_until=until, now_ms=now_ms)]
+        return [
+            pipeline.step(
+                chunk, table, deployment, silent_until=until, now_ms=now_ms, contacts=contacts
+            )
+        ]
     return steps_merged(
         pipeline, turn.chunks, turn.seen_ms, table, deployment,
-        silent_until=silent_until, now_ms=now_ms,
+        silent_until=silent_until, now_ms=now_ms, contacts=contacts,
     )  # fmt: skip

@@ -21,7 +21,6 @@ from stream.contacts.contact_plan import (
     compile_contact_plan,
     follow_homes,
     hear,
-    is_new,
     keep_homes,
     settle,
     state_of,
@@ -52,7 +51,7 @@ def decide(
         hear(rules, zones, engine, state, heard, done, i + 1)
         done = i + 1
         chosen[i] = -2
-        if heard.type_code[i] != 0 or not heard.counts[i] or not is_new(state, heard, i):
+        if heard.type_code[i] != 0 or not heard.counts[i]:
             continue
         chosen[i] = -1
         now_ms = heard.time_ms[i]
@@ -131,8 +130,10 @@ class Rows:
     def run(self, log: Log) -> list[tuple[int, int]]:
         n = len(log.wanted)
         chosen, at_ms = np.zeros(n, np.int64), np.zeros(n, np.int64)
-        plan = self.plan
-        decide(plan.rules, PACKED, plan.quiet, plan.engine, state_of(self.table, 4), log.heard,
+        plan, heard = self.plan, log.heard
+        is_new = self.table.next_offset[heard.row, heard.topic] <= heard.word
+        heard = heard._replace(counts=heard.counts & is_new)
+        decide(plan.rules, PACKED, plan.quiet, plan.engine, state_of(self.table, 4), heard,
                log.wanted, chosen, at_ms)  # fmt: skip
         return list(zip(chosen.tolist(), at_ms.tolist(), strict=True))
 

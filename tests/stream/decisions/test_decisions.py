@@ -158,6 +158,8 @@ def decision_rows(
         explored=column(st.booleans(), np.bool_),
         held_out=column(st.integers(0, 3), np.int64),
         ghost=column(st.integers(-1, 3), np.int16),
+        retry_ms=np.empty((m, 0), np.int64),
+        not_before_ms=np.zeros(m, np.int64),
     )  # fmt: skip
 
 

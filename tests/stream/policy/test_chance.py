@@ -176,7 +176,9 @@ def test_decisions_do_not_depend_on_how_events_are_cut_into_chunks() -> None:
             decoded, refused = pipeline.read(chunk, silent_until=0, now_ms=NOW_MS)
             rows = table.rows_for(decoded.batch.customer)
             applied = pipeline.apply("e", decoded.batch, rows, table, deployment)
-            decided, _ = pipeline.decide(deployment, chunk, decoded, applied, 0, refused)
+            question = pipeline.ask(deployment, chunk, decoded, applied, 0)
+            answer = pipeline.deciding.answer(deployment.policy, question)
+            decided, _ = pipeline.decided(chunk, decoded, applied, question, answer, 0, refused)
             got.append(decided.decisions)
         columns = {
             name: np.concatenate([getattr(one, name) for one in got])

@@ -223,6 +223,7 @@ def test_the_columns_have_the_promised_types() -> None:
         "strategy": "int16", "score": "float32", "probability": "float32", "chances": "int64",
         "probability_without": "float32", "expected_value": "float64", "held_out": "int64",
         "action_probability": "float64", "reason": "int8", "dropped": "int8", "explored": "bool", "ghost": "int16",
+            "retry_ms": "int64", "not_before_ms": "int64",
     }  # fmt: skip
     assert decisions.dropped.shape == (1, 3)
 
