@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 
 CREATED = datetime(2026, 11, 24, tzinfo=UTC)
 TEXT = CAMPAIGN.replace("epochs = 12", "epochs = 3") + (
-    "[model]\nnetwork = 'linear'\n[evaluation]\nresamples = 50\n[gate]\nslice_rows_min = 50\n"
+    "[model]\nnetwork = 'linear'\n[evaluation]\nresamples = 50\n[gate]\nslice_rows_min = 50\nunproven = 'promote'\n"
 )
 UNTIL_MS = START_MS + 140 * DAY_MS
 

@@ -188,7 +188,7 @@ class _Partition:
         alone[decided] = False
         about = self._about[run.topic]
         about = about[self.logged.offset[about] < self.holds.events[run.topic].end]
-        known, place = self._known[run.topic], places(batch.offset, batch.element)
+        known, place = self.logged.place[about], places(batch.offset, batch.element)
         first, last = (known[0], known[-1]) if len(known) else (0, -1)
         yet = alone & (place > last)
         findings.counts["undecided_yet"] += int(yet.sum())

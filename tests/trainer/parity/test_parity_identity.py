@@ -28,8 +28,8 @@ from tests.trainer.parity.parity_harness import (
 from trainer.parity.logged import Scope
 
 
-def emptying(made: Campaign) -> Campaign:
-    events = msgspec.structs.replace(made.events, login="merge", tombstones="forget")
+def emptying(made: Campaign, batch: str | None = None) -> Campaign:
+    events = msgspec.structs.replace(made.events, login="merge", tombstones="forget", batch=batch)
     return msgspec.structs.replace(made, events=events)
 
 
@@ -56,8 +56,8 @@ def history(n: int, seed: int) -> list[Record]:
     return out
 
 
-def open_shop(folder: Path, topics: Sequence[str]) -> tuple[Shop, Worker]:
-    made = emptying(campaign(events=topics))
+def open_shop(folder: Path, topics: Sequence[str], batch: str | None = None) -> tuple[Shop, Worker]:
+    made = emptying(campaign(events=topics), batch)
     model = bundle(compile_features(made), 1)
     registry = Registry(folder / "registry")
     registry.publish(model)
@@ -83,6 +83,39 @@ def test_the_order_is_kept_between_topics(tmp_path: Path) -> None:
         worker.take([record], len(shop.events[topic]) - 1, topic)
     parity = shop.check()
     assert parity.equal == len(worker.decisions)
+
+
+def in_batches(records: Sequence[Record]) -> list[Record]:
+    """The same, six events in each record; tombstones stay alone."""
+    made: list[Record] = []
+    waiting: list[Record] = []
+    for record in records:
+        if record.value is not None:
+            waiting.append(record)
+        is_end = record.value is None or record is records[-1]
+        if waiting and (is_end or len(waiting) == 6):
+            batch = json.dumps({"batch": [json.loads(one.value or b"") for one in waiting]})
+            made.append(Record(b"batch", batch.encode(), [], waiting[-1].timestamp_ms))
+            waiting = []
+        if record.value is None:
+            made.append(record)
+    return made
+
+
+@pytest.mark.parametrize("topics", [["events"], ["carts", "logins"]], ids=["one", "two"])
+def test_logins_beside_other_events_in_batches_equal_the_replay(
+    tmp_path: Path, topics: list[str]
+) -> None:
+    shop, worker = open_shop(tmp_path, topics, batch="batch")
+    events = history(300, 4)
+    for i, record in enumerate(in_batches(events)):
+        topic = topics[i % len(topics)]
+        shop.events[topic].append(record)
+        worker.take([record], len(shop.events[topic]) - 1, topic)
+    parity = shop.check()
+    assert len(worker.decisions) == sum(one.value is not None for one in events)
+    assert parity.equal == len(worker.decisions)
+    assert set(causes(parity)) <= {"order_unknown"}
 
 
 @pytest.mark.parametrize("share", [0.3, 0.7])

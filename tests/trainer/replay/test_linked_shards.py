@@ -24,7 +24,7 @@ from tests.trainer.shop_history import CAMPAIGN, DAY_MS, START_MS, TOPICS, TYPES
 from trainer.history.source import EVERYTHING
 from trainer.replay.buckets import by_bucket
 from trainer.replay.shards import Shards
-from trainer.replay.timeline import replay_blocks
+from trainer.replay.timeline import Timeline, replay_blocks
 
 
 def emptying(**more: object) -> Campaign:
@@ -195,6 +195,71 @@ def test_actions_go_with_the_events_that_they_are_about(tmp_path: Path) -> None:
     ]
     assert sorted(found) == [(1, 0), (1, 1)], "that of u-2 is forgotten"
     assert len([one for one in timelines if len(one)]) == 1
+
+
+def test_training_learns_from_logins_in_batches_what_it_learns_from_events_alone(
+    tmp_path: Path,
+) -> None:
+    random = np.random.default_rng(5)
+    log: list[Told] = [(1, k // 10, PEOPLE[random.integers(5)], "", k) for k in range(200)]
+    logins = 0
+    for k in range(7, 200, 9):
+        logins += 1
+        log[k] = (1, log[k][1], "u-1", f"a-{1 + random.integers(3)}", k)
+    found = []
+    for size in (1, 7):
+        (tmp_path / str(size)).mkdir()
+        chunks = [chunk_of(1, log)]
+        campaign = MERGING
+        if size > 1:
+            events = msgspec.structs.replace(MERGING.events, batch="batch")
+            campaign = msgspec.structs.replace(MERGING, events=events)
+            chunks = [batched(chunk, size) for chunk in chunks]
+        shards = shards_of(chunks, tmp_path / str(size), campaign)
+        found.append([learned(shards.timeline(shard)) for shard in shards.shards()])
+    assert found[0] == found[1]
+    assert sum(len(actions) for *_, actions in found[0]) == len(log) - logins
+
+
+def test_actions_go_with_their_own_events_out_of_one_batch(tmp_path: Path) -> None:
+    bucket, leaving = max(zip(buckets_of(b"u-1", b"a-1"), ("u-1", "a-1"), strict=True))
+    staying = next(
+        name for name in (f"x-{k}" for k in range(10_000)) if buckets_of(name.encode()) == [bucket]
+    )
+    log: list[Told] = [
+        (1, 0, staying, "", 0), (1, 0, leaving, "", 1), (1, 1, "u-1", "a-1", 2),
+    ]  # fmt: skip
+    events = msgspec.structs.replace(MERGING.events, batch="batch")
+    campaign = msgspec.structs.replace(MERGING, events=events)
+    shards = shards_of([batched(chunk_of(1, log), 3)], tmp_path, campaign)
+    found = []
+    for timeline in map(shards.timeline, shards.shards()):
+        assert (timeline.actions.event >= 0).all()
+        found += [timeline.table.key(row) for row in timeline.row[timeline.actions.event].tolist()]
+    assert sorted(found) == sorted([staying.encode(), leaving.encode()])
+
+
+def batched(chunk: RecordChunk, size: int) -> RecordChunk:
+    """The same events, so many in each record."""
+    parts = [np.arange(at, min(at + size, len(chunk))) for at in range(0, len(chunk), size)]
+    values = [
+        b'{"batch":[' + b",".join(chunk.value[i] or b"" for i in of.tolist()) + b"]}"
+        for of in parts
+    ]
+    return RecordChunk(
+        chunk.topic, 0, np.arange(len(parts)), chunk.timestamp_ms[[of[-1] for of in parts]],
+        Spans.of([b"any"] * len(parts)), Spans.of(values), len(parts),
+    )  # fmt: skip
+
+
+def learned(timeline: Timeline) -> tuple[list[bytes], list[int], list[bytes], list[int]]:
+    """Customers, whose each event is in the end, the features after each, and what was done."""
+    features = [b""] * len(timeline)
+    for which, values in replay_blocks(PLAN, timeline, np.arange(len(timeline))):
+        for i, one in zip(which.tolist(), values, strict=True):
+            features[i] = one.tobytes()
+    who = [timeline.table.key(row) for row in timeline.row.tolist()]
+    return who, timeline.person.tolist(), features, timeline.actions.event.tolist()
 
 
 def test_a_pair_in_two_partitions_stays_apart(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def test_part_of_a_shard_may_be_on_disk(
     campaign: Campaign, plan: FeaturePlan, tmp_path: Path
 ) -> None:
     events = [
-        Event(0, f"customer {i % 50}", START_MS + i, revenue=float(i % 7)) for i in range(27_000)
+        Event(0, f"customer {i % 50}", START_MS + i, revenue=float(i % 7)) for i in range(27_500)
     ]
     records = chunks(events, size=500)
     small, large = with_memory(campaign, 1), with_memory(campaign, 100)
