@@ -26,8 +26,8 @@ CUSTOMERS = 1_500
 class Carts:
     """Sends events of now, those of each customer to one partition, until it is closed."""
 
-    def __init__(self, scene: Scene) -> None:
-        self._scene, self._stop = scene, Event()
+    def __init__(self, scene: Scene, name: str) -> None:
+        self._scene, self._name, self._stop = scene, name, Event()
         self._thread = Thread(target=self._run, name="carts")
         self.sent = 0
 
@@ -46,7 +46,7 @@ class Carts:
                 customer = f"c{self.sent * 7919 % CUSTOMERS}"
                 value = {
                     "userId": customer, "event": "Product Viewed", "type": "track",
-                    "timestamp": time.time_ns() // 1_000_000, "messageId": f"m{self.sent}",
+                    "timestamp": time.time_ns() // 1_000_000, "messageId": f"{self._name}-{self.sent}",
                     "traits": {"marketing_consent": True},
                 }  # fmt: skip
                 partition = zlib.crc32(customer.encode()) % self._scene.partitions
@@ -83,7 +83,7 @@ def test_nobody_is_above_a_cap_though_workers_are_killed(
     )
     scene.change(more=CAP)
     scene.promote(seed)
-    with Carts(scene) as carts:
+    with Carts(scene, "first") as carts:
         for life in range(4):
             worker = start_worker(scene).ready()
             before = published(scene)
@@ -91,7 +91,7 @@ def test_nobody_is_above_a_cap_though_workers_are_killed(
             time.sleep(0.37 * life)
             worker.kill()
     caught_up(scene, start_worker(scene))
-    with Carts(scene) as more:  # whose customers are full
+    with Carts(scene, "more") as more:  # whose customers are full
         caught = start_worker(scene).ready()
         time.sleep(1)
     caught_up(scene, caught)
