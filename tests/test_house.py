@@ -36,7 +36,7 @@ OTHER_TESTS = {
 }
 """Folders of tests that are not about a folder of a package."""
 
-LOADS_KERAS = {"__main__", "app", "merged_step", "pipeline", "scoring", "worker"}
+LOADS_KERAS = {"__main__", "app", "deciding", "merged_step", "pipeline", "scoring", "worker"}
 """Parts of `stream` that may load Keras: the scorer, and what stands above it."""
 
 
