@@ -47,12 +47,14 @@ def test_chunks_cut_anywhere_give_the_same_bytes(size: int) -> None:
 def test_what_is_read_again_after_its_contact_was_written_is_not_decided_again() -> None:
     shop, events = Shop(campaign(ALL, THREE)), history(5, 100)
     chunk = shop.chunk(events)
-    shop.step(chunk, NOON_MS + 5_000)
+    acts = [one for one in told(shop.step(chunk, NOON_MS + 5_000)) if one["decision"] == "act"]
+    contacted = {one["external_id"]: one["event"]["offset"] for one in acts}
     rows = shop.written()
     shop.table = CustomerTable(shop.pipeline.plan.row_words)  # the features were not written
     again = told(shop.step(chunk, NOON_MS + 5_000))
     assert shop.written() == rows
     assert "act" not in {one["decision"] for one in again}
+    assert all(one["event"]["offset"] > contacted[one["external_id"]] for one in again)
 
 
 def test_silent_events_count_no_contact() -> None:
