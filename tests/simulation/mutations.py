@@ -54,9 +54,9 @@ def commit_before_marker() -> None:
 def no_row_guard() -> None:
     """A row does not know which events it has seen."""
 
-    def apply(plan: Any, state: Any, rows: Any, batch: Any, topic: int, constants: Any) -> Any:
+    def apply(plan: Any, state: Any, rows: Any, batch: Any, topic: int, *more: Any) -> Any:
         state.view(np.int64)[rows, plan.offset_words.start + topic] = 0
-        return stock(plan, state, rows, batch, topic, constants)
+        return stock(plan, state, rows, batch, topic, *more)
 
     stock = _replace(pipeline, "apply", apply)
 
