@@ -53,8 +53,9 @@ def test_the_calibration_of_a_response_is_a_logistic_regression(seed: int, n: in
     weight = random.uniform(0.1, 3.0, n)
     found = calibrate_response(logit, outcome.astype(np.float64), weight)
     exact = LogisticRegression(C=np.inf, tol=1e-10).fit(logit[:, None], outcome, weight)
-    assert found.scale == pytest.approx(exact.coef_[0, 0], rel=2e-3)
-    assert found.bias == pytest.approx(exact.intercept_[0], abs=2e-3)
+    # Few examples are pulled a little towards a scale of 1.
+    assert found.scale == pytest.approx(exact.coef_[0, 0], rel=5e-3)
+    assert found.bias == pytest.approx(exact.intercept_[0], abs=5e-3)
     assert found.log_loss_after <= found.log_loss_before
 
 
