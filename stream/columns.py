@@ -102,20 +102,20 @@ class RecordChunk:
 
 
 class CategoryColumn(NamedTuple):
-    """What is kept of the categories of a list: one uint64 of an event, 0 when there are none.
+    """What is kept of the categories of a list, or of a time zone: one uint64 of an event, 0 for none.
 
     Attributes:
-        path: Path of the categories; it leads into each element of a list.
+        path: Path of the categories; it leads into each element of a list, but of a `zone`.
         keeps: `mask`, bit h mod 64 of each hash h. `counts`, in byte k how many elements are in bucket
             `first_bucket` + k, at most 255, of the buckets h mod `buckets`. `chosen`, the hash of the
-            first element that is one of `values`.
+            first element that is one of `values`. `zone`, the hash of the IANA name of a time zone.
         buckets: Of `counts`.
         first_bucket: Of `counts`.
         values: Of `chosen`.
     """
 
     path: str
-    keeps: Literal["mask", "counts", "chosen"]
+    keeps: Literal["mask", "counts", "chosen", "zone"]
     buckets: int = 0
     first_bucket: int = 0
     values: tuple[int, ...] = ()
@@ -141,8 +141,12 @@ class EventBatch:
             row per declared `CategoryColumn`. Shape (categories, n), uint64.
         consent: By purpose 1 granted, 0 withdrawn, -1 not said, -2 said in a word that nobody knows;
             the first purpose is the general one. Shape (purposes, n), int8.
-        consent_only: Whether the record is no event: of its row only what it denies of consent counts.
-            Shape (n,), bool.
+        consent_only: Whether the record is no event: of its row only what it denies of consent counts,
+            and whether it forgets the customer. Shape (n,), bool.
+        previous: Id that the customer had before the login that the event tells of; null when it tells
+            of none. None when no event does.
+        forgets: Whether the record is a tombstone that forgets the customer. Shape (n,), bool; None
+            when none does.
     """
 
     record: Int64s
@@ -157,6 +161,8 @@ class EventBatch:
     category: UInt64s
     consent: npt.NDArray[np.int8]
     consent_only: Bools
+    previous: Spans | None = None
+    forgets: Bools | None = None
 
     def __len__(self) -> int:
         return len(self.offset)
@@ -169,11 +175,25 @@ class EventBatch:
             self.type_code[index],
             self.number[:, index], self.category[:, index], self.consent[:, index],
             self.consent_only[index],
+            None if self.previous is None else self.previous.take(index),
+            None if self.forgets is None else self.forgets[index],
         )  # fmt: skip
 
     def events(self) -> EventBatch:
         """Without the rows of records that are no events."""
         return self.take(np.flatnonzero(~self.consent_only)) if self.consent_only.any() else self
+
+    @property
+    def logins(self) -> Spans:
+        """The ids before the logins that the events tell of."""
+        previous = self.previous or Spans.of([])
+        return previous.take(np.flatnonzero(previous.size >= 0))
+
+    def history(self) -> EventBatch:
+        """The events, and the tombstones that forget: all that changes what is known of customers."""
+        if self.forgets is None:
+            return self.events()
+        return self.take(np.flatnonzero(~self.consent_only | self.forgets))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,12 @@ from dataclasses import fields, replace
 import numpy as np
 
 from stream.columns import EventBatch, Int64s, RecordChunk
+from stream.compiled.linked import linked
 from stream.features.plan import Applied
 from stream.kafka.records import RecordBatch
 from stream.pipeline import Decided, Deployment, Pipeline, Step
 from stream.record_order import merged, passes
+from stream.state.emptied import emptied_rows
 from stream.state.table import CustomerTable
 
 _BY_PURPOSE = ("consent", "closed")  # columns with a row for each purpose or channel
@@ -53,7 +55,8 @@ def steps_merged(
     ]
     batches = [decoded.batch for decoded, _ in read]
     rows = [table.rows_for(batch.customer) for batch in batches]
-    order = _Order(batches, rows, seen_ms)
+    emptied = [emptied_rows(batch, of, table) for batch, of in zip(batches, rows, strict=True)]
+    order = _Order(batches, rows, emptied, seen_ms)
     applied = _apply(pipeline, chunks, batches, rows, order, table, deployment)
     decided, steps = list[Decided](), list[Step]()
     for i, (decoded_chunk, refused) in enumerate(read):
@@ -73,11 +76,13 @@ class _Order:
         chunk: Chunk of each event. Shape (n,), int64, as are the others.
         event: Which of its events.
         row: Row of the customer.
+        person: The same, and one for all whom logins link.
     """
 
     def __init__(
-        self, batches: Sequence[EventBatch], rows: Sequence[Int64s], seen_ms: Sequence[Int64s]
-    ) -> None:
+        self, batches: Sequence[EventBatch], rows: Sequence[Int64s], emptied: Sequence[Int64s],
+        seen_ms: Sequence[Int64s],
+    ) -> None:  # fmt: skip
         sizes = [len(batch) for batch in batches]
         chunk = np.repeat(np.arange(len(batches)), sizes)
         seen = [at[batch.record] for batch, at in zip(batches, seen_ms, strict=True)]
@@ -85,6 +90,10 @@ class _Order:
         self.chunk = chunk[order]
         self.event = np.concatenate([np.arange(size) for size in sizes])[order]
         self.row = np.concatenate(rows)[order]
+        empties = [
+            of if len(of) else np.full(size, -1) for of, size in zip(emptied, sizes, strict=True)
+        ]
+        self.person = linked(self.row, np.concatenate(empties)[order])
 
     def keep(self, which: Sequence[Int64s]) -> tuple[Int64s, Int64s, Int64s]:
         """Some events of each chunk, in order: chunk, place in `which`, and row of each."""
@@ -113,7 +122,7 @@ def _apply(
         for chunk, batch in zip(chunks, batches, strict=True)
     ]
     index = [[nobody] for _ in chunks]
-    for i, run in passes(order.row, order.chunk):
+    for i, run in passes(order.person, order.chunk):
         event = order.event[run]
         batch, mine = batches[i].take(event), rows[i][event]
         parts[i].append(pipeline.apply(chunks[i].topic, batch, mine, table, deployment))

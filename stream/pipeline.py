@@ -22,6 +22,7 @@ from stream.decisions.encoder import FEATURES_HEADER
 from stream.events.consent.vocabulary import UNREADABLE
 from stream.events.decoder import NEVER_MS
 from stream.events.flaws import NO_FLAWS, Decoded, Flaws
+from stream.features.kernel import COUNTERS
 from stream.features.plan import Applied, FeaturePlan, apply
 from stream.formats.port import SchemaPort
 from stream.kafka.records import RecordBatch, build_batches
@@ -34,6 +35,7 @@ from stream.policy.eligibility import eligible, only_identified
 from stream.record_order import event_times
 from stream.scoring.no_model import NoModel
 from stream.state.changelog import Source
+from stream.state.emptied import emptied_rows
 from stream.state.table import CustomerTable
 
 if TYPE_CHECKING:
@@ -74,8 +76,9 @@ class Step:
         strategies: Decisions per strategy, "nothing" last. Shape (S + 1,), int64.
         decided: Number of decisions.
         received_ms: Record timestamp of each decided event, for latency. Shape (decided,), int64.
-        counters: late, dropped late, replayed, repeated events, as `stream.features.kernel` counts
-            them.
+        counters: What `stream.features.kernel` counts.
+        previous: Ids before the logins that events tell of.
+        tombstones: Records with a key and no value that are no rejects.
         silent: Events that only rebuilt the table.
         unreadable: Records that say something of consent in a word that nobody knows.
         unreadable_words: Path and text of such words.
@@ -91,13 +94,15 @@ class Step:
     strategies: Int64s = field(default_factory=lambda: np.zeros(0, np.int64))
     decided: int = 0
     received_ms: Int64s = field(default_factory=lambda: np.zeros(0, np.int64))
-    counters: Int64s = field(default_factory=lambda: np.zeros(4, np.int64))
+    counters: Int64s = field(default_factory=lambda: np.zeros(COUNTERS, np.int64))
     silent: int = 0
     newest_ms: int = -1
     unreadable: int = 0
     unreadable_words: list[tuple[str, str]] = field(default_factory=list)
     events: int = 0
     keys: KeyCounts = field(default_factory=KeyCounts)
+    previous: Spans = field(default_factory=lambda: Spans.of([]))
+    tombstones: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +152,6 @@ class Pipeline:
         self.topics = {name: i for i, name in enumerate(campaign.topics.events)}
         self._first_word = {s.topic: Source(epoch=s.epoch).word(0) for s in campaign.topics.anew}
         self._codecs = compile_codecs(campaign, plan, schemas)
-        self._contract_digest = plan.contract.digest
         self._asks_identity = asks_for_identity(campaign.strategies)
         self._chance = {topic: Chance(campaign, topic) for topic in campaign.topics.events}
 
@@ -181,12 +185,11 @@ class Pipeline:
     def read(self, chunk: RecordChunk, *, silent_until: int, now_ms: int) -> tuple[Decoded, Step]:
         """The events of a chunk, and what came of the records that are none; arguments as for `step`."""
         decoded = self._codecs.decoder.decode(chunk, now_ms)
-        rejects = decoded.rejects
-        loud = [reject for reject in rejects if chunk.offset[reject.record] >= silent_until]
+        loud = [one for one in decoded.rejects if chunk.offset[one.record] >= silent_until]
         letters = dead_letter.build(loud, chunk, now_ms, self.limits.dead_letters, _BATCH_BYTES_MAX)
         newest_ms = int(decoded.batch.time_ms.max()) if len(decoded.batch) else -1
         return decoded, Step(
-            dead_letters=letters, rejects=loud, flaws=decoded.flaws, newest_ms=newest_ms
+            [], letters, loud, decoded.flaws, newest_ms=newest_ms, tombstones=decoded.tombstones
         )
 
     def apply(
@@ -194,11 +197,13 @@ class Pipeline:
         deployment: Deployment,
     ) -> Applied:  # fmt: skip
         """Adds n events of a topic to their rows, shape (n,), and marks what changed."""
+        emptied = emptied_rows(batch, rows, table)
         applied = apply(
             self.plan, table.state, rows, self._counted(batch, topic), self.topics[topic],
-            deployment.scorer.normalization,
+            deployment.scorer.normalization, emptied,
         )  # fmt: skip
         table.mark_dirty(rows[applied.applied | applied.repeated | batch.consent_only])
+        table.mark_emptied(rows, emptied)
         return applied
 
     def decide(
@@ -213,11 +218,10 @@ class Pipeline:
         silent = wanted & (batch.offset < silent_until)
         index = np.flatnonzero(wanted & ~silent)
         decisions = self._decide(deployment, chunk, decoded, applied, index)
+        width = len(deployment.policy.strategies)
         step = replace(
             refused,
-            strategies=np.bincount(
-                decisions.strategy, minlength=len(deployment.policy.strategies)
-            ).astype(np.int64),
+            strategies=np.bincount(decisions.strategy, minlength=width).astype(np.int64),
             decided=len(index),
             received_ms=batch.received_ms[index],
             counters=applied.counters,
@@ -226,6 +230,7 @@ class Pipeline:
             unreadable_words=words,
             events=len(batch),
             keys=compare_keys(chunk, batch),
+            previous=batch.logins,
         )
         return Decided(chunk, batch, index, decisions, applied.features[index]), step
 
@@ -235,8 +240,9 @@ class Pipeline:
         """Applies a chunk to a table without deciding: what a replay of history does."""
         batch = self._codecs.decoder.decode(chunk, now_ms).batch
         rows = table.rows_for(batch.customer)
+        emptied = emptied_rows(batch, rows, table)
         topic, counted = self.topics[chunk.topic], self._counted(batch, chunk.topic)
-        return apply(self.plan, table.state, rows, counted, topic, normalization)
+        return apply(self.plan, table.state, rows, counted, topic, normalization, emptied)
 
     def event_times(self, chunk: RecordChunk) -> Int64s:
         """Time of the event of each record, -1 for none: by it several topics are caught up with."""
@@ -272,26 +278,19 @@ class Pipeline:
         chunk, batch, index = decided.chunk, decided.batch, decided.index
         encoder = self._codecs.encoders[chunk.topic]
         values = encoder.encode(
-            self._without_long_ids(batch),
-            index,
-            decided.decisions,
-            partition=chunk.partition,
+            self._without_long_ids(batch), index, decided.decisions, partition=chunk.partition,
             model_version=deployment.scorer.version,
-            contract_digest=self._contract_digest,
+            contract_digest=self.plan.contract.digest,
             decided_ms=now_ms,
-        )
+        )  # fmt: skip
         vectors = None
         if self.campaign.decisions.feature_header:
             vectors = (FEATURES_HEADER, decided.features)
         return build_batches(
-            encoder.keys(batch, index),
-            values,
-            now_ms,
-            headers=encoder.headers,
-            vectors=vectors,
+            encoder.keys(batch, index), values, now_ms, headers=encoder.headers, vectors=vectors,
             batch_bytes_max=min(_BATCH_BYTES_MAX, self.limits.decisions),
             codec=self.campaign.worker.compression,
-        )
+        )  # fmt: skip
 
     def _without_long_ids(self, batch: EventBatch) -> EventBatch:
         """An event id that the decision topic would not take is none; all others are bounded."""

@@ -6,7 +6,8 @@ Rules of this file
    front of it. At one time the topics come in the order of the campaign file.
 2. Record timestamps would say the same of a topic that is filled as things happen. A history that was
    loaded at once has those of the load, topic after topic, and says nothing by them.
-3. Customers do not touch each other, so only the order of the events of each customer counts.
+3. Customers do not touch each other, so only the order of the events of each customer counts. Where a
+   login carries one over to another, both are one customer here (`stream.compiled.linked`).
 
 The worker goes by it when it catches up (`stream.worker.order.replay`), the trainer always
 (`trainer.replay`), parity as both did. Pure: arrays in, arrays out.

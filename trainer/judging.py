@@ -16,6 +16,7 @@ from stream.campaign.words import duration_ms
 from stream.columns import Bools, Float32s
 from stream.features.plan import FeaturePlan
 from stream.scoring.scorer import Scorer, score_ms
+from trainer.earnings import Scores, money
 from trainer.evaluation.baselines import BaseRate, fit_baselines
 from trainer.evaluation.evaluate import evaluate_unseen
 from trainer.evaluation.evaluation import Evaluation
@@ -26,6 +27,7 @@ from trainer.examples.part import Part
 from trainer.fitting.fit import fit, network_config, predict
 from trainer.gate.evidence import evidence
 from trainer.gate.gate import Evidence, Verdict, judge
+from trainer.gate.money import Money, Unproven
 from trainer.report.published import thresholds
 
 LINEAR = "linear"
@@ -138,7 +140,26 @@ def judge_candidate(
         if evaluation is None
         else evidence(evaluation, campaign.gate.metric, **measured)
     )
-    return evaluation, judge(campaign.gate, found, score_ms_max=campaign.model.score_ms_max)
+    earned = _money(campaign, plan, parts, scorer, draft, champion)
+    return evaluation, judge(campaign.gate, found, earned, score_ms_max=campaign.model.score_ms_max)
+
+
+def _money(
+    campaign: Campaign, plan: FeaturePlan, parts: Parts, scorer: Scorer, draft: Bundle,
+    champion: Bundle | None,
+) -> Money | Unproven:  # fmt: skip
+    if campaign.model.head != "response":
+        return Unproven(
+            "a model of choices says nothing of what would happen without a contact, so nothing of money: "
+            'set model.head = "response"'
+        )
+    if not (len(parts.test) and len(parts.check)):
+        return Unproven("no decisions are held back to judge by")
+    other = None
+    if champion is not None and comparable(champion, draft):
+        other = published_scores(champion, campaign, parts.test).scores
+    check, test = (Scores(part, scores_of(scorer, part)) for part in (parts.check, parts.test))
+    return money(campaign, plan, draft.manifest.untrained, check, test, other)
 
 
 def _evaluate(

@@ -29,6 +29,7 @@ from sklearn.metrics import (
 from benchmarks.cdnow.customers import Customers
 from models.contract import Normalization
 from stream.columns import Bools, Float32s, Float64s
+from trainer.examples.chance import Logged
 from trainer.examples.moments import fit_normalization
 from trainer.examples.part import Part
 from trainer.fitting.fit import fit, network_config, predict
@@ -73,6 +74,7 @@ def deal(customers: Customers, seed: int) -> Deal:
         time_ms=np.zeros(n, np.int64),
         customer=np.arange(n),
         weight=np.ones(n),
+        logged=Logged.unsaid(n),
     )
     whole = replace(whole, normalization=fit_normalization(whole.take(train)))
     return Deal(customers, whole.take(train), whole.take(validation), whole.take(test), seed)

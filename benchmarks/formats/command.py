@@ -27,7 +27,7 @@ from stream.columns import RecordChunk, Spans
 from stream.events.cloudevents.envelopes import ValueFormat
 from stream.events.decoder import EventDecoder
 from stream.formats.avro.avro_language import AVRO
-from stream.formats.port import WriterSchema
+from stream.formats.port import SchemaKey, WriterSchema
 from stream.formats.protobuf.protobuf_language import PROTOBUF
 from stream.formats.reading import FramedFormat
 
@@ -66,7 +66,7 @@ class _Schemas:
     def __init__(self, schema: WriterSchema) -> None:
         self._schema = schema
 
-    def schema(self, schema_id: int) -> WriterSchema | None:
+    def schema(self, schema_id: SchemaKey) -> WriterSchema | None:
         return self._schema
 
 

@@ -1,12 +1,17 @@
-"""Paths into the JSON of an event, taken apart: keys, keys in quotes, elements of arrays, whole lists."""
+"""Paths into the JSON of an event, taken apart: keys, keys in quotes, elements of arrays, whole lists, and where these may be."""
 
 from __future__ import annotations
 
 import functools
 import re
-from typing import TypeAlias
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, TypeAlias
 
+from stream.campaign.operator_table import OPERATORS
 from stream.errors import CampaignError
+
+if TYPE_CHECKING:
+    from stream.campaign.file import Campaign
 
 Steps: TypeAlias = tuple[str | int, ...]
 """From the root on: a key of an object, or an index of an array."""
@@ -15,6 +20,10 @@ _KEY = re.compile(r'"((?:[^"\\]|\\["\\])*)"|([^."\[\]]+)')
 _INDEX = re.compile(r"\[(0|[1-9][0-9]{0,3})\]")
 _LIST = "[]"
 _ESCAPE = re.compile(r"\\(.)")
+_ONE_VALUE = {
+    "training": ("strategy_property", "propensity_property"),
+    "contacts": ("strategy_property", "time_property"),
+}
 
 
 def steps(path: str) -> Steps:
@@ -90,3 +99,38 @@ def _wrong(path: str, at: int, expected: str) -> CampaignError:
         "expected a path such as properties.revenue, properties.products[0].sku or "
         f'context.consent."Customer.io", got {path!r}: at character {at + 1} {expected} is expected'
     )
+
+
+def wrong_list(campaign: Campaign) -> str:
+    """Which path leads into a list and may not, "" if none does."""
+    for where, path in _single(campaign):
+        if path is not None and has_list(path):
+            return f'at {where}: expected one value of an event and no list [], got "{path}"'
+    others = sorted(campaign.events.formats - {"json"})
+    if not others:
+        return ""
+    for where, path in _paths(campaign):
+        if has_list(path):
+            return (
+                f"at {where}: expected no list [] with events.format = "
+                f'"{others[0]}", since lists are read from JSON only, got "{path}"'
+            )
+    return ""
+
+
+def _single(campaign: Campaign) -> Iterator[tuple[str, str | None]]:
+    for section, names in _ONE_VALUE.items():
+        for name in names:
+            yield f"{section}.{name}", getattr(getattr(campaign, section), name)
+    for i, feature in enumerate(campaign.features):
+        if OPERATORS[feature.op].reads == "zone":
+            yield f"features[{i}].property", feature.property
+
+
+def _paths(campaign: Campaign) -> Iterator[tuple[str, str]]:
+    for i, feature in enumerate(campaign.features):
+        if feature.property is not None:
+            yield f"features[{i}].property", feature.property
+    for i, suppression in enumerate(campaign.suppressions):
+        for path in suppression.where:
+            yield f"suppressions[{i}].where", path

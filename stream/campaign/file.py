@@ -23,11 +23,11 @@ from stream.campaign.consent_sections import (
     wrong_purpose,
     wrong_suppression,
 )
-from stream.campaign.contact_sections import ContactRules, StrategyContacts, wrong_contacts
 from stream.campaign.explain import explain
+from stream.campaign.field_path import wrong_list
 from stream.campaign.funnel_sections import ExplorationSpec, Holdouts, wrong_funnel
-from stream.campaign.list_places import wrong_list
 from stream.campaign.operator_table import OPERATORS, Transform
+from stream.campaign.sections.contact_sections import ContactRules, StrategyContacts, wrong_contacts
 from stream.campaign.topics_section import (
     EventFormats,
     Topics,
@@ -53,6 +53,9 @@ class EventMapping(EventFormats, frozen=True):
     The default reads the Segment/RudderStack spec (track, identify, page, screen), bare or as the
     `data` of a CloudEvent. The type of a `track` call is its `event`, of the others the call itself.
     Of consent all paths count, not only the first: docs/consent.md.
+
+    With `login = "merge"` a login event, which has a customer and an id from before at `previous_id`,
+    carries what is known of that id over to the customer.
     """
 
     customer_id: tuple[FieldPath, ...] = ("userId", "anonymousId")
@@ -82,6 +85,13 @@ class EventMapping(EventFormats, frozen=True):
     timestamp_ahead_max: Duration = "5m"
     value_bytes_max: Annotated[int, Meta(ge=64, le=16 << 20)] = 1 << 20
     repeats_remembered: Annotated[int, Meta(ge=0, le=1024)] = 16
+    tombstones: Literal["ignore", "letter", "forget"] = "ignore"
+    login: Literal["separate", "merge"] = "separate"
+    login_events: Annotated[tuple[str, ...], Meta(min_length=1)] = ("identify", "alias", "merge")
+    previous_id: Annotated[tuple[FieldPath, ...], Meta(min_length=1)] = (
+        "previousId",
+        "anonymousId",
+    )
 
 
 if TYPE_CHECKING:
@@ -100,6 +110,8 @@ class FeatureSpec(Section, frozen=True):
         property: Path of the number (`sum`, `window_sum`, `last`) or category (`share`, `distinct`). A
             range such as properties.pixel_{0..783} stands for so many entries; properties.products[].price
             is the sum over a list, properties.products[] how many elements it has.
+        time_zone: IANA name of the zone of `time_of_day` and `day_of_week`, also of customers whose own
+            is not known; their `property` is the path of it in events.
         half_lives: Half-lives of `count`, `sum` and `share`.
         window: Length of `window_count`, `window_sum`, `distinct`; a multiple of `tile`.
         tile: Resolution of the window.
@@ -112,6 +124,7 @@ class FeatureSpec(Section, frozen=True):
     events: Annotated[tuple[str, ...], Meta(min_length=1)] = ("*",)
     name: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,99}$")] | None = None
     property: FieldPath | None = None
+    time_zone: str = "UTC"
     half_lives: tuple[Duration, ...] = ()
     window: Duration | None = None
     tile: Duration = "1d"

@@ -12,9 +12,11 @@ from typing import Any
 
 import msgspec
 
-from stream.campaign import contact_sections, file, topics_section, training
+from stream.campaign import file, funnel_sections, topics_section, training
 from stream.campaign.file import Campaign
+from stream.campaign.sections import contact_sections
 
+_MODULES = (file, contact_sections, funnel_sections, topics_section, training)
 _ATTRIBUTE = re.compile(r"^(\w+): (.*(?:\n    .*)*)", re.MULTILINE)
 
 
@@ -31,9 +33,7 @@ def campaign_schema() -> dict[str, Any]:
 
 def _section(name: str) -> type[Any]:
     """The class of a definition."""
-    found = (
-        getattr(module, name, None) for module in (file, contact_sections, topics_section, training)
-    )
+    found = (getattr(module, name, None) for module in _MODULES)
     section = next(one for one in found if one is not None)
     assert isinstance(section, type), name
     return section

@@ -31,7 +31,7 @@ class FeatureOperator:
         may: Fields that it uses besides.
         words: Words of a row that it keeps: so many, or "size" for one a tile or bucket; 0 when the
             header of the row is all it reads.
-        reads: Whether its property is a number or a category.
+        reads: What its property is: a number, a category, or the name of the customer's time zone.
         merged: Whether an entry is one quantity over all its events, named after the property.
         ranged: Whether the property may be a range of numbers.
         endings: Of the names of its features, neighbours in the vector; "buckets" for one a bucket.
@@ -44,7 +44,7 @@ class FeatureOperator:
     needs: frozenset[str]
     may: frozenset[str]
     words: int | Literal["size"] = 1
-    reads: Literal["number", "category"] = "number"
+    reads: Literal["number", "category", "zone"] = "number"
     merged: bool = False
     ranged: bool = False
     endings: tuple[str, ...] | Literal["buckets"] = ("",)
@@ -83,11 +83,13 @@ OPERATORS = {
         merged=True,
     ),
     "time_of_day": _row(
-        "cycle", "none", words=0, endings=("_sin", "_cos"), cycle_ms=(_DAY_MS, 0)
+        "cycle", "none", may="property time_zone", words=0, reads="zone", endings=("_sin", "_cos"),
+        cycle_ms=(_DAY_MS, 0),
     ),
     # The epoch was a Thursday: from Monday on.
     "day_of_week": _row(
-        "cycle", "none", words=0, endings=("_sin", "_cos"), cycle_ms=(7 * _DAY_MS, 4 * _DAY_MS)
+        "cycle", "none", may="property time_zone", words=0, reads="zone", endings=("_sin", "_cos"),
+        cycle_ms=(7 * _DAY_MS, 4 * _DAY_MS),
     ),
 }  # fmt: skip
 """By the name in the campaign file."""

@@ -212,6 +212,10 @@ class GateSpec(Section, frozen=True):
         slice_tolerance: How much worse, in `metric`, it may be in a slice, beyond the interval.
         slice_rows_min: A slice with fewer test examples is shown and decides nothing.
         bundle_mb_max: Largest bundle.
+        unproven: What becomes of a model of which decisions cannot show that its policy earns money: hold
+            keeps the champion, promote asks the metric alone, and says so.
+        money_margin: By how much more than the best constant strategy, and than the champion, it has to
+            earn per decision, in the unit of the values, the whole interval above.
     """
 
     metric: Metric = "log_loss"
@@ -220,3 +224,5 @@ class GateSpec(Section, frozen=True):
     slice_tolerance: Annotated[float, Meta(ge=0)] = 0.0
     slice_rows_min: Annotated[int, Meta(ge=1)] = 100
     bundle_mb_max: Annotated[float, Meta(gt=0, le=1024)] = 50.0
+    unproven: Literal["hold", "promote"] = "hold"
+    money_margin: Annotated[float, Meta(ge=0)] = 0.0

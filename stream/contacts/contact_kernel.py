@@ -1,6 +1,7 @@
 """Whether a contact is against the rules, and counting one: what the loop over decisions calls.
 
-`against` for every strategy that is still allowed, `count` once it is chosen: so the next event of the
+`find_room` for the customer, `against` for every strategy that is still allowed, `count` for the one
+that is chosen: so the next event of the
 same customer, in the same chunk, sees it. A row belongs to one customer; nothing is allocated.
 
 Rules of this file
@@ -17,6 +18,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from stream.columns import Int64s
 from stream.contacts.contact_rules import (
     APART_S,
     CELL,
@@ -61,9 +63,24 @@ def seconds_after(time_ms: int) -> int:
 
 
 @_inline
+def find_room(
+    rules: ContactRules, zones: Zones, cells: Cells, row: int, at_ms: int, zone: int, room_s: Int64s
+) -> None:
+    """When each limit has room, asked once for all strategies; arguments as for `against`.
+
+    Args:
+        room_s: Receives the first full second from `at_ms` on at which each limit has room.
+            Shape (limits,), int64.
+    """
+    for limit in range(len(rules.limit)):
+        room_s[limit] = _room(rules, zones, cells, row, limit, zone, at_ms // 1000)
+
+
+@_inline
 def against(
-    rules: ContactRules, zones: Zones, cells: Cells, row: int, k: int, at_ms: int, zone: int
-) -> tuple[int, int]:
+    rules: ContactRules, zones: Zones, cells: Cells, row: int, k: int, at_ms: int, zone: int,
+    room_s: Int64s,
+) -> tuple[int, int]:  # fmt: skip
     """Which rule stands against a contact, and until when.
 
     Args:
@@ -74,6 +91,7 @@ def against(
         k: The strategy.
         at_ms: When the contact would be, epoch milliseconds: now, or the `not_before` of what is held.
         zone: The customer's time zone.
+        room_s: What `find_room` found for this row and time.
 
     Returns:
         A code of those above, and the first second at which the contact could be if nothing else
@@ -89,21 +107,14 @@ def against(
         if last_s > 0 and until_s > at_s:
             code = EXCLUDED if code == FREE else code
             free_s = max(free_s, until_s)
-    is_calendar = False
     for o in range(rules.obeyed_start[k], rules.obeyed_start[k + 1]):
-        limit = rules.obeyed[o]
-        if rules.limit[limit, WITHIN_S] == 0:
-            is_calendar = True
-            continue
-        # Of the latest times of one contact more than the cap: the earliest that would be too many.
-        first_s = cell_at(cells, row, rules.limit[limit, CELL] + 1)
-        until_s = first_s + rules.limit[limit, WITHIN_S]
-        if first_s > 0 and until_s > at_s:
+        until_s = room_s[rules.obeyed[o]]
+        if until_s > at_s:
             code = CAPPED if code == FREE else code
             free_s = max(free_s, until_s)
-    if is_calendar:
-        code, free_s = _calendar(rules, zones, cells, row, k, zone, at_s, code, free_s)
-    return (FREE, 0) if free_s <= at_s else (code, 1000 * free_s)
+    if free_s <= at_s:
+        return FREE, 0
+    return code, 1000 * _past_full(rules, zones, cells, row, k, zone, free_s)
 
 
 @_inline
@@ -128,28 +139,42 @@ def _own(rules: ContactRules, cells: Cells, row: int, k: int, at_s: int) -> tupl
 
 
 @_inline
-def _calendar(
-    rules: ContactRules, zones: Zones, cells: Cells, row: int, k: int, zone: int, at_s: int,
-    code: int, free_s: int,
-) -> tuple[int, int]:  # fmt: skip
-    """Goes on to a second at which no calendar window is full either."""
+def _room(
+    rules: ContactRules, zones: Zones, cells: Cells, row: int, limit: int, zone: int, at_s: int
+) -> int:
+    """The first second from `at_s` on at which a limit has room."""
+    cell = rules.limit[limit, CELL]
+    if rules.limit[limit, WITHIN_S] > 0:
+        # Of the latest times, one more than the cap: the earliest that would be too many.
+        first_s = cell_at(cells, row, cell + 1)
+        return max(at_s, first_s + rules.limit[limit, WITHIN_S]) if first_s > 0 else at_s
+    if cells[row, cell] == 0:
+        return at_s
+    unit, of = rules.limit[limit, UNIT], zone if rules.limit[limit, ZONED] != 0 else 0
+    while True:
+        local_s, _ = local_and_change(zones, of, at_s)
+        period = period_of(unit, local_s)
+        with_room = full_until(cells, row, cell, rules.limit[limit, CONTACTS], period)
+        if with_room <= period:
+            return at_s
+        at_s = first_in(zones, of, unit, with_room, at_s)
+
+
+@_inline
+def _past_full(
+    rules: ContactRules, zones: Zones, cells: Cells, row: int, k: int, zone: int, free_s: int
+) -> int:
+    """Goes on to a second at which no calendar window is full either, the later ones among them."""
     moved = True
     while moved:
         moved = False
         for o in range(rules.obeyed_start[k], rules.obeyed_start[k + 1]):
             limit = rules.obeyed[o]
-            if rules.limit[limit, WITHIN_S] > 0:
-                continue
-            unit, cell = rules.limit[limit, UNIT], rules.limit[limit, CELL]
-            of = zone if rules.limit[limit, ZONED] != 0 else 0
-            local_s, _ = local_and_change(zones, of, free_s)
-            period = period_of(unit, local_s)
-            with_room = full_until(cells, row, cell, rules.limit[limit, CONTACTS], period)
-            if with_room > period:
-                code = CAPPED if code == FREE else code
-                free_s = first_in(zones, of, unit, with_room, free_s)
-                moved = True
-    return code, free_s
+            if rules.limit[limit, WITHIN_S] == 0:
+                until_s = _room(rules, zones, cells, row, limit, zone, free_s)
+                moved = moved or until_s > free_s
+                free_s = until_s
+    return free_s
 
 
 @_inline

@@ -6,7 +6,8 @@ A contact row is one 8-byte word for each event topic, the next offset, and then
     open:S          until when its last decision is open
     pause:S         until when conversions and complaints keep it away
     cap:C/N/...     contacts + 1 times of a rolling window, or one calendar period with its counts
-    zone            the zone of the customer's calendar, and until when it may have been another
+    home            hash of the name of the customer's time zone
+    zone            the zone in which contacts are counted, and until when it may have been another
     sent, returned  a bit for each strategy: its last contact was sent, was given back
 
 Times are epoch seconds; 0 is never. Which of these there are follows from the campaign file.
@@ -26,13 +27,13 @@ from typing import Any, Literal
 
 import msgspec
 
-from stream.campaign.contact_sections import CapSpec, scope_names
 from stream.campaign.file import Campaign, StrategySpec
+from stream.campaign.sections.contact_sections import CapSpec, scope_names
 
 VERSION = 1
 CELL_BYTES, OFFSET_BYTES = 4, 8
 _BITS = 32
-SlotKind = Literal["times", "until", "period", "zone", "bits"]
+SlotKind = Literal["times", "until", "period", "zone", "home", "bits"]
 
 
 class Slot(msgspec.Struct, frozen=True):
@@ -141,8 +142,12 @@ def lay_out_contacts(campaign: Campaign) -> ContactLayout:
 
 def remembers(campaign: Campaign) -> bool:
     """Whether any rule of a campaign looks at contacts."""
-    return bool(campaign.caps or campaign.exclusive or campaign.contacts.one_open) or any(
-        strategy.cool_down or _pauses(strategy) for strategy in campaign.strategies
+    knows_zone = bool(campaign.quiet_hours and campaign.contacts.zone_property)
+    rules = campaign.caps or campaign.exclusive or campaign.contacts.one_open
+    return (
+        knows_zone
+        or bool(rules)
+        or any(strategy.cool_down or _pauses(strategy) for strategy in campaign.strategies)
     )
 
 
@@ -182,7 +187,16 @@ def _wanted(campaign: Campaign) -> Iterator[tuple[str, SlotKind, int, tuple[str,
                 yield cap_slot(cap, name), "times", cap.contacts + 1, counted
             else:
                 yield cap_slot(cap, name), "period", 1, counted
+    yield from _of_events(campaign, ids)
+
+
+def _of_events(
+    campaign: Campaign, ids: tuple[str, ...]
+) -> Iterator[tuple[str, SlotKind, int, tuple[str, ...]]]:
+    """What events of engines and customers need."""
     events = campaign.contacts
+    if events.zone_property:
+        yield "home", "home", 2, ()
     if events.failed and any(cap.per and cap.zone == "customer" for cap in campaign.caps):
         yield "zone", "zone", 2, ()
     for told, name in ((events.sent, "sent"), (events.failed, "returned")):

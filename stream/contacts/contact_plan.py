@@ -2,12 +2,14 @@
 
 The loop over decided events calls, for event i of a chunk, in this order:
 
+    follow_homes  for all events at once, before: the customers' time zones
     hear        what engines said in the events up to i, once each
     hold        when a contact could go out (`quiet_hours`)
+    find_room   when each cap has room
     against     for every strategy that is still allowed (`contact_kernel`)
     settle      the chosen strategy's contact: counted, and the row marked
 
-and `hear` once more for what is left. An event is never heard or counted twice: a row says from which
+and `hear` once more for what is left, and `keep_homes`. An event is never heard or counted twice: a row says from which
 offset on events are new, so one that is read again after a crash finds its contact counted and is
 known to be decided (`is_new`).
 """
@@ -37,6 +39,7 @@ from stream.contacts.engine_events import (
 from stream.contacts.local_time import Zones
 from stream.contacts.quiet_hours import QuietHours, compile_quiet_hours
 
+_jit = numba.njit(nogil=True, cache=True, error_model="numpy")
 _inline = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 
 
@@ -109,6 +112,45 @@ class Heard(NamedTuple):
     contact_ms: Float64s
     zone: Int64s
     counts: Bools
+
+
+@_jit
+def follow_homes(
+    home: int, state: ContactState, heard: Heard, named: UInt64s, out: UInt64s, moved: Bools
+) -> None:
+    """The time zone in which each customer is after each event, as the hash of its name.
+
+    For a chunk before its decisions; `keep_homes` comes after them.
+
+    Args:
+        home: First of the two cells that hold it, -1 for none.
+        state: The contact rows. Changed.
+        heard: n events.
+        named: Hash that each event names, 0 for none. Shape (n,), uint64.
+        out: Receives the hashes, 0 where no event has named one. Shape (n,), uint64.
+        moved: Receives whether it is another than before. Shape (n,), bool.
+    """
+    state, heard = borrow_state(state), borrow_heard(heard)
+    for i in range(len(out)):
+        row, out[i], moved[i] = heard.row[i], named[i], False
+        if home < 0:
+            continue
+        known = np.uint64(state.cells[row, home]) << np.uint64(32)
+        known |= np.uint64(state.cells[row, home + 1])
+        if named[i] == 0:
+            out[i] = known
+        elif named[i] != known and heard.counts[i] and is_new(state, heard, i):
+            state.cells[row, home] = np.uint32(named[i] >> np.uint64(32))
+            state.cells[row, home + 1] = np.uint32(named[i] & np.uint64(0xFFFF_FFFF))
+            moved[i] = True
+
+
+@_jit
+def keep_homes(state: ContactState, heard: Heard, moved: Bools) -> None:
+    """Has rows written whose customers have moved: what `follow_homes` said, shape (n,), bool."""
+    for i in range(len(moved)):
+        if moved[i] and is_new(state, heard, i):
+            _mark(state, heard, i)
 
 
 @_inline

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from stream.campaign.contact_sections import ExclusiveSpec
 from stream.campaign.file import Campaign
+from stream.campaign.sections.contact_sections import ExclusiveSpec
 from stream.campaign.words import duration_ms
 from stream.columns import Int64s
 from stream.compiled.borrow import borrow

@@ -83,7 +83,7 @@ def full_until(cells: Cells, row: int, cell: int, contacts: int, period: int) ->
     if (
         period < newest and before < contacts
     ):  # what is earlier than the one before is unknown: full
-        return max(period, newest - 1)
+        return newest - 1
     return newest if count < contacts else newest + 1
 
 

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from stream.campaign.contact_sections import ContactsSpec
 from stream.campaign.file import Campaign
+from stream.campaign.sections.contact_sections import ContactsSpec
 from stream.columns import Int64s, UInt64s
 from stream.compiled.borrow import borrow
 from stream.compiled.category_hash import category_hash
@@ -67,8 +67,9 @@ def engine_types(spec: ContactsSpec) -> tuple[str, ...]:
 
 
 def engine_paths(spec: ContactsSpec) -> tuple[str, ...]:
-    """The paths of the categories that these events are read for."""
-    return (spec.strategy_property,) if engine_types(spec) else ()
+    """The paths of the categories that events are read for: the strategy, and the customer's zone."""
+    zone = (spec.zone_property,) if spec.zone_property else ()
+    return (*zone, spec.strategy_property) if engine_types(spec) else zone
 
 
 def engine_numbers(spec: ContactsSpec) -> tuple[str, ...]:
@@ -95,7 +96,7 @@ def compile_engine_events(
     ]
     return EngineEvents(
         np.array([*says, 0], np.int64),
-        category_paths.index(spec.strategy_property) if engine_paths(spec) else -1,
+        category_paths.index(spec.strategy_property) if engine_types(spec) else -1,
         number_paths.index(spec.time_property) if spec.time_property and spec.failed else -1,
         np.array([category_hash(s.id.encode()) for s in campaign.strategies], np.uint64),
     )

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from stream.campaign.contact_sections import minutes
 from stream.campaign.file import Campaign
+from stream.campaign.sections.contact_sections import minutes
 from stream.campaign.words import duration_ms
 from stream.columns import Bools
 from stream.compiled.borrow import borrow

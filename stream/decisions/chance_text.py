@@ -8,16 +8,19 @@ Rules of this file
 from __future__ import annotations
 
 import numba
+import numpy as np
 
 from stream.columns import Bytes, Int64s
+from stream.compiled.borrow import borrow
 from stream.compiled.bytecopy import copy_bytes
-from stream.decisions.json_text import write_digits, write_integer
+from stream.decisions.json_text import write_digits
 
 FRACTION_BYTES = 12  # 0.1234567890
 CHANCE_BYTES_MAX = 11  # 4294967296 and a comma
 
 _ZERO, _POINT, _COMMA, _OPEN, _CLOSE = b"0.,{}"
 _TEN_TO_THE_5 = 100_000
+_PAIRS = np.frombuffer(b"".join(b"%02d" % pair for pair in range(100)), np.uint8).copy()
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -38,6 +41,26 @@ def write_fractions(numerator: Int64s, data: Bytes, at: int, start: Int64s, size
     return at
 
 
+@numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+def _write_whole(value: int, data: Bytes, at: int) -> int:
+    """Writes a whole number from 1 to 2**33 - 1, two digits at a time."""
+    end, bound = at + 1, 10
+    while value >= bound:
+        end += 1
+        bound *= 10
+    to = end
+    while value >= 10:
+        rest = value // 100
+        pair = 2 * (value - 100 * rest)
+        data[np.uintp(to - 1)] = _PAIRS[np.uintp(pair + 1)]
+        data[np.uintp(to - 2)] = _PAIRS[np.uintp(pair)]
+        to -= 2
+        value = rest
+    if to > at:
+        data[np.uintp(at)] = _ZERO + value
+    return end
+
+
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def write_chances(
     chances: Int64s, key: Bytes, first: Int64s, length: Int64s,
@@ -46,12 +69,13 @@ def write_chances(
     """Appends objects with the chance of each strategy that has one.
 
     Args:
-        chances: Whole numbers. Shape (n, columns).
+        chances: Whole numbers below 2**33. Shape (n, columns).
         key: The key of each column, in quotes and with its colon.
         first: First byte of each key. Shape (columns,).
         length: Its length. Shape (columns,).
         data: See the rules of this file, also for the rest.
     """
+    data, key = borrow(data), borrow(key)
     for i in range(len(chances)):
         start[i] = at
         data[at] = _OPEN
@@ -59,8 +83,8 @@ def write_chances(
         for k in range(chances.shape[1]):
             if chances[i, k] > 0:
                 at = copy_bytes(key, first[k], length[k], data, at)
-                at = write_integer(chances[i, k], data, at)
-                data[at] = _COMMA
+                at = _write_whole(chances[i, k], data, at)
+                data[np.uintp(at)] = _COMMA
                 at += 1
         data[at - 1] = _CLOSE  # over the last comma: a row sums to 2**32 and has an entry
         size[i] = at - start[i]

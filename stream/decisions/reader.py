@@ -22,6 +22,7 @@ import numpy as np
 from msgspec import Meta, Struct, field
 
 from models.errors import NO_JSON
+from stream.campaign.field_path import quoted
 from stream.campaign.file import Campaign, EventMapping
 from stream.columns import Bools, Float32s, Float64s, Int64s, RecordChunk, Spans, UInt64s
 from stream.compiled.category_hash import category_hash
@@ -64,6 +65,13 @@ class Action(Struct, frozen=True, gc=False):
     strategy: str
 
 
+class Drop(Struct, frozen=True, gc=False):
+    """A strategy that was not taken; the code is the name of a `Dropped`."""
+
+    strategy: str
+    code: str
+
+
 class Data(Struct, frozen=True):
     """What was decided, and on what grounds."""
 
@@ -79,7 +87,7 @@ class Data(Struct, frozen=True):
     action_probability: float = 1.0
     explored: bool = False
     group: str = GROUPS[0]
-    probabilities: dict[str, int] = field(default_factory=dict)
+    dropped: tuple[Drop, ...] = ()
 
 
 class Decision(Struct, frozen=True):
@@ -164,6 +172,8 @@ class Decided:
             Shape (n,), int64.
         propensity: Probability with which it was chosen, exact, NaN if not said. Shape (n,), float64.
         held_out: Whether the customer was in a hold-out. Shape (n,), bool.
+        possible: Bit k for strategy k that had a chance, -1 where no chances were said, or of a
+            campaign with more strategies than there are bits. Shape (n,), int64.
         identity: Hash of the id of the decision. Shape (n,), uint64.
     """
 
@@ -175,9 +185,11 @@ class Decided:
     strategy: Int64s
     propensity: Float64s
     held_out: Bools
+    possible: Int64s
     identity: UInt64s
 
 
+_BITS_MAX = 62
 _CONSENT_SETTINGS = [n for n in EventMapping.__struct_fields__ if n.startswith("consent")]
 """A decision is no word of a customer."""
 
@@ -206,7 +218,12 @@ class DecisionReader:
             no_ids=(),
             strict=True,
         )
-        self._decoder = EventDecoder(mapping, (EVENT_TYPE,), self._NUMBERS, self._CATEGORIES)
+        ids = [strategy.id for strategy in campaign.strategies]
+        self._chances = [*ids, NOTHING] if len(ids) <= _BITS_MAX else []
+        paths = tuple(f"data.probabilities.{quoted(name)}" for name in self._chances)
+        self._decoder = EventDecoder(
+            mapping, (EVENT_TYPE,), (*self._NUMBERS, *paths), self._CATEGORIES
+        )
         self._topics = Names(campaign.topics.events)
         self._strategies = Names.of_strategies(campaign)
 
@@ -222,14 +239,22 @@ class DecisionReader:
         if not complete.all():
             reasons[INCOMPLETE] = int((~complete).sum())
         keep = np.flatnonzero(complete)
-        partition, offset, propensity = batch.number[:, keep]
+        partition, offset, propensity = batch.number[:3, keep]
         topic, strategy, group, identity = batch.category[:, keep]
         return Decided(
             self._topics.find(topic), partition.astype(np.int64), offset.astype(np.int64),
             batch.time_ms[keep], batch.customer.take(keep), self._strategies.find(strategy),
             # Its ten decimals stand for a whole number out of 2**32.
-            np.rint(propensity * CERTAIN) / CERTAIN, group == _HELD_OUT, identity,
+            np.rint(propensity * CERTAIN) / CERTAIN, group == _HELD_OUT,
+            self._possible(batch.number[3:, keep]), identity,
         ), reasons  # fmt: skip
+
+    def _possible(self, chances: Float64s) -> Int64s:
+        said = chances > 0  # NaN, not said, is not
+        bits = np.zeros(chances.shape[1], np.int64)
+        for k in range(len(chances) - 1):
+            bits |= said[k].astype(np.int64) << k
+        return np.where(said.any(axis=0), bits, -1) if len(chances) else np.full(len(bits), -1)
 
 
 class Names:

@@ -33,9 +33,11 @@ from stream.events.cloudevents.envelopes import Envelopes, ValueFormat, Values
 from stream.events.consent import vocabulary
 from stream.events.consent.hearing import Hearing
 from stream.events.consent.places import ConsentPlaces
+from stream.events.consent.vocabulary import NOT_SAID
 from stream.events.event_hash import event_hashes
 from stream.events.fields import Clock, FieldReader, Rows
 from stream.events.flaws import FIRST, PRESENT, UNREADABLE, Decoded, Flaws
+from stream.events.id_kernels import plain_word
 from stream.events.json_object import json_object
 from stream.events.paths import EventPaths, Trie
 from stream.events.present import Event, Refused, RejectCode
@@ -43,6 +45,7 @@ from stream.events.reasons import Judge, Judged
 from stream.events.scan import Scan, append_bytes, scan
 from stream.events.times.judged_times import Times
 from stream.events.times.timestamps import text_ms
+from stream.keys.tombstones import customer_of, tombstones
 
 __all__ = ["NEVER_MS", "EventDecoder", "RejectCode"]
 
@@ -86,7 +89,7 @@ class EventDecoder:
         purposes: What a customer may consent to, in the order of `EventBatch.consent`; when not given
             the general one.
         value_format: How values are written, None for JSON.
-        columns: What is kept of the categories of lists, behind `categories`.
+        columns: What is kept of lists of categories and of time zones, behind `categories`.
 
     Raises:
         CampaignError: A path is none, `mapping.timestamp_earliest` is no time, or `mapping.time_zone` no time zone.
@@ -102,8 +105,8 @@ class EventDecoder:
         value_format: ValueFormat | None = None,
         columns: Sequence[CategoryColumn] = (),
     ) -> None:
-        lists = tuple(dict.fromkeys(column.path for column in columns))
-        paths = EventPaths.of(mapping, numbers, categories, lists)
+        more = tuple(dict.fromkeys(column.path for column in columns))
+        paths = EventPaths.of(mapping, numbers, categories, more)
         self._counted = paths.counted
         consent = ConsentPlaces(mapping, purposes or (general_purpose(mapping),))
         try:
@@ -115,6 +118,8 @@ class EventDecoder:
         if mapping.cloudevents:
             self._format = Envelopes(self._format)
         self._value_bytes_max = mapping.value_bytes_max
+        self._tombstones = mapping.tombstones
+        self._no_customers = frozenset(plain_word(word.encode()) for word in ("", *mapping.no_ids))
         self._ahead_max_ms = duration_ms(mapping.timestamp_ahead_max)
         try:
             self._earliest_ms = text_ms(mapping.timestamp_earliest)
@@ -134,7 +139,8 @@ class EventDecoder:
 
         Returns:
             The spans of the events share the chunk's buffer where no text had to be rewritten. A reject
-            that denies consent has a row of its own, see `EventBatch.consent_only`.
+            that denies consent has a row of its own, and so has a tombstone that forgets: see
+            `EventBatch.consent_only`.
         """
         size = chunk.value.size
         received_ms = chunk.timestamp_ms
@@ -152,31 +158,54 @@ class EventDecoder:
         texts = []
         ahead = rows.ahead
         data_bytes = len(found.data)
-        for i in np.flatnonzero(~rows.ok).tolist():
+        dead = tombstones(chunk) & (self._tombstones != "letter")
+        left_out = dead & (self._tombstones == "ignore")
+        for i in np.flatnonzero(~rows.ok & ~left_out).tolist():
             try:
-                judged = self._judged(chunk, values, clock, i)
+                if dead[i]:
+                    event = self._forgotten(chunk, clock, i, rows)
+                    rows.forgets[i] = True
+                else:
+                    judged = self._judged(chunk, values, clock, i)
+                    event = judged.event
+                    rows.identified[i] = judged.is_identified
+                    self._count(rows, judged, examples)
+                    ahead += judged.is_ahead
             except Refused as exc:
                 rejects.append(Reject(i, exc.code, str(exc)))
-                if exc.denial is not None:
-                    rows.consent_only[i], rows.identified[i] = True, False
-                    _put(rows, i, exc.denial, data_bytes)
-                    texts.append(exc.denial.customer)
-                    data_bytes += len(texts[-1])
-                continue
-            _put(rows, i, judged.event, data_bytes)
-            rows.identified[i] = judged.is_identified
-            self._count(rows, judged, examples)
-            ahead += judged.is_ahead
-            texts.append(judged.event.customer + (judged.event.event_id or b""))
+                dead[i] = False
+                if exc.denial is None:
+                    continue
+                event = exc.denial
+                rows.consent_only[i], rows.identified[i] = True, False
+            texts.append(_put(rows, i, event, data_bytes))
             data_bytes += len(texts[-1])
+        rows.consent_only[rows.forgets], rows.identified[rows.forgets] = True, False
         data = found.data if not texts else append_bytes(found.data, b"".join(texts))
         present, unreadable = rows.tally[:, PRESENT], rows.tally[:, UNREADABLE]
         flaws = Flaws(self._counted, present, unreadable, ahead, rows.types, examples)
-        return Decoded(_batch(chunk, rows, data), rejects, flaws, rows.identified[rows.ok])
+        identified = rows.identified[rows.ok]
+        return Decoded(_batch(chunk, rows, data), rejects, flaws, identified, int(dead.sum()))
+
+    def _forgotten(self, chunk: RecordChunk, clock: Clock, i: int, rows: Rows) -> Event:
+        """The row of a tombstone that forgets a customer.
+
+        Raises:
+            Refused: Its key names none.
+        """
+        try:
+            customer = customer_of(chunk.key[i] or b"", self._no_customers)
+        except ValueError as exc:
+            reason = f"expected the customer as key of a tombstone, got {exc}"
+            raise Refused("null_value", reason) from exc
+        said, time_ms = [NOT_SAID] * len(rows.consent), max(int(clock.record_ms[i]), 0)
+        return Event.bare(customer, time_ms, said, len(rows.number), len(rows.category))
 
     def _judged(self, chunk: RecordChunk, values: Values, clock: Clock, i: int) -> Judged:
         root = values.root(i, self._judge.bounded(chunk.value[i]))
-        return self._judge.judge_root(root, _times(clock, i))
+        record_ms, limit_ms = int(clock.record_ms[i]), int(clock.limit_ms[i])
+        times = Times(record_ms, limit_ms, clock.earliest_ms, clock.ahead_max_ms)
+        return self._judge.judge_root(root, times)
 
     def _examples(
         self, chunk: RecordChunk, values: Values, clock: Clock, tally: Int64s
@@ -185,8 +214,7 @@ class EventDecoder:
         examples: dict[str, str] = {}
         first = tally[tally[:, UNREADABLE] > 0, FIRST]
         for i in np.unique(first).tolist():
-            judged = self._judged(chunk, values, clock, i)
-            self._keep(judged, examples)
+            self._keep(self._judged(chunk, values, clock, i), examples)
         return examples
 
     def _keep(self, judged: Judged, examples: dict[str, str]) -> None:
@@ -218,25 +246,22 @@ class EventDecoder:
         return list(dict.fromkeys(said))
 
 
-def _times(clock: Clock, i: int) -> Times:
-    """What the time of record i may be."""
-    return Times(
-        int(clock.record_ms[i]), int(clock.limit_ms[i]), clock.earliest_ms, clock.ahead_max_ms
-    )
-
-
-def _put(rows: Rows, i: int, event: Event, text_at: int) -> None:
-    """Writes a judged event as row i; its customer and event id will stand at `text_at`."""
+def _put(rows: Rows, i: int, event: Event, text_at: int) -> bytes:
+    """Writes a judged event as row i; returns its ids, which have to stand at `text_at`."""
     rows.ok[i] = True
     rows.customer_start[i] = text_at
     rows.customer_size[i] = len(event.customer)
     rows.event_id_start[i] = text_at + len(event.customer)
     rows.event_id_size[i] = -1 if event.event_id is None else len(event.event_id)
+    event_id, previous = event.event_id or b"", event.previous or b""
+    rows.previous_start[i] = rows.event_id_start[i] + len(event_id)
+    rows.previous_size[i] = len(previous) or -1
     rows.time_ms[i] = event.time_ms
     rows.type_code[i] = event.type_code
     rows.consent[:, i] = event.consent
     rows.number[:, i] = event.numbers
     rows.category[:, i] = np.array(event.categories, np.uint64)
+    return event.customer + event_id + previous
 
 
 def _batch(chunk: RecordChunk, rows: Rows, data: Bytes) -> EventBatch:
@@ -244,6 +269,7 @@ def _batch(chunk: RecordChunk, rows: Rows, data: Bytes) -> EventBatch:
     record = np.flatnonzero(rows.ok)
     keep = record if len(record) < len(chunk) else slice(None)
     event_id = Spans(data, rows.event_id_start[keep], rows.event_id_size[keep])
+    previous = Spans(data, rows.previous_start[keep], rows.previous_size[keep])
     return EventBatch(
         record=record,
         offset=chunk.offset[keep],
@@ -257,4 +283,6 @@ def _batch(chunk: RecordChunk, rows: Rows, data: Bytes) -> EventBatch:
         category=np.ascontiguousarray(rows.category[:, keep]),
         consent=np.ascontiguousarray(rows.consent[:, keep]),
         consent_only=rows.consent_only[keep],
+        previous=previous if (previous.size >= 0).any() else None,
+        forgets=rows.forgets[keep] if rows.forgets.any() else None,
     )

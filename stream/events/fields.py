@@ -26,7 +26,7 @@ from stream.events.field_kernels import (
     read_types,
 )
 from stream.events.flaws import tally
-from stream.events.id_kernels import no_ids, read_ids
+from stream.events.id_kernels import keep_logins, no_ids, read_ids
 from stream.events.lists.list_columns import ListColumns
 from stream.events.lists.list_elements import Opened
 from stream.events.paths import (
@@ -34,13 +34,14 @@ from stream.events.paths import (
     DATA,
     EVENT_ID,
     FIRST_NUMBER,
+    PREVIOUS,
     SPECVERSION,
     TIMESTAMP,
     TYPE,
     EventPaths,
     compile_trie,
 )
-from stream.events.property_columns import category_column, number_column
+from stream.events.property_columns import category_column, number_column, zone_column
 from stream.events.scan import Kinds, Scan
 from stream.events.times.time_kernels import TimePlaces, read_times
 
@@ -64,6 +65,9 @@ class Rows:
         consent_only: Whether the record is no event, and only what it denies counts. Shape (n,), bool.
         number: Shape (numbers, n), float64.
         category: Shape (categories, n), uint64.
+        previous_start: Of the id before a login. Shape (n,), int64.
+        previous_size: -1 where it tells of no login. Shape (n,), int64.
+        forgets: Whether the record forgets the customer. Shape (n,), bool.
         identified: Whether the customer stands at the first of its paths. Shape (n,), bool.
         tally: What came and what could not be read, by `EventPaths.counted`; see
             `stream.events.flaws`. Shape (paths, 3), int64.
@@ -82,6 +86,9 @@ class Rows:
     consent_only: Bools
     number: Float64s
     category: UInt64s
+    previous_start: Int64s
+    previous_size: Int64s
+    forgets: Bools
     identified: Bools
     tally: Int64s
     types: Int64s
@@ -113,7 +120,7 @@ class FieldReader:
         mapping: How they are read.
         paths: Where they stand.
         types: Declared event types.
-        columns: What is kept of the categories of lists.
+        columns: What is kept of lists of categories and of time zones.
 
     Attributes:
         trie: What to scan for.
@@ -139,17 +146,27 @@ class FieldReader:
         self._purposes = consent.count
         self._consent = consent.tables(node_of)
         self._numbers = paths.numbers
-        self._singles = sum(not tail for tail in paths.tails[paths.numbers :])
+        self._singles = paths.singles
         self._columns = len(columns)
+        self._zones = [
+            (paths.singles + row, FIRST_NUMBER + paths.properties.index(column.path, end))
+            for end in (paths.numbers + paths.singles,)
+            for row, column in enumerate(columns)
+            if column.keeps == "zone"
+        ]
         self._lists = ListColumns(paths, columns, strict=mapping.strict)
         self._strict = mapping.strict
-        self._no_customers = no_ids(mapping.no_ids)
         self._counted = len(paths.counted)
         self._times = _time_places(paths, node_of, zone_table(time_zone(mapping.time_zone)))
         self._candidates = np.array([node_of[path] for field in fields for path in field], np.int64)
         ends = np.cumsum([0, *map(len, fields)], dtype=np.int64)
         self._first = np.stack([ends[: len(paths.bare) + 1], ends[len(paths.bare) :]])
-        self._ids = [self._first[:, k : k + 2].copy() for k in (CUSTOMER, EVENT_ID)]
+        self._logins = np.array([name in mapping.login_events for name in types] + [False])
+        self._logins &= bool(paths.bare[PREVIOUS])
+        self._absent = {CUSTOMER: no_ids(mapping.no_ids), EVENT_ID: _BLANK}
+        if self._logins.any():
+            self._absent[PREVIOUS] = self._absent[CUSTOMER]
+        self._ids = [self._first[:, k : k + 2].copy() for k in self._absent]
         self._is_own = np.zeros(len(self._candidates), np.bool_)
         for form, of_form in enumerate((paths.bare, paths.enveloped)):
             own = paths.own_customer(form)
@@ -183,10 +200,10 @@ class FieldReader:
         def value(field: int) -> tuple[Bytes, Kinds, Int64s, Int64s]:
             return data, kind[field], start[field], size[field]
 
-        for field, absent in ((CUSTOMER, self._no_customers), (EVENT_ID, _BLANK)):
+        for k, (field, absent) in enumerate(self._absent.items()):
             read_ids(
-                data, found.kind, found.span, form, self._candidates, self._ids[field], absent, ok,
-                chosen[field], *value(field)[1:],
+                data, found.kind, found.span, form, self._candidates, self._ids[k], absent, ok,
+                chosen[k], *value(field)[1:],
             )  # fmt: skip
         ok &= (size[CUSTOMER] > 0) & (size[CUSTOMER] <= CUSTOMER_BYTES_MAX)
         identified = self._is_own[chosen[CUSTOMER]]
@@ -207,10 +224,14 @@ class FieldReader:
         number, category = self._properties(data, kind, start, size, lists, ok, counts)
         types = np.empty(len(self._type_end) + 1, np.int64)
         count_types(type_code, ok, types)
+        keep_logins(
+            data, type_code, self._logins, identified, ok, start[CUSTOMER], size[CUSTOMER],
+            start[PREVIOUS], size[PREVIOUS], CUSTOMER_BYTES_MAX,
+        )  # fmt: skip
         return Rows(
             ok, start[CUSTOMER], size[CUSTOMER], start[EVENT_ID], size[EVENT_ID],
-            time_ms, type_code, consent, np.zeros(n, np.bool_), number, category, identified, counts,
-            types, ahead,
+            time_ms, type_code, consent, np.zeros(n, np.bool_), number, category,
+            start[PREVIOUS], size[PREVIOUS], np.zeros(n, np.bool_), identified, counts, types, ahead,
         )  # fmt: skip
 
     def _properties(
@@ -232,13 +253,16 @@ class FieldReader:
                 column = category[k - self._numbers]
                 category_column(*value, self._strict, ok, column, counts[k])
         self._lists.read(lists, ok, number, category, counts)
+        for row, field in self._zones:
+            value = data, kind[field], start[field], size[field]
+            zone_column(*value, self._strict, ok, category[row], counts[field - FIRST_NUMBER])
         return number, category
 
     def _said(self, found: Scan, seen: Kinds, ok: Bools) -> Int8s:
         """What is said of each purpose; `ok` becomes false where it is not clear."""
         consent = np.empty((self._purposes, len(ok)), np.int8)
         if not found.is_json:
-            self._consent.leave_unclear(found.kind, ok)
+            self._consent.leave_unclear(found.kind, seen, ok)
         hear(found.data, found.kind, found.span, seen, self._envelope, self._consent, ok, consent)
         return consent
 

@@ -69,9 +69,11 @@ class Decoded:
         flaws: What could not be read in the events.
         identified: Whether the customer of each event stands at the first path of
             `events.customer_id`, and is not a fallback such as an anonymous id. Shape (events,), bool.
+        tombstones: Records with a key and no value, those among them that are no rejects.
     """
 
     batch: EventBatch
     rejects: list[Reject]
     flaws: Flaws
     identified: Bools
+    tombstones: int = 0

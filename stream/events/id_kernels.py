@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from stream.columns import Bools, Bytes, Int64s
+from stream.columns import Bools, Bytes, Int16s, Int64s
 from stream.compiled.borrow import borrow
 from stream.events.json_tokens import MINUS, POINT, ZERO, after_space, digits_end, is_space
 from stream.events.scan import MISSING, NULL, NUMBER, STRING, Kinds
@@ -101,6 +101,38 @@ def read_ids(
         ok[i] = length >= 0
         start[i] = at
         size[i] = length or -1
+
+
+@_jit
+def keep_logins(
+    data: Bytes, type_code: Int16s, logins: Bools, identified: Bools, ok: Bools,
+    customer_start: Int64s, customer_size: Int64s, start: Int64s, size: Int64s, bytes_max: int,
+) -> None:  # fmt: skip
+    """Of the ids at `events.previous_id`, sets `size` to -1 where the event tells of no login.
+
+    Args:
+        data: The buffer of the spans.
+        type_code: Of each event. Shape (n,), int16.
+        logins: Whether a type is that of logins, by type code; the last entry, reached with -1, is
+            False. Shape (types + 1,), bool.
+        identified: Whether the customer is no fallback. Shape (n,), bool.
+        ok: Records to look at. Shape (n,), bool.
+        customer_start: First byte of the customer. Shape (n,), int64.
+        customer_size: Its length.
+        start: First byte of the id from before.
+        size: Its length, -1 for none. Changed.
+        bytes_max: Longest id of a customer.
+    """
+    for i in range(len(ok)):
+        length = size[i]
+        if not ok[i] or not logins[type_code[i]] or not identified[i] or length > bytes_max:
+            size[i] = -1
+        elif length == customer_size[i]:
+            k = 0
+            while k < length and data[start[i] + k] == data[customer_start[i] + k]:
+                k += 1
+            if k == length:
+                size[i] = -1  # the customer itself
 
 
 @_inlined

@@ -21,9 +21,9 @@ from stream.compiled.byteread import byte_at
 
 Paths: TypeAlias = tuple[str, ...]
 
-CUSTOMER, EVENT_ID, TYPE, TIMESTAMP = range(4)
-FIRST_NUMBER = 4
-"""Fields by number: these four, then the declared numbers, categories, and categories of lists."""
+CUSTOMER, EVENT_ID, TYPE, TIMESTAMP, PREVIOUS = range(5)
+FIRST_NUMBER = 5
+"""Fields by number: these five, then the declared numbers, categories, and categories of lists."""
 
 SPECVERSION, DATA = "specversion", "data"
 DATA_BASE64 = "data_base64"
@@ -44,8 +44,10 @@ class EventPaths:
         bare: For an event that is the root of the JSON.
         enveloped: For the JSON of a CloudEvent: below `data`, then from the root, then the context
             attribute that says the same. The same as `bare` when CloudEvents are not unwrapped.
-        numbers: How many fields after the first four are numbers; the rest are categories.
-        properties: The declared paths of the fields after the first four.
+        numbers: How many fields after the first five are numbers; the rest are categories.
+        singles: How many of the rest are categories of their own row; behind them come those that a
+            `CategoryColumn` is made of.
+        properties: The declared paths of the fields after the first five.
         tails: Of each of these what `list_parts` has behind its first part, nothing where the path leads
             into no list. Such a field is the list itself.
         sent_at: Where senders say when they sent, in a bare event and in a CloudEvent; no field,
@@ -55,6 +57,7 @@ class EventPaths:
     bare: tuple[Paths, ...]
     enveloped: tuple[Paths, ...]
     numbers: int
+    singles: int = 0
     properties: Paths = ()
     tails: tuple[Paths, ...] = ()
     sent_at: tuple[Paths, Paths] = ((), ())
@@ -99,7 +102,7 @@ class EventPaths:
         mapping: EventMapping,
         numbers: Sequence[str],
         categories: Sequence[str],
-        lists: Sequence[str] = (),
+        columns: Sequence[str] = (),
     ) -> EventPaths:
         """Paths of a campaign's mapping and of its declared properties.
 
@@ -107,14 +110,15 @@ class EventPaths:
             mapping: Where the parts of an event stand.
             numbers: Paths of numbers; they may lead into lists.
             categories: Paths of single categories.
-            lists: Paths of the categories of lists.
+            columns: Paths of what is kept in a `CategoryColumn`, each once.
 
         Raises:
             CampaignError: One is no path.
         """
-        fixed = (mapping.customer_id, mapping.event_id, mapping.type, mapping.timestamp)
-        properties = (*numbers, *categories, *lists)
-        parts = [list_parts(path) for path in (*numbers, *lists)]
+        previous = mapping.previous_id if mapping.login == "merge" else ()
+        fixed = (mapping.customer_id, mapping.event_id, mapping.type, mapping.timestamp, previous)
+        properties = (*numbers, *categories, *columns)
+        parts = [list_parts(path) for path in (*numbers, *columns)]
         parts[len(numbers) : len(numbers)] = [(path,) for path in categories]
         bare = (*fixed, *((head,) for head, *_ in parts))
         tails = tuple(part[1:] for part in parts)
@@ -123,7 +127,9 @@ class EventPaths:
         if mapping.cloudevents:
             enveloped = tuple(_below_data(field, paths) for field, paths in enumerate(bare))
             sent_below = _below_data(-1, sent_at)
-        return cls(bare, enveloped, len(numbers), properties, tails, (sent_at, sent_below))
+        return cls(
+            bare, enveloped, len(numbers), len(categories), properties, tails, (sent_at, sent_below)
+        )
 
 
 def _below_data(field: int, paths: Paths) -> Paths:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from math import nan
 from typing import Any, Literal, TypeAlias
 
 from stream.campaign.field_path import steps
@@ -35,6 +36,14 @@ class Event:
     consent: list[int]
     numbers: list[float]
     categories: list[int]
+    previous: bytes | None = None
+
+    @classmethod
+    def bare(
+        cls, customer: bytes, time_ms: int, consent: list[int], numbers: int, categories: int
+    ) -> Event:
+        """What is said of a customer by a record that is no event."""
+        return cls(customer, None, time_ms, -1, consent, [nan] * numbers, [0] * categories)
 
 
 class Refused(Exception):

@@ -1,4 +1,4 @@
-"""One column of numbers or categories from the values of a field, those included that kernels leave to Python."""
+"""One column from the values of a field: numbers, categories, time zones, and what kernels leave to Python."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 
 from stream.columns import Bools, Bytes, Float64s, Int64s, UInt64s
 from stream.compiled.category_hash import category_hash
+from stream.compiled.zone_set import known_zones
 from stream.events.field_kernels import read_categories, read_numbers, refuse_or_count
 from stream.events.scan import FLOAT64, Kinds
 
@@ -33,3 +34,17 @@ def category_column(
     for i in np.flatnonzero((kind == FLOAT64) & ok).tolist():
         value = float(start[i : i + 1].view(np.float64)[0])
         out[i] = category_hash(repr(value).encode())
+
+
+def zone_column(
+    data: Bytes, kind: Kinds, start: Int64s, size: Int64s, strict: bool, ok: Bools, out: UInt64s,
+    counts: Int64s,
+) -> None:  # fmt: skip
+    """Fills a column with the hashes of the IANA names of time zones; another word cannot be read."""
+    category_column(data, kind, start, size, strict, ok, out, counts)
+    known = known_zones()
+    at = np.minimum(np.searchsorted(known, out), len(known) - 1)
+    unknown = ok & (out != 0) & (known[at] != out)
+    out[unknown] = 0
+    for i in np.flatnonzero(unknown).tolist():
+        refuse_or_count(strict, ok, counts, i)

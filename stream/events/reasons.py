@@ -11,7 +11,6 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
-from math import nan
 from typing import Any, TypeVar
 
 from stream.campaign.file import EventMapping
@@ -27,13 +26,14 @@ from stream.events.paths import (
     DATA,
     EVENT_ID,
     FIRST_NUMBER,
+    PREVIOUS,
     SPECVERSION,
     TYPE,
     EventPaths,
     Paths,
 )
 from stream.events.present import Event, Found, JsonNumber, Refused, first_present
-from stream.events.scalars import plain_category, plain_number, utf8
+from stream.events.scalars import plain_category, plain_number, plain_zone, utf8
 from stream.events.times.judged_times import TimeJudge, Times, Unreadable
 
 _Value = TypeVar("_Value")
@@ -66,7 +66,7 @@ class Judge:
         paths: The same, compiled.
         types: Declared event types.
         hearing: Reads what is said of consent.
-        columns: What is kept of the categories of lists.
+        columns: What is kept of lists of categories and of time zones.
     """
 
     def __init__(
@@ -84,6 +84,7 @@ class Judge:
         self._times = TimeJudge(mapping, paths)
         self._no_ids = frozenset(plain_word(word.encode()) for word in ("", *mapping.no_ids))
         self._type_code = {name: code for code, name in reversed(list(enumerate(types)))}
+        self._logins = {code for code, name in enumerate(types) if name in mapping.login_events}
 
     def judge(self, value: bytes | None, times: Times) -> Judged:
         """The event that a record's value says.
@@ -130,7 +131,10 @@ class Judge:
         time_ms, is_ahead = self._times.time_ms(root, form, times, unreadable)
         present: list[int] = []
         numbers, categories = self._properties(found[FIRST_NUMBER:], present, unreadable)
-        event = Event(customer[0], event_id, time_ms, type_code, consent, numbers, categories)
+        event = Event(
+            customer[0], event_id, time_ms, type_code, consent, numbers, categories,
+            self._previous(root, form, type_code, *customer),
+        )  # fmt: skip
         return Judged(event, present, unreadable, is_ahead, customer[1])
 
     def _properties(
@@ -139,7 +143,8 @@ class Judge:
         """The numbers and categories; what comes and what cannot be read is noted by its path."""
         numbers: list[float] = []
         categories: list[int] = []
-        of_lists: dict[str, list[int]] = {}
+        of_columns: dict[str, list[int]] = {}
+        singles_end = self._paths.numbers + self._paths.singles
         for k, (here, tail) in enumerate(zip(found, self._paths.tails, strict=True)):
             read = partial(self._read, k, present, unreadable)
             if k < self._paths.numbers:
@@ -149,13 +154,15 @@ class Judge:
                     else read(plain_number, here)
                 )
                 numbers.append(number)
-            elif tail:
-                of_lists[self._paths.properties[k]] = list_categories(
-                    here, tail, plain_category, read
-                )
-            else:
+            elif k < singles_end:
                 categories.append(read(plain_category, here))
-        categories += [kept(column, of_lists[column.path]) for column in self._columns]
+            else:
+                of_columns[self._paths.properties[k]] = (
+                    list_categories(here, tail, plain_category, read)
+                    if tail
+                    else [read(plain_zone, here)]
+                )
+        categories += [kept(column, of_columns[column.path]) for column in self._columns]
         return numbers, categories
 
     def _denial(
@@ -170,8 +177,8 @@ class Judge:
         except Refused:
             time_ms = max(times.record_ms, 0)
         numbers = self._paths.numbers
-        categories = sum(not tail for tail in self._paths.tails[numbers:]) + len(self._columns)
-        return Event(customer, None, time_ms, -1, denied, [nan] * numbers, [0] * categories)
+        categories = self._paths.singles + len(self._columns)
+        return Event.bare(customer, time_ms, denied, numbers, categories)
 
     def unreadable(self, root: dict[str, Any]) -> list[tuple[str, str]]:
         """What a record says of consent that nobody can read: path and text of each."""
@@ -227,6 +234,21 @@ class Judge:
             if text is not None and plain_word(text) not in no_ids:
                 return text, found
         return None, None
+
+    def _previous(
+        self, root: dict[str, Any], form: int, type_code: int, customer: bytes, is_identified: bool
+    ) -> bytes | None:
+        """The id before the login that an event tells of; one that cannot be read is none."""
+        if not is_identified or type_code not in self._logins:
+            return None
+        for path in (self._paths.enveloped if form else self._paths.bare)[PREVIOUS]:
+            try:
+                text, _ = self._first_id(root, (path,), self._no_ids)
+            except Refused:
+                return None
+            if text is not None:
+                return text if text != customer and len(text) <= CUSTOMER_BYTES_MAX else None
+        return None
 
     def _type(self, found: Found | None) -> int:
         if found is None:

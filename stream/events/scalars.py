@@ -18,6 +18,7 @@ import numpy as np
 
 from stream.columns import Bytes
 from stream.compiled.category_hash import FNV_OFFSET, FNV_PRIME, category_hash
+from stream.compiled.zone_set import zone_names
 from stream.events.json_tokens import (
     MINUS,
     PLUS,
@@ -93,6 +94,21 @@ def plain_category(found: Found | None) -> int:
     if isinstance(value, str):
         return category_hash(utf8(found))
     raise found.refusal("bad_type", "a string, a number, true or false")
+
+
+def plain_zone(found: Found | None) -> int:
+    """The hash of the IANA name of a time zone, 0 when there is none.
+
+    Raises:
+        Refused: This machine knows no time zone of that name.
+    """
+    if found is None:
+        return 0
+    if isinstance(found.value, str):
+        zone = category_hash(found.value.encode(errors="replace"))
+        if zone in zone_names():
+            return zone
+    raise found.refusal("bad_type", "the IANA name of a time zone")
 
 
 @_inlined

@@ -60,8 +60,7 @@ class Scan:
         data: The buffer of the spans.
         ok: False where the kernel gave up or was not to look. Shape (n,), bool.
         kind: MISSING ... BYTES. Shape (n, nodes), uint8.
-        span: (start, size) in bytes, without the quotes of a string; the size of a container is
-            undefined, as is all when missing. Shape (n, nodes, 2), int64.
+        span: (start, size) in bytes, without quotes; of a container the start alone. Shape (n, nodes, 2).
         is_json: Whether nothing but JSON stands here; containers that are wanted whole always are.
     """
 

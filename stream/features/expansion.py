@@ -11,81 +11,38 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import msgspec
 
-from stream.campaign.file import FeatureOp, FeatureSpec
-from stream.campaign.operator_table import OPERATORS, Kind, Transform
+from stream.campaign.file import FeatureSpec
+from stream.campaign.operator_table import OPERATORS, Kind
 from stream.campaign.words import duration_ms
+from stream.compiled.time_zones import time_zone
 from stream.errors import CampaignError
-from stream.features.kernel_tables import CYCLE, DISTINCT, LAST, RECENCY, SHARE, SUM, WINDOW
+from stream.features.kernel_tables import (
+    CYCLE,
+    DISTINCT,
+    LAST,
+    LOCAL_CYCLE,
+    RECENCY,
+    SHARE,
+    SUM,
+    WINDOW,
+)
+from stream.features.operators import ANY, UTC, Operator
 
 TILES_MAX = 400
 """Tiles in a window: thirteen months of days, sixteen days of hours."""
 RANGE_MAX = 4096
 """Numbers in a range of properties: as many as a row may have words."""
 
-ANY = "*"
 KINDS: dict[Kind, int] = {
     "sum": SUM, "share": SHARE, "recency": RECENCY, "last": LAST, "window": WINDOW,
     "distinct": DISTINCT, "cycle": CYCLE,
 }  # fmt: skip
 """The kernel's number for each."""
 _LIFETIME_MS = 1 << 62  # one tile that never ends
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operator:
-    """One quantity that a row keeps, and the features it gives. What does not apply is 0 or None.
-
-    Attributes:
-        op: Operator of the campaign file.
-        kind: Its kind in the kernel.
-        names: Its features, neighbours in the feature vector.
-        events: Event types that it adds, sorted; ("*",) for all, () for none.
-        transform: Transform of its values.
-        path: Property that it adds, a number or a category.
-        half_life_ms: Half-life of its words.
-        size: Tiles of its ring, or hash buckets.
-        span_ms: Length of a tile, a cap or a cycle.
-        phase_ms: Where the cycle begins after the epoch.
-    """
-
-    op: FeatureOp
-    kind: int
-    names: tuple[str, ...]
-    events: tuple[str, ...]
-    transform: Transform
-    path: str | None = None
-    half_life_ms: int = 0
-    size: int = 0
-    span_ms: int = 0
-    phase_ms: int = 0
-
-    @property
-    def transforms(self) -> tuple[Transform, ...]:
-        """Transform of each of its features: whether a value is missing is 0 or 1 and stays so."""
-        if self.kind == LAST:
-            return self.transform, "none"
-        return (self.transform,) * len(self.names)
-
-    @property
-    def words(self) -> int:
-        """Words of state of its own."""
-        words = OPERATORS[self.op].words
-        return self.size if words == "size" else words
-
-    @property
-    def is_categorical(self) -> bool:
-        """Whether its property is a category."""
-        return OPERATORS[self.op].reads == "category"
-
-    @property
-    def tile_ms(self) -> int:
-        """Length of a tile of its ring."""
-        return self.span_ms if self.kind in {WINDOW, DISTINCT} else 0
 
 
 _EXPECTED = {
@@ -95,7 +52,16 @@ _EXPECTED = {
 }
 _DEFAULTS = {
     field: getattr(FeatureSpec(op="count"), field)
-    for field in ("events", "property", "half_lives", "window", "tile", "cap", "buckets")
+    for field in (
+        "events",
+        "property",
+        "half_lives",
+        "window",
+        "tile",
+        "cap",
+        "buckets",
+        "time_zone",
+    )
 }
 _RANGED = sorted(name for name, operator in OPERATORS.items() if operator.ranged)
 _RANGE = re.compile(r"\{([^{}]*\.\.[^{}]*)\}")
@@ -143,6 +109,7 @@ def _check(where: str, spec: FeatureSpec) -> None:
                 f"at {where}.{field}: expected nothing, {spec.op} does not use it, "
                 f"got {_show(value)}"
             )
+    _check_zone(where, spec)
     if spec.window is None:
         if spec.tile != _DEFAULTS["tile"]:
             raise CampaignError(
@@ -157,6 +124,13 @@ def _check(where: str, spec: FeatureSpec) -> None:
         )
 
 
+def _check_zone(where: str, spec: FeatureSpec) -> None:
+    try:
+        time_zone(spec.time_zone)
+    except ValueError as exc:
+        raise CampaignError(f"at {where}.time_zone: {exc}") from exc
+
+
 def _expand_one(where: str, spec: FeatureSpec) -> Iterator[Operator]:
     rule = OPERATORS[spec.op]
     size, span_ms, phase_ms = _measures(spec)
@@ -165,7 +139,7 @@ def _expand_one(where: str, spec: FeatureSpec) -> Iterator[Operator]:
     for (stem, path, events), half_life in itertools.product(stems, half_lives):
         yield Operator(
             op=spec.op,
-            kind=KINDS[rule.kind],
+            kind=_kind(spec),
             names=_names(stem, spec, half_life),
             events=events,
             transform=spec.transform or rule.transform,
@@ -174,7 +148,13 @@ def _expand_one(where: str, spec: FeatureSpec) -> Iterator[Operator]:
             size=size,
             span_ms=span_ms,
             phase_ms=phase_ms,
+            time_zone="" if spec.time_zone == UTC else spec.time_zone,
         )
+
+
+def _kind(spec: FeatureSpec) -> int:
+    kind = KINDS[OPERATORS[spec.op].kind]
+    return LOCAL_CYCLE if kind == CYCLE and (spec.property or spec.time_zone != UTC) else kind
 
 
 def _numbers(where: str, spec: FeatureSpec) -> list[str | None]:
@@ -257,13 +237,3 @@ def _measures(spec: FeatureSpec) -> tuple[int, int, int]:
 
 def _show(value: object) -> str:
     return msgspec.json.encode(value).decode()
-
-
-def definition(operators: Iterable[Operator]) -> str:
-    """Canonical JSON: what each operator is, without what does not apply to it."""
-    described = []
-    for operator in operators:
-        fields = msgspec.to_builtins(operator)
-        del fields["kind"]  # the kernel's number for it, not its meaning
-        described.append({name: value for name, value in fields.items() if value})
-    return msgspec.json.encode(described, order="deterministic").decode()

@@ -11,8 +11,9 @@ Rules of this file
 6. Helpers are inlined and loop over one kind of operator each, without an `if` around arrays:
    otherwise numba counts references, atomically. An if-elif over the kinds took 1000 ns an event,
    this form 250 ns.
-7. `kernel_tables.py`, `kernel_read.py`, `kernel_repeats.py` and `kernel_consent.py` are compiled into
-   this file, whose text alone numba's cache looks at: `COMPILED_IN` changes it whenever they change.
+7. `kernel_tables.py`, `kernel_read.py`, `kernel_repeats.py`, `kernel_consent.py` and
+   `identity/kernel_merge.py` are compiled into this file, whose text alone numba's cache looks at: `COMPILED_IN`
+   changes it whenever they change.
 """
 
 from __future__ import annotations
@@ -24,6 +25,15 @@ import numpy as np
 
 from stream.columns import Float64s, Int64s
 from stream.compiled.borrow import borrow
+from stream.compiled.zone_set import borrow_zones
+from stream.features.identity.kernel_merge import (
+    FORGOTTEN,
+    MERGED,
+    UNKNOWN,
+    advance,
+    carry_over,
+    forget,
+)
 from stream.features.kernel_consent import close_channels, listen, tell
 from stream.features.kernel_read import read
 from stream.features.kernel_repeats import recall
@@ -53,12 +63,14 @@ from stream.features.kernel_tables import (
 VERSION = 2
 """Meaning of words and values; part of the digests of the row layout and the feature contract."""
 
-COMPILED_IN = "98fb7783391f"
-"""12 hex digits of the sha256 of the three files, one after the other in the order of rule 7."""
+COMPILED_IN = "c55b5d0b88de"
+"""12 hex digits of the sha256 of these files, one after the other in the order of rule 7."""
 
-LATE, DROPPED_LATE, REPLAYED, REPEATED = range(4)
+LATE, DROPPED_LATE, REPLAYED, REPEATED, MERGED_ROWS, UNKNOWN_ROWS, FORGOTTEN_ROWS = range(7)
 """Counters: events older than the clock of their row; those too old for one of their windows;
-events at offsets applied before; events that other records told of before."""
+events at offsets applied before; events that other records told of before; logins that carried
+events over; logins with an id of which nothing was ever seen; tombstones of customers who had events."""
+COUNTERS = 7
 
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
 _inline = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
@@ -79,12 +91,16 @@ def apply_events(
         out: What is written.
     """
     said, heard, closed = borrow(events.consent), borrow(out.consent), borrow(out.closed)
+    empties = len(events.emptied) > 0
+    zone, zones = borrow(events.zone), borrow_zones(events.zones)
     for i in range(len(events.row)):
         row = events.row[i]
         replayed = events.offset[i] < ints[row, NEXT_OFFSET + topic]
         repeated = not replayed and recall(
             events.event_hash[i], topic, tables.ring, tables.remembered, ints, row
         )
+        if empties and events.emptied[i] >= 0:
+            _empty(tables, events, i, topic, replayed, repeated, state, ints, out)
         out.applied[i] = not replayed and not repeated and not events.consent_only[i]
         out.repeated[i] = repeated
         if replayed:
@@ -96,35 +112,29 @@ def apply_events(
             out.counters[REPEATED] += 1
         elif out.applied[i]:
             out.counters[LATE] += events.time_ms[i] < ints[row, CLOCK_MS]
-            _advance(tables, events.time_ms[i], state, ints, row)
+            advance(tables, events.time_ms[i], state, ints, row)
             out.counters[DROPPED_LATE] += _add(tables, events, i, state, ints, row)
             close_channels(tables, events, i, ints, row)
-            read(tables, state, ints, row, out.values[i])
+            read(tables, zone, zones, i, state, ints, row, out.values[i])
         tell(tables, ints, row, i, heard, closed)
 
 
-@_inline
-def _advance(tables: Tables, time_ms: int, state: Float64s, ints: Int64s, row: int) -> None:
-    """Moves the clock of a row forward, if `time_ms` is later: decays sums, empties old tiles."""
-    before_ms = ints[row, CLOCK_MS]
-    now_ms = max(before_ms, time_ms)
-    for h in range(len(tables.half_lives_ms)):
-        factor = np.exp2(-np.float64(now_ms - before_ms) / tables.half_lives_ms[h])
-        for word in range(tables.decays_start[h], tables.decays_start[h + 1]):
-            state[row, word] *= factor
-    _turn(tables.operators[WINDOW], before_ms, now_ms, ints, row)
-    _turn(tables.operators[DISTINCT], before_ms, now_ms, ints, row)
-    ints[row, CLOCK_MS] = now_ms
-
-
-@_inline
-def _turn(rings: Int64s, before_ms: int, now_ms: int, ints: Int64s, row: int) -> None:
-    """Empties the tiles of each ring that begin between two times."""
-    for o in range(len(rings)):
-        tiles, tile_ms = rings[o, SIZE], rings[o, SPAN_MS]
-        newest = now_ms // tile_ms
-        for k in range(min(newest - before_ms // tile_ms, tiles)):
-            ints[row, rings[o, WORD] + (newest - k) % tiles] = 0
+@_jit
+def _empty(
+    tables: Tables, events: Events, i: int, topic: int, replayed: bool, repeated: bool,
+    state: Float64s, ints: Int64s, out: Outputs,
+) -> None:  # fmt: skip
+    """Empties the row that event i empties, and counts it."""
+    row, emptied = events.row[i], events.emptied[i]
+    if emptied != row:
+        offset = events.offset[i]
+        what = carry_over(
+            tables, topic, offset, replayed, repeated, state, ints, emptied, row
+        )  # fmt: skip
+        out.counters[MERGED_ROWS] += what == MERGED
+        out.counters[UNKNOWN_ROWS] += what == UNKNOWN
+    elif not replayed:
+        out.counters[FORGOTTEN_ROWS] += forget(tables, ints, row) == FORGOTTEN
 
 
 @_inline
@@ -143,7 +153,7 @@ def _add(tables: Tables, events: Events, i: int, state: Float64s, ints: Int64s, 
 
 @_inline
 def _add_header(time_ms: int, ints: Int64s, row: int) -> None:
-    if ints[row, FIRST_MS] == 0 or time_ms < ints[row, FIRST_MS]:
+    if ints[row, FIRST_MS] <= 0 or time_ms < ints[row, FIRST_MS]:
         ints[row, FIRST_MS] = time_ms
 
 

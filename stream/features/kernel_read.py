@@ -8,13 +8,16 @@ import numba
 import numpy as np
 
 from stream.columns import Float64s, Int64s
+from stream.compiled.zone_set import Zones, east_ms
 from stream.features.kernel_tables import (
     CLOCK_MS,
     COLUMN,
     CYCLE,
     DISTINCT,
     LAST,
+    LOCAL_CYCLE,
     PHASE_MS,
+    PROPERTY,
     RECENCY,
     SHARE,
     SIZE,
@@ -29,8 +32,11 @@ _inline = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=Tr
 
 
 @_inline
-def read(tables: Tables, state: Float64s, ints: Int64s, row: int, out: Float64s) -> None:
-    """Reads every feature of a row as of its clock."""
+def read(
+    tables: Tables, zone: Int64s, zones: Zones, i: int, state: Float64s, ints: Int64s, row: int,
+    out: Float64s,
+) -> None:  # fmt: skip
+    """Reads every feature of a row as of its clock, in the time zone that event i names."""
     now_ms = ints[row, CLOCK_MS]
     _read_sums(tables.operators[SUM], state, row, out)
     _read_shares(tables.operators[SHARE], state, row, out)
@@ -39,6 +45,7 @@ def read(tables: Tables, state: Float64s, ints: Int64s, row: int, out: Float64s)
     _read_windows(tables.operators[WINDOW], state, row, out)
     _read_distincts(tables.operators[DISTINCT], ints, row, out)
     _read_cycles(tables.operators[CYCLE], now_ms, out)
+    _read_local_cycles(tables.operators[LOCAL_CYCLE], zone, zones, i, now_ms, out)
 
 
 @_inline
@@ -101,7 +108,23 @@ def _read_distincts(table: Int64s, ints: Int64s, row: int, out: Float64s) -> Non
 @_inline
 def _read_cycles(table: Int64s, now_ms: int, out: Float64s) -> None:
     for o in range(len(table)):
-        cycle_ms = table[o, SPAN_MS]
-        angle = 2.0 * math.pi * (((now_ms - table[o, PHASE_MS]) % cycle_ms) / cycle_ms)
-        out[table[o, COLUMN]] = math.sin(angle)
-        out[table[o, COLUMN] + 1] = math.cos(angle)
+        _turn(table, o, now_ms, out)
+
+
+@_inline
+def _read_local_cycles(
+    table: Int64s, zone: Int64s, zones: Zones, i: int, now_ms: int, out: Float64s
+) -> None:
+    """Each in the zone that event i names, in its own when the event names none."""
+    for o in range(len(table)):
+        own, named = table[o, SIZE], zone[table[o, PROPERTY], i]
+        _turn(table, o, now_ms + east_ms(zones, named if named >= 0 else own, now_ms), out)
+
+
+@_inline
+def _turn(table: Int64s, o: int, local_ms: int, out: Float64s) -> None:
+    """Where a time is in its cycle, as sine and cosine."""
+    cycle_ms = table[o, SPAN_MS]
+    angle = 2.0 * math.pi * (((local_ms - table[o, PHASE_MS]) % cycle_ms) / cycle_ms)
+    out[table[o, COLUMN]] = math.sin(angle)
+    out[table[o, COLUMN] + 1] = math.cos(angle)

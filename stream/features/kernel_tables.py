@@ -11,27 +11,31 @@ import numpy as np
 import numpy.typing as npt
 
 from stream.columns import Bools, Float64s, Int16s, Int64s, UInt64s
+from stream.compiled.zone_set import Zones
 
 CLOCK_MS = 0
 """Newest event time of the customer: the reference time of every decayed sum."""
 FIRST_MS = 1
-"""Oldest event time of the customer."""
+"""Oldest event time of the customer; `CARRIED` in the row of an id that was carried over to whoever
+has logged in, while nothing has come of it since."""
+CARRIED = -1
 NEXT_OFFSET = 2
 """One word per input topic, the next offset to apply. There follow the words of consent, of closed
 channels, and of the operators."""
 
-SUM, SHARE, RECENCY, LAST, WINDOW, DISTINCT, CYCLE = range(7)
-"""Kinds of operators. A count is a SUM or WINDOW of ones; tenure is the RECENCY of `FIRST_MS`."""
+SUM, SHARE, RECENCY, LAST, WINDOW, DISTINCT, CYCLE, LOCAL_CYCLE = range(8)
+"""Kinds of operators. A count is a SUM or WINDOW of ones; tenure is the RECENCY of `FIRST_MS`;
+a LOCAL_CYCLE is of another zone than UTC, or of the customer's."""
 
-SHARE_LIST, DISTINCT_LIST, GROUPS = 7, 8, 9
+SHARE_LIST, DISTINCT_LIST, GROUPS = 8, 9, 10
 """Groups of listeners beside the kinds, and how many groups there are: a SHARE or a DISTINCT whose
 property is a list."""
 BUCKETS_PER_WORD = 8
 """Buckets of a SHARE that one word of an event counts the elements of a list in, a byte for each."""
 
 COLUMN, WORD, SIZE, PROPERTY, HALF_LIFE, SPAN_MS, PHASE_MS = range(7)
-"""Fields of an operator: its first feature; first word; number of tiles or buckets; row of
-`Events.number` or `Events.category`, -1 for none; index of its half-life; length of a tile, a cap
+"""Fields of an operator: its first feature; first word; number of tiles or buckets, of a LOCAL_CYCLE the zone of
+customers without one; row of `Events.number` or `Events.category`, -1 for none, of a LOCAL_CYCLE row of `Events.zone`; index of its half-life; length of a tile, a cap
 or a cycle; where the cycle begins."""
 
 
@@ -39,7 +43,7 @@ class Tables(NamedTuple):
     """The features of a campaign as the kernel reads them.
 
     Attributes:
-        operators: One table per kind, `SUM` to `CYCLE`; a row holds the fields `COLUMN` to
+        operators: One table per kind, `SUM` to `LOCAL_CYCLE`; a row holds the fields `COLUMN` to
             `PHASE_MS`. Shape (k, 7) each, int64.
         listeners: Rows of those tables that an event adds to. int64.
         listeners_start: Where those of each event type and group begin in `listeners`; the last
@@ -71,7 +75,11 @@ class Tables(NamedTuple):
 
 
 class Events(NamedTuple):
-    """n events as in `stream.columns.EventBatch`, and the row of each customer."""
+    """n events as in `stream.columns.EventBatch`, and the row of each customer.
+
+    `zone` is the index in `zones` of the zone that the event names at each path, -1 for none; the first
+    row, of those who look at no path, has none. Shape (paths + 1, n), int64.
+    """
 
     row: Int64s
     offset: Int64s
@@ -82,6 +90,11 @@ class Events(NamedTuple):
     category: UInt64s
     consent: npt.NDArray[np.int8]
     consent_only: Bools
+    zone: Int64s
+    zones: Zones
+    emptied: Int64s
+    """Row that an event empties: that of the id before a login, the customer's own when it is forgotten,
+    -1 for none. Of no event when there are none."""
 
 
 class Outputs(NamedTuple):
@@ -93,7 +106,7 @@ class Outputs(NamedTuple):
         repeated: Whether another record told of the event before. Shape (n,), bool.
         consent: In force after the event, as `EventBatch.consent`. Shape (purposes, n), int8.
         closed: Channels that are closed after the event. Shape (channels, n), bool.
-        counters: `LATE`, `DROPPED_LATE`, `REPLAYED`, `REPEATED`, added to. Shape (4,), int64.
+        counters: `LATE` to `FORGOTTEN_ROWS`, added to. Shape (`COUNTERS`,), int64.
     """
 
     values: Float64s

@@ -23,14 +23,16 @@ from stream.campaign.file import Campaign
 from stream.campaign.operator_table import Transform
 from stream.campaign.purposes import purposes_of
 from stream.columns import Bools, CategoryColumn, EventBatch, Float32s, Float64s, Int64s
+from stream.compiled.zone_set import ZoneSet
 from stream.contacts.engine_events import engine_numbers, engine_paths, engine_types
 from stream.features.category_rows import CategoryRows
 from stream.features.closures import closing_types
-from stream.features.expansion import ANY, definition, expand
-from stream.features.kernel import VERSION, apply_events
-from stream.features.kernel_events import kernel_events
+from stream.features.expansion import expand
+from stream.features.kernel import COUNTERS, VERSION, apply_events
+from stream.features.kernel_events import NONE_EMPTIED, Expected, kernel_events
 from stream.features.kernel_tables import NEXT_OFFSET, Outputs, Tables
 from stream.features.normalization import LOG1P, NONE, SIGNLOG, normalize
+from stream.features.operators import ANY, UTC, definition
 from stream.features.row import Layout, build_tables, lay_out
 from stream.policy.conditions import compile_conditions, compile_values
 
@@ -47,7 +49,7 @@ class FeaturePlan:
         event_types: Event types that the decoder has to tell apart; an index is a type code.
         number_paths: Paths of the numeric properties that the decoder has to deliver.
         category_paths: Paths of the categorical ones.
-        category_columns: What the decoder has to deliver of the categories of lists.
+        category_columns: What the decoder has to deliver of lists of categories, then of time zones.
         definition: Canonical JSON of the compiled features.
         layout: The row of the customer table.
         condition_strategy: Strategy of each eligibility condition. Shape (c,), int64.
@@ -59,6 +61,7 @@ class FeaturePlan:
         decides: Whether an event asks for a decision, by type code; the last entry, reached with
             code -1, is for types not declared. Shape (types + 1,), bool.
         tables: What the kernel reads.
+        zones: Time zones of the features, and those that events name.
         transform_codes: `transforms` as `stream.features.normalization` reads them. Shape (F,), int64.
     """
 
@@ -77,13 +80,14 @@ class FeaturePlan:
     raw_columns: Int64s
     decides: Bools
     tables: Tables
+    zones: ZoneSet
     transform_codes: Int64s
 
     @property
     def property_paths(self) -> tuple[str, ...]:
-        """Paths of all properties, each once: numbers, categories, categories of lists."""
-        lists = (column.path for column in self.category_columns)
-        return (*self.number_paths, *self.category_paths, *dict.fromkeys(lists))
+        """Paths of all properties: numbers, categories, what `category_columns` are made of."""
+        more = dict.fromkeys(column.path for column in self.category_columns)
+        return (*self.number_paths, *self.category_paths, *more)
 
     @property
     def category_rows(self) -> int:
@@ -131,7 +135,8 @@ class Applied:
         repeated: Whether the row remembers its id: only the row's offset changes. Shape (n,), bool.
         consent: In force after the event, as `EventBatch.consent`. Shape (purposes, n), int8.
         closed: Whether each of `Layout.channels` is closed after the event. Shape (channels, n), bool.
-        counters: Events late, too old for a window, replayed, repeated. Shape (4,), int64.
+        counters: Events late, too old for a window, replayed, repeated; rows that logins carried over or did
+            not know, and that tombstones emptied. Shape (7,), int64.
     """
 
     features: Float32s
@@ -151,23 +156,27 @@ def compile_features(campaign: Campaign) -> FeaturePlan:
     """
     operators = expand(campaign.features)
     purposes = tuple(purpose.id for purpose in purposes_of(campaign))
-    training, remembered = campaign.training, campaign.events.repeats_remembered
-    layout = lay_out(operators, campaign.topics.events, remembered, purposes, campaign.suppressions)
+    emptied_by, remembered = _emptied_by(campaign), campaign.events.repeats_remembered
+    layout = lay_out(
+        operators, campaign.topics.events, remembered, purposes, campaign.suppressions, emptied_by
+    )
+    training = campaign.training
     event_types = _unique(
         event
-        for events in (
+        for types in (
             *(operator.events for operator in operators),
             campaign.decisions.on,
             (training.treatment, training.outcome, *engine_types(campaign.contacts)),
             closing_types(campaign.suppressions),
+            campaign.events.login_events if "login" in emptied_by else (),
         )
-        for event in events
+        for event in types
         if event != ANY
     )
-    numbers = [op.path for op in operators if not op.is_categorical]
+    numbers = [op.path for op in operators if op.is_numeric]
     number_paths = _unique([*numbers, *engine_numbers(campaign.contacts)])
-    others = engine_paths(campaign.contacts)
-    categories = CategoryRows.of(operators, campaign.suppressions, others)
+    zones = _unique([UTC, *(op.time_zone or None for op in operators)])
+    categories = CategoryRows.of(operators, campaign.suppressions, engine_paths(campaign.contacts))
     names = tuple(name for operator in operators for name in operator.names)
     transforms: tuple[Transform, ...] = tuple(
         transform for operator in operators for transform in operator.transforms
@@ -187,8 +196,9 @@ def compile_features(campaign: Campaign) -> FeaturePlan:
         condition_op=conditions.op,
         condition_number=conditions.number,
         raw_columns=np.append(conditions.features, compile_values(campaign.strategies, names)),
-        decides=np.array([ANY in on or event in on for event in (*event_types, ANY)]),
-        tables=build_tables(layout, event_types, number_paths, categories),
+        decides=np.array([bool({ANY, name} & on) for name in (*event_types, ANY)]),
+        tables=build_tables(layout, event_types, number_paths, categories, zones),
+        zones=ZoneSet(zones),
         transform_codes=np.array([_TRANSFORMS[transform] for transform in transforms], np.int64),
     )
 
@@ -200,6 +210,7 @@ def apply(
     batch: EventBatch,
     topic: int,
     normalization: Normalization,
+    emptied: Int64s = NONE_EMPTIED,
 ) -> Applied:
     """Adds events to their rows, one after the other, and writes the features after each.
 
@@ -210,6 +221,8 @@ def apply(
         batch: n events of one topic, in the order of their offsets.
         topic: Index of the topic in the campaign.
         normalization: Normalization of the F features.
+        emptied: Row that each event empties, see `kernel_tables.Events`; none when not given.
+            Shape (n,) or (0,), int64.
 
     Raises:
         ValueError: The arguments do not fit the plan or each other.
@@ -219,7 +232,7 @@ def apply(
         raise ValueError(
             f"normalization: expected {width} features, got {normalization.mean.shape}"
         )
-    out = _add(plan, state, rows, batch, topic, np.empty((n, width)))
+    out = _add(plan, state, rows, batch, topic, np.empty((n, width)), emptied)
     raw = out.values.take(plan.raw_columns, axis=1)
     raw[~out.applied] = 0.0
     features = np.empty((n, width), np.float32)
@@ -231,12 +244,13 @@ def apply(
 
 
 def apply_raw(
-    plan: FeaturePlan, state: Float64s, rows: Int64s, batch: EventBatch, topic: int, out: Float64s
-) -> Bools:
+    plan: FeaturePlan, state: Float64s, rows: Int64s, batch: EventBatch, topic: int, out: Float64s,
+    emptied: Int64s = NONE_EMPTIED,
+) -> Bools:  # fmt: skip
     """Does as `apply`, writes the features after each event as they are, and gives `Applied.applied`.
 
     Args:
-        plan: The features; `state` to `topic` as for `apply`.
+        plan: The features; `state` to `topic` and `emptied` as for `apply`.
         out: All F features, NaN when missing; of an event that was not applied, what was there.
             C-contiguous. Shape (n, F), float64.
 
@@ -246,48 +260,33 @@ def apply_raw(
     expected = (len(batch), len(plan.names))
     if out.shape != expected or not out.flags.c_contiguous:
         raise ValueError(f"out: expected a C-contiguous matrix {expected}, got {out.shape}")
-    return _add(plan, state, rows, batch, topic, out).applied
+    return _add(plan, state, rows, batch, topic, out, emptied).applied
 
 
 def _add(
     plan: FeaturePlan, state: Float64s, rows: Int64s, batch: EventBatch, topic: int,
-    values: Float64s,
+    values: Float64s, emptied: Int64s,
 ) -> Outputs:  # fmt: skip
     """Runs the kernel on arguments that it can trust; the features come to stand in `values`."""
-    _check(plan, state, rows, batch, topic)
+    expected = Expected(
+        plan.row_words, len(plan.event_types), len(plan.number_paths), plan.category_rows,
+        len(plan.layout.purposes), len(plan.layout.topics),
+    )  # fmt: skip
+    expected.check(state, rows, batch, topic, emptied)
     n = len(batch)
     applied, repeated = np.empty((2, n), np.bool_)
     consent = np.empty((len(plan.layout.purposes), n), np.int8)
     closed = np.empty((len(plan.layout.channels), n), np.bool_)
-    out = Outputs(values, applied, repeated, consent, closed, np.zeros(4, np.int64))
-    apply_events(plan.tables, kernel_events(rows, batch), topic, state, state.view(np.int64), out)
+    out = Outputs(values, applied, repeated, consent, closed, np.zeros(COUNTERS, np.int64))
+    events = kernel_events(rows, batch, plan.zones, plan.category_columns, emptied)
+    apply_events(plan.tables, events, topic, state, state.view(np.int64), out)
     return out
 
 
-def _check(plan: FeaturePlan, state: Float64s, rows: Int64s, batch: EventBatch, topic: int) -> None:
-    n, topics = len(batch), len(plan.layout.topics)
-    expectations = (
-        (state.dtype == np.float64 and state.flags.c_contiguous and state.flags.writeable,
-         "state: expected a writable C-contiguous float64 matrix", state.dtype),
-        (state.ndim == 2 and state.shape[1] == plan.row_words,
-         f"state: expected {plan.row_words} words in a row", state.shape),
-        (rows.dtype == np.int64 and rows.shape == (n,), f"rows: expected {n} int64", rows.shape),
-        (n == 0 or (rows.min() >= 0 and rows.max() < len(state)),
-         f"rows: expected row numbers below {len(state)}", rows),
-        (n == 0 or (batch.type_code.min() >= -1 and batch.type_code.max() < len(plan.event_types)),
-         f"type_code: expected codes below {len(plan.event_types)}", batch.type_code),
-        (batch.event_hash.shape == (n,), f"event_hash: expected {n}", batch.event_hash.shape),
-        (batch.number.shape == (len(plan.number_paths), n),
-         f"number: expected {len(plan.number_paths)} rows of {n}", batch.number.shape),
-        (batch.category.shape == (plan.category_rows, n),
-         f"category: expected {plan.category_rows} rows of {n}", batch.category.shape),
-        (batch.consent.shape in ((0, n), (len(plan.layout.purposes), n)),
-         f"consent: expected {len(plan.layout.purposes)} rows of {n}, or none", batch.consent.shape),
-        (0 <= topic < topics, f"topic: expected an index below {topics}", topic),
-    )  # fmt: skip
-    for holds, expected, got in expectations:
-        if not holds:
-            raise ValueError(f"{expected}, got {got}")
+def _emptied_by(campaign: Campaign) -> tuple[str, ...]:
+    """What empties rows: see `Layout.emptied_by`."""
+    merges, forgets = campaign.events.login == "merge", campaign.events.tombstones == "forget"
+    return ("login",) * merges + ("tombstone",) * forgets
 
 
 def _unique(values: Iterable[str | None]) -> tuple[str, ...]:

@@ -23,7 +23,6 @@ from stream.columns import Float64s, Int64s
 from stream.errors import CampaignError
 from stream.features.category_rows import CategoryRows
 from stream.features.closures import closed_channels, compile_closures
-from stream.features.expansion import ANY, KINDS, Operator
 from stream.features.kernel import VERSION
 from stream.features.kernel_consent import NEVER_AGAIN_MS, STATE_BITS, STATE_MASK
 from stream.features.kernel_tables import (
@@ -35,6 +34,7 @@ from stream.features.kernel_tables import (
     GROUPS,
     HALF_LIFE,
     LAST,
+    LOCAL_CYCLE,
     NEXT_OFFSET,
     PHASE_MS,
     PROPERTY,
@@ -46,6 +46,7 @@ from stream.features.kernel_tables import (
     WORD,
     Tables,
 )
+from stream.features.operators import ANY, UTC, Operator
 from stream.state.changelog import offset_of
 
 WORDS_MAX = 4096
@@ -71,6 +72,7 @@ class Layout:
         decays_start: First word that decays with each half-life, and the word after the last.
         row_words: Words of a row.
         remembered: Event ids in its ring, in its last words; before them where the next one goes.
+        emptied_by: What empties rows: "login", "tombstone". No word of its own, but what rows have seen.
     """
 
     topics: tuple[str, ...]
@@ -82,6 +84,7 @@ class Layout:
     decays_start: tuple[int, ...]
     row_words: int
     remembered: int = 0
+    emptied_by: tuple[str, ...] = ()
 
     @property
     def ring(self) -> int:
@@ -114,7 +117,9 @@ class Layout:
         words.sort()
         header = [*_HEADER, self.purposes, self.suppressions]
         ring = [self.remembered] if self.remembered else []
-        canonical = msgspec.json.encode([VERSION, header, self.topics, words, *ring])
+        canonical = msgspec.json.encode(
+            [VERSION, header, self.topics, words, *ring, *self.emptied_by]
+        )
         return hashlib.sha256(canonical).hexdigest()[:12]
 
     def describe(self, words: Float64s) -> dict[str, Any]:
@@ -149,6 +154,7 @@ def lay_out(
     remembered: int = 0,
     purposes: tuple[str, ...] = (GENERAL,),
     suppressions: tuple[SuppressionSpec, ...] = (),
+    emptied_by: tuple[str, ...] = (),
 ) -> Layout:
     """Gives every operator its words, and the ring of event ids those behind them.
 
@@ -175,7 +181,7 @@ def lay_out(
         )
     return Layout(
         topics, purposes, suppressions, operators, tuple(word), tuple(half_lives),
-        tuple(decays_start), end, remembered,
+        tuple(decays_start), end, remembered, emptied_by,
     )  # fmt: skip
 
 
@@ -184,16 +190,25 @@ def build_tables(
     event_types: Sequence[str],
     number_paths: Sequence[str],
     categories: CategoryRows,
+    zones: Sequence[str],
 ) -> Tables:
-    """The kernel's tables for a layout and the columns that the decoder delivers."""
-    operators: list[list[list[int]]] = [[] for _ in range(len(KINDS))]
+    """The kernel's tables for a layout and the columns that the decoder delivers.
+
+    Args:
+        layout: The layout.
+        event_types: Event types by type code.
+        number_paths: The rows of numbers.
+        categories: The rows of categories.
+        zones: The first zones of `Events.zones`, by name.
+    """
+    operators: list[list[list[int]]] = [[] for _ in range(LOCAL_CYCLE + 1)]
     place: list[int] = []  # of each operator in the table of its kind
     columns = accumulate((len(op.names) for op in layout.operators), initial=0)
     for op, word, column in zip(layout.operators, layout.word, columns, strict=False):
         fields = [0] * _FIELDS
         fields[COLUMN] = column
         fields[WORD] = word
-        fields[SIZE] = op.size
+        fields[SIZE] = zones.index(op.time_zone or UTC) if op.kind == LOCAL_CYCLE else op.size
         fields[PROPERTY] = _property(op, number_paths, categories)
         fields[HALF_LIFE] = layout.half_lives_ms.index(op.half_life_ms) if op.half_life_ms else -1
         fields[SPAN_MS] = op.span_ms
@@ -219,7 +234,9 @@ def build_tables(
 
 
 def _property(op: Operator, number_paths: Sequence[str], categories: CategoryRows) -> int:
-    """Row of `Events.number` or `Events.category`, -1 for none."""
+    """Row of `Events.number` or `Events.category`, -1 for none; of a LOCAL_CYCLE row of `Events.zone`."""
+    if op.kind == LOCAL_CYCLE:
+        return 1 + categories.of_zone(op.path) if op.path else 0
     if not op.path:
         return -1
     return categories.of_operator(op) if op.is_categorical else number_paths.index(op.path)

@@ -6,7 +6,8 @@ import numpy as np
 
 from stream.campaign.file import Campaign
 from stream.columns import Int64s
-from stream.features.expansion import ANY, expand
+from stream.features.expansion import expand
+from stream.features.operators import ANY
 from stream.features.plan import FeaturePlan
 
 EVENTS_MIN = 1000
@@ -30,7 +31,7 @@ class Silence:
         for operator in expand(campaign.features):
             for k, path in enumerate(self._paths):
                 if path == operator.path:
-                    every = ANY in operator.events
+                    every = ANY in operator.events or not operator.events  # a zone is of all events
                     self._reads[k, slice(None) if every else [code[e] for e in operator.events]] = 1
 
     def add(self, present: Int64s, types: Int64s) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from stream.columns import Bools, Spans
 from stream.events.json_object import json_object
 from stream.events.paths import Trie
@@ -27,7 +25,7 @@ class _FramedJsonValues:
                 "expected a zero byte and the id of a schema before the JSON, since events.framed "
                 f"says so, got {value[: ID_END + 1].hex(' ') or 'nothing'}",
             )
-        return json_object(value[ID_END:])
+        return json_object(value[int(self.frames.size[i]) :])
 
 
 class FramedJson:
@@ -37,9 +35,7 @@ class FramedJson:
         self, value: Spans, eligible: Bools, trie: Trie, headers: Spans | None = None
     ) -> _FramedJsonValues:
         """As `stream.events.cloudevents.envelopes.ValueFormat.read`."""
-        frames = find_frames(value, eligible, indexed=False)
+        frames = find_frames(value, eligible, indexed=False, headers=headers)
         framed = frames.group != NOT_FRAMED
-        behind = Spans(
-            value.data, value.start + frames.size, np.where(framed, value.size - ID_END, value.size)
-        )
+        behind = Spans(value.data, value.start + frames.size, value.size - frames.size)
         return _FramedJsonValues(scan(behind, framed, trie), frames)

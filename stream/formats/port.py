@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
+
+SchemaKey: TypeAlias = int | str
+"""What a registry knows a schema by: its id, or its GUID in the usual form."""
 
 
 class SchemaUnusable(ValueError):
@@ -28,8 +31,8 @@ class WriterSchema:
 class SchemaPort(Protocol):
     """A schema registry."""
 
-    def schema(self, schema_id: int) -> WriterSchema | None:
-        """The schema of an id, None when the registry does not know it.
+    def schema(self, schema_id: SchemaKey) -> WriterSchema | None:
+        """The schema of an id or GUID, None when the registry does not know it.
 
         It is waited for as long as the registry does not answer.
         """
@@ -38,6 +41,6 @@ class SchemaPort(Protocol):
 class Unasked:
     """Stands where nothing is decoded, such as in a check of the campaign file."""
 
-    def schema(self, schema_id: int) -> WriterSchema | None:
+    def schema(self, schema_id: SchemaKey) -> WriterSchema | None:
         """Never called."""
         raise AssertionError(f"nobody gave the registry that has schema {schema_id}")

@@ -21,7 +21,7 @@ from stream.events.scan import DEPTH_MAX, Kinds, Scan, append_bytes
 from stream.formats.containers import PARTS_MAX, ContainerReader, ContainerTexts
 from stream.formats.decimals import write_decimals
 from stream.formats.faults import FAULTS
-from stream.formats.framing import Frames, find_frames, message_indexes, schema_id
+from stream.formats.framing import HEADER, Frames, find_frames, message_indexes, schema_key
 from stream.formats.notes import TEXT_BYTES_MAX, count_numbers, write_numbers
 from stream.formats.objects import object_of_row
 from stream.formats.port import SchemaPort, SchemaUnusable, WriterSchema
@@ -78,6 +78,12 @@ class FramedValues:
         name = self.language.name
         if group < 0:
             indexes = ", message indexes" if self.language.indexed else ""
+            if self.frames.in_header[i]:
+                raise Refused(
+                    "not_framed",
+                    f"expected the id or the GUID of a schema{indexes} in the header {HEADER}, as "
+                    "serializers of a schema registry write it, got something else",
+                )
             raise Refused(
                 "not_framed",
                 f"expected a zero byte, the id of a schema{indexes} and {name}, as serializers of "
@@ -86,7 +92,7 @@ class FramedValues:
         if group in self.causes:
             raise Refused("unknown_schema", self.causes[group])
         if fault:
-            where = f"{name} by schema {schema_id(value)}"
+            where = f"{name} by schema {schema_key(self.frames.frames[group])}"
             raise Refused(self.language.code, f"expected {where}: {FAULTS[fault]}")
         return object_of_row(self.found, self.trie, i)
 
@@ -118,17 +124,16 @@ class FramedFormat:
         """As `stream.events.cloudevents.envelopes.ValueFormat.read`."""
         if trie is not self._trie:
             self._trie, self._programs = trie, {}
-        frames = find_frames(value, eligible, indexed=self._language.indexed)
+        frames = find_frames(value, eligible, indexed=self._language.indexed, headers=headers)
         window, starts = _window(value, eligible)
         shape = (len(value), len(trie.nodes))
         kind, span = np.zeros(shape, np.uint8), np.empty((*shape, 2), np.int64)
         ok, fault = np.zeros(len(value), np.bool_), np.zeros(len(value), np.int64)
         texts, texts_at = [window], len(window)
         causes = {}
-        for group, first in enumerate(frames.first.tolist()):
-            frame = value[first] or b""
+        for group, frame in enumerate(frames.frames):
             try:
-                program = self._program(frame[: int(frames.size[first])], trie)
+                program = self._program(frame, trie)
             except SchemaUnusable as exc:
                 causes[group] = str(exc)
                 continue
@@ -174,16 +179,17 @@ class FramedFormat:
         """
         program = self._programs.get(frame)
         if program is None:
-            number = schema_id(frame)
-            schema = self._schemas.schema(number)
+            key = schema_key(frame)
+            schema = self._schemas.schema(key)
             if schema is None:
+                what = "GUID" if isinstance(key, str) else "id"
                 raise SchemaUnusable(
-                    f"expected a schema that the registry knows, got id {number}, which it does not"
+                    f"expected a schema that the registry knows, got {what} {key}, which it does not"
                 )
             try:
                 program = self._compiled(schema, frame, trie)
             except SchemaUnusable as exc:
-                raise SchemaUnusable(f"schema {number}: {exc}") from exc
+                raise SchemaUnusable(f"schema {key}: {exc}") from exc
             if len(self._programs) >= _PROGRAMS_MAX:
                 self._programs = {}
             self._programs[frame] = program

@@ -9,7 +9,7 @@ from stream.columns import Spans
 from stream.events.paths import compile_trie
 from stream.formats.avro.avro_language import AVRO
 from stream.formats.framed_json import FramedJson
-from stream.formats.port import WriterSchema
+from stream.formats.port import SchemaKey, WriterSchema
 from stream.formats.protobuf.protobuf_language import PROTOBUF
 from stream.formats.reading import FramedFormat
 
@@ -23,7 +23,7 @@ class _Example:
     def __init__(self, schema: WriterSchema) -> None:
         self._schema = schema
 
-    def schema(self, schema_id: int) -> WriterSchema | None:
+    def schema(self, schema_id: SchemaKey) -> WriterSchema | None:
         return self._schema
 
 

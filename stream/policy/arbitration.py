@@ -52,6 +52,7 @@ class Worth(NamedTuple):
         output_nothing: Output of the model for doing nothing, -1 for none.
         do_nothing: Whether a strategy has to be worth more than nothing.
         fallback: Strategy that is taken when none is best, -1 for none.
+        has_priorities: Whether they differ.
         is_plain: Whether value and cost are all that counts, and nobody asks for the worth of others than
             the best.
     """
@@ -67,6 +68,7 @@ class Worth(NamedTuple):
     output_nothing: int
     do_nothing: bool
     fallback: int
+    has_priorities: bool
     is_plain: bool
 
 
@@ -130,6 +132,7 @@ def compile_worth(
         np.array([s.transactional for s in strategies]),
         outputs.index(NOTHING) if NOTHING in outputs else -1,
         campaign.policy.do_nothing, ids.index(fallback) if fallback else -1,
+        len({s.priority for s in strategies}) > 1,
         not (fallback or has_chance(campaign)) and all(
             s.priority == 0 and s.weight == 1 and not (s.value_from or s.transactional)
             for s in strategies
@@ -144,7 +147,7 @@ def borrow_worth(worth: Worth) -> Worth:
         borrow(worth.output), borrow(worth.unscored), borrow(worth.value), borrow(worth.value_from),
         borrow(worth.weight), borrow(worth.cost), borrow(worth.priority),
         borrow(worth.transactional), worth.output_nothing, worth.do_nothing, worth.fallback,
-        worth.is_plain,
+        worth.has_priorities, worth.is_plain,
     )  # fmt: skip
 
 
@@ -236,7 +239,7 @@ def _settle(worth: Worth, codes: npt.NDArray[np.int8], gain: Float64s, best: Bes
     """Who had a lower priority is told so, and the fallback steps in where none is best."""
     strategies, b, most = len(codes), best.strategy, best.gain
     by_priority = False
-    if b < strategies:
+    if worth.has_priorities and b < strategies:
         for k in range(strategies):
             if np.isfinite(gain[k]) and worth.priority[k] < worth.priority[b]:
                 by_priority |= gain[k] > most

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 
 from stream.campaign.file import EventMapping
-from stream.formats.port import WriterSchema
+from stream.formats.port import SchemaKey, WriterSchema
 from stream.log import log_event
 from stream.schemas.registry_client import AUTH_VARIABLE, RegistryClient, RegistryDown
 
@@ -39,10 +39,10 @@ class SchemaRegistry:
         self._url = url
         self._monotonic_s = monotonic_s
         self._sleep = sleep
-        self._known: dict[int, WriterSchema | None] = {}
-        self._lacked_s: dict[int, float] = {}
+        self._known: dict[SchemaKey, WriterSchema | None] = {}
+        self._lacked_s: dict[SchemaKey, float] = {}
 
-    def schema(self, schema_id: int) -> WriterSchema | None:
+    def schema(self, schema_id: SchemaKey) -> WriterSchema | None:
         """As `SchemaPort.schema`; blocks while the registry does not answer."""
         waiting = self.waiting()
         while schema_id not in self._known:
@@ -53,14 +53,14 @@ class SchemaRegistry:
         waiting.over()
         return self._known[schema_id]
 
-    def is_fresh(self, schema_id: int) -> bool:
+    def is_fresh(self, schema_id: SchemaKey) -> bool:
         """Whether an id needs no question: it is known, or was unknown a moment ago."""
         lacked_s = self._lacked_s.get(schema_id)
         if lacked_s is not None:
             return self._monotonic_s() - lacked_s < _UNKNOWN_FOR_S
         return schema_id in self._known
 
-    def load(self, schema_id: int) -> None:
+    def load(self, schema_id: SchemaKey) -> None:
         """Asks once.
 
         Raises:

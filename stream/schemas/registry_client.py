@@ -8,7 +8,7 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnec
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from stream.formats.port import WriterSchema
+from stream.formats.port import SchemaKey, WriterSchema
 
 AUTH_VARIABLE = "OPPORTUNE_SCHEMA_REGISTRY_AUTH"
 """The environment variable with user:password."""
@@ -46,13 +46,14 @@ class RegistryClient:
         self._format = "format=serialized" if serialized else ""
         self._is_mixed = is_mixed
 
-    def fetch(self, schema_id: int) -> WriterSchema | None:
-        """A schema with all that it refers to, None when the registry does not know the id.
+    def fetch(self, schema_id: SchemaKey) -> WriterSchema | None:
+        """A schema with all that it refers to, None when the registry does not know the id or GUID.
 
         Raises:
             RegistryDown: It did not answer, or something else than it should.
         """
-        path, form = f"/schemas/ids/{schema_id}", "" if self._is_mixed else self._format
+        what = "guid" if isinstance(schema_id, str) else "id"
+        path, form = f"/schemas/{what}s/{schema_id}", "" if self._is_mixed else self._format
         found = self._get(path, form, may_lack=True)
         if found is not None and self._is_mixed and found.get("schemaType") == _PROTOBUF:
             form = self._format
@@ -65,7 +66,7 @@ class RegistryClient:
             kind, text = found.get("schemaType", "AVRO"), found["schema"]
         except (AttributeError, KeyError, TypeError) as exc:
             raise RegistryDown(
-                f"expected a schema for id {schema_id}, got a fault: {exc!r}"
+                f"expected a schema for {what} {schema_id}, got a fault: {exc!r}"
             ) from exc
         return WriterSchema(str(kind), str(text), tuple(references.values()))
 

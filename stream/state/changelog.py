@@ -164,10 +164,9 @@ class Progress:
         if any(_reach(marker, topic) < _reach(self, topic) for topic in self.covered):
             return False
         self.covered = dict(marker.covered)
-        self.rows = marker.rows
+        self.rows, self.has_contacts = marker.rows, bool(marker.contacts)
         self.sources = dict(marker.sources)
         self.reached_ms = dict(marker.reached_ms or {})
-        self.has_contacts = bool(marker.contacts)
         return True
 
 

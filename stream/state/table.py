@@ -49,6 +49,8 @@ class CustomerTable:
         self._erased: set[int] = set()
         self._state = np.zeros((_ROWS_MIN, words), np.float64)
         self._dirty = np.zeros(_ROWS_MIN, np.bool_)
+        self._links: list[tuple[int, int]] = []
+        self._forgotten: set[int] = set()
         self._hash = np.zeros(_ROWS_MIN, np.uint64)
         self._key_end = np.zeros(_ROWS_MIN + 1, np.int64)
         self._keys = np.zeros(_ROWS_MIN * _KEY_BYTES_GUESS, np.uint8)
@@ -121,12 +123,39 @@ class CustomerTable:
         for row in rows.tolist():
             self._keys[self._key_end[row] : self._key_end[row + 1]] = _NO_KEY
             self._erased.add(row)
+            self._forgotten.discard(row)
         self._state[rows] = 0.0
         self._dirty[rows] = False
 
     def mark_dirty(self, rows: Int64s) -> None:
         """Remembers rows whose state has changed since the last `take_dirty`."""
         self._dirty[rows] = True
+
+    def mark_emptied(self, rows: Int64s, emptied: Int64s) -> None:
+        """Remembers rows that events have emptied, which are dirty, and what was in them is in others now.
+
+        Args:
+            rows: Row of the customer of each event. Shape (n,), int64.
+            emptied: Row that it emptied, its own when the customer is forgotten, -1 for none. Shape
+                (n,), int64; or of none.
+        """
+        which = np.flatnonzero(emptied >= 0)
+        self._dirty[emptied[which]] = True
+        for row, other in zip(rows[which].tolist(), emptied[which].tolist(), strict=True):
+            if row == other:
+                self._forgotten.add(row)
+            else:
+                self._links.append((row, other))
+
+    def take_links(self) -> list[tuple[int, int]]:
+        """What was carried over since the last call, in order: to which row, and from which; forgets it."""
+        links, self._links = self._links, []
+        return links
+
+    @property
+    def forgotten(self) -> set[int]:
+        """Rows of customers who are forgotten, to be erased once nothing of before can come again."""
+        return self._forgotten
 
     @property
     def has_dirty(self) -> bool:

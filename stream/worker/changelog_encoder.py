@@ -7,7 +7,12 @@ import time
 from stream.columns import Spans
 from stream.kafka.records import Codec, RecordBatch, build_batches
 from stream.state import changelog
+from stream.state.linked_rows import together
 from stream.worker.partition.block import Block
+
+_BATCH_BYTES = 900_000
+_RECORD_BYTES = 600
+"""What a record has beside the words of its row: the longest customer id, and its frame."""
 
 
 class ChangelogEncoder:
@@ -26,8 +31,9 @@ class ChangelogEncoder:
         """The rows that changed since the last call: how many, and copies as of now."""
         rows, erased = block.table.take_dirty(), block.take_erased()
         batches = []
-        if len(rows):
-            batches += self._encode(*changelog.encode_rows(block.table, rows))
+        rows_max = _BATCH_BYTES // (8 * block.table.words + _RECORD_BYTES)
+        for part in together(rows, block.table.take_links(), rows_max):
+            batches += self._encode(*changelog.encode_rows(block.table, part))
         if erased:
             batches += self._encode(*changelog.encode_tombstones(erased))
         return len(rows) + len(erased), batches
@@ -43,4 +49,6 @@ class ChangelogEncoder:
 
     def _encode(self, key: Spans, value: Spans) -> list[RecordBatch]:
         now_ms = time.time_ns() // 1_000_000
-        return build_batches(key, value, now_ms, codec=self._compression)
+        return build_batches(
+            key, value, now_ms, batch_bytes_max=_BATCH_BYTES, codec=self._compression
+        )

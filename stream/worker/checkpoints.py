@@ -11,6 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
+from stream.columns import Int64s
 from stream.features.plan import FeaturePlan
 from stream.kafka.records import RecordBatch
 from stream.log import log_event
@@ -37,6 +38,7 @@ class Copied(NamedTuple):
         reached_ms: With several event topics, by topic the newest event time before it.
         customers: Customers in the table.
         erased: Customers whose tombstones are among the batches.
+        taken: The same as `covered`, as rows have it. Shape (topics,), int64.
         rows: Changelog records in the batches.
         batches: The rows and the tombstones.
         contacts: What is written to the contact changelog before.
@@ -48,6 +50,7 @@ class Copied(NamedTuple):
     reached_ms: dict[str, int]
     customers: int
     erased: frozenset[bytes]
+    taken: Int64s
     rows: int
     batches: list[RecordBatch]
     contacts: list[RecordBatch]
@@ -135,10 +138,15 @@ class Checkpoints:
         marker, records = await self._write(block, work, copied)
         if not block.wrote(marker, records):
             await self._heed_others(partition, block, first, marker, copied.erased)
+        if block.table.forgotten:
+            async with self._lock:
+                block.let_go(copied.taken, self._plan.offset_words)
         self._on_written(copied.rows, sum(len(batch.buffer) for batch in copied.batches))
         del work.messages[: len(copied.messages)]
         for message in copied.messages:
             self._shell.done(message)
+        if block.erased and block.state is State.DRAINING:  # there is no next checkpoint
+            await self._make(partition, work, assure)
 
     async def _copy(self, block: Block, work: Work, assure: bool) -> Copied | None:
         """What there is to write; None for nothing."""
@@ -151,10 +159,11 @@ class Checkpoints:
             reached_ms = dict(block.reached_ms)
             customers, erased = len(block.table), frozenset(block.erased)
             sources, block.owes_marker = dict(block.sources), False
+            taken = block.taken(self._plan.layout.topics)
             contacts = await self._compute(self._contact_log.copy, block, erased, covered)
             rows, batches = await self._compute(self._changelog.rows, block)
         return Copied(
-            messages, covered, sources, reached_ms, customers, erased, rows, batches, contacts
+            messages, covered, sources, reached_ms, customers, erased, taken, rows, batches, contacts
         )  # fmt: skip
 
     async def _write(self, block: Block, work: Work, copied: Copied) -> tuple[Anchor, int]:

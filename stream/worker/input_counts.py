@@ -8,9 +8,10 @@ Rules of this file
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from stream.columns import RecordChunk
+from stream.features.kernel import FORGOTTEN_ROWS, UNKNOWN_ROWS
 from stream.keys.key_sample import KeySample
 from stream.pipeline import Step
 
@@ -24,6 +25,10 @@ class TopicCounts:
         events: Those of them that are events.
         key_null: Events without a key.
         key_differs: Events with another key than their customer.
+        logins: Events that tell of a login.
+        login_unknown: Those of them with an id of which nothing was ever seen in its partition.
+        tombstones: Records with a key and no value, but those that are letters.
+        forgotten: Those of them whose customer had events.
         refused: Records that are no events since the last chunk with an event, by reason code.
         example: A reason in full.
     """
@@ -32,6 +37,10 @@ class TopicCounts:
     events: int = 0
     key_null: int = 0
     key_differs: int = 0
+    logins: int = 0
+    login_unknown: int = 0
+    tombstones: int = 0
+    forgotten: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     example: str = ""
 
@@ -42,11 +51,13 @@ class InputCounts:
     Attributes:
         topics: By name.
         keys: Which partitioners have placed the keys.
+        previous: Where they would place the ids before logins.
     """
 
     def __init__(self) -> None:
         self.topics: dict[str, TopicCounts] = {}
         self.keys = KeySample()
+        self.previous = KeySample()
 
     def add(self, chunk: RecordChunk, step: Step) -> None:
         """Counts one chunk that has been computed."""
@@ -62,4 +73,10 @@ class InputCounts:
         elif step.rejects:
             counts.refused.update(reject.code for reject in step.rejects)
             counts.example = step.rejects[-1].reason
+        counts.logins += len(step.previous)
+        counts.login_unknown += int(step.counters[UNKNOWN_ROWS])
+        counts.tombstones += step.tombstones
+        counts.forgotten += int(step.counters[FORGOTTEN_ROWS])
         self.keys.add(chunk)
+        if len(step.previous):
+            self.previous.add(replace(chunk, key=step.previous))

@@ -116,6 +116,8 @@ class Processor:
         block = self.blocks.begin(partition, where, in_order, ends)
         # A group that was forgotten begins to count again.
         block.progress.generation = max(block.progress.generation, self._shell.generation)
+        if self._campaign.events.tombstones == "forget":
+            block.find_forgotten(self.plan.offset_words)
         if block.has_unwritten:  # whether or not events come
             self._works.of(partition, block.changelog_end + 1)
         for topic, start in block.position.items():

@@ -9,7 +9,8 @@ import asyncio
 
 from stream.campaign.file import EventMapping
 from stream.columns import RecordChunk
-from stream.formats.framing import schema_ids
+from stream.formats.framing import schema_keys
+from stream.formats.port import SchemaKey
 from stream.schemas.registry import registry_of
 from stream.schemas.registry_client import RegistryDown
 
@@ -37,11 +38,11 @@ class SchemaWait:
             return
         size = chunk.value.size
         eligible = (size >= 0) & (size <= self._mapping.value_bytes_max)
-        for schema_id in schema_ids(chunk.value, eligible):
+        for schema_id in schema_keys(chunk.value, eligible, chunk.headers):
             if not self.registry.is_fresh(schema_id):
                 await self._load(schema_id)
 
-    async def _load(self, schema_id: int) -> None:
+    async def _load(self, schema_id: SchemaKey) -> None:
         assert self.registry is not None
         waiting = self.registry.waiting()
         try:

@@ -15,7 +15,15 @@ import numpy as np
 
 from stream.columns import Int64s
 from stream.events.flaws import Flaws
-from stream.features.kernel import DROPPED_LATE, LATE, REPEATED, REPLAYED
+from stream.features.kernel import (
+    DROPPED_LATE,
+    FORGOTTEN_ROWS,
+    LATE,
+    MERGED_ROWS,
+    REPEATED,
+    REPLAYED,
+    UNKNOWN_ROWS,
+)
 from stream.pipeline import Step
 
 _BUCKETS_PER_DOUBLING = 8
@@ -58,6 +66,11 @@ class Window:
     consent_unreadable: int = 0
     key_null: int = 0
     key_not_customer: int = 0
+    tombstones: int = 0
+    forgotten: int = 0
+    logins: int = 0
+    carried_over: int = 0
+    login_unknown: int = 0
     rejects: Counter[str] = field(default_factory=Counter)
     unreadable: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
@@ -94,6 +107,11 @@ class Window:
         self.consent_unreadable += step.unreadable
         self.key_null += step.keys.null
         self.key_not_customer += step.keys.differ
+        self.tombstones += step.tombstones
+        self.forgotten += int(step.counters[FORGOTTEN_ROWS])
+        self.logins += len(step.previous)
+        self.carried_over += int(step.counters[MERGED_ROWS])
+        self.login_unknown += int(step.counters[UNKNOWN_ROWS])
         self.rejects.update(reject.code for reject in step.rejects)
         self._add_flaws(step.flaws)
         for i in np.flatnonzero(step.strategies).tolist():
@@ -134,6 +152,11 @@ class Window:
             "consent_unreadable": self.consent_unreadable or None,
             "key_null": self.key_null or None,
             "key_not_customer": self.key_not_customer or None,
+            "tombstones": self.tombstones or None,
+            "forgotten": self.forgotten or None,
+            "logins": self.logins or None,
+            "carried_over": self.carried_over or None,
+            "login_unknown": self.login_unknown or None,
             "strategies": dict(self.strategies.most_common(12)) or None,
             "changelog_rows": self.changelog_rows,
             "changelog_mb": round(self.changelog_bytes / 1e6, 1),

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from stream.campaign.field_path import Steps, list_parts, steps
 from stream.campaign.file import Campaign
 from stream.columns import RecordChunk, Spans
+from stream.compiled.linked import linked
 from stream.features.plan import FeaturePlan
 from stream.formats.warm import compile_kernels
 from stream.kafka.records import RecordReader, build_batches
@@ -37,6 +38,7 @@ def warm_up(pipeline: Pipeline, deployment: Deployment) -> None:
         step = json.step(chunk, table, deployment, silent_until=0, now_ms=_NOW_MS)
         assert len(step.rejects) == 1, step.rejects
     rows = np.arange(table.rows, dtype=np.int64)
+    linked(np.arange(2), np.array([1, -1]))
     marker = changelog.encode_marker(changelog.Progress({"t": 1}))
     for key, value in (
         changelog.encode_rows(table, rows),

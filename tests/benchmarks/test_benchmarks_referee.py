@@ -75,7 +75,7 @@ def test_the_kernel_computes_the_features_of_the_definition() -> None:
     rows = table.rows_for(batch.customer)
     state = np.zeros((table.rows, plan.row_words))
     applied = apply(plan, state, rows, batch, 0, Normalization.identity(36))
-    assert applied.counters.tolist() == [0, 0, 0, 0]
+    assert applied.counters.tolist() == [0, 0, 0, 0, 0, 0, 0]
     expected, strategies, _ = zip(*decide_slowly(as_read(made, partitions=1)), strict=True)
     np.testing.assert_allclose(applied.features, expected, rtol=1e-6, atol=1e-6)
     chosen = MODEL.forward(MODEL.normalize(applied.features.astype(np.float64))).argmax(axis=1)

@@ -21,7 +21,8 @@ import fastavro
 import numpy as np
 
 from stream.columns import EventBatch, RecordChunk, Spans
-from stream.events.decoder import EventDecoder, ValueFormat
+from stream.events.cloudevents.envelopes import ValueFormat
+from stream.events.decoder import EventDecoder
 from stream.formats.avro.avro_language import AVRO
 from stream.formats.framed_json import FramedJson
 from stream.formats.port import WriterSchema
@@ -89,7 +90,8 @@ def _protobuf(rng: random.Random) -> Source:
     def value(rng: random.Random) -> bytes:
         message = kind()
         fill(rng, message)
-        return b"\0\0\0\0\1\2\2" + message.SerializeToString()
+        content: bytes = message.SerializeToString()
+        return b"\0\0\0\0\1\2\2" + content
 
     return Source(_framed(FramedFormat(PROTOBUF, Schemas([writer]))), value)
 

@@ -18,7 +18,7 @@ from stream.events.present import Event, Refused
 from stream.events.reasons import Judge
 from stream.events.times.judged_times import Times
 from stream.events.times.timestamps import text_ms
-from stream.formats.port import WriterSchema
+from stream.formats.port import SchemaKey, WriterSchema
 from stream.formats.reading import FramedFormat, Language
 from tests.fuzz.framed import CATEGORIES, MAPPING, NUMBERS, TYPES
 
@@ -41,8 +41,9 @@ class Schemas:
     def __init__(self, schemas: Sequence[WriterSchema]) -> None:
         self._schemas = schemas
 
-    def schema(self, schema_id: int) -> WriterSchema | None:
-        return self._schemas[schema_id - 1] if 0 < schema_id <= len(self._schemas) else None
+    def schema(self, schema_id: SchemaKey) -> WriterSchema | None:
+        known = isinstance(schema_id, int) and 0 < schema_id <= len(self._schemas)
+        return self._schemas[int(schema_id) - 1] if known else None
 
 
 def decode(

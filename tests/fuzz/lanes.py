@@ -21,6 +21,7 @@ from stream.errors import StateError
 from stream.events.decoder import EventDecoder
 from stream.kafka import record_kernels
 from stream.kafka.batch_checks import CorruptRecords
+from stream.kafka.headers import last_contents, read_headers
 from stream.kafka.records import AbortedTransaction, RecordReader
 from stream.kafka.skip_list import ReadRules
 from stream.state import changelog
@@ -29,6 +30,7 @@ from tests.fuzz import oracle
 from tests.fuzz.batches import number, response
 from tests.fuzz.framed_avro import check_avro
 from tests.fuzz.framed_protobuf import check_protobuf
+from tests.fuzz.headers import check_headers
 from tests.fuzz.snowplow import check_snowplow
 
 _WORDS = 5
@@ -98,6 +100,12 @@ def _search_headers(rng: random.Random, chunk: RecordChunk) -> None:
     out = np.empty((2, len(chunk)), np.int64)
     bad = record_kernels.find_header(value.data, value.start, value.size, name, out)
     assert bad == -1, "records that were read have headers that can be"
+    own = None if chunk.headers is None else last_contents(chunk.headers, name.tobytes())
+    for i in range(len(chunk)):
+        raw = b"" if chunk.headers is None else chunk.headers[i] or b""
+        said = [content for one, content in read_headers(raw) if one == name.tobytes().decode()]
+        assert (None if own is None else own[i]) == (said[-1] if said else None)
+        assert (out[1, i] >= 0) == any(content is not None for content in said)
     cut = value.data[: rng.randrange(len(value.data) + 1)]
     start = np.minimum(value.start, len(cut))
     size = np.minimum(value.size, len(cut) - start)
@@ -216,6 +224,11 @@ def protobuf(rng: random.Random) -> None:
     check_protobuf(rng)
 
 
+def headers(rng: random.Random) -> None:
+    """Records with headers: the kernels find what a plain reading finds."""
+    check_headers(rng)
+
+
 def snowplow(rng: random.Random) -> None:
     """Enriched events: read as their columns are read plainly."""
     check_snowplow(rng)
@@ -223,5 +236,5 @@ def snowplow(rng: random.Random) -> None:
 
 LANES: dict[str, Callable[[random.Random], None]] = {
     "records": records, "skips": skips, "rows": rows, "events": events, "avro": avro,
-    "protobuf": protobuf, "snowplow": snowplow,
+    "protobuf": protobuf, "snowplow": snowplow, "headers": headers,
 }  # fmt: skip

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 from aiokafka.record import MemoryRecords
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.columns import RecordChunk, Spans, split
+from stream.columns import Int64s, RecordChunk, Spans, split
 from stream.features.plan import compile_features
 from stream.kafka.records import RecordBatch
 from stream.merged_step import steps_merged
@@ -22,25 +23,46 @@ PLAN = compile_features(TWO_TOPICS)
 NOW_MS = 1_770_000_000_000
 FIRST_MS = 1_767_225_600_000
 Record = tuple[int, str]
-"""Seconds of its timestamp, and its customer; none for what is no event."""
+"""Seconds of its timestamp, and its customer; none for what is no event, "ann<bob" for a login of ann
+who was bob, "!ann" for a tombstone."""
 
-records = st.lists(
-    st.tuples(st.integers(0, 9), st.sampled_from(["ann", "bob", "cyd", ""])), max_size=25
+PEOPLE = ["ann", "bob", "cyd", ""]
+EMPTYING = msgspec.structs.replace(
+    TWO_TOPICS,
+    events=msgspec.structs.replace(TWO_TOPICS.events, login="merge", tombstones="forget"),
 )
+
+
+def lists_of(people: Sequence[str]) -> st.SearchStrategy[list[Record]]:
+    return st.lists(st.tuples(st.integers(0, 9), st.sampled_from(people)), max_size=25)
+
+
+records = lists_of(PEOPLE)
+logins = lists_of([*PEOPLE, "ann<bob", "bob<cyd", "cyd<ann", "!ann", "!bob"])
 
 
 def chunk_of(topic: str, first: int, made: Sequence[Record]) -> RecordChunk:
     values = [
-        b'{"userId":"%s","messageId":"m%d","type":"track","event":"Order Completed",'
-        b'"timestamp":"2026-01-01T00:00:%02dZ"}' % (customer.encode(), first + i, second)
-        if customer
-        else b"no event"
+        None if customer[:1] == "!" else value_of(second, customer, f"m{first + i}")
         for i, (second, customer) in enumerate(made)
     ]
+    keys = [customer.strip("!").encode() for _, customer in made]
     at_ms = FIRST_MS + 1000 * np.array([second for second, _ in made], np.int64)
     offset = first + np.arange(len(made))
-    column = Spans.of(list(values))
-    return RecordChunk(topic, 0, offset, at_ms, column, column, first + len(made))
+    return RecordChunk(
+        topic, 0, offset, at_ms, Spans.of(list(keys)), Spans.of(values), first + len(made)
+    )
+
+
+def value_of(second: int, customer: str, event_id: str) -> bytes:
+    if not customer:
+        return b"no event"
+    user, _, previous = customer.partition("<")
+    name = "identify" if previous else "Order Completed"
+    return (
+        f'{{"userId":"{user}","messageId":"{event_id}","type":"{name}",'
+        f'"anonymousId":"{previous}","timestamp":"2026-01-01T00:00:{second:02d}Z"}}'
+    ).encode()
 
 
 def published(batches: Sequence[RecordBatch]) -> list[tuple[bytes, bytes, object]]:
@@ -78,18 +100,35 @@ def test_a_window_is_its_records_one_by_one(
         events_ms[: len(first)], events_ms[len(first) :], seen(parts[2].timestamp_ms, NOT_SEEN_MS),
     ]  # fmt: skip
     silent_until = {"events": silent, "mails": silent}
-    pipeline, whole = Pipeline(TWO_TOPICS, PLAN), CustomerTable(PLAN.row_words)
+    check_window(Pipeline(TWO_TOPICS, PLAN), parts, seen_ms, silent_until)
+
+
+@given(logins, logins)
+@settings(deadline=None, max_examples=120)
+def test_a_window_with_logins_and_tombstones_is_its_records_one_by_one(
+    events: list[Record], mails: list[Record]
+) -> None:
+    parts = [chunk_of("events", 0, events), chunk_of("mails", 0, mails)]
+    seen_ms = [seen(part.timestamp_ms, NOT_SEEN_MS) for part in parts]
+    check_window(Pipeline(EMPTYING, compile_features(EMPTYING)), parts, seen_ms, {})
+
+
+def check_window(
+    pipeline: Pipeline, parts: Sequence[RecordChunk], seen_ms: Sequence[Int64s],
+    silent_until: dict[str, int],
+) -> None:  # fmt: skip
+    whole = CustomerTable(pipeline.plan.row_words)
     got = steps_merged(
         pipeline, parts, seen_ms, whole, deployment(), silent_until=silent_until, now_ms=NOW_MS
     )
 
-    single, steps = CustomerTable(PLAN.row_words), list[Step]()
-    which = np.repeat(np.arange(3), [len(one) for one in parts])
+    single, steps = CustomerTable(pipeline.plan.row_words), list[Step]()
+    which = np.repeat(np.arange(len(parts)), [len(one) for one in parts])
     place = np.concatenate([np.arange(len(one)) for one in parts])
     for i in merged(which, np.concatenate(seen_ms)):
         part, at = parts[which[i]], int(place[i])
         one = split(split(part, int(part.offset[at]) + 1)[0], int(part.offset[at]))[1]
-        until = silent_until[part.topic]
+        until = silent_until.get(part.topic, 0)
         steps.append(pipeline.step(one, single, deployment(), silent_until=until, now_ms=NOW_MS))
     assert rows(whole) == rows(single)
     expected = published([batch for step in steps for batch in step.decisions])
@@ -102,13 +141,9 @@ def test_a_window_is_its_records_one_by_one(
         assert sum(getattr(one, name) for one in got) == sum(getattr(one, name) for one in steps)
     for i, step in enumerate(got):
         assert len(step.received_ms) == step.decided == step.strategies.sum()
-        assert len(step.rejects) + step.events == len(parts[i]) - sum(
-            parts[i].offset < silent
-        ) + sum(
-            1
-            for at, (_, customer) in enumerate((first, more, mails)[i])
-            if customer and parts[i].offset[at] < silent
-        )
+        quiet = parts[i].offset < silent_until.get(parts[i].topic, 0)
+        told = len(parts[i]) - sum(quiet) + sum(quiet & (parts[i].key.size > 0))
+        assert len(step.rejects) + step.events == told
     counters = [np.sum([step.counters for step in of], axis=0) for of in (got, steps)]
     assert not steps or (counters[0] == counters[1]).all()
 

@@ -42,7 +42,7 @@ from trainer.train import Trained, outputs, prepare, train
 pytestmark = pytest.mark.slow
 
 CREATED = datetime(2026, 11, 24, tzinfo=UTC)
-EVALUATION = "[evaluation]\nresamples = 100\n[gate]\nslice_rows_min = 50\n"
+EVALUATION = "[evaluation]\nresamples = 100\n[gate]\nslice_rows_min = 50\nunproven = 'promote'\n"
 
 
 def campaign_with(more: str = "") -> Campaign:

@@ -101,6 +101,7 @@ async def _play(
                 worker.finish()
     bundle = _champion(Registry(registry))
     view.table(watch.live)
+    view.funnel(watch.live)
     report = Report.decode(bundle.files[REPORT])
     summarize(console, watch.live, report, file, settings.folder if settings.kept else None)
 

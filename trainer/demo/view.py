@@ -19,6 +19,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from stream.policy.stages import STAGES
 from stream.terminal import words
 from trainer.demo.journey import ORIGIN
 from trainer.demo.watch import Shown, Tally
@@ -36,6 +37,12 @@ _WHY = {
     "NONE_ELIGIBLE": "none eligible",
     "SCORE_NOT_FINITE": "no score",
     "SUPPRESSED": "channel closed",
+    "EXPLORED": "chance",
+    "HOLDOUT": "held out",
+    "FALLBACK": "fallback",
+    "HIGHEST_PRIORITY": "highest priority",
+    "NO_MODEL": "no model yet",
+    "NONE_SCORED": "none known to the model",
 }
 
 
@@ -110,6 +117,14 @@ class View:
         """Shows the decisions by strategy."""
         self._console.print(_strategy_table(tally, self._strategies))
 
+    def funnel(self, tally: Tally) -> None:
+        """Shows what each stage of the funnel stopped."""
+        self._console.print(_funnel_table(tally, len(self._strategies)))
+        self._console.print(
+            f"Chance took {tally.explored / max(tally.decided, 1):.1%} of the decisions, and "
+            f"{tally.held_out / max(tally.decided, 1):.1%} are about households that are held out."
+        )
+
     def _page(self, snapshot: Snapshot) -> RenderableType:
         head = Table.grid(padding=(0, 2))
         head.add_row(
@@ -152,10 +167,11 @@ def summarize(
     console.print(
         words(
             ("What this does not prove:", "bold"),
-            " the chain chose whom to send what, nobody drew lots. So the expected values are "
-            "estimates of a model, not uplift that was earned; values and costs are assumptions of "
-            "the example. And no engine acts on the decisions here: a household may be chosen again "
-            "after each purchase. Proof takes an engine and a random control group.",
+            " in the history the chain chose whom to send what, nobody drew lots. So the expected values "
+            "are estimates of a model, not uplift that was earned; values and costs are assumptions of "
+            "the example. The worker does draw lots, and holds households out; but no engine acts on "
+            "the decisions here, and a household may be chosen again after each purchase. Proof takes "
+            "an engine, and then the hold-out shows what it earns.",
         )
     )
     console.print("\nNext", style="bold")
@@ -225,6 +241,19 @@ def _strategy_table(tally: Tally, strategies: Sequence[str]) -> Table:
             f"{len(tally.households[name]):,}",
             f"{tally.value[name] / count:.3f}" if count else "",
         )
+    return table
+
+
+def _funnel_table(tally: Tally, strategies: int) -> Table:
+    table = Table("stage", title="What each stage stopped", title_justify="left")
+    for column in ("strategies", "of those that came to it"):
+        table.add_column(column, justify="right")
+    left = tally.decided * strategies
+    for stage in STAGES:
+        stopped = tally.stopped[stage.name]
+        table.add_row(stage.name, f"{stopped:,}", f"{stopped / max(left, 1):.1%}")
+        left -= stopped
+    table.add_row("taken", f"{left:,}", "")
     return table
 
 

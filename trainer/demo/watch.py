@@ -11,7 +11,10 @@ from typing import Self
 import numpy as np
 from aiokafka import AIOKafkaConsumer
 
+from stream.decisions.encoder import GROUPS
 from stream.decisions.reader import Decision, parse
+from stream.policy.decision import Dropped, Reason
+from stream.policy.stages import stage_of
 from trainer.demo.sender import Feed
 
 _RECENT = 6
@@ -31,6 +34,8 @@ class Shown:
         reason: Reason code.
         event_time: Event time, UTC.
         latency_ms: From the sending of the event to the broker's having the decision.
+        dropped: Codes of the strategies that were not taken.
+        held_out: Whether the household is in a hold-out.
     """
 
     event: int
@@ -42,6 +47,8 @@ class Shown:
     reason: str
     event_time: datetime
     latency_ms: int
+    dropped: tuple[str, ...] = ()
+    held_out: bool = False
 
 
 @dataclass(slots=True)
@@ -53,6 +60,9 @@ class Tally:
         value: Sum of their expected values by strategy.
         households: Households by strategy.
         reasons: Reasons for leaving a household alone.
+        stopped: Strategies that were stopped, by stage of the funnel.
+        explored: Decisions that chance took.
+        held_out: Decisions about households that are held out.
         latencies_ms: Of each decision.
         recent: The newest decisions.
     """
@@ -61,6 +71,9 @@ class Tally:
     value: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     households: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     reasons: Counter[str] = field(default_factory=Counter)
+    stopped: Counter[str] = field(default_factory=Counter)
+    explored: int = 0
+    held_out: int = 0
     latencies_ms: list[int] = field(default_factory=list)
     recent: deque[Shown] = field(default_factory=lambda: deque(maxlen=_RECENT))
 
@@ -76,6 +89,9 @@ class Tally:
         self.households[decision.strategy].add(decision.household)
         self.latencies_ms.append(decision.latency_ms)
         self.recent.append(decision)
+        self.stopped.update(stage_of(Dropped[code]) for code in decision.dropped)
+        self.explored += decision.reason == Reason.EXPLORED.name
+        self.held_out += decision.held_out
         if decision.strategy == "nothing":
             self.reasons[decision.reason] += 1
 
@@ -150,5 +166,7 @@ class Watch:
                 reason=data.reasons[0],
                 event_time=data.event.time,
                 latency_ms=appended_ms - self._feed.sent_ms(event),
+                dropped=tuple(drop.code for drop in data.dropped),
+                held_out=data.group == GROUPS[1],
             )
         )

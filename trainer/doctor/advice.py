@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from stream.campaign.file import Campaign
 from stream.campaign.topic_promises import broken_promises
-from stream.features.expansion import ANY
+from stream.features.operators import ANY
 from stream.features.plan import FeaturePlan
 from stream.keys.key_sample import KEYS_MIN, Placed, disagreement
 from trainer.doctor.diagnosis import Finding, TopicDiagnosis

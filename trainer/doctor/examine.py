@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from stream.columns import EventBatch, Int64s, RecordChunk, Reject
 from stream.events.consent.vocabulary import NOT_SAID, UNREADABLE, WITHDRAWN
 from stream.features.plan import FeaturePlan
 from stream.formats.snowplow.snowplow_columns import mapping_of
+from stream.kafka.headers import read_headers
 from stream.keys.customer_keys import compare_keys
 from stream.keys.key_sample import KeySample
 from stream.schemas.registry import registry_of
@@ -28,6 +29,8 @@ from trainer.doctor.forms import form_of, parsed
 from trainer.doctor.paths import at, count_path, epoch_kind, paths_of
 from trainer.doctor.sample import TopicSample
 
+_ORIGIN = "topic"
+"""The header of a dead letter that says it, see docs/events.md."""
 _REASON_CHARS_MAX = 300
 _VALUE_CHARS_MAX = 40
 
@@ -81,8 +84,25 @@ def refused_now(declared: Declared, sample: TopicSample, now_ms: int) -> dict[st
     """Dead letters by what the campaign file says of them now; "" for those that are events now."""
     seen = _Seen(declared, now_ms)
     for chunk in sample.chunks:
-        seen.add(chunk)
+        for part in _by_origin(declared.campaign, chunk):
+            seen.add(part)
     return dict(Counter({"": seen.events} if seen.events else {}) + seen.refused)
+
+
+def _by_origin(campaign: Campaign, letters: RecordChunk) -> list[RecordChunk]:
+    """Dead letters by the event topic that they came from, where topics are not in one format."""
+    if isinstance(campaign.events.format, str):
+        return [letters]
+    headers = letters.headers
+    origin = [
+        dict(read_headers(None if headers is None else headers[i])).get(_ORIGIN)
+        for i in range(len(letters))
+    ]
+    return [
+        replace(letters.take(np.array(rows)), topic=topic)
+        for topic in campaign.topics.events
+        if (rows := [i for i, name in enumerate(origin) if name == topic.encode()])
+    ]
 
 
 class _Seen:

@@ -24,6 +24,7 @@ from stream.columns import Bools, Float64s, Int64s
 from stream.features.plan import FeaturePlan
 from trainer.errors import TrainingError
 from trainer.examples import moments, notices
+from trainer.examples.chance import Logged
 from trainer.examples.labels import Examples, JoinCounts
 from trainer.examples.of_shard import of_shard
 from trainer.examples.part import Part, Values
@@ -63,8 +64,7 @@ class Dataset:
         outcome: Whether a conversion followed. Shape (n,), bool.
         time_ms: When the strategy was used, epoch milliseconds. Shape (n,), int64.
         customer: Number of the customer, from 0 on. Shape (n,), int64.
-        propensity: Probability with which the strategy was used, NaN if nobody said.
-            Shape (n,), float64.
+        logged: What the log says of chance.
         counts: What became of actions and decision points.
         events: Events in the history.
         repeated: Those of them that count for nothing, since other records told of them before.
@@ -82,7 +82,7 @@ class Dataset:
     outcome: Bools
     time_ms: Int64s
     customer: Int64s
-    propensity: Float64s
+    logged: Logged
     counts: JoinCounts
     events: int
     repeated: int
@@ -134,7 +134,7 @@ class Dataset:
             weight = self._weights(parts.train)
         whole = Part(
             self.values, self.transforms, normalization, self.rows, self.strategy, self.outcome,
-            self.time_ms, self.customer, weight,
+            self.time_ms, self.customer, weight, self.logged,
         )  # fmt: skip
         return whole.take(rows)
 
@@ -142,7 +142,7 @@ class Dataset:
         """What each example counts; 1 on average among those of the reference."""
         if not self.training.propensity_weights:
             return np.ones(len(self))
-        return inverse_propensity(self.propensity, reference)
+        return inverse_propensity(self.logged.propensity, reference)
 
 
 def build(
@@ -247,7 +247,7 @@ class _Builder:
             outcome=examples.outcome,
             time_ms=examples.time_ms,
             customer=np.concatenate([customer for _, _, customer in self._parts]),
-            propensity=examples.propensity,
+            logged=Logged(examples.propensity, examples.held_out, examples.possible),
             counts=self._counts,
             events=shards.events,
             repeated=self._repeated,
@@ -282,6 +282,6 @@ def _numbers(timeline: Timeline) -> Int64s:
 
     The number of a row will not do: it depends on which topic was read first.
     """
-    last = np.empty(timeline.table.rows, np.int64)
-    last[timeline.row] = np.arange(len(timeline))  # of several the last is kept
-    return np.argsort(np.argsort(last))[timeline.row]
+    last = np.full(int(timeline.person.max(initial=-1)) + 1, -1)
+    last[timeline.person] = np.arange(len(timeline))  # of several the last is kept
+    return np.argsort(np.argsort(last))[timeline.person]

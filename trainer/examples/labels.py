@@ -23,6 +23,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from stream.columns import Bools, Float64s, Int64s
+from trainer.examples.chance import NOT_SAID
 from trainer.history.gaps import Extent, reach_into
 from trainer.replay.actions import Actions
 
@@ -32,7 +33,7 @@ class History:
     """n events of one shard in the order of their replay, as labels see them.
 
     Attributes:
-        row: Customer. Shape (n,), int64.
+        row: Customer; what was carried over at a login is of whom it was carried over to. Shape (n,), int64.
         time_ms: Event time, epoch milliseconds. Shape (n,), int64.
         decides: Whether it asks for a decision. Shape (n,), bool.
         outcome: Whether it is a conversion. Shape (n,), bool.
@@ -55,6 +56,7 @@ class Examples:
             that was no action, which chance had no part in. Shape (m,), float64.
         held_out: Whether the customer was in a hold-out: the propensity is that of this arm.
             Shape (m,), bool.
+        possible: As in `trainer.examples.chance.Logged`. Shape (m,), int64.
         time_ms: When it was used. Shape (m,), int64.
         outcome: Whether a conversion followed in time. Shape (m,), bool.
     """
@@ -63,6 +65,7 @@ class Examples:
     strategy: Int64s
     propensity: Float64s
     held_out: Bools
+    possible: Int64s
     time_ms: Int64s
     outcome: Bools
 
@@ -189,7 +192,10 @@ def untreated(
     near |= reach_into(extent.untold_ms, at_ms - window_ms, at_ms + window_ms)
     alone = points[~near]
     nobody = np.zeros(len(alone), np.bool_)
-    doing_nothing = Actions(alone, np.full(len(alone), nothing), np.ones(len(alone)), nobody, 0)
+    unsaid = np.full(len(alone), NOT_SAID)
+    doing_nothing = Actions(
+        alone, np.full(len(alone), nothing), np.ones(len(alone)), nobody, unsaid, 0
+    )
     everyone = np.arange(len(alone))
     return _examples(axis, doing_nothing, everyone, alone, window_ms, extent)[0]
 
@@ -258,6 +264,7 @@ def _examples(
         strategy=actions.strategy[kept],
         propensity=actions.propensity[kept],
         held_out=actions.held_out[kept],
+        possible=actions.possible[kept],
         time_ms=axis.clock_ms(acted),
         outcome=_any_between(axis.outcomes, at + 1, at + window_ms),
     )

@@ -20,7 +20,7 @@ def of_shard(
     window_ms = duration_ms(training.attribution_window)
     nothing = len(campaign.strategies)
     history = History(
-        row=timeline.row,
+        row=timeline.person,
         time_ms=timeline.time_ms,
         decides=plan.decides[timeline.type_code],
         outcome=timeline.type_code == plan.event_types.index(training.outcome),

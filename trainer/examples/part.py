@@ -17,6 +17,7 @@ import numpy as np
 from models.contract import Normalization
 from stream.columns import Bools, Float32s, Float64s, Int64s
 from stream.features.normalization import normalize
+from trainer.examples.chance import Logged
 
 BLOCK_ROWS = 65_536
 BLOCK_BYTES = 32 << 20
@@ -47,6 +48,7 @@ class Part:
         time_ms: When the strategy was used, epoch milliseconds. Shape (n,), int64.
         customer: Number of the customer. Shape (n,), int64.
         weight: How much the example counts, such as 1 / propensity; 1 on average. Shape (n,), float64.
+        logged: What the log says of chance.
     """
 
     values: Values
@@ -58,6 +60,7 @@ class Part:
     time_ms: Int64s
     customer: Int64s
     weight: Float64s
+    logged: Logged
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -82,6 +85,7 @@ class Part:
             time_ms=self.time_ms[keep],
             customer=self.customer[keep],
             weight=self.weight[keep],
+            logged=self.logged.take(keep),
         )
 
     def normalized_with(self, normalization: Normalization) -> Part:

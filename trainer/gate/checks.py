@@ -215,6 +215,40 @@ def not_worse(gate: GateSpec, part: SliceDifference) -> Check:
     )
 
 
+def proven(gate: GateSpec, reason: str) -> Check:
+    """Shown to earn money at all: without decisions that chance had part in nothing shows it."""
+    passed = gate.unproven == "promote"
+    return Check(
+        name="unproven",
+        passed=passed,
+        expected="decisions that show what its policy would have earned",
+        got=reason,
+        why='gate.unproven = "promote": promoted all the same, for what it predicts'
+        if passed
+        else "nobody knows whether it earns or loses money. Promote it with --force, or set "
+        'gate.unproven = "promote", if it is to decide all the same',
+    )
+
+
+def earns(gate: GateSpec, over: Interval, opponent: str) -> Check:
+    """Earns more than an opponent."""
+    passed = _above(over, gate.money_margin)
+    if passed:
+        why = "earns more, beyond what chance explains"
+    elif _below(over, gate.money_margin):
+        why = "earns less, or not more enough, beyond what chance explains"
+    else:
+        why = "the difference may be chance"
+    return Check(
+        name="money",
+        passed=passed,
+        expected=f"more money per decision than {opponent}, the whole interval above "
+        f"{gate.money_margin:g}",
+        got=shown(over),
+        why=why,
+    )
+
+
 def fast(score_ms: float, score_ms_max: float) -> Check:
     """Quick enough for workers."""
     passed = score_ms <= score_ms_max

@@ -10,8 +10,10 @@ from __future__ import annotations
 from msgspec import Struct
 
 from stream.campaign.training import GateSpec
+from stream.policy.decision import NOTHING
 from trainer.gate import checks
 from trainer.gate.checks import BASE_RATES, Check, Evidence, Interval, SliceDifference, shown
+from trainer.gate.money import Money, Unproven
 
 __all__ = ["BASE_RATES", "Check", "Evidence", "Interval", "SliceDifference", "Verdict", "judge"]
 
@@ -29,6 +31,8 @@ class Verdict(Struct, frozen=True, kw_only=True):
         rows: Held-out rows that both were judged on.
         conversions: Of them with the outcome.
         checks: The rules in the order in which they were applied.
+        money: What its policy earns; None when that is not known.
+        unproven: Why it is not known; empty when it is.
     """
 
     promote: bool
@@ -40,6 +44,8 @@ class Verdict(Struct, frozen=True, kw_only=True):
     rows: int
     conversions: int
     checks: tuple[Check, ...]
+    money: Money | None = None
+    unproven: str = ""
 
     @property
     def failed(self) -> tuple[Check, ...]:
@@ -50,11 +56,15 @@ class Verdict(Struct, frozen=True, kw_only=True):
     def words(self) -> str:
         """The verdict in one line."""
         if self.promote:
-            return (
+            return self._doubt + (
                 f"better than {self.opponent} in {self.metric} by {shown(self.difference)} "
                 f"on {self.rows:,} held-out rows"
             )
         return f"not promoted: {self.reasons}"
+
+    @property
+    def _doubt(self) -> str:
+        return "unproven: " if self.unproven else ""
 
     @property
     def reasons(self) -> str:
@@ -64,12 +74,15 @@ class Verdict(Struct, frozen=True, kw_only=True):
         )
 
 
-def judge(gate: GateSpec, evidence: Evidence, *, score_ms_max: float) -> Verdict:
+def judge(
+    gate: GateSpec, evidence: Evidence, money: Money | Unproven, *, score_ms_max: float
+) -> Verdict:
     """Applies every rule.
 
     Args:
         gate: The section of the campaign file.
         evidence: What was measured.
+        money: What the policy earns, or why that is not known.
         score_ms_max: Of the section `model`.
     """
     compared = evidence.champion is not None and evidence.compared
@@ -81,6 +94,7 @@ def judge(gate: GateSpec, evidence: Evidence, *, score_ms_max: float) -> Verdict
         if evidence.champion is not None:
             found.append(checks.other_features(evidence.champion))
         found.append(checks.better(gate.metric, evidence.over_base_rates, BASE_RATES, 0.0))
+    found += _of_money(gate, money, evidence.champion if compared else None)
     found.append(checks.fast(evidence.score_ms, score_ms_max))
     found.append(checks.small(evidence.bundle_bytes, gate.bundle_mb_max))
     return Verdict(
@@ -93,7 +107,20 @@ def judge(gate: GateSpec, evidence: Evidence, *, score_ms_max: float) -> Verdict
         rows=evidence.compared_rows if compared else evidence.rows,
         conversions=evidence.compared_conversions if compared else evidence.conversions,
         checks=tuple(found),
+        money=money if isinstance(money, Money) else None,
+        unproven=money.reason if isinstance(money, Unproven) else "",
     )
+
+
+def _of_money(gate: GateSpec, money: Money | Unproven, champion: str | None) -> list[Check]:
+    """More than the best constant, more than the champion; or unproven."""
+    if isinstance(money, Unproven):
+        return [checks.proven(gate, money.reason)]
+    best = "doing nothing" if money.best_constant == NOTHING else f"always {money.best_constant}"
+    found = [checks.earns(gate, money.over_best_constant, best)]
+    if champion is not None and money.over_champion is not None:
+        found.append(checks.earns(gate, money.over_champion, f"champion {champion}"))
+    return found
 
 
 def _against_champion(gate: GateSpec, evidence: Evidence, opponent: str) -> list[Check]:

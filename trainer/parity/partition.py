@@ -7,7 +7,7 @@ replayed, because some causes show only then.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -20,6 +20,7 @@ from stream.features.normalization import normalize
 from stream.features.plan import FeaturePlan, apply_raw
 from stream.record_order import NOT_SEEN_MS, event_times, seen
 from stream.schemas.registry import registry_of
+from stream.state.emptied import emptied_rows
 from stream.state.table import CustomerTable
 from trainer.history.gaps import Gap
 from trainer.parity import explain
@@ -28,6 +29,7 @@ from trainer.parity.causes import Cause
 from trainer.parity.compare import Measured, differs
 from trainer.parity.explain import COMPARABLE, Holds
 from trainer.parity.findings import Findings
+from trainer.parity.links import Links
 from trainer.parity.logged import Logged, LoggedReader, Scope
 from trainer.parity.order import OrderCheck
 from trainer.parity.result import Where
@@ -96,7 +98,7 @@ class _Partition:
             subject.campaign, subject.plan, registry_of(subject.campaign.events)
         )
         self._about = [logged.about(topic, holds.partition) for topic in range(len(holds.events))]
-        self._order = OrderCheck(logged, self._about, _bounds(subject.campaign, holds))
+        self._links = Links(OrderCheck(logged, self._about, _bounds(subject.campaign, holds)))
         self._cause = explain.before_replay(logged, holds, subject.bundles)
         self._found = np.zeros(len(logged), np.bool_)
         self._repeated = np.zeros(len(logged), np.bool_)
@@ -104,20 +106,24 @@ class _Partition:
         self._has_gaps = False
         self._refused: list[list[int]] = [[] for _ in holds.events]
         self._different: list[tuple[Int64s, Float32s]] = []
+        self._has_events = [np.unique(logged.row)]
 
     def replay(self, events: Sequence[Iterator[RecordChunk]]) -> None:
         """Replays the events of each topic and compares what was logged after each."""
         plan, table = self.subject.plan, self.table
         for run in in_order([self._runs(topic, chunks) for topic, chunks in enumerate(events)]):
-            self._order.follow(run, table.rows)
+            self._links.follow(run, table.rows)
             values = np.empty((len(run.row), len(plan.names)))
-            applied = apply_raw(plan, table.state, run.row, run.batch, run.topic, values)
+            applied = apply_raw(
+                plan, table.state, run.row, run.batch, run.topic, values, run.emptied
+            )
             event, entry = self._joined(run)
             self._found[entry] = True
             self._repeated[entry] = ~applied[event]
             self._compare(values, event[applied[event]], entry[applied[event]])
             self._count_undecided(run, event, applied)
-            self.findings.counts["events"] += len(run.row)
+            self.findings.counts["events"] += int((~run.batch.consent_only).sum())
+            self._has_events.append(np.unique(run.row))
 
     def _runs(self, topic: int, chunks: Iterator[RecordChunk]) -> Iterator[Run]:
         """The events of a topic, of all times, since all change the state of their customers."""
@@ -132,12 +138,14 @@ class _Partition:
             decoded = self._decoder.decode(chunk, NEVER_MS)
             seen_ms = seen(event_times(chunk, decoded.batch), reached_ms)
             reached_ms = int(seen_ms[-1])
-            batch, rejects = decoded.batch.events(), decoded.rejects
+            batch, rejects = decoded.batch.history(), decoded.rejects
             refused = [one.record for one in rejects if one.code == "absurd_timestamp"]
             self._refused[topic] += chunk.offset[refused].tolist()  # the worker may have taken them
-            sampled = np.flatnonzero(self.subject.scope.has_customers(batch.customer))
-            batch = batch.take(sampled)
-            yield Run(topic, self.table.rows_for(batch.customer), batch, seen_ms[batch.record])
+            if not self.subject.plan.layout.emptied_by:  # else others may be carried over to them
+                batch = batch.take(np.flatnonzero(self.subject.scope.has_customers(batch.customer)))
+            rows = self.table.rows_for(batch.customer)
+            emptied = emptied_rows(batch, rows, self.table)
+            yield Run(topic, rows, batch, seen_ms[batch.record], emptied)
 
     def _joined(self, run: Run) -> tuple[Int64s, Int64s]:
         """Events of a run and decisions about them, pair by pair. Shape (pairs,) each, int64."""
@@ -181,6 +189,8 @@ class _Partition:
         batch, findings = run.batch, self.findings
         alone = applied & self.subject.plan.decides[batch.type_code]
         alone &= self.subject.scope.has_times(batch.time_ms)
+        if self.subject.plan.layout.emptied_by:
+            alone &= self.subject.scope.has_customers(self.table.key_spans(run.row))
         alone[decided] = False
         known = self.logged.offset[self._about[run.topic]]
         known = known[known < self.holds.events[run.topic].end]
@@ -215,17 +225,21 @@ class _Partition:
             where = Where(topic, self.holds.partition, offset, None)
             findings.add(Cause.UNREADABLE, len(logged.unreadable), where)
         findings.counts["decisions"] += int(logged.asked.sum())
-        findings.customers.append(self.table.hashes)
+        known = np.unique(np.concatenate(self._has_events))
+        known = known[self.subject.scope.has_customers(self.table.key_spans(known))]
+        findings.customers.append(self.table.hashes[known])
         for model, count in enumerate(np.bincount(logged.model[logged.asked]).tolist()):
             if count:
                 findings.models[self.subject.bundles.name(model)] += count
 
     def _explain_differences(self, lost: Int64s) -> None:
+        group = self._links.groups(self.table.rows)
+        row = group[self.logged.row]
         cause = explain.by_customer(
-            self.logged, self.holds, lost, self._order.doubtful(self.table.rows),
+            replace(self.logged, row=row), self.holds, lost, self._links.doubtful(group),
             all_decide=bool(self.subject.plan.decides.all()), has_gaps=self._has_gaps,
         )  # fmt: skip
-        row, conclusive = self.logged.row, self._compared.copy()
+        conclusive = self._compared.copy()
         for entry, replayed in self._different:
             conclusive[entry] = cause[row[entry]] < Cause.HISTORY_CUT
             self.findings.add_differences(
@@ -236,8 +250,8 @@ class _Partition:
             )
         counts = self.findings.counts
         counts["conclusive"] += int(conclusive.sum())
-        counts["conclusive_customers"] += len(np.unique(row[conclusive]))
-        counts["compared_customers"] += len(np.unique(row[self._compared]))
+        counts["conclusive_customers"] += len(np.unique(self.logged.row[conclusive]))
+        counts["compared_customers"] += len(np.unique(self.logged.row[self._compared]))
 
     def _count_repeats(self) -> None:
         """Whoever repeats a decision has to say the same."""

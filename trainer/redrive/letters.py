@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
+from msgspec.structs import replace
 
 from stream.campaign.file import Campaign
 from stream.codecs import event_decoder
@@ -109,8 +110,10 @@ class LetterJudge:
 
     def __init__(self, campaign: Campaign) -> None:
         self._topics = frozenset(campaign.topics.events)
+        # A tombstone that is sent again would forget what has come of the customer since.
+        events = replace(campaign.events, tombstones="letter")
         self._decoder = event_decoder(
-            campaign, compile_features(campaign), registry_of(campaign.events)
+            replace(campaign, events=events), compile_features(campaign), registry_of(events)
         )
 
     def fates(self, letters: Sequence[Letter]) -> list[tuple[Fate, str]]:

@@ -31,11 +31,12 @@ Records: TypeAlias = npt.NDArray[Any]
 
 ACTION = np.dtype(
     [("offset", "<i8"), ("identity", "<u8"), ("propensity", "<f8"), ("strategy", "<i2"),
-     ("topic", "i1"), ("held_out", "?")]
+     ("topic", "i1"), ("held_out", "?"), ("possible", "<i8")]
 )  # fmt: skip
 """Place of the event it is about, topic -1 for one that the campaign does not have; hash of the id
 of a decision; probability with which the strategy was used, NaN if not said; index of the strategy,
-S for nothing, -1 for one that the campaign does not have; whether the customer was in a hold-out."""
+S for nothing, -1 for one that the campaign does not have; whether the customer was in a hold-out; bit k
+for strategy k that could have been used, -1 if not said."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,6 +48,7 @@ class Actions:
         strategy: As in `ACTION`. Shape (m,), int64.
         propensity: As in `ACTION`. Shape (m,), float64.
         held_out: As in `ACTION`. Shape (m,), bool.
+        possible: As in `ACTION`. Shape (m,), int64.
         duplicates: Actions that do not count: decisions that were published again, and what is about
             an event that is repeated.
     """
@@ -55,6 +57,7 @@ class Actions:
     strategy: Int64s
     propensity: Float64s
     held_out: Bools
+    possible: Int64s
     duplicates: int
 
     def __len__(self) -> int:
@@ -84,6 +87,7 @@ class Actions:
             once["strategy"].astype(np.int64),
             once["propensity"].astype(np.float64),
             once["held_out"],
+            once["possible"].astype(np.int64),
             len(records) - len(once),
         )
 
@@ -102,7 +106,12 @@ class Actions:
         event = np.where(known, place[self.event], -1)[stays]
         left_out = self.duplicates + int((~stays).sum())
         return Actions(
-            event, self.strategy[stays], self.propensity[stays], self.held_out[stays], left_out
+            event,
+            self.strategy[stays],
+            self.propensity[stays],
+            self.held_out[stays],
+            self.possible[stays],
+            left_out,
         )
 
 
@@ -139,7 +148,7 @@ class TreatmentReader:
         sent = np.flatnonzero(batch.type_code == self._code)
         records = np.zeros(len(sent), ACTION)
         records["topic"], records["offset"] = topic, batch.offset[sent]
-        records["strategy"], records["propensity"] = -1, np.nan
+        records["strategy"], records["propensity"], records["possible"] = -1, np.nan, -1
         if len(sent):
             said = self._decoder.decode(chunk.take(batch.record[sent]), NEVER_MS).batch.events()
             records["strategy"][said.record] = self._strategies.find(said.category[0])
@@ -166,7 +175,7 @@ def decision_reader(campaign: Campaign) -> DecisionReader:
 def of_decisions(decided: Decided, index: Int64s) -> Records:
     """Some decisions as records of the dtype `ACTION`."""
     records = np.zeros(len(index), ACTION)
-    for name in ("offset", "identity", "propensity", "strategy", "topic", "held_out"):
+    for name in ("offset", "identity", "propensity", "strategy", "topic", "held_out", "possible"):
         records[name] = getattr(decided, name)[index]
     return records
 

@@ -7,11 +7,13 @@ Rules of this file
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from stream.columns import EventBatch, Int64s, Spans
+from stream.compiled.linked import linked
+from stream.features.kernel_events import NONE_EMPTIED
 from stream.record_order import NOT_SEEN_MS, merged, passes
 
 _ENDED = np.iinfo(np.int64).max
@@ -26,16 +28,25 @@ class Run:
         row: Row of the customer of each event. Shape (n,), int64.
         batch: The n events.
         seen_ms: Newest event time of the topic up to each event. Shape (n,), int64.
+        emptied: Row that each empties, see `stream.state.emptied`. Shape (n,) or (0,), int64.
     """
 
     topic: int
     row: Int64s
     batch: EventBatch
     seen_ms: Int64s
+    emptied: Int64s = field(default_factory=lambda: NONE_EMPTIED)
 
     def take(self, index: Int64s | slice) -> Run:
         """Some of the events."""
-        return Run(self.topic, self.row[index], self.batch.take(index), self.seen_ms[index])
+        emptied = self.emptied[index] if len(self.emptied) else self.emptied
+        batch, seen_ms = self.batch.take(index), self.seen_ms[index]
+        return Run(self.topic, self.row[index], batch, seen_ms, emptied)
+
+    @property
+    def empties(self) -> Int64s:
+        """`emptied` of every event. Shape (n,), int64."""
+        return self.emptied if len(self.emptied) else np.full(len(self.row), -1)
 
 
 def in_order(streams: Sequence[Iterator[Run]]) -> Iterator[Run]:
@@ -105,7 +116,8 @@ def _interleaved(ready: Sequence[tuple[list[Run], Int64s]]) -> Iterator[Run]:
     at = np.concatenate([np.arange(len(run.row)) for run in runs])
     order = merged(topic, np.concatenate([seen_ms for _, seen_ms in ready]))
     by_topic = {run.topic: run for run in runs}
-    for one, index in passes(row[order], topic[order]):
+    together = linked(row[order], np.concatenate([run.empties for run in runs])[order])
+    for one, index in passes(together, topic[order]):
         yield by_topic[one].take(at[order[index]])
 
 
@@ -131,4 +143,7 @@ def _joined(runs: Sequence[Run]) -> Run:
     row, seen_ms = (
         np.concatenate([getattr(run, name) for run in runs]) for name in ("row", "seen_ms")
     )
-    return Run(runs[0].topic, row, batch, seen_ms)
+    emptied = NONE_EMPTIED
+    if any(len(run.emptied) for run in runs):
+        emptied = np.concatenate([run.empties for run in runs])
+    return Run(runs[0].topic, row, batch, seen_ms, emptied)

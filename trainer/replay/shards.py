@@ -43,6 +43,9 @@ from trainer.replay.actions import (
 )
 from trainer.replay.buckets import by_bucket, misplaced, spread_of
 from trainer.replay.flaw_counts import FlawCounts
+from trainer.replay.kept_events import column, event_dtype, kept_events
+from trainer.replay.linked_shards import LinkedShards
+from trainer.replay.lives import FORGOTTEN, epochs, lives
 from trainer.replay.spill import Shard, Spill
 from trainer.replay.timeline import Timeline
 
@@ -90,9 +93,14 @@ class Shards:
         self._treatments = None if by_decisions else TreatmentReader(campaign, plan.event_types)
         self._decisions = decision_reader(campaign) if by_decisions else None
         self._memory_bytes = campaign.training.memory_mb * 2**20 // 2
-        self._records = Spill(folder, "events", _event_dtype(plan))
+        self._records = Spill(folder, "events", event_dtype(plan))
         self._actions = Spill(folder, "actions", ACTION)
         self._tables: dict[Shard, CustomerTable] = {}
+        self._linked: LinkedShards | None = None
+        if plan.layout.emptied_by:
+            self._linked = LinkedShards(
+                folder, self._records, self._actions, self._tables, self._memory_bytes
+            )
         self._next_offset: dict[tuple[str, int], int] = {}
         self._seen_ms: dict[tuple[str, int], int] = {}  # newest event time
 
@@ -144,7 +152,8 @@ class Shards:
 
     def shards(self) -> list[Shard]:
         """The shards that hold anything, in the order of their numbers."""
-        return sorted(self._records.shards() | self._actions.shards())
+        moved_to = self._linked.shards() if self._linked else set()
+        return sorted(self._records.shards() | self._actions.shards() | moved_to)
 
     def missing(self, partition: int | None = None) -> list[Missing]:
         """What was not read of the event topics, in one partition or in those that have customers."""
@@ -175,22 +184,34 @@ class Shards:
 
     def timeline(self, shard: Shard) -> Timeline:
         """Everything about the customers of a shard."""
-        records = self._records.load(shard)
+        if self._linked is None:
+            records, acted = self._records.load(shard), self._actions.load(shard)
+            table = self._tables.get(shard, CustomerTable(1))
+        else:
+            records, acted, table = self._linked.load(shard)
         records = records[merged(records["topic"], records["seen_ms"])]
-        table = self._tables.get(shard, CustomerTable(1))
-        repeated = self._repeated(records, table)
-        actions = Actions.of(
-            self._actions.load(shard), _column(records, "topic"), _column(records, "offset")
-        ).without(repeated)
-        records = records[~repeated]
-        topic, offset = _column(records, "topic"), _column(records, "offset")
+        row = column(records, "row")
+        if self._linked is None:
+            gone = repeated = self._repeated(records, row)
+            person, emptied = row, row[:0]
+        else:
+            emptied = column(records, "emptied")
+            repeated = self._repeated(records, epochs(row, emptied == row))
+            person = np.full(len(row), FORGOTTEN)
+            person[~repeated] = lives(row[~repeated], emptied[~repeated])
+            gone = (person == FORGOTTEN) | (emptied == row)
+            person, emptied = np.unique(person, return_inverse=True)[1], emptied[~gone]
+        actions = Actions.of(acted, column(records, "topic"), column(records, "offset"))
+        actions, records = actions.without(gone), records[~gone]
         return Timeline(
             shard=shard,
             table=table,
-            topic=topic,
-            row=_column(records, "row"),
-            offset=offset,
-            time_ms=_column(records, "time_ms"),
+            topic=column(records, "topic"),
+            row=row[~gone],
+            person=person[~gone],
+            emptied=emptied,
+            offset=column(records, "offset"),
+            time_ms=column(records, "time_ms"),
             type_code=records["type_code"].copy(),
             number=np.ascontiguousarray(records["number"].T),
             category=np.ascontiguousarray(records["category"].T),
@@ -198,13 +219,13 @@ class Shards:
             repeated=int(repeated.sum()),
         )
 
-    def _repeated(self, records: Records, table: CustomerTable) -> Bools:
+    def _repeated(self, records: Records, row: Int64s) -> Bools:
         """Which events, in the order of their replay, a worker finds repeated. Shape (n,), bool."""
         out = np.zeros(len(records), np.bool_)
         if self._remembered and len(records):
-            ring = np.zeros((table.rows, 1 + self._remembered), np.int64)
+            ring = np.zeros((int(row.max()) + 1, 1 + self._remembered), np.int64)
             hashes = np.ascontiguousarray(records["event_hash"])
-            find_repeats(_column(records, "row"), _column(records, "topic"), hashes, ring, out)
+            find_repeats(row, column(records, "topic"), hashes, ring, out)
         return out
 
     def _seen(self, chunk: RecordChunk, batch: EventBatch) -> Int64s:
@@ -218,7 +239,7 @@ class Shards:
         self.keys.add(chunk)
         decoded = self._decoder.decode(chunk, NEVER_MS)
         seen_ms = self._seen(chunk, decoded.batch)
-        batch = decoded.batch.events()
+        batch = decoded.batch.history()
         self.rejects.update(reject.code for reject in decoded.rejects)
         self.flaws.add(decoded.flaws)
         if len(batch) == 0:
@@ -227,6 +248,8 @@ class Shards:
         received_ms = np.where(batch.received_ms >= 0, batch.received_ms, batch.time_ms)
         reached_ms = np.minimum(batch.time_ms, received_ms)
         inside = self._bounds.inside(batch.time_ms)
+        if batch.forgets is not None:
+            inside |= batch.forgets  # whoever is forgotten is forgotten, now or later
         self._watch(chunk, batch, reached_ms)
         if self._treatments is not None:
             sent, records = self._treatments.read(chunk, batch, topic)
@@ -235,11 +258,15 @@ class Shards:
             self._add_actions(chunk.partition, batch.customer.take(sent[kept]), records[kept])
         if not inside.any():
             return
-        customer, events = _events(batch, np.flatnonzero(inside), topic, self._records.dtype)
+        customer, events = kept_events(batch, np.flatnonzero(inside), topic, self._records.dtype)
         events["seen_ms"] = seen_ms[batch.record[inside]]
-        self.events += len(events)
-        self.start_ms = min(self.start_ms, int(events["time_ms"].min()))
-        self.end_ms = max(self.end_ms, int(reached_ms[inside].max()))
+        if self._linked:
+            events["emptied"] = self._linked.note(chunk.partition, batch)[inside]
+        counted = inside & ~batch.consent_only
+        self.events += int(counted.sum())
+        if counted.any():
+            self.start_ms = min(self.start_ms, int(batch.time_ms[counted].min()))
+            self.end_ms = max(self.end_ms, int(reached_ms[counted].max()))
         for bucket, index in by_bucket(customer):
             shard = Shard(chunk.partition, bucket)
             if shard not in self._tables:
@@ -270,30 +297,3 @@ class Shards:
     def _add_actions(self, partition: int, customer: Spans, records: Records) -> None:
         for bucket, index in by_bucket(customer):
             self._actions.add(Shard(partition, bucket), records[index])
-
-
-def _event_dtype(plan: FeaturePlan) -> np.dtype[np.void]:
-    """What is kept of an event: the columns of `EventBatch` that features are made of, and its place."""
-    return np.dtype(
-        [("offset", "<i8"), ("time_ms", "<i8"), ("seen_ms", "<i8"), ("event_hash", "<u8"),
-         ("row", "<i4"), ("type_code", "<i2"),
-         ("topic", "i1"), ("number", "<f8", (len(plan.number_paths),)),
-         ("category", "<u8", (plan.category_rows,))]
-    )  # fmt: skip
-
-
-def _events(
-    batch: EventBatch, index: Int64s, topic: int, dtype: np.dtype[np.void]
-) -> tuple[Spans, Records]:
-    """Some events of a topic as records without row and place, and the customer of each."""
-    records = np.empty(len(index), dtype)
-    records["topic"] = topic
-    for name in ("offset", "time_ms", "event_hash", "type_code"):
-        records[name] = getattr(batch, name)[index]
-    records["number"] = batch.number.T[index]
-    records["category"] = batch.category.T[index]
-    return batch.customer.take(index), records
-
-
-def _column(records: Records, name: str) -> Int64s:
-    return np.ascontiguousarray(records[name], np.int64)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stream.columns import EventBatch, Float64s, Int16s, Int64s, Spans, UInt64s
+from stream.compiled.linked import linked
 from stream.features.plan import FeaturePlan, apply_raw
 from stream.record_order import passes
 from stream.state.table import CustomerTable
@@ -31,6 +32,10 @@ class Timeline:
         table: The customers; knows their ids, holds no state.
         topic: Index of the topic in the campaign. Shape (n,), int64.
         row: Row of the customer in `table`. Shape (n,), int64.
+        person: Whose the event is in the end, when logins have carried it over: numbers from 0 on.
+            Shape (n,), int64.
+        emptied: Row of the id before a login, which it carries over, else -1. Shape (n,), int64; or
+            of none, without logins.
         offset: Kafka offset. Shape (n,), int64.
         time_ms: Event time, epoch milliseconds. Shape (n,), int64.
         type_code: As in `EventBatch`. Shape (n,), int16.
@@ -44,6 +49,8 @@ class Timeline:
     table: CustomerTable
     topic: Int64s
     row: Int64s
+    person: Int64s
+    emptied: Int64s
     offset: Int64s
     time_ms: Int64s
     type_code: Int16s
@@ -91,16 +98,19 @@ def replay_blocks(
     place = np.full(len(timeline), -1, np.int64)
     place[wanted] = np.arange(len(wanted))
     # Nobody asks what becomes of a customer after the last event that is wanted.
+    together = linked(timeline.row, timeline.emptied)
     last = np.full(timeline.table.rows, -1, np.int64)
-    np.maximum.at(last, timeline.row[wanted], wanted)
-    needed = np.flatnonzero(np.arange(len(timeline)) <= last[timeline.row])
+    np.maximum.at(last, together[wanted], wanted)
+    needed = np.flatnonzero(np.arange(len(timeline)) <= last[together])
     state = np.zeros((timeline.table.rows, plan.row_words))
     values = np.empty((min(len(needed), _EVENTS_PER_CALL), len(plan.names)))
-    for topic, run in passes(timeline.row[needed], timeline.topic[needed]):
+    for topic, run in passes(together[needed], timeline.topic[needed]):
         for start in range(0, len(run), _EVENTS_PER_CALL):
             part = needed[run[start : start + _EVENTS_PER_CALL]]
             out = values[: len(part)]
-            apply_raw(plan, state, timeline.row[part], timeline.batch(part), topic, out)
+            emptied = timeline.emptied[part] if len(timeline.emptied) else timeline.emptied
+            batch = timeline.batch(part)
+            apply_raw(plan, state, timeline.row[part], batch, topic, out, emptied)
             keep = np.flatnonzero(place[part] >= 0)
             if len(keep):
                 yield place[part[keep]], out[keep]

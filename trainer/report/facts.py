@@ -56,6 +56,8 @@ class Facts(Struct, frozen=True, kw_only=True):
         importance: How much each setting mattered in the search; 1 in sum.
         passed: Whether the gate lets the model replace the current one.
         checks: What the gate looked at.
+        money: What its policy earns, in sentences.
+        unproven: Whether nothing shows what it earns.
     """
 
     campaign: str = ""
@@ -80,3 +82,5 @@ class Facts(Struct, frozen=True, kw_only=True):
     importance: dict[str, float] = {}
     passed: bool | None = None
     checks: tuple[Check, ...] = ()
+    money: tuple[str, ...] = ()
+    unproven: bool = False

@@ -14,6 +14,7 @@ from stream.campaign.file import Campaign
 from stream.campaign.training import ModelSpec, TrainingSpec
 from trainer.evaluation.evaluation import Evaluation
 from trainer.gate.gate import Verdict
+from trainer.report import money_words
 from trainer.report.facts import Check, Examples, Facts, Span
 from trainer.report.html import render_html
 from trainer.search.found import Found
@@ -105,7 +106,7 @@ def facts_of_history(
         created=created,
         outcome=campaign.training.outcome,
         attribution_window=campaign.training.attribution_window,
-        randomised=bool(np.all(dataset.propensity < 1.0)),  # NaN, nobody said, is not below
+        randomised=bool(np.all(dataset.logged.propensity < 1.0)),  # NaN, nobody said, is not below
         events=dataset.events,
         repeated=dataset.repeated,
         history=Span(
@@ -139,6 +140,8 @@ def facts_of_training(
         trials=0 if found is None else len(found.trials),
         importance={} if found is None else found.importance,
         passed=verdict.promote,
+        money=money_words.sentences(verdict),
+        unproven=bool(verdict.unproven),
         checks=tuple(
             Check(
                 check.passed,

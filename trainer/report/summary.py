@@ -43,6 +43,7 @@ _WHAT_INTERVALS_COVER = (
 def sentences(evaluation: Evaluation, facts: Facts) -> list[str]:
     """What was judged, and what came out."""
     everything = [
+        *facts.money,
         _judged(evaluation, facts),
         _unseen(evaluation),
         *(

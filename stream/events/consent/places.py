@@ -65,9 +65,12 @@ class ConsentTables(NamedTuple):
     expected: int
     words: Words
 
-    def leave_unclear(self, kind: Kinds, ok: Bools) -> None:
-        """Makes `ok` false where something stands that JSON does not have."""
-        ok &= (kind[:, np.unique(self.items[:, NODE])] < FLOAT64).all(axis=1)
+    def leave_unclear(self, kind: Kinds, seen: Kinds, ok: Bools) -> None:
+        """Makes `ok` false where something stands that JSON does not have; `seen` as in `hear`."""
+        nodes = np.unique(self.items[:, NODE])
+        unclear = nodes[seen[nodes] >= FLOAT64]
+        if len(unclear):
+            ok &= (kind[:, unclear] < FLOAT64).all(axis=1)
 
 
 class ConsentPlaces:

@@ -68,8 +68,10 @@ def list_categories(
 
 
 def kept(column: CategoryColumn, hashes: Sequence[int]) -> int:
-    """What a column keeps of the categories of a list."""
+    """What a column keeps of the categories of a list, or of the one zone."""
     known = [one for one in hashes if one]
+    if column.keeps == "zone":
+        return hashes[0]
     if column.keeps == "chosen":
         return next((one for one in known if one in column.values), 0)
     word = 0

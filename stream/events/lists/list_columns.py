@@ -42,7 +42,7 @@ class ListColumns:
         self.properties = frozenset(k for k, tail in enumerate(paths.tails) if tail)
         self._strict = strict
         self._numbers = sorted(k for k in self.properties if k < paths.numbers)
-        self._first_row = sum(not tail for tail in paths.tails[paths.numbers :])
+        self._first_row = paths.singles
         self._rows = {
             k: [(row, one) for row, one in enumerate(columns) if one.path == paths.properties[k]]
             for k in sorted(self.properties)

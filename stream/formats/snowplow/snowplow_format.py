@@ -40,7 +40,7 @@ class SnowplowValues:
     looked_into: tuple[str, ...]
 
     def root(self, i: int, value: bytes) -> dict[str, Any]:
-        """As `stream.events.decoder.Values.root`."""
+        """As `stream.events.cloudevents.envelopes.Values.root`."""
         if self.columns[i] == NO_UTF8:
             raise Refused("bad_snowplow", "expected Snowplow's columns in UTF-8, got other bytes")
         if self.columns[i] != len(COLUMNS):
@@ -71,7 +71,7 @@ class SnowplowFormat:
         trie: Trie,
         headers: Spans | None = None,
     ) -> SnowplowValues:
-        """As `stream.events.decoder.ValueFormat.read`."""
+        """As `stream.events.cloudevents.envelopes.ValueFormat.read`."""
         places, looked_into = _places(trie)
         n = len(value)
         ok, columns = eligible.copy(), np.zeros(n, np.int64)

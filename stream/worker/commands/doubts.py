@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from itertools import combinations
 
 from stream.campaign.file import Campaign
-from stream.features.expansion import ANY
+from stream.features.operators import ANY
 from stream.policy.conditions import IDENTIFIED
 
 _ALIKE = 0.9

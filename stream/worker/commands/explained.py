@@ -19,7 +19,8 @@ from stream.campaign.file import Campaign, FeatureSpec
 from stream.campaign.operator_table import OPERATORS
 from stream.campaign.words import duration_ms
 from stream.errors import OperatorError
-from stream.features.expansion import ANY, Operator, expand
+from stream.features.expansion import expand
+from stream.features.operators import ANY, Operator
 from stream.features.plan import FeaturePlan, compile_features
 from stream.policy.conditions import IDENTIFIED, compile_lists
 from stream.terminal import Terminal, words
@@ -136,7 +137,7 @@ def _facts(feature: Feature, plan: FeaturePlan) -> Iterator[tuple[str, str]]:
     yield "vector", f"{feature.column} of 0 to {len(plan.names) - 1}"
     yield "events", _events(operator)
     if operator.path:
-        yield "property", f"{operator.path}, {_meaning(operator.path, operator.is_categorical)}"
+        yield "property", f"{operator.path}, {_meaning(operator, operator.path)}"
     for measure in _measures(feature):
         yield "measure", measure
     yield "transform", operator.transforms[feature.part]
@@ -147,11 +148,12 @@ def _facts(feature: Feature, plan: FeaturePlan) -> Iterator[tuple[str, str]]:
         yield "without an event", missing if math.isnan(value) else f"{value:.15g}{unit}"
 
 
-def _meaning(path: str, is_categorical: bool) -> str:
+def _meaning(operator: Operator, path: str) -> str:
     """What stands at the path of a property."""
     if not has_list(path):
-        return "a category" if is_categorical else "a number"
-    if is_categorical:
+        reads = OPERATORS[operator.op].reads
+        return "the IANA name of the customer's time zone" if reads == "zone" else f"a {reads}"
+    if operator.is_categorical:
         return "a category for each element of the list"
     return "how many elements" if path.endswith("[]") else "a number: the sum over the list"
 
@@ -173,6 +175,8 @@ def _measures(feature: Feature) -> Iterator[str]:
         yield f"window {spec.window}: {operator.size} tiles of {spec.tile}, one of them begun"
     elif "window" in uses:
         yield "no window: all that was ever seen"
+    if "time_zone" in uses:
+        yield f"time zone {spec.time_zone}" + (" when an event names none" if spec.property else "")
     if "cap" in uses:
         yield f"cap {spec.cap}"
     if "buckets" in uses:

@@ -10,13 +10,19 @@ from __future__ import annotations
 
 import logging
 
-from stream.keys.key_sample import disagreement
+from stream.keys.key_sample import KEYS_MIN, disagreement
+from stream.keys.partitioners import PARTITIONERS
 from stream.log import log_event
 from stream.worker.input_counts import InputCounts, TopicCounts
 
 KEYED_MIN = 1_000
 """Events of a topic from which on the share of foreign keys is judged."""
 KEYS_SHARE_MAX = 0.01
+LOGINS_MIN = 100
+"""Logins of a topic from which on it is judged whether their ids are in the partitions of the customers."""
+_HOME_MIN = 0.9
+TOMBSTONES_MIN = 100
+"""Tombstones of a topic that did nothing, from which on that is told."""
 REFUSED_MIN = 1_000
 """Records in a row without an event that are told at once."""
 _REFUSED_FEW_MIN = 20
@@ -29,6 +35,8 @@ class InputWatch:
 
     def __init__(self) -> None:
         self._told_keys: set[str] = set()
+        self._told_apart: set[str] = set()
+        self._told_tombstones: set[str] = set()
         self._told_partitioner = ""
         self._refused_since_s: dict[str, float] = {}
         self._all_refused: dict[str, str] = {}
@@ -51,10 +59,24 @@ class InputWatch:
             if topic not in self._told_keys and (reason := foreign_keys(counts)):
                 self._told_keys.add(topic)
                 log_event("keys", level=logging.WARNING, topic=topic, reason=reason)
+            self._look_at_identity(topic, counts, inputs, partitions)
         reason = disagreement(inputs.keys.placed(partitions))
         if reason and not self._told_partitioner:
             self._told_partitioner = reason
             log_event("partitioner", level=logging.WARNING, reason=reason)
+
+    def _look_at_identity(
+        self, topic: str, counts: TopicCounts, inputs: InputCounts, partitions: int
+    ) -> None:
+        if topic not in self._told_apart and (reason := logins_apart(topic, inputs, partitions)):
+            self._told_apart.add(topic)
+            log_event(
+                "login_apart", level=logging.WARNING, topic=topic, logins=counts.logins,
+                unknown=counts.login_unknown, reason=reason,
+            )  # fmt: skip
+        if topic not in self._told_tombstones and (reason := idle_tombstones(counts)):
+            self._told_tombstones.add(topic)
+            log_event("tombstones", level=logging.WARNING, topic=topic, reason=reason)
 
     def _look_at_refused(self, topic: str, counts: TopicCounts, now_s: float) -> None:
         refused = counts.refused.total()
@@ -95,4 +117,34 @@ def foreign_keys(counts: TopicCounts) -> str:
         "about the partition, so one customer may have several rows, each with a part of the events "
         "and of what was said about consent. Operator action: have the producers send the customer id as "
         "key of the record, or copy the topic keyed by customer and name the copy in topics.events"
+    )
+
+
+def logins_apart(topic: str, inputs: InputCounts, partitions: int) -> str:
+    """What to do about ids whose events are in other partitions than the logins; "" when nothing says so."""
+    counts = inputs.topics[topic]
+    if counts.logins < LOGINS_MIN or 2 * counts.login_unknown <= counts.logins:
+        return ""
+    keys, previous = (of.placed(partitions).get(topic) for of in (inputs.keys, inputs.previous))
+    if keys is None or previous is None or previous.keys < KEYS_MIN:
+        return ""
+    if keys.partitioner not in PARTITIONERS or previous.fit[keys.partitioner] >= _HOME_MIN:
+        return ""
+    return (
+        f"expected the events of an id in the partition of the customer who logs in, got {counts.logins:,} "
+        f"logins, {counts.login_unknown:,} of them with an id that their partition has never seen, and "
+        f"{previous.fit[keys.partitioner]:.0%} of the ids are keys of it ({keys.partitioner}): what the "
+        "customer did before the login is not carried over. Operator action: have all events of a device "
+        "keyed by what stays the same at a login, or copy the topic keyed so (docs/events.md, Identity)"
+    )
+
+
+def idle_tombstones(counts: TopicCounts) -> str:
+    """What to do about tombstones that nobody is forgotten by; "" when there are few of them."""
+    if counts.tombstones < TOMBSTONES_MIN or counts.forgotten:
+        return ""
+    return (
+        f"{counts.tombstones:,} records with a key and no value have come, and no customer was forgotten. "
+        'Operator action: set events.tombstones to "forget" if they say that customers are to be '
+        "forgotten; if it is, compare their keys with customer ids; they are counted otherwise"
     )

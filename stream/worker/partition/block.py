@@ -5,10 +5,12 @@ Pure bookkeeping over `CustomerTable`, no Faust.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from stream.columns import RecordChunk
+import numpy as np
+
+from stream.columns import Int64s, RecordChunk
 from stream.contacts.contact_table import ContactTable
 from stream.state.changelog import Anchor, Progress, Source, markers
 from stream.state.table import CustomerTable
@@ -17,6 +19,8 @@ from stream.worker.order.steps import Announcer, Run, announces
 from stream.worker.partition.lifecycle import State
 from stream.worker.partition.rebuild import cut, targets
 from stream.worker.partition.restore import Restore
+
+_ROWS_AT_ONCE = 65_536
 
 
 @dataclass(slots=True)
@@ -208,8 +212,46 @@ class Block:
     @property
     def has_unwritten(self) -> bool:
         """Whether the block says something that the changelog does not."""
+        table = self.table
         contacts = self.contacts is not None and self.contacts.table.has_dirty
-        return self.table.has_dirty or bool(self.erased) or self.owes_marker or contacts
+        has_gone = bool(self.erased or table.forgotten)
+        return table.has_dirty or has_gone or self.owes_marker or contacts
+
+    def taken(self, topics: Sequence[str]) -> Int64s:
+        """Next offset of each topic, as rows have it: every event before it was taken. Shape (topics,)."""
+        words = (self.sources.get(t, Source()).word(self.position.get(t, 0)) for t in topics)
+        return np.fromiter(words, np.int64, len(topics))
+
+    def find_forgotten(self, offset_words: slice) -> None:
+        """Looks for rows of which only next offsets are left: their tombstones were taken before a restore."""
+        words = self.table.state.view(np.int64)
+        for first in range(0, len(words), _ROWS_AT_ONCE):
+            some = words[first : first + _ROWS_AT_ONCE]
+            known = some[:, : offset_words.start].any(axis=1)
+            known |= some[:, offset_words.stop :].any(axis=1)
+            empty = first + np.flatnonzero(~known)
+            self.table.forgotten.update(np.intersect1d(empty, self.table.live).tolist())
+
+    def let_go(self, covered: Int64s, offset_words: slice) -> None:
+        """Erases the rows of customers who are forgotten and of whom nothing is left to be known.
+
+        A row stays while an event of before its tombstone may come again, which it tells by its next
+        offsets, and for as long as it has something that the customer forbids, or who has come back.
+
+        Args:
+            covered: As `taken` was when a marker was made that is durable now. Shape (topics,), int64.
+            offset_words: The words of a row that hold the next offset of each event topic.
+        """
+        for row in sorted(self.table.forgotten):
+            words = self.table.state[row].view(np.int64)
+            if (words[offset_words] > covered).any():
+                continue
+            self.table.forgotten.discard(row)
+            if not words[: offset_words.start].any() and not words[offset_words.stop :].any():
+                self.erased.add(self.table.key(row))
+                self.table.erase(np.array([row]))
+                if self.contacts is not None:
+                    self.contacts.table.erase(np.array([row]))
 
     def take_erased(self) -> list[bytes]:
         """Customers whose tombstones are to be written; forgets them.

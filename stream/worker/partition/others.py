@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stream.columns import RecordChunk
-from stream.state.changelog import MARKER_KEY, ROW_VERSION, Source
+from stream.state.changelog import MARKER_KEY, ROW_VERSION
 from stream.worker.partition.block import Block
 
 
@@ -51,9 +51,7 @@ def heed(
         mine: Customers whose tombstones in this chunk are the worker's own.
     """
     table, rows, tombstones = block.table, 0, 0
-    taken = np.array(
-        [block.sources.get(t, Source()).word(block.position.get(t, 0)) for t in topics], np.int64
-    )
+    taken = block.taken(topics)
     for i in range(len(chunk)):
         key, value = chunk.key[i] or b"", chunk.value[i]
         if key == MARKER_KEY or (value is None and key in mine):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import numpy as np
 
-from stream.campaign.contact_sections import wrong_contacts
 from stream.campaign.file import Campaign
+from stream.campaign.sections.contact_sections import wrong_contacts
 from stream.contacts import contact_kernel, engine_events
 from stream.contacts.contact_layout import ContactLayout, lay_out_contacts
 from stream.contacts.contact_rules import compile_contacts
@@ -53,9 +54,10 @@ class Customer:
         return found
 
     def against(self, k: int, at_ms: int, zone: int = 0) -> tuple[str, int]:
-        code, retry_ms = contact_kernel.against(
-            self.rules, self.zones, self.table.cells, 0, k, at_ms, zone
-        )
+        asked = self.rules, self.zones, self.table.cells, 0
+        room_s = np.zeros(len(self.rules.limit), np.int64)
+        contact_kernel.find_room(*asked, at_ms, zone, room_s)
+        code, retry_ms = contact_kernel.against(*asked, k, at_ms, zone, room_s)
         return CODES[code], retry_ms
 
     def count(self, k: int, at_ms: int, expires_ms: int = 0, zone: int = 0) -> None:

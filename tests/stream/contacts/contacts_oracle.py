@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from stream.campaign.contact_sections import CapSpec
 from stream.campaign.file import Campaign, StrategySpec
+from stream.campaign.sections.contact_sections import CapSpec
 from stream.campaign.words import duration_ms
 
 QUARTER_S = 900

@@ -9,8 +9,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from stream.campaign.contact_sections import wrong_contacts
 from stream.campaign.file import Campaign
+from stream.campaign.sections.contact_sections import wrong_contacts
 from stream.compiled.category_hash import category_hash
 from stream.contacts.contact_kernel import seconds_after
 from stream.contacts.contact_layout import describe_slots, lay_out_contacts, remembers

@@ -12,15 +12,17 @@ import pytest
 
 from stream.campaign.file import Campaign
 from stream.compiled.category_hash import category_hash
-from stream.contacts.contact_kernel import FREE, against
+from stream.contacts.contact_kernel import FREE, against, find_room
 from stream.contacts.contact_plan import (
     ContactState,
     Heard,
     borrow_heard,
     borrow_state,
     compile_contact_plan,
+    follow_homes,
     hear,
     is_new,
+    keep_homes,
     settle,
     state_of,
 )
@@ -45,7 +47,7 @@ def decide(
     """What a loop over decisions does: takes the first strategy that is wanted and allowed."""
     rules, zones, quiet = borrow_contacts(rules), borrow_zones(zones), borrow_quiet(quiet)
     engine, state, heard = borrow_engine(engine), borrow_state(state), borrow_heard(heard)
-    done = 0
+    done, room_s = 0, np.zeros(len(rules.limit), np.int64)
     for i in range(len(chosen)):
         hear(rules, zones, engine, state, heard, done, i + 1)
         done = i + 1
@@ -62,7 +64,9 @@ def decide(
             if not wanted[i, k] or (code > 1 and quiet.obeys[k]):
                 continue
             at = out_ms if quiet.obeys[k] else now_ms
-            if against(rules, zones, state.cells, heard.row[i], k, at, heard.zone[i])[0] == FREE:
+            row, zone = heard.row[i], heard.zone[i]
+            find_room(rules, zones, state.cells, row, at, zone, room_s)
+            if against(rules, zones, state.cells, row, k, at, zone, room_s)[0] == FREE:
                 chosen[i], at_ms[i] = k, at
                 settle(rules, zones, state, heard, i, k, at, expires_ms)
                 break
@@ -183,3 +187,36 @@ def test_what_expired_when_it_was_decided_counts_nothing() -> None:
     for expires_ms, counted in ((FIRST_MS, False), (FIRST_MS + 1, True)):
         late(rows.plan.rules, PACKED, state_of(rows.table, 4), log.heard, FIRST_MS, expires_ms)
         assert (rows.table.has_dirty, bool(rows.table.cells.any())) == (counted, counted)
+
+
+def test_the_zone_that_an_event_named_last_is_remembered() -> None:
+    of = campaign(
+        contacts={"time_zone": "UTC", "zone_property": "context.timezone"},
+        quiet_hours={"from": "21:00", "until": "08:00"},
+    )
+    plan = compile_contact_plan(of, TYPES, ["context.timezone"], [])
+    home = plan.layout.cell("home")
+    log = Log.of(4, 60)
+    some, names = Random(5), [category_hash(name) for name in (b"Europe/Berlin", b"Asia/Tokyo")]
+    named = np.array([some.choice((0, 0, *names)) for _ in range(60)], np.uint64)
+    expected, known = [], dict.fromkeys(range(4), 0)
+    for row, name in zip(log.heard.row.tolist(), named.tolist(), strict=True):
+        known[row] = name or known[row]
+        expected.append(known[row])
+    table, out = ContactTable(plan.layout), np.zeros(60, np.uint64)
+    moved = np.zeros(60, np.bool_)
+    for first in range(0, 60, 17):
+        part, heard = slice(first, first + 17), log.cut(first, first + 17).heard
+        follow_homes(home, state_of(table, 4), heard, named[part], out[part], moved[part])
+        assert (table.next_offset[heard.row, 0] <= heard.word).all()  # they are still to be decided
+        keep_homes(state_of(table, 4), heard, moved[part])
+    assert out.tolist() == expected
+    assert table.take_dirty().tolist() == [0, 1, 2, 3]
+    again = np.zeros(60, np.uint64)
+    follow_homes(home, state_of(table, 4), log.heard, named, again, moved)
+    assert not moved.any()  # what is replayed moves nobody
+    last = np.zeros(4, np.uint64)
+    silent = log.heard._replace(counts=np.zeros(60, np.bool_))
+    follow_homes(home, state_of(table, 4), silent, np.zeros(60, np.uint64), again, moved)
+    last[log.heard.row] = again
+    assert last.tolist() == [known[row] for row in range(4)]

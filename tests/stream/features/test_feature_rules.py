@@ -32,7 +32,7 @@ def test_a_late_event_counts_as_if_it_had_come_in_time() -> None:
     late = [replace(in_time[i], offset=k) for k, i in enumerate((0, 2, 1))]
     expected, got = Table().feed(in_time), Table().feed(late)
     np.testing.assert_allclose(got.features[-1], expected.features[-1], rtol=1e-7)
-    assert got.counters.tolist() == [1, 0, 0, 0]
+    assert got.counters.tolist() == [1, 0, 0, 0, 0, 0, 0]
 
 
 def test_an_event_too_old_for_a_window_is_counted_and_still_decays() -> None:
@@ -40,13 +40,13 @@ def test_an_event_too_old_for_a_window_is_counted_and_still_decays() -> None:
     table.feed([event(10 * DAY, TYPES["buy"], 0)])
     applied = table.feed([event(0, TYPES["buy"], 1)])
     values = dict(zip(NAMES, applied.raw[0], strict=True))
-    assert applied.counters.tolist() == [1, 1, 0, 0]
+    assert applied.counters.tolist() == [1, 1, 0, 0, 0, 0, 0]
     assert values["buy_count_3d"] == 1.0
     assert values["buy_count_7d"] == pytest.approx(1 + 2 ** (-10 / 7))
 
 
 def test_an_event_at_the_clock_is_not_late() -> None:
-    assert Table().feed([event(0, 0, 0), event(0, 1, 1)]).counters.tolist() == [0, 0, 0, 0]
+    assert Table().feed([event(0, 0, 0), event(0, 1, 1)]).counters.tolist() == [0, 0, 0, 0, 0, 0, 0]
 
 
 def test_distinct_ends_where_every_bucket_is_marked() -> None:
@@ -214,7 +214,8 @@ def test_the_bytes_of_a_row_stay_what_they_are() -> None:
 
 def test_the_kernel_knows_what_is_compiled_into_it() -> None:
     folder = Path(kernel.__file__).parent
-    names = ("kernel_tables.py", "kernel_read.py", "kernel_repeats.py", "kernel_consent.py")
+    parts = ("kernel_tables", "kernel_read", "kernel_repeats", "kernel_consent")
+    names = [f"{part}.py" for part in (*parts, "identity/kernel_merge")]
     text = b"".join((folder / name).read_bytes() for name in names)
     digest = hashlib.sha256(text).hexdigest()[:12]
     assert digest == kernel.COMPILED_IN, (

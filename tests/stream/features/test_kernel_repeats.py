@@ -161,7 +161,7 @@ def test_a_repeated_event_has_no_features_and_only_denies(
     assert applied.consent.tolist() == [[1, in_force]]
     assert applied.features[0].any()
     assert not applied.features[1].any()
-    assert applied.counters.tolist() == [0, 0, 0, 1]
+    assert applied.counters.tolist() == [0, 0, 0, 1, 0, 0, 0]
 
 
 def test_an_id_stands_for_its_event_within_one_topic() -> None:

@@ -17,29 +17,34 @@ from stream.columns import RecordChunk, Spans
 from stream.events.decoder import EventDecoder
 from stream.events.flaws import Decoded
 from stream.formats.avro.avro_language import AVRO
-from stream.formats.port import WriterSchema
+from stream.formats.port import SchemaKey, WriterSchema
 from stream.formats.protobuf.protobuf_language import PROTOBUF
 from stream.formats.reading import FramedFormat, Language
+from stream.kafka.headers import Header, header_spans
 
 NOW_MS = 1_760_000_000_000
+GUID = "0d5a7bd3-27ad-4d9a-8b8a-9d4f04e3a1c2"
 NUMBERS = ("properties.value",)
 CATEGORIES = ("properties.category",)
 
 
 class Schemas:
-    """A registry that knows id 7."""
+    """A registry that knows id 7, and the same schema by its GUID."""
 
     def __init__(self, schema: WriterSchema) -> None:
         self._schema = schema
         self.asked = 0
 
-    def schema(self, schema_id: int) -> WriterSchema | None:
+    def schema(self, schema_id: SchemaKey) -> WriterSchema | None:
         self.asked += 1
-        return self._schema if schema_id == 7 else None
+        return self._schema if schema_id in (7, GUID) else None
 
 
 def decode_values(
-    language: Language, schema: WriterSchema, values: Sequence[bytes | None]
+    language: Language,
+    schema: WriterSchema,
+    values: Sequence[bytes | None],
+    headers: Sequence[Sequence[Header]] = (),
 ) -> Decoded:
     n = len(values)
     decoder = EventDecoder(
@@ -51,7 +56,14 @@ def decode_values(
     )
     return decoder.decode(
         RecordChunk(
-            "events", 0, np.arange(n), np.full(n, NOW_MS), Spans.of([None] * n), Spans.of(values), n
+            "events",
+            0,
+            np.arange(n),
+            np.full(n, NOW_MS),
+            Spans.of([None] * n),
+            Spans.of(values),
+            n,
+            headers=header_spans(headers),
         ),
         NOW_MS,
     )

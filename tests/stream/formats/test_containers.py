@@ -13,8 +13,9 @@ from google.protobuf import descriptor_pool, json_format, message_factory, struc
 
 from stream.campaign.file import EventMapping
 from stream.columns import EventBatch, RecordChunk, Spans
+from stream.events.cloudevents.envelopes import ValueFormat
 from stream.events.consent.vocabulary import GRANTED, NOT_SAID, UNREADABLE, WITHDRAWN
-from stream.events.decoder import EventDecoder, ValueFormat
+from stream.events.decoder import EventDecoder
 from stream.events.present import JsonNumber
 from stream.formats.avro.avro_language import AVRO
 from stream.formats.containers import PARTS_MAX, json_text
@@ -33,15 +34,18 @@ _SCHEMA = record(
 )
 
 
+def _chunk(values: Sequence[bytes]) -> RecordChunk:
+    n = len(values)
+    return RecordChunk(
+        "events", 0, np.arange(n), np.full(n, NOW_MS), Spans.of([None] * n), Spans.of(values), n
+    )
+
+
 def _decode(
     form: ValueFormat | None, values: Sequence[bytes], numbers: Sequence[str] = ()
 ) -> EventBatch:
-    n = len(values)
     decoder = EventDecoder(_MAPPING, ("view",), numbers, (), value_format=form)
-    chunk = RecordChunk(
-        "events", 0, np.arange(n), np.full(n, NOW_MS), Spans.of([None] * n), Spans.of(values), n
-    )
-    decoded = decoder.decode(chunk, NOW_MS)
+    decoded = decoder.decode(_chunk(values), NOW_MS)
     assert decoded.rejects == []
     return decoded.batch
 
@@ -72,7 +76,7 @@ def _protobuf_values(file: pb.FileDescriptorProto, events: Sequence[dict[str, An
     return [b"\0\0\0\0\7\0" + one.SerializeToString() for one in made]
 
 
-_SAID = [
+_SAID: list[tuple[dict[str, Any], int]] = [
     ({"cats": {"marketing": True}}, GRANTED),
     ({"cats": {"Marketing": False}}, WITHDRAWN),
     ({"cats": {"marketing": "opted-in"}}, GRANTED),
@@ -119,11 +123,32 @@ def test_a_record_of_flags_is_an_object_and_what_its_schema_leaves_out_is_denied
 def test_parts_of_one_message_are_merged_and_a_list_may_be_interrupted() -> None:
     file = _struct_file()
     first, second = _protobuf_values(
-        file, [{"cats": {"marketing": False}, "allowed": ["x"]}, {"cats": {"marketing": True}}]
+        file, [{"cats": {"marketing": True}, "allowed": ["x"]}, {"cats": {"other": True}}]
     )
     tail = b"\x22\x09marketing"  # one more of `allowed`
     batch = _decode(FramedFormat(PROTOBUF, Schemas(protobuf(file))), [first + second[6:] + tail])
     assert batch.consent[0].tolist() == [GRANTED]
+
+
+def test_of_equal_keys_of_a_map_the_last_container_counts() -> None:
+    schema = record(("m", {"type": "map", "values": {"type": "array", "items": "string"}}))
+    value = avro_value(schema, m={"ids": ["marketing"], "idz": ["x"]})
+    mapping = EventMapping(consent=(), consent_allowed_ids=("m.ids",), consent_strategy=())
+    decoder = EventDecoder(
+        mapping, ("view",), (), (), value_format=FramedFormat(AVRO, Schemas(avro(schema)))
+    )
+    chunks = [value, value.replace(b"idz", b"ids")]
+    batch = decoder.decode(_chunk(chunks), NOW_MS).batch
+    assert batch.consent[0].tolist() == [GRANTED, WITHDRAWN]
+
+
+def test_the_judge_finds_elements_where_the_kernel_does() -> None:
+    item = {"type": "record", "name": "I", "fields": [{"name": "price", "type": "int"}]}
+    schema = record(("products", {"type": "array", "items": item}), ("messageId", "double"))
+    values = [avro_value(schema, products=[{"price": 3}, {"price": 4}], messageId=7.0)]
+    batch = _decode(FramedFormat(AVRO, Schemas(avro(schema))), values, ("products[1].price",))
+    assert batch.event_id[0] == b"7", "a float is no id for the kernel"
+    assert batch.number.tolist() == [[4.0]]
 
 
 def test_what_is_too_large_to_be_looked_into_forbids_and_its_neighbours_are_read() -> None:

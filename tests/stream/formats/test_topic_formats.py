@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Sequence
 
 import msgspec
@@ -15,16 +16,18 @@ from stream.columns import RecordChunk, Spans
 from stream.errors import CampaignError
 from stream.events.decoder import EventDecoder
 from stream.features.plan import compile_features
+from stream.kafka.headers import header_spans
 from stream.worker.schema_wait import SchemaWait
 from tests.stream.formats.formats_harness import NOW_MS, Schemas, avro, avro_value, record
 from tests.stream.formats.test_snowplow import value
+from trainer.doctor.examine import Declared, refused_now
+from trainer.doctor.sample import TopicSample
 
 _FILE = """
 app = "shop"
 [topics]
 events = ["web", "orders", "tracked"]
 [events]
-schema_registry = "http://registry:8081"
 format = %s
 [[features]]
 op = "count"
@@ -35,8 +38,9 @@ id = "mail"
 _FORMATS = '{ web = "json", orders = "avro", tracked = "snowplow" }'
 
 
-def _campaign(formats: str = _FORMATS) -> Campaign:
-    return parse(_FILE % formats)
+def _campaign(formats: str = _FORMATS, *, registry: bool = True) -> Campaign:
+    address = '\nschema_registry = "http://registry:8081"' if registry else ""
+    return parse(_FILE % (formats + address))
 
 
 def _chunk(topic: str, *values: bytes) -> RecordChunk:
@@ -105,3 +109,18 @@ def test_schemas_are_waited_for_only_in_topics_that_have_some(
 def test_the_mapping_of_a_campaign_is_the_same_after_it_was_written() -> None:
     events = _campaign().events
     assert msgspec.convert(msgspec.to_builtins(events), type(events)) == events
+
+
+def test_dead_letters_are_judged_in_the_format_of_the_topic_that_they_came_from() -> None:
+    formats = '{ web = "json", orders = "json", tracked = "snowplow" }'
+    campaign = _campaign(formats, registry=False)
+    event = b'{"userId":"j","type":"view","timestamp":"2025-01-01T00:00:00Z"}'
+    row = value(derived_tstamp="2025-01-02 00:00:00.000")
+    origins = (b"tracked", b"web", b"web", b"gone")
+    letters = dataclasses.replace(
+        _chunk("dead-letters", row, event, row, event),
+        headers=header_spans([[("topic", name)] for name in origins]),
+    )
+    declared = Declared(campaign, compile_features(campaign))
+    sample = TopicSample("dead-letters", {}, {}, [letters])
+    assert refused_now(declared, sample, NOW_MS) == {"": 2, "bad_json": 1}

@@ -135,6 +135,14 @@ def test_sizes_that_wrap_are_no_sizes() -> None:
             assert found[0] is None
 
 
+def test_more_headers_than_there_is_room_for_are_none() -> None:
+    one = write_headers([("h", b"content")])
+    raw = varint(100) + one[1:]
+    assert read_headers(raw) == []
+    assert last_contents(Spans.of([raw]), b"h")[0] is None
+    assert last_contents(Spans.of([one]), b"h")[0] == b"content"
+
+
 def test_headers_go_with_their_records() -> None:
     records: list[list[Header]] = [[("n", b"%d" % i)] * (i % 3) for i in range(7)]
     (chunk,) = chunks(records, step=100)

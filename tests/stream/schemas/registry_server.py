@@ -14,6 +14,7 @@ class RegistryServer:
 
     Attributes:
         by_id: The body of an answer by schema id.
+        by_guid: The same by GUID.
         by_subject: The same by (subject, version).
         auth: What is asked for as user:password, "" for nothing.
         asked: The targets of all requests.
@@ -21,6 +22,7 @@ class RegistryServer:
 
     def __init__(self) -> None:
         self.by_id: dict[int, dict[str, Any]] = {}
+        self.by_guid: dict[str, dict[str, Any]] = {}
         self.by_subject: dict[tuple[str, int], dict[str, Any]] = {}
         self.auth = ""
         self.asked: list[str] = []
@@ -64,6 +66,8 @@ class RegistryServer:
         found: dict[str, Any] | None = None
         if parts[:2] == ["schemas", "ids"]:
             found = self.by_id.get(int(parts[2]))
+        elif parts[:2] == ["schemas", "guids"]:
+            found = self.by_guid.get(parts[2])
         elif parts[0] == "subjects":
             found = self.by_subject.get((parts[1], int(parts[3])))
         else:

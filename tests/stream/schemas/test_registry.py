@@ -59,6 +59,15 @@ def test_an_id_that_it_does_not_know_is_none(server: RegistryServer) -> None:
     assert client(server).fetch(8) is None
 
 
+def test_a_schema_is_known_by_its_guid_as_well(server: RegistryServer) -> None:
+    guid = "0d5a7bd3-27ad-4d9a-8b8a-9d4f04e3a1c2"
+    server.by_guid[guid] = {"schema": '"long"'}
+    registry = SchemaRegistry(client(server), server.url)
+    assert registry.schema(guid) == registry.schema(guid) == WriterSchema("AVRO", '"long"')
+    assert server.asked == [f"/schemas/guids/{guid}"]
+    assert client(server).fetch(guid.replace("0", "1")) is None
+
+
 def test_another_404_is_no_answer_of_a_registry(server: RegistryServer) -> None:
     elsewhere = RegistryClient(f"{server.url}/elsewhere", "", serialized=False)
     with pytest.raises(RegistryDown, match=r"status 404.*events.schema_registry"):

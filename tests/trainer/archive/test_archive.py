@@ -214,7 +214,9 @@ def test_the_examples_of_the_documentation_run(
     archive_to(tmp_path / "archive", Kafka({("orders", 0): Topic(orders)}), buckets=8)
     monkeypatch.chdir(tmp_path)
     text = (ROOT / "docs" / "archive.md").read_text()
-    bucket, day, customer = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    headers, bucket, day, customer = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    exec(headers, {})
+    assert capsys.readouterr().out == "[('ce_id', b'7')]\n"
     exec(bucket, {})
     assert capsys.readouterr().out == f"{bucket_of(b'u-7', 8)}\n"
     exec(day, {})

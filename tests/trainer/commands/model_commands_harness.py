@@ -20,9 +20,15 @@ from models.registry import Registry
 from stream.campaign.training import GateSpec
 from stream.errors import OperatorError
 from trainer.gate.gate import Evidence, Interval, judge
+from trainer.gate.money import Money
 
 ROOT = Path(__file__).parents[3]
 DAY_MS = 86_400_000
+EARNS = Money(
+    decisions=4_321, effective=2_000.0, contacts=0.4, value=Interval(2.0, 1.5, 2.5),
+    over_nothing=Interval(1.0, 0.5, 1.5), best_constant="mail",
+    over_best_constant=Interval(0.4, 0.1, 0.7), over_champion=Interval(0.3, 0.1, 0.5),
+)  # fmt: skip
 BETTER, WORSE = Interval(0.02, 0.01, 0.03), Interval(-0.02, -0.03, -0.01)
 
 
@@ -34,7 +40,7 @@ def verdict(over: str | None, difference: Interval = BETTER) -> dict[str, Any]:
         over_champion=difference, calibration_error=0.0, champion_calibration_error=0.0,
         calibration_gain=Interval(0.0, 0.0, 0.0), score_ms=1, bundle_bytes=1,
     )  # fmt: skip
-    plain: dict[str, Any] = msgspec.to_builtins(judge(GateSpec(), known, score_ms_max=50))
+    plain: dict[str, Any] = msgspec.to_builtins(judge(GateSpec(), known, EARNS, score_ms_max=50))
     return plain
 
 

@@ -164,13 +164,14 @@ def test_a_rate_is_that_of_the_last_seconds() -> None:
 def test_a_tally_counts_by_strategy_and_says_why_nothing() -> None:
     tally = Tally()
     for i, (strategy, reason) in enumerate(
-        [("mail", "HIGHEST_VALUE"), ("nothing", "NONE_ELIGIBLE"), ("mail", "ONLY_ELIGIBLE")]
+        [("mail", "HIGHEST_VALUE"), ("nothing", "NONE_ELIGIBLE"), ("mail", "EXPLORED")]
     ):
         tally.add(
             Shown(
                 event=i, household=f"h{i % 2}", strategy=strategy, expected_value=0.5 * i,
                 probability=0.1, probability_without=0.0, reason=reason,
                 event_time=datetime(2017, 10, 1, tzinfo=UTC), latency_ms=10 * i,
+                dropped=("NOT_ELIGIBLE", "HOLDOUT"), held_out=i == 1,
             )
         )  # fmt: skip
     assert tally.decided == 3
@@ -179,6 +180,8 @@ def test_a_tally_counts_by_strategy_and_says_why_nothing() -> None:
     assert tally.households["mail"] == {"h0"}
     assert tally.reasons == {"NONE_ELIGIBLE": 1}
     assert tally.latency_ms(0.5) == 10.0
+    assert tally.stopped == {"eligibility": 3, "holdout": 3}
+    assert (tally.explored, tally.held_out) == (1, 1)
 
 
 def test_a_child_that_fails_says_how_it_ended(tmp_path: Path) -> None:
@@ -209,8 +212,16 @@ def test_the_demo_from_beginning_to_end(tmp_path: Path) -> None:
     (history,) = re.findall(r"Caught up: ([0-9,]+) decisions", done.stdout)
     (live,) = re.findall(r"Decided live: ([0-9,]+) purchases", done.stdout)
     assert int(history.replace(",", "")) + int(live.replace(",", "")) == purchases
-    for said in ("AUC", "not uplift that was earned", "Left alone", "opportune worker"):
-        assert said in done.stdout
+    assert re.search(r"Chance took [1-9][0-9.]*% of the decisions, and [1-9][0-9.]*%", done.stdout)
+    told = " ".join(done.stdout.split())  # whatever the width of the terminal
+    for said in (
+        "What each stage stopped",
+        "AUC",
+        "not uplift that was earned",
+        "Left alone",
+        "opportune worker",
+    ):
+        assert said in told
     stop = json.loads(
         [line for line in (kept / "worker.log").read_text().splitlines() if '"stop"' in line][-1]
     )

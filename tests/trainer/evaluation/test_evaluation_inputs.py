@@ -19,6 +19,7 @@ from trainer.evaluation.evaluate import evaluate
 from trainer.evaluation.evaluation import CANDIDATE
 from trainer.evaluation.judged import Judged, Scored
 from trainer.evaluation.slices import compile_slices, slices
+from trainer.examples.chance import Logged
 from trainer.examples.part import Part
 
 CAMPAIGN = """
@@ -74,6 +75,7 @@ def part(n: int, days: float = 10, seed: int = 0, **columns: Any) -> Part:
         + int(START.timestamp() * 1000),
         "customer": pick.integers(0, n, n),
         "weight": pick.choice([1.0, 2.0], n),
+        "logged": Logged.unsaid(n),
     }
     return Part(
         values, plan.transform_codes, Normalization(np.zeros(6), np.ones(6), 8.0),

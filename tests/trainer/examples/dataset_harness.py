@@ -23,6 +23,7 @@ from tests.trainer.shop_history import (
     decisions_about,
     shards_of,
 )
+from trainer.examples.chance import Logged
 from trainer.examples.dataset import Dataset, build
 from trainer.examples.part import Part
 
@@ -76,4 +77,5 @@ def part_of(
         time_ms=np.arange(n),
         customer=np.arange(n),
         weight=np.ones(n),
+        logged=Logged.unsaid(n),
     )

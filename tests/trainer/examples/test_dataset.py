@@ -37,7 +37,13 @@ from trainer.examples.dataset import Dataset, Period, build
 from trainer.examples.moments import fit_normalization
 from trainer.examples.values import FileValues
 
-COLUMNS = ("rows", "strategy", "outcome", "time_ms", "customer", "propensity")
+COLUMNS = (
+    "rows",
+    "strategy",
+    "outcome",
+    "time_ms",
+    "customer",
+)
 
 
 # In plain loops over sorted events.
@@ -130,6 +136,8 @@ def test_neither_memory_nor_the_order_of_reading_changes_anything(
     assert values_of(one).tobytes() == values_of(other).tobytes()
     for name in COLUMNS:
         assert getattr(one, name).tobytes() == getattr(other, name).tobytes(), name
+    for name in ("propensity", "held_out", "possible"):
+        assert getattr(one.logged, name).tobytes() == getattr(other.logged, name).tobytes(), name
     assert one.counts == other.counts
 
 
@@ -184,7 +192,7 @@ def test_decisions_are_learned_from(campaign: Campaign) -> None:
         zip(
             ((data.time_ms - START_MS) // DAY_MS).tolist(),
             data.strategy.tolist(),
-            data.propensity.tolist(),
+            data.logged.propensity.tolist(),
             data.outcome.tolist(),
             strict=True,
         )

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trainer.examples.chance import NOT_SAID
 from trainer.examples.labels import Examples, History, JoinCounts, decided, treated, untreated
 from trainer.history.gaps import Extent
 from trainer.replay.actions import Actions
@@ -39,6 +40,7 @@ def actions(*done: tuple[int, str], duplicates: int = 0, held_out: Sequence[int]
         strategy=np.array([NAMES.index(s) if s in NAMES else -1 for _, s in done], np.int64),
         propensity=1.0 / np.arange(1, len(done) + 1),
         held_out=np.isin(np.arange(len(done)), held_out),
+        possible=np.full(len(done), NOT_SAID),
         duplicates=duplicates,
     )
 

@@ -96,7 +96,7 @@ def test_weights_are_inverse_propensities_on_the_scale_of_the_training_part(
     train, test = data.part("train", identity), data.part("test", identity)
     capped = {0.01: 10.0, 0.1: 10.0, 0.25: 4.0, 1.0: 1.0}
     parts = data.split()
-    raw = np.array([capped[p] for p in data.propensity.tolist()])
+    raw = np.array([capped[round(p, 6)] for p in data.logged.propensity.tolist()])
     assert train.weight.mean() == pytest.approx(1.0)
     assert train.weight.tolist() == pytest.approx(raw[parts.train] / raw[parts.train].mean())
     assert test.weight.tolist() == pytest.approx(raw[parts.test] / raw[parts.train].mean())

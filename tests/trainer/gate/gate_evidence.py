@@ -6,6 +6,7 @@ from typing import Any
 
 from stream.campaign.training import GateSpec
 from trainer.gate.gate import Evidence, Interval, Verdict, judge
+from trainer.gate.money import Money, Unproven
 
 VERSION = "20261124T104512Z-0a1b2c3d"
 BETTER = Interval(0.02, 0.01, 0.03)
@@ -34,8 +35,21 @@ def first(**changes: Any) -> Evidence:
     return evidence(**{"over_base_rates": BETTER, **nobody, **changes})
 
 
-def verdict(known: Evidence, score_ms_max: float = 50.0, **gate: Any) -> Verdict:
-    return judge(GateSpec(**gate), known, score_ms_max=score_ms_max)
+def money(**changes: Any) -> Money:
+    """Of a policy that earns more than everything else, with changes."""
+    known: dict[str, Any] = {
+        "decisions": 1_000, "effective": 600.0, "contacts": 0.4, "value": Interval(2.0, 1.5, 2.5),
+        "over_nothing": Interval(1.0, 0.5, 1.5), "best_constant": "mail",
+        "over_best_constant": Interval(0.4, 0.1, 0.7), "over_champion": Interval(0.3, 0.1, 0.5),
+    }  # fmt: skip
+    return Money(**{**known, **changes})
+
+
+def verdict(
+    known: Evidence, score_ms_max: float = 50.0, earned: Money | Unproven | None = None, **gate: Any
+) -> Verdict:
+    found = money() if earned is None else earned
+    return judge(GateSpec(**gate), known, found, score_ms_max=score_ms_max)
 
 
 def failed(known: Evidence, score_ms_max: float = 50.0, **gate: Any) -> list[str]:

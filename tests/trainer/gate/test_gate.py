@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -15,9 +17,11 @@ from tests.trainer.gate.gate_evidence import (
     evidence,
     failed,
     first,
+    money,
     verdict,
 )
 from trainer.gate.gate import BASE_RATES, Evidence, Interval, SliceDifference, Verdict
+from trainer.gate.money import Unproven
 
 
 def test_a_better_model_replaces_the_champion_it_was_compared_with() -> None:
@@ -199,3 +203,45 @@ def test_a_verdict_is_json_and_promotes_when_every_check_passes(known: Evidence)
     assert msgspec.json.decode(msgspec.json.encode(found), type=Verdict) == found
     assert all(check.expected and check.got and check.why for check in found.checks)
     assert found.words.startswith("better than" if found.promote else "not promoted: ")
+
+
+def test_without_proof_of_money_nobody_is_promoted() -> None:
+    unproven = Unproven("chance had no part in any of 500 decisions")
+    found = verdict(evidence(), earned=unproven)
+    assert not found.promote
+    assert [check.name for check in found.failed] == ["unproven"]
+    assert found.unproven == unproven.reason
+    assert "chance had no part" in found.words
+
+
+def test_without_proof_it_may_be_promoted_by_choice_and_says_so() -> None:
+    found = verdict(evidence(), earned=Unproven("no chance"), unproven="promote")
+    assert found.promote
+    assert found.words.startswith("unproven: better than champion")
+
+
+@pytest.mark.parametrize(
+    ("changes", "opponent"),
+    [
+        ({"over_best_constant": Interval(0.1, -0.1, 0.3)}, "always mail"),
+        ({"over_best_constant": Interval(0.0, 0.0, 0.0), "best_constant": "nothing"}, "doing nothing"),
+        ({"over_champion": Interval(-0.1, -0.2, 0.1)}, f"champion {VERSION}"),
+    ],
+)  # fmt: skip
+def test_a_policy_has_to_earn_more_than_every_opponent(
+    changes: dict[str, Any], opponent: str
+) -> None:
+    found = verdict(evidence(), earned=money(**changes))
+    assert not found.promote
+    (check,) = found.failed
+    assert check.name == "money"
+    assert opponent in check.expected
+
+
+def test_the_margin_of_money_counts() -> None:
+    assert verdict(evidence(), earned=money(), money_margin=0.05).promote
+    assert not verdict(evidence(), earned=money(), money_margin=0.15).promote
+
+
+def test_a_first_model_has_no_champion_to_earn_more_than() -> None:
+    assert verdict(first(), earned=money(over_champion=None)).promote

@@ -23,6 +23,7 @@ from stream.features.plan import FeaturePlan, compile_features
 from stream.kafka.records import RecordReader
 from stream.pipeline import Deployment, Pipeline
 from stream.policy.choice import Policy
+from stream.scoring.no_model import NoModel
 from stream.scoring.scorer import Scorer
 from stream.state.changelog import Stretch
 from stream.state.table import CustomerTable
@@ -140,6 +141,11 @@ class Worker:
         self._pipeline = Pipeline(self.campaign, self.plan)
         self.table = CustomerTable(self.plan.row_words)
         self.load(self.bundle)
+
+    def explore(self) -> None:
+        """No model, from the next chunk on."""
+        policy = Policy.without_model(self.campaign)
+        self._deployment = Deployment(NoModel(self.plan.contract), policy)
 
     def load(self, model: Bundle) -> None:
         """Another model, from the next chunk on."""

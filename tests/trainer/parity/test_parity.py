@@ -187,6 +187,19 @@ def strict(campaign: Campaign) -> Campaign:
     return msgspec.structs.replace(campaign, events=events)
 
 
+def test_decisions_before_there_was_a_model_are_compared_too(shop: Shop) -> None:
+    worker = Worker(shop.campaign, bundle(compile_features(shop.campaign), 1))
+    worker.explore()
+    worker.take(shop.events[shop.campaign.topics.events[0]])
+    shop.decisions[:] = worker.decisions
+    parity = shop.check()
+    assert parity.holds
+    assert parity.compared == parity.equal == len(worker.decisions) > 0
+    assert parity.models == {"none": len(worker.decisions)}
+    shop.flip(3, feature=1)
+    assert causes(shop.check()) == {"different": 1}
+
+
 def test_an_event_from_after_its_record_is_moved_by_worker_and_replay_alike(shop: Shop) -> None:
     records = shop.events["events"][:60]
     far_ms = START_MS + 40 * 24 * HOUR_MS

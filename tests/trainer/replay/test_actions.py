@@ -181,7 +181,7 @@ def test_actions_find_their_events(
     timeline = [(t, next(of_topic[t])) for t in topics]
     records = np.zeros(len(named), ACTION)
     for i, (topic, offset, identity) in enumerate(named):
-        records[i] = (offset, identity, i, 0, topic, False)
+        records[i] = (offset, identity, i, 0, topic, False, 1)
     actions = Actions.of(
         records,
         np.array([t for t, _ in timeline], np.int64),

@@ -156,7 +156,7 @@ def test_what_is_known_of_data_and_training_is_told(page: str) -> None:
     for told in (
         "1,234,567 events", "98,765 cases", "4,321 customers", "without a decision before", "1,031",
         "no_customer", "Search over 30 models", "2,000", "5.0\N{NO-BREAK SPACE}%", "1\N{NO-BREAK SPACE}May 2024",
-        "✗ not shown to be better", "20240501T000000Z-00000001",
+        "✗ not shown to earn more", "20240501T000000Z-00000001",
     ):  # fmt: skip
         assert told in words, told
 

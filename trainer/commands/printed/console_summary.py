@@ -25,6 +25,7 @@ def summarize(campaign: Campaign, report: Report, version: str, *, promoted: boo
     if report.evaluation is not None:
         show_evaluation(console, report.evaluation)
     if report.verdict is not None:
+        show_money(console, report)
         show_verdict(console, report.verdict)
     state = "champion now" if promoted else "published, not promoted"
     console.print(words((version, "bold"), f" in {campaign.model.registry}: {state}"))
@@ -84,10 +85,19 @@ def _by_strategy(evaluation: Evaluation) -> Table:
     return table
 
 
+def show_money(console: Console, report: Report) -> None:
+    """What its policy earns, before what it predicts."""
+    style = "yellow" if report.facts.unproven else "bold"
+    for sentence in report.facts.money:
+        console.print(words((sentence, style)), soft_wrap=True)
+
+
 def show_verdict(console: Console, verdict: Verdict) -> None:
     """Every check of the gate."""
     for check in verdict.checks:
         mark = ("yes", "green") if check.passed else ("no", "red")
+        if check.name == "unproven":
+            mark = ("?", "yellow")
         told = f" {check.name}: {check.got} (expected {check.expected}); {check.why}"
         console.print(words("  ", mark, told), soft_wrap=True)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stream.columns import Float32s, Float64s
+from stream.columns import Bools, Float32s, Float64s
 from trainer.evaluation.offpolicy.diagnostics import Diagnosis, diagnose
 from trainer.evaluation.offpolicy.estimators import (
     Worth,
@@ -26,7 +26,7 @@ from trainer.evaluation.offpolicy.estimators import (
     switch_doubly_robust,
 )
 from trainer.evaluation.offpolicy.inference import Clusters, Interval, interval
-from trainer.evaluation.offpolicy.log import Log, constant
+from trainer.evaluation.offpolicy.log import Log, always, constant
 from trainer.evaluation.offpolicy.nuisance import expected_rewards, folds_of
 
 WEIGHT_MAX = 50.0
@@ -70,17 +70,19 @@ class Judge:
         log: Decisions that were not learned from.
         features: What was known at each. Shape (n, F).
         outcome: Reward before costs. Shape (n,), float64.
-        nothing: Index of doing nothing, None when it is no action.
+        nothing: Index of doing nothing.
+        possible: What could have been done; None for everything. Shape (n, K), bool.
         confidence: Of the intervals.
     """
 
     def __init__(
         self, log: Log, features: Float32s | Float64s, outcome: Float64s,
-        nothing: int | None, confidence: float = 0.95,
+        nothing: int, possible: Bools | None = None, confidence: float = 0.95,
     ) -> None:  # fmt: skip
         self._log = log
         self._outcome = outcome
         self._nothing = nothing
+        self._possible = possible
         self._confidence = confidence
         self._clusters = Clusters(log.customer)
         self._expected = expected_rewards(log, features, folds_of(log.customer))
@@ -90,20 +92,26 @@ class Judge:
         return doubly_robust(self._log, policy, self._expected)
 
     def constants(self) -> dict[str, Float64s]:
-        """The policies that do one thing to everybody, of what the log has."""
-        done = np.bincount(self._log.action, minlength=len(self._log.names)) > 0
-        return {name: constant(self._log, k) for k, name in enumerate(self._log.names) if done[k]}
+        """The policies that do one thing wherever it is possible, of what the log has."""
+        log = self._log
+        done = np.bincount(log.action, minlength=len(log.names)) > 0
+        return {name: self._constant(k) for k, name in enumerate(log.names) if done[k]}
+
+    def _constant(self, action: int) -> Float64s:
+        if self._possible is None:
+            return constant(self._log, action)
+        return always(self._log, np.where(self._possible[:, action], action, self._nothing))
 
     def best_constant(self) -> str:
         """Name of the constant that is worth most; nothing wins a tie."""
         values = {name: self.worth(policy).value for name, policy in self.constants().items()}
-        nothing = None if self._nothing is None else self._log.names[self._nothing]
+        nothing = self._log.names[self._nothing]
         return max(values, key=lambda name: (values[name], name == nothing))
 
     def standing(self, policy: Float64s) -> Standing:
         """All about one policy."""
         log, expected = self._log, self._expected
-        acts = 1.0 if self._nothing is None else 1.0 - float(policy[:, self._nothing].mean())
+        acts = 1.0 - float(policy[:, self._nothing].mean())
         others = {
             "ips": ips(log, policy),
             "clipped_ips": clipped_ips(log, policy, WEIGHT_MAX),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 from typing import Any
@@ -142,6 +143,15 @@ def test_lists_are_read_without_the_judge(monkeypatch: pytest.MonkeyPatch) -> No
         assert set(found.batch.number[0].tolist()) == {5.0}
         assert set(found.batch.category[4].tolist()) == {HATS}
         assert set(found.batch.category[8].tolist()) == {SHOES}
+
+
+def test_lists_in_data_that_is_base64_are_read() -> None:
+    inside = event('"properties":{"products":[{"price":1},{"price":4}],"tags":["hats"]}')
+    data = base64.b64encode(inside.encode()).decode()
+    text = f'{{"specversion":"1.0","id":"1","data_base64":"{data}"}}'
+    found = decoded(event('"properties":{}'), text).batch
+    assert found.number[0].tolist()[1] == 5.0
+    assert found.category[8].tolist() == [0, HATS]
 
 
 def test_one_list_serves_several_properties_and_records_of_any_length() -> None:

@@ -64,7 +64,7 @@ conditions = ["tenure >= 100"]
 """
 SAID = {
     "events": '["Never"]', "property": '"p.v"', "half_lives": '["7d"]', "window": '"7d"', "tile": '"1d"',
-    "cap": '"3d"', "buckets": "2",
+    "cap": '"3d"', "buckets": "2", "time_zone": '"Asia/Tokyo"',
 }  # fmt: skip
 """Each field of an entry, as one that uses it may say it."""
 
@@ -107,6 +107,30 @@ def test_a_feature_says_all_that_the_campaign_file_says_of_it(shop: Path) -> Non
         ("asked for by", 'push: "order_completed_count_30d < 3", strategies[1].eligible'),
         ("asked for by", "evaluation.rfm"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "feature", "lines"),
+    [
+        ("v_last", 'op = "last", property = "p.items[].v"',
+         [("property", "p.items[].v, a number: the sum over the list")]),
+        ("items_last", 'op = "last", property = "p.items[]"', [("property", "p.items[], how many elements")]),
+        ("items_distinct", 'op = "distinct", property = "p.items[]"',
+         [("property", "p.items[], a category for each element of the list")]),
+        ("time_of_day_sin", 'op = "time_of_day"', [("measure", "time zone UTC")]),
+        ("time_of_day_cos", 'op = "time_of_day", time_zone = "Asia/Tokyo", property = "z"',
+         [("property", "z, the IANA name of the customer's time zone"),
+          ("measure", "time zone Asia/Tokyo when an event names none")]),
+    ],
+)  # fmt: skip
+def test_lists_and_zones_are_said(
+    tmp_path: Path, name: str, feature: str, lines: list[tuple[str, str]]
+) -> None:
+    file = tmp_path / "opportune.toml"
+    text = 'app = "t"\ntopics = { events = ["e"] }\nstrategies = [{ id = "m" }]\n'
+    file.write_text(f"{text}features = [{{ {feature} }}]\n")
+    found = words_of(explained(file, name))
+    assert [line for line in lines if line not in found] == []
 
 
 @pytest.mark.parametrize(
@@ -203,7 +227,7 @@ def after_another_event(plan: FeaturePlan) -> Any:
         event_hash=np.zeros(1, np.uint64),
         type_code=np.array([-1], np.int16),
         number=np.full((len(plan.number_paths), 1), np.nan),
-        category=np.zeros((len(plan.category_paths), 1), np.uint64),
+        category=np.zeros((plan.category_rows, 1), np.uint64),
         consent=np.empty((0, 1), np.int8),
         consent_only=np.zeros(1, np.bool_),
     )

@@ -29,6 +29,7 @@ class ContactsSpec(Section, frozen=True):
     Attributes:
         time_zone: IANA name of the zone of the campaign, and of customers whose own is not known.
             Needed by quiet hours and calendar caps.
+        zone_property: Path of the IANA name of the customer's zone in events; the last one counts.
         one_open: Whether a strategy waits until its last decision about the customer has expired or
             led to a conversion.
         strategy_property: Path of the strategy id in the events below.
@@ -43,6 +44,7 @@ class ContactsSpec(Section, frozen=True):
     """
 
     time_zone: str | None = None
+    zone_property: FieldPath | None = None
     one_open: bool = False
     strategy_property: FieldPath = "properties.strategy"
     time_property: FieldPath | None = None

@@ -1,0 +1,1 @@
+"""Rows that a login or a tombstone empties: what is known of two ids becomes what is known of one."""
