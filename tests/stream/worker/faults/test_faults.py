@@ -52,8 +52,8 @@ def test_a_worker_is_killed_again_and_again(
 ) -> None:
     scene, rng = make_scene(form=form), random.Random(seed)
     load_of = partial(Load, scene.bootstrap, scene.topics, scene.partitions, 3_000, seed)
+    following = start_worker(scene, "member", IMPORTED)  # what forks it is ready now
     with load_of(repeated_share=0.05) as load:
-        following = start_worker(scene, "member", IMPORTED)
         for life in range(kills):
             fresh = life % 10 == 3
             worker, following = following.go(), start_worker(scene, "member", IMPORTED, fresh=fresh)
@@ -127,13 +127,13 @@ def test_several_topics_are_taken_in_the_same_order_again(
     make_scene: MakeScene, start_worker: StartWorker, seed: int
 ) -> None:
     scene, rng = make_scene(topics=2, partitions=2, form="cloudevents"), random.Random(seed)
+    following = start_worker(scene, "member", IMPORTED)
     # What was caught up with is merged by event times, so the referee computes nearly every record on
     # its own: let them be some thousand.
     with Load(scene.bootstrap, scene.topics, scene.partitions, 250, seed, tick_s=0.2) as load:
-        # Each fresh one hashes in its own way: an order that came of a set would be another one.
-        following = start_worker(scene, "member", IMPORTED, fresh=True)
         for life in range(6):
-            fresh = life % 2 == 1
+            # Each fresh one hashes in its own way: an order that came of a set would be another one.
+            fresh = life % 2 == 0
             worker, following = following.go(), start_worker(scene, "member", IMPORTED, fresh=fresh)
             worker.ready()
             time.sleep(rng.uniform(0, 2))
