@@ -115,7 +115,8 @@ def test_a_broken_batch_is_refused_and_then_skipped_by_everybody(
         assert worker.stop() == 0, worker.tail()
         assert worker.lines("stop")[0]["skipped"] >= BATCH
         assert sum(line["skipped"] for line in worker.lines("summary")) >= BATCH
-        assert scene.ends(scene.campaign.topics.decisions) == [2 * BATCH]
+        # The refused worker may have published those before the broken batch; then they came twice.
+        assert scene.ends(scene.campaign.topics.decisions) in ([2 * BATCH], [3 * BATCH])
 
         caplog.set_level(logging.WARNING, "opportune")
         rules = ReadRules.of(scene.campaign)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from models import network
 from models.bundle import Bundle
@@ -21,6 +22,10 @@ from stream.campaign.file import Campaign, load
 from stream.features.plan import compile_features
 from tests.bundles import bundle_of
 
+_NOT_YET = (
+    KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+)  # fmt: skip
 _CAMPAIGN = """
 app = "{app}"
 topics = {{ events = {topics}, decisions = "{app}-decisions", dead_letter = "{app}-dead" }}
@@ -191,7 +196,7 @@ class Scene:
     def committed(self) -> dict[tuple[str, int], int]:
         """Committed offset of every event partition, 0 for none."""
         tps = [TopicPartition(t, p) for t in self.topics for p in range(self.partitions)]
-        found = self._watcher.committed(tps, timeout=60)
+        found = self._asked(tps)
         return {(tp.topic, tp.partition): max(0, tp.offset) for tp in found}
 
     def commit(self, offsets: dict[tuple[str, int], int]) -> None:
@@ -202,6 +207,17 @@ class Scene:
     def event_ends(self) -> dict[tuple[str, int], int]:
         """Offset after the last record of every event partition."""
         return {(t, p): end for t in self.topics for p, end in enumerate(self.ends(t))}
+
+    def _asked(self, tps: list[TopicPartition]) -> list[TopicPartition]:
+        """Committed offsets; a coordinator that the broker is only just making is asked again."""
+        for _ in range(50):
+            try:
+                return self._watcher.committed(tps, timeout=60)
+            except KafkaException as exc:
+                if exc.args[0].code() not in _NOT_YET:
+                    raise
+                time.sleep(0.2)
+        return self._watcher.committed(tps, timeout=60)
 
     def lag(self) -> int:
         """Records that the group has not committed."""
