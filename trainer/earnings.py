@@ -3,7 +3,8 @@
 Rules of this file
 1. Judged are decisions with a known probability about customers who were not held out: those could get
    nothing, whatever a policy says.
-2. A policy takes what it could have taken: strategies whose conditions held, and that had a chance then.
+2. A policy is the worker's own, without what it leaves to chance. It takes what it could have taken:
+   strategies whose conditions held, and that had a chance then.
 3. The best constant is chosen on the validation part, and judged with the rest on the test part.
 """
 
@@ -12,12 +13,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from msgspec.structs import replace
 
 from stream.campaign.file import Campaign
-from stream.columns import Bools, Float32s, Float64s, Int64s
+from stream.campaign.funnel_sections import ExplorationSpec
+from stream.campaign.purposes import purposes_of
+from stream.columns import Bools, Float32s, Float64s
+from stream.events.consent.vocabulary import NOT_SAID
 from stream.features.plan import FeaturePlan
+from stream.policy.choice import Policy
 from stream.policy.decision import NOTHING
+from stream.policy.draws import Asked
 from stream.policy.eligibility import eligible
+from trainer.evaluation.bootstrap import CUSTOMERS_MIN
 from trainer.evaluation.offpolicy import inference
 from trainer.evaluation.offpolicy.log import Log, always
 from trainer.evaluation.offpolicy.worth import Comparison, Judge
@@ -35,45 +43,60 @@ _EXPLORE = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scores:
-    """A part with what a model says of it. The scores have the shape (n, S + 1), nothing last."""
+    """A part with what a model says of it.
+
+    Attributes:
+        part: n examples.
+        scores: Of every strategy, and of nothing. Shape (n, S + 1), float32.
+        untrained: Strategies that the model never takes.
+    """
 
     part: Part
     scores: Float32s
+    untrained: tuple[str, ...] = ()
 
 
 def money(
-    campaign: Campaign, plan: FeaturePlan, untrained: tuple[str, ...],
-    check: Scores, test: Scores, champion: Float32s | None,
-) -> Money | Unproven:  # fmt: skip
+    campaign: Campaign, plan: FeaturePlan, check: Part, test: Scores, champion: Scores | None
+) -> Money | Unproven:
     """What the policy of a response model earns beside doing nothing, every constant and the champion.
 
     Args:
         campaign: The campaign file.
         plan: Its compiled features.
-        untrained: Strategies that the model never takes.
-        check: Of the model, on the validation part.
-        test: Of the model, on the test part.
-        champion: The champion's scores of the test part; None when there is none to compare with.
+        check: The validation part.
+        test: The test part, and what the model says of it.
+        champion: Likewise of the champion; None when there is none to compare with.
 
     Returns:
         The money, or why nothing can be said of it.
     """
-    before, now = _randomised(check.part), _randomised(test.part)
+    if campaign.training.learn_from != "decisions":
+        return Unproven(
+            "treatments do not say what was decided about everybody else, so that nobody knows what doing "
+            f"nothing would have earned. {_EXPLORE}"
+        )
+    before, now = _randomised(check), _randomised(test.part)
     if min(before.sum(), now.sum()) < _DECISIONS_MIN:
         return Unproven(
             f"expected {_DECISIONS_MIN} decisions at least, of the validation and of the test part each, "
             f"with the probability with which they were made, got {int(before.sum()):,} of "
             f"{len(before):,} and {int(now.sum()):,} of {len(now):,}. {_EXPLORE}"
         )
+    customers = len(np.unique(test.part.customer[now]))
+    if customers < CUSTOMERS_MIN:
+        return Unproven(
+            f"expected decisions about {CUSTOMERS_MIN} customers at least, got {customers}"
+        )
     if (test.part.logged.propensity[now] == 1).all():
         return Unproven(f"chance had no part in any of {int(now.sum()):,} decisions. {_EXPLORE}")
     earlier, later = (
-        _Case(campaign, plan, check.part, before),
+        _Case(campaign, plan, check, before),
         _Case(campaign, plan, test.part, now),
     )
     best = earlier.judge.best_constant()
-    others = {} if champion is None else {_CHAMPION: later.policy(champion, ())}
-    found = later.judge.compare(later.policy(test.scores, untrained), others, _ASKED)
+    others = {} if champion is None else {_CHAMPION: later.policy(champion)}
+    found = later.judge.compare(later.policy(test), others, _ASKED)
     return _told(found, best)
 
 
@@ -87,54 +110,66 @@ class _Case:
     """The decisions of a part that can judge."""
 
     def __init__(self, campaign: Campaign, plan: FeaturePlan, part: Part, keep: Bools) -> None:
-        strategies = campaign.strategies
-        self._value = np.array([one.value for one in strategies])
-        self._cost = np.array([one.cost for one in strategies])
-        self._ids = [one.id for one in strategies]
+        self._campaign = _without_chance(campaign)
         self._keep = keep
         some = part.take(keep)
-        self._possible = _possible(plan, some, len(strategies))
-        self._log = Log(
-            some.strategy, some.logged.propensity, self._earned(some) - self._paid(some),
-            some.customer, (*self._ids, NOTHING),
-        )  # fmt: skip
+        self._raw = np.empty((len(some), len(plan.raw_columns)))
+        for where, values in some.raw_blocks() if len(plan.raw_columns) else ():
+            self._raw[where] = values[:, plan.raw_columns]
+        self._possible = self._find_possible(plan, some)
+        names = (*(one.id for one in campaign.strategies), NOTHING)
+        reward = self._earned(some) - self._paid(some)
+        self._log = Log(some.strategy, some.logged.propensity, reward, some.customer, names)
         features = np.concatenate([x for _, x in some.blocks()])
         self.judge = Judge(
-            self._log, features, some.outcome.astype(np.float64), len(strategies),
+            self._log, features, some.outcome.astype(np.float64), len(campaign.strategies),
             np.column_stack([self._possible, np.ones(len(some), np.bool_)]),
         )  # fmt: skip
 
-    def policy(self, scores: Float32s, untrained: tuple[str, ...]) -> Float64s:
-        """What a model's estimates of the gain lead to, without exploration. Shape (m, S + 1)."""
-        of = scores[self._keep].astype(np.float64)
-        gain = (of[:, :-1] - of[:, -1:]) * self._value - self._cost
-        barred = np.array([name in untrained for name in self._ids])
-        gain[~self._possible | barred | ~np.isfinite(gain)] = -np.inf
-        chosen = np.where(gain.max(axis=1) > 0, gain.argmax(axis=1), len(self._ids))
-        return always(self._log, chosen.astype(np.int64))
+    def policy(self, scored: Scores) -> Float64s:
+        """What the worker's own policy makes of a model's scores, without chance. Shape (m, S + 1)."""
+        n, purposes = len(self._log), len(purposes_of(self._campaign))
+        policy = Policy(self._campaign, "response", self._log.names, scored.untrained)
+        nobody = np.zeros(n, np.int64)
+        decisions = policy.choose(
+            np.ascontiguousarray(scored.scores[self._keep]), self._possible,
+            np.full((purposes, n), NOT_SAID, np.int8), np.zeros((0, n), np.bool_),
+            Asked(self._raw, nobody, nobody),
+        )  # fmt: skip
+        return always(self._log, decisions.strategy.astype(np.int64))
+
+    def _find_possible(self, plan: FeaturePlan, part: Part) -> Bools:
+        """Which strategies could have been used. Shape (m, S), bool."""
+        strategies = len(self._campaign.strategies)
+        bits = part.logged.possible[:, np.newaxis]
+        said: Bools = ((bits >> np.arange(strategies)) & 1 == 1) | (bits < 0)
+        return said & eligible(
+            self._raw, plan.condition_strategy, plan.condition_column, plan.condition_op,
+            plan.condition_number, strategies,
+        )  # fmt: skip
 
     def _earned(self, part: Part) -> Float64s:
         """Of an outcome without a contact the largest value is taken: it makes contacts earn less, not more."""
-        value = np.append(self._value, self._value.max())
-        return np.asarray(part.outcome * value[part.strategy])
+        strategies = self._campaign.strategies
+        value = np.tile([one.value for one in strategies], (len(part), 1))
+        priced = [k for k, one in enumerate(strategies) if one.value_from]
+        if priced:
+            own = self._raw[:, -len(priced) :]  # as `stream.policy.arbitration` finds them
+            value[:, priced] = np.where(np.isfinite(own), own, value[:, priced])
+        value = np.column_stack([value, value.max(axis=1)])
+        return np.asarray(part.outcome * value[np.arange(len(part)), part.strategy])
 
     def _paid(self, part: Part) -> Float64s:
-        cost: Float64s = np.append(self._cost, 0.0)[part.strategy]
-        return cost
+        cost: Float64s = np.array([*(one.cost for one in self._campaign.strategies), 0.0])
+        return cost[part.strategy]
 
 
-def _possible(plan: FeaturePlan, part: Part, strategies: int) -> Bools:
-    """Which strategies could have been used. Shape (n, S), bool."""
-    out = np.ones((len(part), strategies), np.bool_)
-    for where, values in part.raw_blocks() if len(plan.condition_strategy) else ():
-        out[where] = eligible(
-            values[:, plan.raw_columns], plan.condition_strategy, plan.condition_column,
-            plan.condition_op, plan.condition_number, strategies,
-        )  # fmt: skip
-    bits: Int64s = part.logged.possible
-    said = (bits[:, np.newaxis] >> np.arange(strategies)) & 1 == 1
-    found: Bools = out & (said | (bits < 0)[:, np.newaxis])
-    return found
+def _without_chance(campaign: Campaign) -> Campaign:
+    """The campaign of a policy that leaves nothing to chance, over what customers allowed at the time."""
+    policy = replace(campaign.policy, consent="ignore", without_model="wait")
+    return replace(
+        campaign, policy=policy, exploration=ExplorationSpec(), holdouts=(), suppressions=()
+    )
 
 
 def _told(found: Comparison, best: str) -> Money | Unproven:

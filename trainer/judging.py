@@ -157,9 +157,10 @@ def _money(
         return Unproven("no decisions are held back to judge by")
     other = None
     if champion is not None and comparable(champion, draft):
-        other = published_scores(champion, campaign, parts.test).scores
-    check, test = (Scores(part, scores_of(scorer, part)) for part in (parts.check, parts.test))
-    return money(campaign, plan, draft.manifest.untrained, check, test, other)
+        scores = published_scores(champion, campaign, parts.test).scores
+        other = Scores(parts.test, scores, champion.manifest.untrained)
+    test = Scores(parts.test, scores_of(scorer, parts.test), draft.manifest.untrained)
+    return money(campaign, plan, parts.check, test, other)
 
 
 def _evaluate(

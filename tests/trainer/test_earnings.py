@@ -38,6 +38,8 @@ cost = 0.5
 id = "call"
 value = 50
 cost = 0.8
+[training]
+learn_from = "decisions"
 """
 RATE = 0.06
 
@@ -73,10 +75,9 @@ def earned(
 ) -> Money | Unproven:  # fmt: skip
     shop = campaign(more)
     said = test.truth if scores is None else scores
-    return money(
-        shop, compile_features(shop), untrained, Scores(check.part, check.truth),
-        Scores(test.part, said), champion,
-    )  # fmt: skip
+    other = None if champion is None else Scores(test.part, champion)
+    found = Scores(test.part, said, untrained)
+    return money(shop, compile_features(shop), check.part, found, other)
 
 
 def proven(found: Money | Unproven) -> Money:
@@ -182,8 +183,7 @@ def test_conditions_of_strategies_bind_the_policy() -> None:
     shop = parse(more)
     check, test = world(30_000, 1), world(60_000, 2)
     found = proven(money(
-        shop, compile_features(shop), (), Scores(check.part, check.truth),
-        Scores(test.part, test.truth), None,
+        shop, compile_features(shop), check.part, Scores(test.part, test.truth), None
     ))  # fmt: skip
     assert found.contacts == pytest.approx(float((values(test.part)[:, 0] > 1).mean()), abs=1e-9)
 
@@ -203,6 +203,53 @@ def test_a_placebo_is_rarely_promoted() -> None:
         low = found.over_best_constant.low
         passed += low is not None and low > gate.money_margin
     assert passed <= 11  # 6 of 120 expected at most; more than 11 has probability 0.02
+
+
+def test_treatments_prove_nothing_of_money() -> None:
+    check, test = world(5_000, 1), world(5_000, 2)
+    shop = parse(CAMPAIGN.replace('"decisions"', '"treatments"'))
+    found = money(
+        shop, compile_features(shop), check.part, Scores(test.part, test.truth), None
+    )  # fmt: skip
+    assert isinstance(found, Unproven)
+    assert "treatments do not say" in found.reason
+
+
+def test_one_customer_proves_nothing_of_money() -> None:
+    check, test = world(5_000, 1), world(5_000, 2)
+    one = World(replace(test.part, customer=np.zeros(5_000, np.int64)), test.truth)
+    found = earned(check, one)
+    assert isinstance(found, Unproven)
+    assert "got 1" in found.reason
+
+
+@pytest.mark.parametrize("more", ["priority = 1", "weight = 1000.0"])
+def test_what_is_judged_is_the_policy_of_the_worker(more: str) -> None:
+    """A call does nothing, and is taken by the weight or the priority that the campaign gives it."""
+    check, test = world(30_000, 1), world(60_000, 2)
+    scores = test.truth.copy()
+    scores[:, 1] += 0.03  # the model believes in calls, and less than in the mails that help
+    shop = parse(CAMPAIGN.replace('id = "call"', f'id = "call"\n{more}'))
+    found = proven(money(
+        shop, compile_features(shop), check.part, Scores(test.part, scores), None
+    ))  # fmt: skip
+    assert found.contacts == 1.0
+    assert found.over_nothing.value == pytest.approx(-0.8, abs=0.3)
+    plain = proven(earned(check, test, scores=scores))
+    assert plain.over_nothing.value > found.over_nothing.value
+
+
+def test_a_value_from_a_feature_prices_outcomes() -> None:
+    """Mails to customers whose outcome is worth nothing are not sent, and earn nothing."""
+    check, test = world(30_000, 1), world(60_000, 2)
+    shop = parse(CAMPAIGN.replace('id = "mail"', 'id = "mail"\nvalue_from = "second"'))
+    found = proven(money(
+        shop, compile_features(shop), check.part, Scores(test.part, test.truth), None
+    ))  # fmt: skip
+    gain = 0.04 * values(test.part)[:, 1] > 0.5
+    helped = values(test.part)[:, 0] > 0
+    harmed = -0.04 * values(test.part)[:, 1] > 0.5
+    assert found.contacts == pytest.approx(float(np.where(helped, gain, harmed).mean()), abs=1e-9)
 
 
 def test_money_reads_as_json_and_back() -> None:
