@@ -116,11 +116,7 @@ def test_a_broken_batch_is_refused_and_then_skipped_by_everybody(
         assert worker.stop() == 0, worker.tail()
         assert worker.lines("stop")[0]["skipped"] >= BATCH
         assert sum(line["skipped"] for line in worker.lines("summary")) >= BATCH
-        # The refused worker may have published those before the broken batch; then they came twice.
-        decided = read(scene.bootstrap, scene.campaign.topics.decisions, 0)
-        ids = [json.loads(one.value() or b"")["event_id"] for one in decided]
-        assert set(ids) == {f"{batch}-{i}" for batch in (0, 2) for i in range(BATCH)}
-        assert sum(one.startswith("2-") for one in ids) == BATCH
+        expect_both_ends_decided(scene)
 
         caplog.set_level(logging.WARNING, "opportune")
         rules = ReadRules.of(scene.campaign)
@@ -128,6 +124,14 @@ def test_a_broken_batch_is_refused_and_then_skipped_by_everybody(
         assert "skipped" in caplog.text
         asyncio.run(archived(scene, tmp_path / "archive"))
         expect_both_ends(ParquetSource(tmp_path / "archive", tells_gaps=True), topic)
+
+
+def expect_both_ends_decided(scene: Scene) -> None:
+    """The refused worker may have published what came before the broken batch: that is there twice then."""
+    decided = read(scene.bootstrap, scene.campaign.topics.decisions, 0)
+    ids = [json.loads(one.value() or b"")["event_id"] for one in decided]
+    assert set(ids) == {f"{batch}-{i}" for batch in (0, 2) for i in range(BATCH)}
+    assert sum(one.startswith("2-") for one in ids) == BATCH
 
 
 def expect_both_ends(source: Any, topic: str) -> None:
