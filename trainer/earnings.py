@@ -20,7 +20,6 @@ from stream.campaign.funnel_sections import ExplorationSpec
 from stream.campaign.purposes import purposes_of
 from stream.columns import Bools, Float32s, Float64s
 from stream.events.consent.vocabulary import NOT_SAID
-from stream.features.plan import FeaturePlan
 from stream.policy.choice import Policy
 from stream.policy.decision import NOTHING
 from stream.policy.draws import Asked
@@ -29,6 +28,7 @@ from trainer.evaluation.bootstrap import CUSTOMERS_MIN
 from trainer.evaluation.offpolicy import inference
 from trainer.evaluation.offpolicy.log import Log, always
 from trainer.evaluation.offpolicy.worth import Comparison, Judge
+from trainer.examples.inputs import Inputs
 from trainer.examples.part import Part
 from trainer.gate.checks import Interval
 from trainer.gate.money import Money, Unproven
@@ -57,7 +57,7 @@ class Scores:
 
 
 def money(
-    campaign: Campaign, plan: FeaturePlan, check: Part, test: Scores, champion: Scores | None
+    campaign: Campaign, plan: Inputs, check: Part, test: Scores, champion: Scores | None
 ) -> Money | Unproven:
     """What the policy of a response model earns beside doing nothing, every constant and the champion.
 
@@ -109,7 +109,7 @@ def _randomised(part: Part) -> Bools:
 class _Case:
     """The decisions of a part that can judge."""
 
-    def __init__(self, campaign: Campaign, plan: FeaturePlan, part: Part, keep: Bools) -> None:
+    def __init__(self, campaign: Campaign, plan: Inputs, part: Part, keep: Bools) -> None:
         self._campaign = _without_chance(campaign)
         self._keep = keep
         some = part.take(keep)
@@ -138,7 +138,7 @@ class _Case:
         )  # fmt: skip
         return always(self._log, decisions.strategy.astype(np.int64))
 
-    def _find_possible(self, plan: FeaturePlan, part: Part) -> Bools:
+    def _find_possible(self, plan: Inputs, part: Part) -> Bools:
         """Which strategies could have been used. Shape (m, S), bool."""
         strategies = len(self._campaign.strategies)
         bits = part.logged.possible[:, np.newaxis]

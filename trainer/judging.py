@@ -14,7 +14,6 @@ from stream.campaign.file import Campaign
 from stream.campaign.training import TrainingSpec
 from stream.campaign.words import duration_ms
 from stream.columns import Bools, Float32s
-from stream.features.plan import FeaturePlan
 from stream.scoring.scorer import Scorer, score_ms
 from trainer.earnings import Scores, money
 from trainer.evaluation.baselines import BaseRate, fit_baselines
@@ -23,6 +22,7 @@ from trainer.evaluation.evaluation import Evaluation
 from trainer.evaluation.judged import Judged, Rival, Scored
 from trainer.evaluation.slices import slices
 from trainer.evaluation.thresholds import scored
+from trainer.examples.inputs import Inputs
 from trainer.examples.part import Part
 from trainer.fitting.fit import fit, network_config, predict
 from trainer.gate.evidence import evidence
@@ -99,13 +99,13 @@ def unseen(champion: Bundle, part: Part, training: TrainingSpec) -> Bools:
     What it was fitted on reaches to the end of its window, and the outcomes of that one attribution
     window further.
     """
-    gap_ms = duration_ms(training.attribution_window)
+    gap_ms = duration_ms(training.attribution_window) if part.timed else 0
     return part.time_ms >= champion.manifest.window.end_ms + gap_ms
 
 
 def judge_candidate(
     campaign: Campaign,
-    plan: FeaturePlan,
+    plan: Inputs,
     parts: Parts,
     draft: Bundle,
     champion: Bundle | None,
@@ -145,7 +145,7 @@ def judge_candidate(
 
 
 def _money(
-    campaign: Campaign, plan: FeaturePlan, parts: Parts, scorer: Scorer, draft: Bundle,
+    campaign: Campaign, plan: Inputs, parts: Parts, scorer: Scorer, draft: Bundle,
     champion: Bundle | None,
 ) -> Money | Unproven:  # fmt: skip
     if campaign.model.head != "response":
@@ -165,7 +165,7 @@ def _money(
 
 def _evaluate(
     campaign: Campaign,
-    plan: FeaturePlan,
+    plan: Inputs,
     parts: Parts,
     scorer: Scorer,
     draft: Bundle,
@@ -197,7 +197,7 @@ def _evaluate(
 
 
 def _linear(
-    campaign: Campaign, plan: FeaturePlan, names: tuple[str, ...], parts: Parts, seed: int
+    campaign: Campaign, plan: Inputs, names: tuple[str, ...], parts: Parts, seed: int
 ) -> keras.Model:
     """The weighted sum of the features, which a deeper network has to be worth its trouble beside."""
     model = msgspec.structs.replace(campaign.model, network="linear")

@@ -22,13 +22,14 @@ from models import network
 from models.bundle import Bundle, Fit, Golden
 from models.manifest import DataWindow
 from stream.campaign.file import Campaign
-from stream.features.plan import FeaturePlan, compile_features
+from stream.features.plan import compile_features
 from stream.policy.decision import NOTHING
 from trainer.errors import TrainingError
 from trainer.evaluation.baselines import rfm_features
 from trainer.evaluation.slices import compile_slices
 from trainer.examples import notices
 from trainer.examples.dataset import PARTS, Dataset, OnShard, build
+from trainer.examples.inputs import Inputs
 from trainer.examples.part import Part
 from trainer.fitting.fit import Fitted, OnEpoch, fit, network_config, scores
 from trainer.gate.gate import Verdict
@@ -74,7 +75,7 @@ class Prepared:
         rejects: Records that are no events, by reason code.
     """
 
-    plan: FeaturePlan
+    plan: Inputs
     dataset: Dataset
     rejects: dict[str, int]
 

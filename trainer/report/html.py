@@ -72,7 +72,10 @@ def _fact_rows(facts: Facts) -> dict[str, list[tuple[str, ...]]]:
     whole, date = wording.whole, wording.date
     return {
         "period_rows": [
-            (name, date(one.start), date(one.end), whole(one.rows), whole(one.customers))
+            (
+                name, *(date(time) if time else "" for time in (one.start, one.end)),
+                whole(one.rows), whole(one.customers),
+            )
             for name, one in facts.periods.items()
         ],
         "example_rows": [

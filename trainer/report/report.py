@@ -105,12 +105,16 @@ def facts_of_history(
         champion=champion,
         created=created,
         outcome=campaign.training.outcome,
-        attribution_window=campaign.training.attribution_window,
+        attribution_window="" if dataset.is_table else campaign.training.attribution_window,
         randomised=bool(np.all(dataset.logged.propensity < 1.0)),  # NaN, nobody said, is not below
+        table=dataset.is_table,
         events=dataset.events,
         repeated=dataset.repeated,
         history=Span(
-            _time(dataset.start_ms), _time(dataset.end_ms), len(dataset), dataset.customers
+            _time(dataset.start_ms) if dataset.timed else None,
+            _time(dataset.end_ms) if dataset.timed else None,
+            len(dataset),
+            dataset.customers,
         ),
         periods={name: _span(part) for name, part in parts.items() if len(part)},
         joins=joins_of(dataset),
@@ -153,7 +157,9 @@ def facts_of_training(
 
 
 def joins_of(dataset: Dataset) -> dict[str, int]:
-    """What became of the treatments or decisions, in words."""
+    """What became of the treatments or decisions, in words; nothing of rows, each of which is an example."""
+    if dataset.is_table:
+        return {}
     kind = "decisions" if dataset.training.learn_from == "decisions" else "treatments"
     counts = dataset.counts
     found = {
@@ -210,8 +216,8 @@ def _settings(campaign: Campaign, fitted: Fitted) -> dict[str, str]:
 
 def _span(part: Part) -> Span:
     return Span(
-        _time(int(part.time_ms.min())),
-        _time(int(part.time_ms.max())),
+        _time(int(part.time_ms.min())) if part.timed else None,
+        _time(int(part.time_ms.max())) if part.timed else None,
         len(part),
         len(np.unique(part.customer)),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 
 from rich.console import Console
 from rich.table import Column, Table
@@ -44,23 +45,26 @@ def _show_data(console: Console, facts: Facts) -> None:
     if facts.history is not None:
         rejects = sum(facts.rejects.values())
         console.print(
-            f"{facts.events:,} events of {facts.history.customers:,} customers, "
-            f"{facts.history.start:%Y-%m-%d} to {facts.history.end:%Y-%m-%d}"
+            f"{facts.events:,} {'rows' if facts.table else 'events'} of "
+            f"{facts.history.customers:,} customers{_when(facts.history.start, facts.history.end)}"
             + (f"; {facts.repeated:,} came again and count once" if facts.repeated else "")
             + (f"; {rejects:,} records were no events" if rejects else "")
         )
-    console.print(", ".join(f"{count:,} {what}" for what, count in facts.joins.items()))
+    if facts.joins:
+        console.print(", ".join(f"{count:,} {what}" for what, count in facts.joins.items()))
     for name, span in facts.periods.items():
-        console.print(
-            f"{name}: {span.rows:,} examples, {span.start:%Y-%m-%d} to {span.end:%Y-%m-%d}"
-        )
+        console.print(f"{name}: {span.rows:,} examples{_when(span.start, span.end)}")
+
+
+def _when(start: datetime | None, end: datetime | None) -> str:
+    return "" if start is None or end is None else f", {start:%Y-%m-%d} to {end:%Y-%m-%d}"
 
 
 def show_evaluation(console: Console, evaluation: Evaluation) -> None:
     """The main metrics of all models, and those of the candidate by strategy."""
     console.print(
-        f"Judged on {evaluation.all.rows:,} later examples of {evaluation.all.customers:,} "
-        f"customers, {evaluation.start:%Y-%m-%d} to {evaluation.end:%Y-%m-%d}"
+        f"Judged on {evaluation.all.rows:,} {'later' if evaluation.start else 'other'} examples of {evaluation.all.customers:,} "
+        f"customers{_when(evaluation.start, evaluation.end)}"
     )
     console.print(_overall(evaluation))
     console.print(_by_strategy(evaluation))
