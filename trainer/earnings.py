@@ -149,7 +149,13 @@ class _Case:
         )  # fmt: skip
 
     def _earned(self, part: Part) -> Float64s:
-        """Of an outcome without a contact the largest value is taken: it makes contacts earn less, not more."""
+        """The amount, where there is one. Else the value of the outcome.
+
+        Of an outcome without a contact the largest value is taken: it makes
+        contacts earn less, not more.
+        """
+        if part.amount is not None:
+            return part.amount
         strategies = self._campaign.strategies
         value = np.tile([one.value for one in strategies], (len(part), 1))
         priced = [k for k, one in enumerate(strategies) if one.value_from]

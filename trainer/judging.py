@@ -22,6 +22,7 @@ from trainer.evaluation.evaluation import Evaluation
 from trainer.evaluation.judged import Judged, Rival, Scored
 from trainer.evaluation.slices import slices
 from trainer.evaluation.thresholds import scored
+from trainer.examples.chance import Doubts
 from trainer.examples.inputs import Inputs
 from trainer.examples.part import Part
 from trainer.fitting.fit import fit, network_config, predict
@@ -41,11 +42,13 @@ class Parts:
         learn: What models and rules are fitted on.
         check: What thresholds are chosen on.
         test: What judges.
+        doubts: What stands in the way of a verdict.
     """
 
     learn: Part
     check: Part
     test: Part
+    doubts: Doubts = Doubts()  # noqa: RUF009  # frozen
 
 
 def published_scores(bundle: Bundle, campaign: Campaign, part: Part) -> Scored:
@@ -141,7 +144,11 @@ def judge_candidate(
         else evidence(evaluation, campaign.gate.metric, **measured)
     )
     earned = _money(campaign, plan, parts, scorer, draft, champion)
-    return evaluation, judge(campaign.gate, found, earned, score_ms_max=campaign.model.score_ms_max)
+    verdict = judge(
+        campaign.gate, found, earned, score_ms_max=campaign.model.score_ms_max,
+        broken=parts.doubts.broken,
+    )  # fmt: skip
+    return evaluation, verdict
 
 
 def _money(
@@ -153,6 +160,8 @@ def _money(
             "a model of choices says nothing of what would happen without a contact, so nothing of money: "
             'set model.head = "response"'
         )
+    if parts.doubts.unproven:
+        return Unproven(parts.doubts.unproven)
     if not (len(parts.test) and len(parts.check)):
         return Unproven("no decisions are held back to judge by")
     other = None

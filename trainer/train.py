@@ -70,7 +70,7 @@ class Prepared:
     """A history as examples.
 
     Attributes:
-        plan: The compiled features.
+        plan: What the features are.
         dataset: The examples.
         rejects: Records that are no events, by reason code.
     """
@@ -172,7 +172,8 @@ def train(
     """
     plan, dataset, names = prepared.plan, prepared.dataset, outputs(campaign)
     normalization = dataset.fit_normalization()
-    parts = Parts(*(dataset.part(which, normalization) for which in PARTS))
+    learned, checked, tested = (dataset.part(which, normalization) for which in PARTS)
+    parts = Parts(learned, checked, tested, dataset.doubts)
     learn, check = parts.learn, parts.check
     _expect_both_outcomes(campaign, learn)
     found = _search(campaign, parts, seed, trials_file, watch) if searches else None

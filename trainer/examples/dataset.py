@@ -24,7 +24,7 @@ from stream.columns import Bools, Float64s, Int64s
 from stream.features.plan import FeaturePlan
 from trainer.errors import TrainingError
 from trainer.examples import moments, notices
-from trainer.examples.chance import Logged
+from trainer.examples.chance import Doubts, Logged
 from trainer.examples.labels import Examples, JoinCounts
 from trainer.examples.of_shard import of_shard
 from trainer.examples.part import Part, Values
@@ -75,6 +75,7 @@ class Dataset:
         timed: As `trainer.examples.part.Part`.
         amount: As there.
         is_table: Whether the examples are the rows of a table, and not those of a stream.
+        doubts: What stands in the way of a verdict.
     """
 
     training: TrainingSpec
@@ -96,6 +97,7 @@ class Dataset:
     timed: bool = True
     amount: Float64s | None = None
     is_table: bool = False
+    doubts: Doubts = Doubts()  # noqa: RUF009  # frozen
 
     def __len__(self) -> int:
         return len(self.rows)

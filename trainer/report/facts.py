@@ -59,6 +59,7 @@ class Facts(Struct, frozen=True, kw_only=True):
         checks: What the gate looked at.
         money: What its policy earns, in sentences.
         unproven: Whether nothing shows what it earns.
+        broken: Whether there is no verdict, since nothing that is compared is right.
     """
 
     campaign: str = ""
@@ -86,3 +87,4 @@ class Facts(Struct, frozen=True, kw_only=True):
     checks: tuple[Check, ...] = ()
     money: tuple[str, ...] = ()
     unproven: bool = False
+    broken: bool = False

@@ -11,6 +11,8 @@ def sentences(verdict: Verdict | None) -> tuple[str, ...]:
     """What is known of the money; none without a verdict."""
     if verdict is None:
         return ()
+    if verdict.broken:
+        return (f"No verdict: {verdict.broken}.",)
     if verdict.money is None:
         return (
             (
@@ -21,8 +23,8 @@ def sentences(verdict: Verdict | None) -> tuple[str, ...]:
     money = verdict.money
     found = [
         (
-            f"On {wording.whole(money.decisions)} later decisions that chance had part in, it would have "
-            f"earned {_amount(money.over_nothing)} per decision beside doing nothing, with a contact in "
+            f"On {wording.whole(money.decisions)} decisions that chance had part in, and that it has not "
+            f"learned from, it would have earned {_amount(money.over_nothing)} per decision beside doing nothing, with a contact in "
             f"{wording.percent(money.contacts)} of them."
         )
     ]

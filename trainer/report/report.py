@@ -146,6 +146,7 @@ def facts_of_training(
         passed=verdict.promote,
         money=money_words.sentences(verdict),
         unproven=bool(verdict.unproven),
+        broken=bool(verdict.broken),
         checks=tuple(
             Check(
                 check.passed,

@@ -91,7 +91,7 @@ def _by_strategy(evaluation: Evaluation) -> Table:
 
 def show_money(console: Console, report: Report) -> None:
     """What its policy earns, before what it predicts."""
-    style = "yellow" if report.facts.unproven else "bold"
+    style = "yellow" if report.facts.unproven or report.facts.broken else "bold"
     for sentence in report.facts.money:
         console.print(words((sentence, style)), soft_wrap=True)
 
@@ -100,7 +100,7 @@ def show_verdict(console: Console, verdict: Verdict) -> None:
     """Every check of the gate."""
     for check in verdict.checks:
         mark = ("yes", "green") if check.passed else ("no", "red")
-        if check.name == "unproven":
+        if check.name in {"unproven", "sample ratio"}:
             mark = ("?", "yellow")
         told = f" {check.name}: {check.got} (expected {check.expected}); {check.why}"
         console.print(words("  ", mark, told), soft_wrap=True)
