@@ -164,12 +164,19 @@ def _money(
         return Unproven(parts.doubts.unproven)
     if not (len(parts.test) and len(parts.check)):
         return Unproven("no decisions are held back to judge by")
-    other = None
-    if champion is not None and comparable(champion, draft):
-        scores = published_scores(champion, campaign, parts.test).scores
-        other = Scores(parts.test, scores, champion.manifest.untrained)
+    other = champion_scores(campaign, parts.test, draft, champion)
     test = Scores(parts.test, scores_of(scorer, parts.test), draft.manifest.untrained)
     return money(campaign, plan, parts.check, test, other)
+
+
+def champion_scores(
+    campaign: Campaign, part: Part, draft: Bundle, champion: Bundle | None
+) -> Scores | None:
+    """What the champion says of a part; None where it cannot be compared with a candidate."""
+    if champion is None or not comparable(champion, draft):
+        return None
+    said = published_scores(champion, campaign, part).scores
+    return Scores(part, said, champion.manifest.untrained)
 
 
 def _evaluate(

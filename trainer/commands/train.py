@@ -101,20 +101,23 @@ def train(
     with work_folder(work) as folder:
         seed = loaded.training.seed if seed is None else seed
         prepare = _prepare(loaded, table_path, history, champion, folder, seed)
-        with watching(console, prepare[0], searches=search, replays=table_path is None) as watch:
-            trained = _train(*prepare, champion, seed, watch, trials, searches=search)
+        with watching(console, loaded, searches=search, replays=table_path is None) as watch:
+            found = _train(*prepare, champion, seed, watch, trials, searches=search)
+    how = cast(Promote, promote)
     with opened(url, None) as models:
-        version = models.publish(trained.bundle)
-        promoted = _promote(models, trained, version, cast(Promote, promote), console)
+        told = [_publish(models, one, how, console) for one in found]
+    trained, instead = found[0], found[1:]
     if html is not None:  # last: a full disk costs no promotion
         write_report(trained.report, html)
     if as_json:
-        line = {"version": version, "promoted": promoted, "verdict": trained.verdict}
+        line = {**told[0], "instead": told[1] if instead else None}
         sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
         return
-    from trainer.commands.printed.console_summary import summarize
+    from trainer.commands.printed.console_summary import summarize, summarize_instead
 
-    summarize(loaded, trained.report, version, promoted=promoted)
+    summarize(loaded, trained.report, told[0]["version"], promoted=told[0]["promoted"])
+    if instead:
+        summarize_instead(instead[0].report, told[1]["version"], promoted=told[1]["promoted"])
 
 
 def _champion(models: Registry) -> Bundle | None:
@@ -167,12 +170,15 @@ def _train(
     trials: Path | None,
     *,
     searches: bool,
-) -> Trained:
+) -> list[Trained]:
+    """The model, and if it is not good enough perhaps the best single strategy."""
+    from trainer import constant
     from trainer import train as training
 
-    return training.train(
+    prepared = prepare(watch)
+    trained = training.train(
         campaign,
-        prepare(watch),
+        prepared,
         seed=seed,
         created=datetime.now(UTC),
         champion=champion,
@@ -180,6 +186,21 @@ def _train(
         trials_file=trials,
         watch=watch,
     )
+    instead = constant.instead_of(campaign, prepared, trained, champion)
+    return [trained] if instead is None else [trained, instead]
+
+
+def _publish(
+    models: Registry, trained: Trained, promote: Promote, console: Console
+) -> dict[str, Any]:
+    """Publishes a bundle, promotes it if it may be, and says what came of it.
+
+    A constant policy does not take the place of a model that was to be promoted at any price.
+    """
+    version = models.publish(trained.bundle)
+    waits = bool(trained.verdict.constant) and promote == "always"
+    promoted = _promote(models, trained, version, "never" if waits else promote, console)
+    return {"version": version, "promoted": promoted, "verdict": trained.verdict}
 
 
 def _promote(

@@ -34,6 +34,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
         money: What its policy earns; None when that is not known.
         unproven: Why it is not known; empty when it is.
         broken: Why there is no verdict at all; empty when there is one.
+        constant: The strategy that it always takes; empty of a model that looks at customers.
     """
 
     promote: bool
@@ -48,6 +49,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
     money: Money | None = None
     unproven: str = ""
     broken: str = ""
+    constant: str = ""
 
     @property
     def failed(self) -> tuple[Check, ...]:
@@ -58,11 +60,21 @@ class Verdict(Struct, frozen=True, kw_only=True):
     def words(self) -> str:
         """The verdict in one line."""
         if self.promote:
-            return self._doubt + (
-                f"better than {self.opponent} in {self.metric} by {shown(self.difference)} "
-                f"on {self.rows:,} held-out rows"
+            return (
+                self._what
+                + self._doubt
+                + (
+                    f"better than {self.opponent} in {self.metric} by {shown(self.difference)} "
+                    f"on {self.rows:,} held-out rows"
+                )
             )
-        return f"no verdict: {self.broken}" if self.broken else f"not promoted: {self.reasons}"
+        if self.broken:
+            return f"no verdict: {self.broken}"
+        return f"{self._what}not promoted: {self.reasons}"
+
+    @property
+    def _what(self) -> str:
+        return f"always {self.constant}: " if self.constant else ""
 
     @property
     def _doubt(self) -> str:

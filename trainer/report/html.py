@@ -52,6 +52,12 @@ def render_html(evaluation: Evaluation, facts: Facts | None = None) -> bytes:
     return visible_lines(page).encode()
 
 
+def render_plain(facts: Facts) -> bytes:
+    """A report without an evaluation: of a policy that predicts nothing, or without test examples."""
+    page = _environment().get_template("plain.html.jinja").render(facts=facts, **_fact_rows(facts))
+    return visible_lines(page).encode()
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(

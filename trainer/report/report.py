@@ -16,7 +16,7 @@ from trainer.evaluation.evaluation import Evaluation
 from trainer.gate.gate import Verdict
 from trainer.report import money_words
 from trainer.report.facts import Check, Examples, Facts, Span
-from trainer.report.html import render_html
+from trainer.report.html import render_html, render_plain
 from trainer.search.found import Found
 
 if TYPE_CHECKING:  # reading a report needs no TensorFlow
@@ -68,9 +68,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.json.encode(self)
 
     def html(self) -> bytes:
-        """The page; without test examples there is nothing to show."""
+        """The page; of what predicts nothing, and without test examples, what is known of it alone."""
         if self.evaluation is None:
-            return b"<!doctype html><title>Not judged</title><p>There were no test examples.</p>\n"
+            return render_plain(self.facts)
         return render_html(self.evaluation, self.facts)
 
 
@@ -136,13 +136,21 @@ def facts_of_training(
         found: What a search found.
         verdict: What the gate said.
     """
-    return msgspec.structs.replace(
+    made = msgspec.structs.replace(
         facts,
         settings=_settings(campaign, fitted),
         losses=fitted.losses,
         validation_losses=fitted.validation_losses,
         trials=0 if found is None else len(found.trials),
         importance={} if found is None else found.importance,
+    )
+    return facts_of_verdict(made, verdict)
+
+
+def facts_of_verdict(facts: Facts, verdict: Verdict) -> Facts:
+    """The same, with what the gate said."""
+    return msgspec.structs.replace(
+        facts,
         passed=verdict.promote,
         money=money_words.sentences(verdict),
         unproven=bool(verdict.unproven),

@@ -32,6 +32,25 @@ def summarize(campaign: Campaign, report: Report, version: str, *, promoted: boo
     console.print(words((version, "bold"), f" in {campaign.model.registry}: {state}"))
 
 
+def summarize_instead(report: Report, version: str, *, promoted: bool) -> None:
+    """The best single strategy for everybody, which stands in for a model that was not good enough."""
+    console = Terminal()
+    verdict = report.verdict
+    assert verdict is not None, "a constant policy is judged"
+    state = "champion now" if promoted else "published, not promoted"
+    console.print(
+        words(
+            f"The best single strategy, always {verdict.constant}: ",
+            (version, "bold"),
+            f", {state}",
+        )
+    )
+    show_money(console, report)
+    show_verdict(console, verdict)
+    if not promoted and verdict.promote:
+        console.print(f"To use it: opportune promote {version}", soft_wrap=True)
+
+
 def summarize_review(report: Report, version: str) -> None:
     """Data and results of a later evaluation."""
     console = Terminal()
