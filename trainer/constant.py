@@ -111,7 +111,7 @@ def _verdict(
     scorer.check_golden()
     asked = Scores(parts.test, scores_of(scorer, parts.test), draft.manifest.untrained)
     other = champion_scores(campaign, parts.test, draft, champion)
-    found = money(campaign, plan, parts.check, asked, other)
+    found = money(campaign, plan, (parts.learn, parts.check), asked, other)
     if not isinstance(found, Money):
         return None
     return judge_constant(

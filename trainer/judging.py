@@ -166,7 +166,7 @@ def _money(
         return Unproven("no decisions are held back to judge by")
     other = champion_scores(campaign, parts.test, draft, champion)
     test = Scores(parts.test, scores_of(scorer, parts.test), draft.manifest.untrained)
-    return money(campaign, plan, parts.check, test, other)
+    return money(campaign, plan, (parts.learn, parts.check), test, other)
 
 
 def champion_scores(

@@ -83,7 +83,7 @@ def examples_of(
     if not is_fixed or encoding is None:
         encoding = learn(table, roles, campaign.table, _declared(campaign), before)
     inputs = TableInputs.of(campaign, encoding)
-    ids, said = rows.customers(table, roles), _Said.of(campaign, table, roles)
+    ids, said = rows.customers(table, roles.customer), _Said.of(campaign, table, roles)
     values, allowed, given_away = _write(campaign, inputs, table, folder, said.outcome)
     told = _notices(campaign, roles, said, given_away)
     time_ms = _times(campaign.table, table, roles, ids)

@@ -101,6 +101,15 @@ def roles_of(spec: TableSpec, columns: Sequence[str]) -> Roles:
     return Roles(**found, features=tuple(features), passed_over=passed_over)
 
 
+def customer_column(spec: TableSpec, columns: Sequence[str]) -> str:
+    """The column of customers, "" for none.
+
+    Raises:
+        TableError: It is named and not there.
+    """
+    return _find(spec, "customer", columns)
+
+
 def _find(spec: TableSpec, role: str, columns: Sequence[str]) -> str:
     named = getattr(spec, role)
     if not isinstance(named, str):  # a propensity that is a number

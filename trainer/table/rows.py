@@ -29,16 +29,16 @@ _SECONDS_MAX = 100_000_000_000
 """Times as whole numbers below it are seconds since 1970 (until the year 5138), others milliseconds."""
 
 
-def customers(table: pa.Table, roles: Roles) -> pa.Array:
-    """Id of each row's customer as a text; the number of the row where there is no such column.
+def customers(table: pa.Table, column: str) -> pa.Array:
+    """Id of each row's customer as a text; the number of the row, from 0 on, where there is no column.
 
     Raises:
         TableError: A row has no customer.
     """
-    if not roles.customer:
+    if not column:
         return pc.cast(pa.array(np.arange(table.num_rows)), pa.string())
-    found = texts(table[roles.customer])
-    _expect_all(roles.customer, found, "the id of a customer")
+    found = texts(table[column])
+    _expect_all(column, found, "the id of a customer")
     return found
 
 
