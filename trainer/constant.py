@@ -28,8 +28,9 @@ from trainer.gate.constants import judge_constant
 from trainer.gate.gate import Verdict
 from trainer.gate.money import Money
 from trainer.judging import Parts, champion_scores, scores_of
+from trainer.learning import outputs
 from trainer.report.report import HTML, REPORT, Report, facts_of_verdict
-from trainer.train import Prepared, Trained, outputs
+from trainer.train import Prepared, Trained
 
 _GOLDEN_ROWS = 16
 

@@ -17,9 +17,10 @@ from trainer.evaluation.judged import Judged, Scored
 from trainer.evaluation.slices import slices
 from trainer.examples.dataset import Dataset, Period
 from trainer.examples.part import Part
+from trainer.learning import outputs
 from trainer.report import published
 from trainer.report.report import Report, facts_of_history
-from trainer.train import Prepared, outputs
+from trainer.train import Prepared
 
 
 def review(

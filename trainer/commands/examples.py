@@ -32,7 +32,7 @@ def examples(campaign: Path, out: Path, **history: Any) -> None:
     options = chosen(**history)
     console = Terminal(stderr=True)
     with console.status("Loading TensorFlow"):
-        from trainer import train
+        from trainer import learning, train
         from trainer.table.table_file import write_table
         from trainer.table.written import table_of
     with (
@@ -42,7 +42,7 @@ def examples(campaign: Path, out: Path, **history: Any) -> None:
         prepared = train.prepare(
             loaded, options.source(loaded), folder, loaded.training.seed, options.bounds, watch
         )
-        table = table_of(prepared.plan, prepared.dataset, train.outputs(loaded))
+        table = table_of(prepared.plan, prepared.dataset, learning.outputs(loaded))
         write_table(table, out)
     Terminal().print(
         f"{table.num_rows:,} examples with {len(prepared.plan.names)} features, written to {out}",

@@ -26,7 +26,8 @@ from trainer.commands.printed.progress import watching
 if TYPE_CHECKING:
     from models.bundle import Bundle
     from models.registry import Registry
-    from trainer.train import Prepared, Trained, Watch
+    from trainer.learning import Watch
+    from trainer.train import Prepared, Trained
 
     Prepare = Callable[[Watch], Prepared]
 

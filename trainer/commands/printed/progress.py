@@ -22,8 +22,8 @@ from stream.campaign.file import Campaign
 from stream.terminal import Terminal
 
 if TYPE_CHECKING:
+    from trainer.learning import Watch
     from trainer.search.found import Tried
-    from trainer.train import Watch
 
 
 class _RateColumn(ProgressColumn):
@@ -65,7 +65,7 @@ def watching(
     replays: bool = True,
 ) -> Iterator[Watch]:
     """Bars on the console while the block runs; a table is neither read from topics nor replayed."""
-    from trainer.train import Watch
+    from trainer.learning import Watch
 
     with progress(console) as bars:
         reading = bars.add_task(
