@@ -11,6 +11,7 @@ from typing import Any
 from msgspec import Struct
 
 from stream.campaign.field_path import list_parts, quoted, steps
+from stream.events.present import value_of
 from stream.visible import visible
 
 _DEPTH_MAX = 6
@@ -52,12 +53,8 @@ def at(root: Mapping[str, Any], path: str) -> Any:
 
 
 def _below(value: Any, path: str) -> Any:
-    for step in steps(path):
-        if isinstance(step, str):
-            value = value.get(step) if isinstance(value, dict) else None
-        else:
-            value = value[step] if isinstance(value, list) and step < len(value) else None
-    return None if value == "" else value
+    found = value_of(value, steps(path))
+    return None if found == "" else found
 
 
 def _values(root: Mapping[str, Any], path: str, wanted: str) -> Iterator[tuple[Any, bool]]:
