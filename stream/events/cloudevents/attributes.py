@@ -159,6 +159,14 @@ def _note(
             at += max(size, 0)
 
 
+def is_binary_mode(headers: Sequence[Header]) -> bool:
+    """Whether a record with these headers is a CloudEvent in binary mode; as `find_binary`, plainly."""
+    last = dict(headers)
+    version, media_type = last.get(f"{PREFIX}{SPECVERSION}"), last.get(CONTENT_TYPE) or b""
+    is_whole = media_type.lower().startswith(_MEDIA_TYPE.encode())
+    return version is not None and isinstance(text_or_bytes(version), str) and not is_whole
+
+
 def attributes_of(headers: Sequence[Header]) -> dict[str, Any]:
     """The attributes that headers say, null where the header is; those that are no text are bytes."""
     found: dict[str, Any] = {}
