@@ -19,6 +19,7 @@ import numba
 import numpy as np
 
 from stream.columns import Int64s
+from stream.compiled.zone_set import Zones, local_and_change
 from stream.contacts.contact_rules import (
     APART_S,
     CELL,
@@ -43,7 +44,7 @@ from stream.contacts.counters import (
     remove_from_period,
     remove_time,
 )
-from stream.contacts.local_time import Zones, first_in, local_and_change, period_of
+from stream.contacts.local_time import first_in, period_of
 
 FREE, IS_OPEN, COOLING_DOWN, PAUSED, EXCLUDED, CAPPED = range(6)
 """What `against` says, the first that applies: nothing; its last decision is open; too soon after its

@@ -19,6 +19,7 @@ from stream.campaign.sections.contact_sections import ContactsSpec
 from stream.columns import Int64s, UInt64s
 from stream.compiled.borrow import borrow
 from stream.compiled.category_hash import category_hash
+from stream.compiled.zone_set import Zones
 from stream.contacts.contact_kernel import (
     count,
     has_bit,
@@ -36,7 +37,6 @@ from stream.contacts.contact_rules import (
 )
 from stream.contacts.contact_table import Cells
 from stream.contacts.counters import cell_at
-from stream.contacts.local_time import Zones
 
 SENT, FAILED, OPENED, CONVERTED, COMPLAINED = (1 << bit for bit in range(5))
 """What an event type says; it may say several things."""

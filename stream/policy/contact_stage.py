@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from stream.columns import Int64s, UInt64s
 from stream.compiled.borrow import borrow
+from stream.compiled.zone_set import Zones, borrow_zones, local_and_change
 from stream.contacts.contact_kernel import FREE, IS_OPEN, against, find_room
 from stream.contacts.contact_plan import (
     ContactState,
@@ -28,7 +29,7 @@ from stream.contacts.contact_plan import (
 from stream.contacts.contact_rules import ContactRules, borrow_contacts
 from stream.contacts.contact_table import Cells
 from stream.contacts.engine_events import EngineEvents, borrow_engine
-from stream.contacts.local_time import DAY_S, Zones, borrow_zones, local_and_change
+from stream.contacts.local_time import DAY_S
 from stream.contacts.quiet_hours import GO, HELD, QUIET, QuietHours, borrow_quiet, hold
 from stream.policy.decision import Dropped
 

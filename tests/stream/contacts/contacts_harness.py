@@ -9,11 +9,11 @@ import numpy as np
 
 from stream.campaign.file import Campaign
 from stream.campaign.sections.contact_sections import wrong_contacts
+from stream.compiled.zone_set import Zones, pack_zones
 from stream.contacts import contact_kernel, engine_events
 from stream.contacts.contact_layout import ContactLayout, lay_out_contacts
 from stream.contacts.contact_rules import compile_contacts
 from stream.contacts.contact_table import ContactTable
-from stream.contacts.local_time import Zones, pack_zones
 
 CODES = ("", "open", "cooling", "paused", "excluded", "capped")
 ZONES = (

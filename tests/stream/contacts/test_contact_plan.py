@@ -12,6 +12,7 @@ import pytest
 
 from stream.campaign.file import Campaign
 from stream.compiled.category_hash import category_hash
+from stream.compiled.zone_set import Zones, borrow_zones
 from stream.contacts.contact_kernel import FREE, against, find_room
 from stream.contacts.contact_plan import (
     ContactState,
@@ -29,7 +30,6 @@ from stream.contacts.contact_records import encode_contact_rows
 from stream.contacts.contact_rules import ContactRules, borrow_contacts
 from stream.contacts.contact_table import ContactTable
 from stream.contacts.engine_events import EngineEvents, borrow_engine
-from stream.contacts.local_time import Zones, borrow_zones
 from stream.contacts.quiet_hours import QuietHours, borrow_quiet, hold
 from tests.stream.contacts.contacts_harness import PACKED, campaign
 
