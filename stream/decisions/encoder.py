@@ -231,8 +231,11 @@ class DecisionEncoder:
             page.integers("not_before_ms", at_ms)
             page.omit("not_before_ms", at_ms == 0)
             return
-        page.times("not_before", at_ms)
-        page.omit("not_before", at_ms == 0)
+        if at_ms.any():
+            page.times("not_before", at_ms)
+            page.omit("not_before", at_ms == 0)
+        else:
+            page.nothing("not_before")
         page.retries("retry_at", self._retry_keys, decisions.retry_ms)
 
     def _fill_chance(self, page: Page, decisions: DecisionBatch) -> None:

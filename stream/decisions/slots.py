@@ -155,6 +155,11 @@ class Page:
             epoch_ms, keys.data, keys.start, keys.size, self.data, at, start, size
         )
 
+    def nothing(self, slot: str) -> None:
+        """A value that is missing in all messages."""
+        _, size = self.add(slot)
+        size[:] = -1
+
     def omit(self, slot: str, missing: npt.NDArray[np.bool_]) -> None:
         """Values of a filled slot that are missing after all. Shape (messages,), bool."""
         self.size[self.row[slot]][missing] = -1
