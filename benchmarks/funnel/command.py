@@ -19,7 +19,7 @@ from benchmarks.latency import Latency, Pace, measure_latency
 from benchmarks.options import json_option, setting
 from benchmarks.reference.contestants import Job, opportune
 from benchmarks.reference.input import Input, generate, recent
-from benchmarks.reference.read import read_values
+from benchmarks.reference.read import Form, read_values
 from benchmarks.reference.throughput import Pair, Throughput, measure_pair, run_once
 from benchmarks.report import environment, write_json
 
@@ -52,7 +52,8 @@ def made(newest_ms: int, events: int, customers: int) -> Input:
 
 def measure_funnel(bench: Bench, events: int, rounds: int, pace: Pace) -> Funnel:
     """Runs both in turn; a run before, which does not count, fills the caches."""
-    form, sizes = "cloudevents", (events // 5, events)
+    form: Form = "cloudevents"
+    sizes = events // 5, events
     now = partial(made, time.time_ns() // 1_000_000)
     plain, with_rules = opportune(form), opportune(form, source=CAMPAIGN)
     found: Counter[str] = Counter()

@@ -16,7 +16,7 @@ from stream.campaign.file import DecisionSpec, EventMapping
 from stream.campaign.topics_section import Topics
 from stream.decisions import dead_letter
 from stream.decisions.encoder import CONTENT_TYPES, FEATURES_HEADER
-from stream.policy.pauses import EVERYTHING, Switch, record_of
+from stream.policy.operated.pauses import EVERYTHING, Switch, record_of
 from stream.worker.control.control_topic import control_topic
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -16,7 +16,7 @@ from stream.campaign import file as campaign_file
 from stream.campaign.file import Campaign
 from stream.campaign.options import BOOTSTRAP, CAMPAIGN
 from stream.errors import KafkaLayoutError, OperatorError
-from stream.policy.pauses import EVERYTHING, Switch, read_switch, record_of
+from stream.policy.operated.pauses import EVERYTHING, Switch, read_switch, record_of
 from stream.terminal import Terminal
 from stream.worker.control.control_topic import (
     ControlReader,

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Iterable, Sequence
 
 from stream.log import log_event
-from stream.policy.pauses import EVERYTHING, Switch, paused_of, read_switch
+from stream.policy.operated.pauses import EVERYTHING, Switch, paused_of, read_switch
 from stream.worker.control.control_topic import ControlReader, ControlRecord
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from stream.policy.choice import Policy
 from stream.policy.decision import CERTAIN, Dropped, Reason
 from stream.policy.draws import Asked
-from stream.policy.pauses import EVERYTHING, Switch, paused_of, read_switch, record_of
+from stream.policy.operated.pauses import EVERYTHING, Switch, paused_of, read_switch, record_of
 from tests.stream.policy.test_policy import abc, campaign, choose, row
 
 
