@@ -46,7 +46,7 @@ def decide(
     """What a loop over decisions does: takes the first strategy that is wanted and allowed."""
     rules, zones, quiet = borrow_contacts(rules), borrow_zones(zones), borrow_quiet(quiet)
     engine, state, heard = borrow_engine(engine), borrow_state(state), borrow_heard(heard)
-    done, room_s = 0, np.zeros(len(rules.limit), np.int64)
+    done, room_s = 0, np.zeros((2, len(rules.limit)), np.int64)
     for i in range(len(chosen)):
         hear(rules, zones, engine, state, heard, done, i + 1)
         done = i + 1
