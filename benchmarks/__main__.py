@@ -26,6 +26,7 @@ from benchmarks.replay import replay
 from benchmarks.report import environment, latency_json, reference_json, restore_json, write_json
 from benchmarks.restore import measure_restore
 from benchmarks.tables import print_latency, print_reference, print_restore
+from benchmarks.worth.command import worth
 
 
 def _customers(default: int) -> Decorator:
@@ -214,7 +215,7 @@ def reload(rate: int, pairs: int, customers: int, partitions: int, json_file: Pa
     _finish(reload_json(found) | environment(), json_file, found.clean)
 
 
-for _command_of_its_own in (cdnow, formats, funnel, replay, training):
+for _command_of_its_own in (cdnow, formats, funnel, replay, training, worth):
     main.add_command(_command_of_its_own)
 
 
