@@ -24,7 +24,7 @@ from stream.campaign.consent_sections import (
     wrong_suppression,
 )
 from stream.campaign.explain import explain
-from stream.campaign.field_path import wrong_list
+from stream.campaign.field_path import wrong_path
 from stream.campaign.funnel_sections import ExplorationSpec, Holdouts, wrong_funnel
 from stream.campaign.operator_table import OPERATORS, Transform
 from stream.campaign.sections.contact_sections import ContactRules, StrategyContacts, wrong_contacts
@@ -276,7 +276,7 @@ def parse(text: str, where: str = "campaign") -> Campaign:
         wrong_contacts(campaign),
         wrong_format(campaign.topics, campaign.events),
         wrong_batch(campaign.events),
-        wrong_list(campaign),
+        wrong_path(campaign),
         wrong_purpose(campaign),
         wrong_suppression(campaign),
         wrong_funnel(campaign),

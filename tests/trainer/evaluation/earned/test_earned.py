@@ -20,7 +20,7 @@ from stream.features.plan import compile_features
 from stream.policy.decision import CERTAIN, DecisionBatch, Dropped
 from stream.policy.holdout import compile_holdouts, held_out
 from tests.trainer.shop_history import CAMPAIGN, DAY_MS, START_MS, Event, Memory, chunk_of
-from trainer.commands.earned import earned as command
+from trainer.commands.looking.earned import earned as command
 from trainer.commands.options.history_options import HistoryOptions
 from trainer.errors import TrainingError
 from trainer.evaluation.earned.always_valid import half_width
