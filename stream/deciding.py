@@ -19,6 +19,8 @@ from stream.compiled.keyed_hash import hashes_of, key_of
 from stream.contacts.chunk_contacts import ChunkContacts, ChunkReader, has_contact_rules
 from stream.contacts.contact_plan import keep_homes
 from stream.contacts.contact_table import ContactTable
+from stream.contacts.published_contacts import NONE_PUBLISHED, PublishedRows, take_published
+from stream.decisions.published import Published
 from stream.events.flaws import Decoded
 from stream.features.plan import Applied, FeaturePlan
 from stream.policy.choice import Policy
@@ -34,17 +36,19 @@ if TYPE_CHECKING:
 
 
 class Customers(NamedTuple):
-    """Whom the events of a chunk are about, for the rules about contacts.
+    """Whom the events of a chunk are about, and what was told them, for the rules about contacts.
 
     Attributes:
         rows: Row of the customer of each event. Shape (n,), int64.
         contacts: The contact rows of the partition; None where no rule remembers contacts.
         now_ms: The time, epoch milliseconds.
+        published: Decisions about events of the chunk that lie in the decision topic, None for none.
     """
 
     rows: Int64s
     contacts: ContactTable | None
     now_ms: int
+    published: Published | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,7 @@ class Question:
         asked: What chance and prices ask, None for a campaign that asks neither.
         contacts: All events of the chunk, as the rules about contacts see them; None without rules.
         now_ms: The time, epoch milliseconds.
+        published: What lies in the decision topic about events of the chunk.
     """
 
     index: Int64s
@@ -70,6 +75,7 @@ class Question:
     asked: Asked | None
     contacts: ChunkContacts | None
     now_ms: int
+    published: PublishedRows
 
     def part(self, events: Int64s) -> tuple[Question, Int64s]:
         """The question about some events of the chunk, rising, and which of its m they are."""
@@ -80,6 +86,7 @@ class Question:
         part = Question(
             at, self.scores[place], self.allowed[place], self.consent[:, place],
             self.closed[:, place], asked, self.contacts.take(events), self.now_ms,
+            take_published(self.published, events),
         )  # fmt: skip
         return part, place
 
@@ -124,7 +131,10 @@ class Deciding:
             loud: Which are not silent. Shape (n,), bool.
             customers: Whom they are about; None without rules about contacts.
         """
-        batch, contacts, now_ms = decoded.batch, None, 0
+        batch, contacts, now_ms, published = decoded.batch, None, 0, NONE_PUBLISHED
+        if customers is not None and customers.published is not None:
+            is_published, published = customers.published.of(batch)
+            wanted = wanted & ~is_published
         if self.has_contacts:
             assert customers is not None, "expected the customers, for the rules about contacts"
             contacts = self._reader.read(
@@ -145,7 +155,9 @@ class Deciding:
         if policy.asks:
             asked = self._chance[chunk.topic].ask(chunk.partition, batch, index, raw)
         consent, closed = applied.consent[:, index], applied.closed[:, index]
-        return Question(index, scores, allowed, consent, closed, asked, contacts, now_ms)
+        return Question(
+            index, scores, allowed, consent, closed, asked, contacts, now_ms, published
+        )  # fmt: skip
 
     def answer(self, policy: Policy, question: Question) -> DecisionBatch:
         """Decides, and counts the contacts."""
@@ -159,7 +171,7 @@ class Deciding:
             plan.rules, self._reader.zones.zones, plan.quiet, plan.engine, state, heard,
             question.index, chunk.spread, question.now_ms,
             np.zeros((2, len(plan.rules.limit)), np.int64),
-            np.zeros((n, self._strategies), np.int64), np.zeros(n, np.int64),
+            np.zeros((n, self._strategies), np.int64), np.zeros(n, np.int64), question.published,
         )  # fmt: skip
         decisions = policy.choose(
             scores, allowed, question.consent, question.closed, asked, contacts

@@ -199,14 +199,31 @@ def count(
         open_cell = rules.strategy[k, OPEN]
         cells[row, open_cell] = max(cell_at(cells, row, open_cell), seconds_after(expires_ms))
     for c in range(rules.counted_start[k], rules.counted_start[k + 1]):
-        limit = rules.counted[c]
-        cell = rules.limit[limit, CELL]
-        if rules.limit[limit, WITHIN_S] > 0:
-            add_time(cells, row, cell, rules.limit[limit, CONTACTS] + 1, at_s)
-        else:
-            of = zone if rules.limit[limit, ZONED] != 0 else 0
-            local_s, _ = local_and_change(zones, of, max(at_ms // 1000, 1))
-            add_to_period(cells, row, cell, period_of(rules.limit[limit, UNIT], local_s))
+        _count_in(rules, zones, cells, row, rules.counted[c], at_ms, zone)
+
+
+@_inline
+def count_everywhere(
+    rules: ContactRules, zones: Zones, cells: Cells, row: int, at_ms: int, zone: int
+) -> None:
+    """Counts a contact in all limits: nobody knows any more in which of them it belongs."""
+    _note_zone(rules, zones, cells, row, zone)
+    for limit in range(len(rules.limit)):
+        _count_in(rules, zones, cells, row, limit, at_ms, zone)
+
+
+@_inline
+def _count_in(
+    rules: ContactRules, zones: Zones, cells: Cells, row: int, limit: int, at_ms: int, zone: int
+) -> None:
+    cell = rules.limit[limit, CELL]
+    if rules.limit[limit, WITHIN_S] > 0:
+        size = rules.limit[limit, CONTACTS] + 1
+        add_time(cells, row, cell, size, seconds_after(at_ms))
+        return
+    of = zone if rules.limit[limit, ZONED] != 0 else 0
+    local_s, _ = local_and_change(zones, of, max(at_ms // 1000, 1))
+    add_to_period(cells, row, cell, period_of(rules.limit[limit, UNIT], local_s))
 
 
 @_inline

@@ -26,7 +26,7 @@ import numpy as np
 from stream.campaign.file import Campaign
 from stream.columns import Bools, Float64s, Int16s, Int64s, UInt64s
 from stream.compiled.borrow import borrow
-from stream.contacts.contact_kernel import count
+from stream.contacts.contact_kernel import count, count_everywhere
 from stream.contacts.contact_layout import ContactLayout, lay_out_contacts
 from stream.contacts.contact_rules import ContactRules, compile_contacts
 from stream.contacts.contact_table import Cells, ContactTable
@@ -37,6 +37,7 @@ from stream.contacts.engine_events import (
     strategy_of,
 )
 from stream.contacts.local_time import Zones
+from stream.contacts.published_contacts import GONE
 from stream.contacts.quiet_hours import QuietHours, compile_quiet_hours
 
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -212,12 +213,16 @@ def settle(
         state: The contact rows. Changed.
         heard: The events.
         i: Which.
-        k: The strategy, also of a customer who is held out and would have got it.
+        k: The strategy, also of a customer who is held out and would have got it; GONE for one that
+            the campaign does not have any more, which counts wherever it may have.
         at_ms: When the contact goes out, epoch milliseconds.
         expires_ms: When the decision expires.
     """
     if at_ms < expires_ms:
-        count(rules, zones, state.cells, heard.row[i], k, at_ms, expires_ms, heard.zone[i])
+        if k == GONE:
+            count_everywhere(rules, zones, state.cells, heard.row[i], at_ms, heard.zone[i])
+        else:
+            count(rules, zones, state.cells, heard.row[i], k, at_ms, expires_ms, heard.zone[i])
         _mark(state, heard, i)
 
 

@@ -48,7 +48,7 @@ _HELD_OUT = category_hash(GROUPS[1].encode())
 _HEADER = np.frombuffer(FEATURES_HEADER.encode(), np.uint8)
 
 _Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-_Time = Annotated[datetime, Meta(tz=True)]
+Moment = Annotated[datetime, Meta(tz=True)]
 
 
 class FlatDecision(Struct, frozen=True, gc=False):
@@ -66,7 +66,7 @@ class Event(Struct, frozen=True, gc=False):
     topic: str
     partition: _Count
     offset: _Count
-    time: _Time
+    time: Moment
     index: Annotated[int, Meta(ge=0, le=ELEMENTS_MAX)] | None = None
 
     @property
@@ -112,7 +112,7 @@ class Decision(Struct, frozen=True):
     id: str
     customer: str = field(name="subject")
     event_id: str = field(name="causationid")
-    time: _Time
+    time: Moment
     data: Data
 
 

@@ -14,7 +14,7 @@ checkpoint are copied at a chunk boundary.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -60,12 +60,12 @@ class Outgoing:
     Attributes:
         first: What is announced before; None for nothing.
         batches: Decisions and dead letters, each batch with its topic.
-        acknowledged: Called when all are durable.
+        acknowledged: Called when all are durable, with what the broker says of each batch.
     """
 
     first: Announcement | None
     batches: list[tuple[str, RecordBatch]]
-    acknowledged: Callable[[], None]
+    acknowledged: Callable[[Sequence[Any]], None]
 
 
 class _Request:
@@ -229,4 +229,4 @@ class Lane:
             return
         # What has failed stays: nothing that was sent after it may ever count as settled.
         self._unacknowledged.remove(future)
-        outgoing.acknowledged()
+        outgoing.acknowledged(future.result())

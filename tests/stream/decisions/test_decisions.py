@@ -243,7 +243,8 @@ def test_a_decision_expires_some_time_after_its_event(expires_after: str, expire
 @pytest.mark.parametrize("form", FORMS)
 def test_headers_name_the_form(form: str) -> None:
     headers = DecisionEncoder(campaign(form), "shop-events").headers
-    assert headers == [("content-type", CONTENT_TYPES[form].encode())]
+    of_flat = [("event_log", b"shop-events"), ("policy", b"2026-11")] if form == "flat" else []
+    assert headers == [("content-type", CONTENT_TYPES[form].encode()), *of_flat]
 
 
 def test_a_property_that_json_cannot_say_is_refused() -> None:
