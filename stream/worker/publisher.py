@@ -4,9 +4,9 @@
     2 at a checkpoint, when all sent so far are acknowledged, the changed rows and then the marker
     3 when those are acknowledged, the chunks are done and Faust may commit their offsets
 
-What a crash costs after each: before 1 nothing; between 1 and 2 the decisions since the last
-checkpoint are sent again, the same, since they are computed again from the state as it was then; in
-the middle of 2 the same, less the customers whose row got through; after 2 nothing, since a partition
+What a crash costs after each: before 1 nothing; between 1 and 2 the dead letters since the last
+checkpoint are sent again, and the decisions that have come through are taken over (`adoption`); in
+the middle of 2 the same; after 2 nothing, since a partition
 begins where its marker says. Computing goes on while all of this is under way: the rows of a
 checkpoint are copied at a chunk boundary.
 """

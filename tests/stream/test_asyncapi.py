@@ -16,6 +16,7 @@ from stream.campaign.file import DecisionSpec, EventMapping
 from stream.campaign.topics_section import Topics
 from stream.decisions import dead_letter
 from stream.decisions.encoder import CONTENT_TYPES, FEATURES_HEADER
+from stream.decisions.place_header import EVENT_HEADER, LOG_HEADER, POLICY_HEADER
 
 DOCS = Path(__file__).parents[2] / "docs"
 API: dict[str, Any] = yaml.safe_load((DOCS / "asyncapi.yaml").read_text("utf-8"))
@@ -82,7 +83,9 @@ def test_decisions_carry_the_content_type_of_their_form(message: str, form: str)
 
 def test_headers_are_those_of_the_code() -> None:
     decision = SCHEMAS["decisionHeaders"]
-    assert set(decision["properties"]) == {"content-type", FEATURES_HEADER}
+    assert set(decision["properties"]) == {
+        "content-type", FEATURES_HEADER, LOG_HEADER, EVENT_HEADER, POLICY_HEADER,
+    }  # fmt: skip
     assert decision["properties"]["content-type"]["enum"] == list(CONTENT_TYPES.values())
     assert DecisionSpec().feature_header
     letter = SCHEMAS["deadLetterHeaders"]

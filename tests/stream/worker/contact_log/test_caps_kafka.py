@@ -90,8 +90,8 @@ def test_nobody_is_above_a_cap_though_workers_are_killed(
     with Carts(scene, "first") as carts:
         for life in range(KILLS):
             scene.promote(seed + life % 2)
-            before = published(scene)
             worker = start_worker(scene, "member").ready()
+            before = published(scene)
             worker.wait_until("decides", lambda: published(scene) > before + 500)  # noqa: B023
             time.sleep(rng.uniform(0, 1.5))
             worker.kill()

@@ -25,7 +25,6 @@ import numpy as np
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from models.bundle import Bundle
-from stream.columns import RecordChunk, Spans
 from stream.contacts.contact_layout import ContactLayout, lay_out_contacts
 from stream.contacts.contact_records import topic_name
 from stream.contacts.contact_table import ContactTable
@@ -44,6 +43,7 @@ from tests.stream.worker.faults.fault_contacts import (
     written_rows,
 )
 from tests.stream.worker.faults.fault_harness import Scene, Since
+from tests.stream.worker.faults.fault_order import chunk_of, in_order
 from tests.stream.worker.faults.fault_records import (
     Record,
     identity_of,
@@ -52,7 +52,6 @@ from tests.stream.worker.faults.fault_records import (
     records_in,
     timeless,
 )
-from tests.stream.worker.order.taken_order import stretches, taken_order
 
 NOW_MS = 1_770_000_000_000
 _CHUNK = 4_096
@@ -125,7 +124,7 @@ class Verifier:
             events = {topic: self._read(topic, partition) for topic in self._scene.topics}
             decisions = self._read(topics.decisions, partition)
             log = read(self._scene.bootstrap, self._scene.changelog, partition)
-            runs = _in_order(pipeline, partition, events, decisions, log)
+            runs = in_order(pipeline, partition, events, decisions, log)
             layout = lay_out_contacts(self._campaign)
             if layout.cells:
                 right = self._recompute_at(partition, runs, moments_of(decisions), layout)
@@ -273,46 +272,3 @@ def newest_rows(scene: Scene, partition: int) -> dict[bytes, bytes]:
     """What compaction leaves of a partition of the changelog, with its marker; of tombstones b""."""
     log = read(scene.bootstrap, scene.changelog, partition)
     return {message.key() or b"": message.value() or b"" for message in log}
-
-
-def chunk_of(topic: str, partition: int, messages: Sequence[Message]) -> RecordChunk:
-    """The records as the worker gets them."""
-    return RecordChunk(
-        topic=topic,
-        partition=partition,
-        offset=np.array([message.offset() for message in messages], np.int64),
-        timestamp_ms=np.array([message.timestamp()[1] for message in messages], np.int64),
-        key=Spans.of([message.key() for message in messages]),
-        value=Spans.of([message.value() for message in messages]),
-        next_offset=int(messages[-1].offset() or 0) + 1,
-    )
-
-
-def _in_order(
-    pipeline: Pipeline,
-    partition: int,
-    events: Mapping[str, list[Message]],
-    decisions: Sequence[Message],
-    log: Sequence[Message],
-) -> list[tuple[str, list[Message]]]:
-    """Runs of records of one topic, in the order in which they were taken."""
-    if len(events) == 1:
-        return [(topic, messages) for topic, messages in events.items() if messages]
-    about = [msgspec.json.decode(one.value() or b"")["data"]["event"] for one in decisions]
-    decided = [(event["topic"], event["offset"]) for event in about]
-    markers = [
-        msgspec.json.decode(record.value() or b"", type=Marker)
-        for record in log
-        if record.key() == MARKER_KEY
-    ]
-    chunks = {t: chunk_of(t, partition, messages) for t, messages in events.items() if messages}
-    at, runs = dict.fromkeys(events, 0), list[tuple[str, list[Message]]]()
-    timed = {topic: (chunk, pipeline.event_times(chunk)) for topic, chunk in chunks.items()}
-    for topic, end in taken_order(timed, decided, stretches(markers)):
-        first = at[topic]
-        at[topic] = max(first, int(np.searchsorted(chunks[topic].offset, end)))
-        if at[topic] > first:
-            if not runs or runs[-1][0] != topic:
-                runs.append((topic, []))
-            runs[-1][1].extend(events[topic][first : at[topic]])
-    return runs
