@@ -114,6 +114,7 @@ class Decision(Struct, frozen=True):
     event_id: str = field(name="causationid")
     time: Moment
     data: Data
+    expires: Moment | None = field(name="expirytime", default=None)
 
 
 _parse = msgspec.json.Decoder(Decision).decode

@@ -31,6 +31,7 @@ from tests.fuzz import oracle
 from tests.fuzz.batched_events import check_batches
 from tests.fuzz.batches import number, response
 from tests.fuzz.framed_avro import check_avro
+from tests.fuzz.framed_check import Compared
 from tests.fuzz.framed_protobuf import check_protobuf
 from tests.fuzz.headers import check_headers
 from tests.fuzz.snowplow import check_snowplow
@@ -216,14 +217,14 @@ def event(rng: random.Random) -> bytes:
     return bytes(out)
 
 
-def avro(rng: random.Random) -> None:
+def avro(rng: random.Random) -> Compared:
     """Values of two schemas: read as fastavro reads them."""
-    check_avro(rng)
+    return check_avro(rng)
 
 
-def protobuf(rng: random.Random) -> None:
+def protobuf(rng: random.Random) -> Compared:
     """Values of a message: read as Protobuf's own library reads them."""
-    check_protobuf(rng)
+    return check_protobuf(rng)
 
 
 def batches(rng: random.Random) -> None:
@@ -241,7 +242,7 @@ def snowplow(rng: random.Random) -> None:
     check_snowplow(rng)
 
 
-LANES: dict[str, Callable[[random.Random], None]] = {
+LANES: dict[str, Callable[[random.Random], Compared | None]] = {
     "records": records, "skips": skips, "rows": rows, "events": events, "batches": batches, "avro": avro,
     "protobuf": protobuf, "snowplow": snowplow, "headers": headers,
 }  # fmt: skip
