@@ -24,10 +24,17 @@ import numpy as np
 
 from stream.campaign.file import Campaign, StrategySpec
 from stream.campaign.funnel_sections import has_chance
+from stream.campaign.rules_digest import rules_digest
 from stream.campaign.words import duration_ms
 from stream.columns import Bytes, EventBatch, Int64s, Spans
 from stream.contacts.chunk_contacts import has_contact_rules
-from stream.decisions.place_header import EVENT_HEADER, log_headers, log_name, write_places
+from stream.decisions.place_header import (
+    EVENT_HEADER,
+    RULES_HEADER,
+    log_headers,
+    log_name,
+    write_places,
+)
 from stream.decisions.slots import Page, Table
 from stream.decisions.template import Form, Optional, Slot, Template, Text, json_bytes
 from stream.errors import CampaignError
@@ -126,6 +133,7 @@ class DecisionEncoder:
         """
         form = campaign.decisions.format
         self.headers = [("content-type", CONTENT_TYPES[form].encode())]
+        self.headers += [(RULES_HEADER, rules_digest(campaign).encode())]
         self.headers += log_headers(campaign, topic) if form == "flat" else []
         self._expires_after_ms = duration_ms(campaign.decisions.expires_after)
         self._has_batches = campaign.events.batch is not None

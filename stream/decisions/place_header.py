@@ -7,6 +7,10 @@
 
     policy      version of the policy that decided
 
+and in both forms
+
+    rules       digest of the rules that decided, see `stream.campaign.rules_digest`
+
 Whoever takes a partition finds by them what was decided already; the CloudEvents form says all of it in its
 value.
 """
@@ -25,6 +29,7 @@ from stream.kafka.headers import Header
 from stream.record_order import ELEMENTS_MAX
 
 EVENT_HEADER, LOG_HEADER, POLICY_HEADER = "event", "event_log", "policy"
+RULES_HEADER = "rules"
 _PLACE = struct.Struct("<qiq")
 _COLUMNS = np.dtype([("offset", "<i8"), ("element", "<i4"), ("expires_ms", "<i8")])
 

@@ -23,6 +23,7 @@ from msgspec import Meta, Struct, field
 from models.errors import NO_JSON
 from stream.campaign.field_path import quoted
 from stream.campaign.file import Campaign, EventMapping
+from stream.campaign.words import duration_ms
 from stream.columns import (
     Bools,
     Float32s,
@@ -42,6 +43,8 @@ from stream.kafka.records import CorruptRecords
 from stream.policy.decision import CERTAIN, NOTHING
 from stream.record_order import ELEMENTS_MAX
 
+EXPIRED = "expired"
+"""Reason code of a decision that had expired when it was made: it contacted nobody, and teaches nothing."""
 INCOMPLETE = "incomplete"
 """Reason code of a record that lacks what every decision has."""
 _HELD_OUT = category_hash(GROUPS[1].encode())
@@ -240,6 +243,7 @@ class DecisionReader:
             no_ids=(),
             strict=True,
         )
+        self._expires_after_ms = duration_ms(campaign.decisions.expires_after)
         ids = [strategy.id for strategy in campaign.strategies]
         self._chances = [*ids, NOTHING] if len(ids) <= _BITS_MAX else []
         paths = tuple(f"data.probabilities.{quoted(name)}" for name in self._chances)
@@ -262,7 +266,11 @@ class DecisionReader:
         complete &= (batch.category != 0).all(axis=0)
         if not complete.all():
             reasons[INCOMPLETE] = int((~complete).sum())
-        keep = np.flatnonzero(complete)
+        # The record is as old as the decision.
+        late = chunk.timestamp_ms[batch.record] >= batch.time_ms + self._expires_after_ms
+        if (expired := complete & late).any():
+            reasons[EXPIRED] = int(expired.sum())
+        keep = np.flatnonzero(complete & ~late)
         partition, offset, index, propensity = batch.number[:4, keep]
         topic, strategy, group, identity = batch.category[:, keep]
         return Decided(

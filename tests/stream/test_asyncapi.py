@@ -16,7 +16,7 @@ from stream.campaign.file import DecisionSpec, EventMapping
 from stream.campaign.topics_section import Topics
 from stream.decisions import dead_letter
 from stream.decisions.encoder import CONTENT_TYPES, FEATURES_HEADER
-from stream.decisions.place_header import EVENT_HEADER, LOG_HEADER, POLICY_HEADER
+from stream.decisions.place_header import EVENT_HEADER, LOG_HEADER, POLICY_HEADER, RULES_HEADER
 from stream.policy.operated.pauses import EVERYTHING, Switch, record_of
 from stream.worker.control.control_topic import control_topic
 
@@ -90,6 +90,7 @@ def test_headers_are_those_of_the_code() -> None:
     decision = SCHEMAS["decisionHeaders"]
     assert set(decision["properties"]) == {
         "content-type", FEATURES_HEADER, LOG_HEADER, EVENT_HEADER, POLICY_HEADER,
+        RULES_HEADER,
     }  # fmt: skip
     assert decision["properties"]["content-type"]["enum"] == list(CONTENT_TYPES.values())
     assert DecisionSpec().feature_header

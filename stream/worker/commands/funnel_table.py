@@ -8,7 +8,11 @@ from rich.table import Column, Table
 
 from stream.campaign.file import Campaign
 from stream.campaign.funnel_sections import HoldoutSpec
+from stream.campaign.topic_promises import contact_memory_ms, keep_decisions
+from stream.contacts.chunk_contacts import has_contact_rules
 from stream.policy.stages import STAGES
+
+_DAY_MS = 86_400_000
 
 
 def funnel_table(campaign: Campaign) -> Table:
@@ -22,6 +26,8 @@ def funnel_table(campaign: Campaign) -> Table:
         "consent": f"{campaign.policy.consent}, {len(campaign.suppressions)} suppressions",
         "eligibility": _conditions(campaign),
         "holdout": "; ".join(_kept(spec) for spec in campaign.holdouts) or "nobody",
+        "quiet_hours": _quiet(campaign),
+        "contacts": _contacts(campaign),
         "arbitration": _arbitration(campaign),
         "exploration": _exploration(campaign),
     }
@@ -56,6 +62,39 @@ def what_chance_costs(campaign: Campaign) -> Iterator[str]:
             f"Without a model {share:.3g} of the decisions are drawn evenly among what is allowed and "
             "doing nothing; the others do nothing, or the fallback."
         )
+
+
+def what_contacts_need(campaign: Campaign) -> Iterator[str]:
+    """What the rules about contacts take for granted, a sentence each."""
+    if needed_ms := contact_memory_ms(campaign):
+        yield (
+            f"Rules about contacts look back {needed_ms / _DAY_MS:g} days: the decision topic has to keep "
+            f"as much, {keep_decisions(campaign)}. Workers warn at their start when it does not."
+        )
+    if has_contact_rules(campaign):
+        yield (
+            f"A decision that is made later than {campaign.decisions.expires_after} after its event has "
+            "expired: at a first start and after an outage it contacts nobody and counts nothing."
+        )
+
+
+def _quiet(campaign: Campaign) -> str:
+    spec = campaign.quiet_hours
+    if spec is None:
+        return "none"
+    return f"{spec.from_} to {spec.until} by the customer's clock, {spec.mode}"
+
+
+def _contacts(campaign: Campaign) -> str:
+    parts = [
+        f"{cap.id}: {cap.contacts} in {cap.within}" if cap.within else
+        f"{cap.id}: {cap.contacts} a {cap.per}" for cap in campaign.caps
+    ]  # fmt: skip
+    parts += [f"{one.id}: apart for {one.within}" for one in campaign.exclusive]
+    cooling = sum(1 for strategy in campaign.strategies if strategy.cool_down)
+    parts += [f"cool-downs of {cooling} strategies"] if cooling else []
+    parts += ["one open decision for each strategy"] if campaign.contacts.one_open else []
+    return "; ".join(parts) or "no rules"
 
 
 def _even(campaign: Campaign) -> float:
