@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from stream.scoring.scorer import Scorer  # it loads TensorFlow, which not everybody needs
 
 
+NOBODY: Int64s = np.zeros(0, np.int64)
+
+
 class Customers(NamedTuple):
     """Whom the events of a chunk are about, and what was told them, for the rules about contacts.
 
@@ -43,12 +46,14 @@ class Customers(NamedTuple):
         contacts: The contact rows of the partition; None where no rule remembers contacts.
         now_ms: The time, epoch milliseconds.
         published: Decisions about events of the chunk that lie in the decision topic, None for none.
+        carried: Row that each login carries over to its customer, -1 for none. Shape (n,) or (0,), int64.
     """
 
     rows: Int64s
     contacts: ContactTable | None
     now_ms: int
     published: Published | None = None
+    carried: Int64s = NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +145,7 @@ class Deciding:
             assert customers is not None, "expected the customers, for the rules about contacts"
             contacts = self._reader.read(
                 counted, self._topics[chunk.topic], customers.rows, applied.applied & loud,
-                self._spread(batch), customers.contacts,
+                self._spread(batch), customers.contacts, self._source(customers.carried, applied, loud),
             )  # fmt: skip
             wanted = wanted & contacts.heard.counts  # others were decided before a crash
             now_ms = customers.now_ms
@@ -159,6 +164,11 @@ class Deciding:
         return Question(
             index, scores, allowed, consent, closed, asked, contacts, now_ms, published
         )  # fmt: skip
+
+    @staticmethod
+    def _source(carried: Int64s, applied: Applied, loud: Bools) -> Int64s:
+        """Whose contacts logins carry over: not what was told before, nor what only rebuilds."""
+        return np.where(loud & ~applied.repeated, carried, -1) if len(carried) else carried
 
     def _spread(self, batch: EventBatch) -> UInt64s:
         """Where each customer is in the spread of a release. Shape (n,), uint64."""

@@ -22,7 +22,7 @@ from stream.kafka.records import RecordBatch
 from stream.pipeline import NOTHING_PUBLISHED, Decided, Deployment, Pipeline, Step
 from stream.policy.decision import DecisionBatch
 from stream.record_order import merged, passes
-from stream.state.emptied import emptied_rows
+from stream.state.emptied import carried_rows, emptied_rows
 from stream.state.table import CustomerTable
 
 _BY_PURPOSE = ("consent", "closed")  # columns with a row for each purpose or channel
@@ -68,7 +68,8 @@ def steps_merged(
     applied = _apply(pipeline, chunks, batches, rows, order, table, deployment)
     told = [published.get(chunk.topic) for chunk in chunks]
     customers = [
-        Customers(of, contacts, now_ms, known) for of, known in zip(rows, told, strict=True)
+        Customers(of, contacts, now_ms, known, carried_rows(batch, of, table))
+        for batch, of, known in zip(batches, rows, told, strict=True)
     ]
     questions = [
         pipeline.ask(deployment, chunk, one, gave, offset, of)

@@ -36,7 +36,7 @@ from stream.policy.choice import Policy
 from stream.policy.decision import DecisionBatch
 from stream.record_order import event_times
 from stream.scoring.no_model import NoModel
-from stream.state.emptied import emptied_rows
+from stream.state.emptied import carried_rows, emptied_rows
 from stream.state.marker import Source
 from stream.state.table import CustomerTable
 
@@ -178,7 +178,8 @@ class Pipeline:
             return refused
         rows = table.rows_for(batch.customer)
         applied = self.apply(chunk.topic, batch, rows, table, deployment)
-        customers = Customers(rows, contacts, now_ms, published.get(chunk.topic))
+        carried = carried_rows(batch, rows, table)
+        customers = Customers(rows, contacts, now_ms, published.get(chunk.topic), carried)
         question = self.ask(deployment, chunk, decoded, applied, silent_until, customers)
         decisions = self.deciding.answer(deployment.policy, question)
         decided, step = self.decided(

@@ -27,6 +27,7 @@ from stream.campaign.file import Campaign
 from stream.columns import Bools, Float64s, Int16s, Int64s, UInt64s
 from stream.compiled.borrow import borrow
 from stream.compiled.zone_set import Zones
+from stream.contacts.carried_contacts import add_contacts, empty, knows_any, take_home
 from stream.contacts.contact_kernel import count, count_everywhere
 from stream.contacts.contact_layout import ContactLayout, lay_out_contacts
 from stream.contacts.contact_rules import ContactRules, compile_contacts
@@ -103,6 +104,8 @@ class Heard(NamedTuple):
         zone: Time zone of the customer. Shape (n,), int64.
         counts: Whether it is no replay, no repetition, not silent, and was new (`is_new`) when its chunk
             came: with a batch of events in one record, all of them are. Shape (n,), bool.
+        source: Row of the id that each login carries over to its customer, -1 for none. Shape (n,) or,
+            where there are no logins, (0,), int64.
     """
 
     topic: int
@@ -114,6 +117,7 @@ class Heard(NamedTuple):
     contact_ms: Float64s
     zone: Int64s
     counts: Bools
+    source: Int64s
 
 
 @_jit
@@ -137,6 +141,8 @@ def follow_homes(
         row, out[i], moved[i] = heard.row[i], named[i], False
         if home < 0:
             continue
+        if len(heard.source) and heard.counts[i]:
+            moved[i] = take_home(state.cells, home, heard.source[i], row)
         known = np.uint64(state.cells[row, home]) << np.uint64(32)
         known |= np.uint64(state.cells[row, home + 1])
         if named[i] == 0:
@@ -167,7 +173,7 @@ def borrow_heard(heard: Heard) -> Heard:
     return Heard(
         heard.topic, borrow(heard.row), borrow(heard.word), borrow(heard.time_ms),
         borrow(heard.type_code), borrow(heard.strategy), borrow(heard.contact_ms),
-        borrow(heard.zone), borrow(heard.counts),
+        borrow(heard.zone), borrow(heard.counts), borrow(heard.source),
     )  # fmt: skip
 
 
@@ -182,8 +188,10 @@ def hear(
     rules: ContactRules, zones: Zones, engine: EngineEvents, state: ContactState, heard: Heard,
     first: int, end: int,
 ) -> None:  # fmt: skip
-    """Corrects contact rows by what engines said in events from `first` to before `end`."""
+    """Corrects contact rows by what engines said in events from `first` to before `end`, and by logins."""
     for i in range(first, end):
+        if len(heard.source) and heard.source[i] >= 0:
+            _carry(rules, state, heard, i)
         says = engine.says[heard.type_code[i]]
         if says == 0 or not heard.counts[i]:
             continue
@@ -198,6 +206,24 @@ def hear(
             rules, zones, state.cells, row, says, k, heard.time_ms[i], contact_ms, heard.zone[i]
         )
         _mark(state, heard, i)
+
+
+@_inline
+def _carry(rules: ContactRules, state: ContactState, heard: Heard, i: int) -> None:
+    """Carries the contacts of an id over to the customer who has logged in with event i.
+
+    Each of the two rows may have been written without the other: a row that has the login behind it stays
+    as it is, and the other one is brought up to it.
+    """
+    source, word = heard.source[i], heard.word[i]
+    if state.next_offset[source, heard.topic] > word or not knows_any(rules, state.cells, source):
+        return
+    if heard.counts[i]:
+        add_contacts(rules, state.cells, source, heard.row[i])
+        _mark(state, heard, i)
+    empty(rules, state.cells, source)
+    state.next_offset[source, heard.topic] = word + 1
+    state.dirty[source] = True
 
 
 @_inline

@@ -75,6 +75,25 @@ def remove_from_period(cells: Cells, row: int, cell: int, period: int) -> None:
 
 
 @_inline
+def add_periods(cells: Cells, row: int, cell: int, other: int) -> None:
+    """Adds the contacts of another row, whose cell is `other`; what is too early for both is not counted."""
+    word = cell_at(cells, row, cell)
+    newest, before, count = _parts(word)
+    their_newest, their_before, their_count = _parts(other)
+    if other == 0:
+        return
+    if word == 0 or their_newest > newest:
+        before = count if word != 0 and their_newest == newest + 1 else 0
+        newest, before, count = their_newest, before + their_before, their_count
+    elif their_newest == newest:
+        before, count = before + their_before, count + their_count
+    elif their_newest == newest - 1:
+        before += their_count
+    before, count = min(before, MANY), min(count, MANY)
+    cells[row, cell] = newest << _PERIOD_SHIFT | before << _BEFORE_SHIFT | count
+
+
+@_inline
 def full_until(cells: Cells, row: int, cell: int, contacts: int, period: int) -> int:
     """The first period from `period` on that has room."""
     word = cell_at(cells, row, cell)

@@ -166,22 +166,8 @@ def wrong_contacts(campaign: Campaign) -> str:
         _durations(campaign),
         _zone(campaign),
         _quiet(campaign),
-        _logins(campaign),
     )
     return next((wrong for part in parts for wrong in part), "")
-
-
-def _logins(campaign: Campaign) -> Iterator[str]:
-    """Contacts stay with the id that they were counted for; a merge would begin to count anew."""
-    remembers = campaign.caps or campaign.exclusive or campaign.contacts.one_open
-    cools = any(
-        s.cool_down or s.cool_down_converted or s.cool_down_complained for s in campaign.strategies
-    )
-    if campaign.events.login == "merge" and (remembers or cools):
-        yield (
-            'at events.login: expected "separate" beside rules that remember contacts, got "merge": '
-            "a login does not carry contacts over. Operator action: take one of the two out"
-        )
 
 
 def _caps(campaign: Campaign) -> Iterator[str]:
