@@ -33,7 +33,7 @@ from trainer.account.attribution import attribute
 from trainer.account.found_decision import FoundDecision, find_decision
 from trainer.account.story import Story
 from trainer.account.telling import tell
-from trainer.commands.explain import explain
+from trainer.commands.looking.explain import explain
 from trainer.commands.options.history_options import HistoryOptions
 from trainer.history.source import OnRecords
 

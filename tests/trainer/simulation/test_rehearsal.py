@@ -30,7 +30,7 @@ from tests.trainer.archive.archive_harness import Record as Archived
 from tests.trainer.archive.archive_harness import chunk_of as archived_chunk
 from tests.trainer.parity import parity_harness
 from tests.trainer.parity.parity_harness import Record, Worker, bundle, history, text
-from trainer.commands.simulate import simulate
+from trainer.commands.looking.simulate import simulate
 from trainer.errors import TrainingError
 from trainer.history.source import OnRecords
 from trainer.simulation.past import by_arrival
