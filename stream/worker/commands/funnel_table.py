@@ -8,6 +8,7 @@ from rich.table import Column, Table
 
 from stream.campaign.file import Campaign
 from stream.campaign.funnel_sections import HoldoutSpec
+from stream.campaign.sections.budget_section import BudgetSpec
 from stream.contacts.contact_layout import lay_out_contacts
 from stream.policy.stages import STAGES
 
@@ -26,6 +27,7 @@ def funnel_table(campaign: Campaign) -> Table:
         "consent": f"{campaign.policy.consent}, {len(campaign.suppressions)} suppressions",
         "eligibility": _conditions(campaign),
         "holdout": "; ".join(_kept(spec) for spec in campaign.holdouts) or "nobody",
+        "budget": "; ".join(map(_budget, campaign.budgets)) or "none",
         "arbitration": _arbitration(campaign),
         "exploration": _exploration(campaign),
     }
@@ -117,6 +119,14 @@ def _contacts(campaign: Campaign) -> str:
         f"but for {', '.join(free)}" if free else "",
     ]
     return ", ".join(part for part in parts if part) or "no rules"
+
+
+def _budget(budget: BudgetSpec) -> str:
+    what = f"{budget.contacts} contacts" if budget.contacts else f"{budget.money:g} of cost"
+    when = "in all" if budget.per == "total" else "a day"
+    of = ", ".join((*budget.strategies, *(f"channel {name}" for name in budget.channels)))
+    paced = ", paced" if budget.paced else ""
+    return f"{budget.id}: {what} {when}{paced}{f', of {of}' if of else ''}"
 
 
 def _many(count: int, one: str, more: str = "") -> str:
