@@ -16,6 +16,7 @@ import numpy.typing as npt
 from stream.campaign.file import Campaign
 from stream.columns import Bools, EventBatch, Float32s, Int64s, RecordChunk, UInt64s
 from stream.compiled.keyed_hash import hashes_of, key_of
+from stream.contacts.budgets.spending import nothing_to_pay
 from stream.contacts.chunk_contacts import ChunkContacts, ChunkReader, has_contact_rules
 from stream.contacts.contact_plan import keep_homes
 from stream.contacts.contact_table import ContactTable
@@ -182,16 +183,19 @@ class Deciding:
         chunk = question.contacts
         if chunk is None:
             return policy.choose(scores, allowed, question.consent, question.closed, asked)
-        plan, n = self._reader.plan, len(question.index)
+        plan, n, purse = self._reader.plan, len(question.index), chunk.table.purse
         state, heard, moved = self._reader.locate(chunk)
         contacts = Contacts(
             plan.rules, self._reader.zones.zones, plan.quiet, plan.engine, state, heard,
             question.index, chunk.spread, question.now_ms,
             np.zeros((2, 2, len(plan.rules.limit)), np.int64),
             np.zeros((n, self._strategies), np.int64), np.zeros(n, np.int64), question.published,
+            nothing_to_pay(self._strategies) if purse is None else purse.open(question.now_ms),
         )  # fmt: skip
         decisions = policy.choose(
             scores, allowed, question.consent, question.closed, asked, contacts
         )
         keep_homes(state, heard, moved)
+        if purse is not None:
+            purse.close(contacts.spending)
         return decisions

@@ -68,6 +68,8 @@ class Step:
         flaws: What could not be read in those that are.
         strategies: Decisions per strategy, "nothing" last. Shape (S + 1,), int64.
         decided: Number of decisions.
+        explored: Those of them in which chance took another strategy than the best.
+        held_out: Those about customers who are held out.
         received_ms: Record timestamp of each decided event, for latency. Shape (decided,), int64.
         counters: What `stream.features.kernel` counts.
         previous: Ids before the logins that events tell of.
@@ -86,6 +88,8 @@ class Step:
     flaws: Flaws = NO_FLAWS
     strategies: Int64s = field(default_factory=lambda: np.zeros(0, np.int64))
     decided: int = 0
+    explored: int = 0
+    held_out: int = 0
     received_ms: Int64s = field(default_factory=lambda: np.zeros(0, np.int64))
     counters: Int64s = field(default_factory=lambda: np.zeros(COUNTERS, np.int64))
     silent: int = 0
@@ -239,6 +243,8 @@ class Pipeline:
             refused,
             strategies=np.bincount(decisions.strategy, minlength=width).astype(np.int64),
             decided=len(index),
+            explored=int(np.count_nonzero(decisions.explored)),
+            held_out=int(np.count_nonzero(decisions.held_out)),
             received_ms=batch.received_ms[index],
             counters=applied.counters,
             silent=int(silent.sum()),

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from stream.columns import Int64s, UInt64s
 from stream.compiled.borrow import borrow
 from stream.compiled.zone_set import Zones, borrow_zones, local_and_change
+from stream.contacts.budgets.spending import Spending, borrow_spending, can_pay, pay
 from stream.contacts.contact_kernel import FREE, IS_OPEN, against, find_room
 from stream.contacts.contact_plan import (
     ContactState,
@@ -69,6 +70,7 @@ class Contacts(NamedTuple):
         not_before_ms: Receives before when each contact must not go out, epoch milliseconds, 0 for at
             once. Shape (n,), int64.
         published: What was published about the events that came.
+        spending: What budgets can pay. Changed.
     """
 
     rules: ContactRules
@@ -84,6 +86,7 @@ class Contacts(NamedTuple):
     retry_ms: Int64s
     not_before_ms: Int64s
     published: PublishedRows
+    spending: Spending
 
 
 class Hours(NamedTuple):
@@ -109,6 +112,7 @@ def borrow_all(contacts: Contacts) -> Contacts:
         borrow_state(contacts.state), borrow_heard(contacts.heard), borrow(contacts.event),
         borrow(contacts.spread), contacts.now_ms, borrow(contacts.room_s),
         borrow(contacts.retry_ms), borrow(contacts.not_before_ms), borrow(contacts.published),
+        borrow_spending(contacts.spending),
     )  # fmt: skip
 
 
@@ -222,10 +226,26 @@ def keep_back(
 
 
 @_inlined
+def keep_to_budgets(contacts: Contacts, codes: npt.NDArray[np.int8]) -> bool:
+    """Drops what budgets cannot pay: codes as for `keep_back`; gives whether nothing is left of something."""
+    stopped, left = False, False
+    for k in range(len(codes)):
+        if codes[k] != Dropped.CHOSEN:
+            continue
+        if can_pay(contacts.spending, k):
+            left = True
+        else:
+            codes[k] = Dropped.BUDGET
+            stopped = True
+    return stopped and not left
+
+
+@_inlined
 def count_contacts(contacts: Contacts, hours: Hours, i: int, chosen: int, ghost: int) -> None:
     """Counts the contact of decision i, and that of the ghost, -1 for none, when it is another."""
     nothing = len(contacts.quiet.obeys)
     if chosen < nothing:
+        pay(contacts.spending, chosen)
         _count(contacts, hours, i, chosen, True)
     if 0 <= ghost < nothing and ghost != chosen:
         _count(contacts, hours, i, ghost, False)

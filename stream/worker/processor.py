@@ -198,9 +198,11 @@ class Processor:
         partition = turn.chunks[0].partition
         decoder = self.pipeline.decoder
         events = sum(int(decoder.events_bound(chunk).sum()) for chunk in turn.chunks)
+        contacts = None if block.contacts is None else block.contacts.table
+        if contacts is not None:
+            contacts.purse = await self._shell.purse(partition, events)
         began_s = time.perf_counter()
         steps = [Step()] * len(turn.chunks)
-        contacts = None if block.contacts is None else block.contacts.table
         through = (
             turn, self.pipeline, block.table, self.deployment, block.silent_until, contacts,
             block.decisions.published,
@@ -250,6 +252,7 @@ class Processor:
             for partition, _ in self.blocks:
                 self.blocks.drop(partition)
             evt = "abandoned"
+        await self._shell.end_purses(whole=evt == "drained")
         self.blocks.keep()
         took_ms = round((time.perf_counter() - began_s) * 1e3)
         if held:
