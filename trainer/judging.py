@@ -24,7 +24,9 @@ from trainer.evaluation.judged import Judged, Rival, Scored
 from trainer.evaluation.slices import slices
 from trainer.evaluation.thresholds import scored
 from trainer.examples.part import Part
-from trainer.fitting.fit import fit, network_config, predict
+from trainer.fitting.fit import fit
+from trainer.fitting.network_config import network_config
+from trainer.fitting.predict import predict
 from trainer.gate.evidence import evidence
 from trainer.gate.gate import Evidence, Verdict, judge
 from trainer.gate.money import Money, Unproven

@@ -17,8 +17,10 @@ from trainer.errors import TrainingError
 from trainer.evaluation.metrics import log_losses
 from trainer.examples.part import Part
 from trainer.fitting.calibrate import calibrate_choice, calibrate_response
-from trainer.fitting.fit import fit, network_config, predict
+from trainer.fitting.fit import fit
 from trainer.fitting.losses import class_factors, is_proper, row_weights
+from trainer.fitting.network_config import network_config
+from trainer.fitting.predict import predict
 
 Clock = Callable[[], float]
 """Seconds since some moment."""

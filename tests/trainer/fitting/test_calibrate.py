@@ -28,7 +28,8 @@ from tests.trainer.fitting.fit_parts import (
 from trainer.errors import TrainingError
 from trainer.fitting import losses
 from trainer.fitting.calibrate import Calibration, calibrate_choice, calibrate_response, fold
-from trainer.fitting.fit import network_config, predict
+from trainer.fitting.network_config import network_config
+from trainer.fitting.predict import predict
 
 
 def test_a_bent_response_is_bent_back() -> None:

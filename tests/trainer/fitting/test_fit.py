@@ -17,7 +17,9 @@ from stream.campaign.training import ModelSpec, TrainingSpec
 from tests.trainer.examples.dataset_harness import part_of
 from tests.trainer.fitting.fit_parts import FEATURES, LINEAR, customers, log_loss, run
 from trainer.errors import TrainingError
-from trainer.fitting.fit import Fitted, network_config, predict, scores
+from trainer.fitting.fit import Fitted
+from trainer.fitting.network_config import network_config
+from trainer.fitting.predict import predict, scores
 
 
 def weight_bytes(fitted: Fitted) -> bytes:

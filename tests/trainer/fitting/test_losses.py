@@ -24,7 +24,7 @@ from tests.trainer.fitting.fit_parts import (
 )
 from trainer.examples.part import Part
 from trainer.fitting import losses
-from trainer.fitting.fit import network_config
+from trainer.fitting.network_config import network_config
 
 STEADY = TrainingSpec(optimizer="sgd", learning_rate=0.5, l2=0.0, delta_l2=0.0, epochs=5)
 """With batches of the whole part: gradient descent, which forgets the order of the rows."""

@@ -22,7 +22,9 @@ from tests.trainer.search.search_harness import (
     part,
 )
 from trainer.errors import TrainingError
-from trainer.fitting.fit import fit, network_config, predict
+from trainer.fitting.fit import fit
+from trainer.fitting.network_config import network_config
+from trainer.fitting.predict import predict
 from trainer.search.found import Found
 from trainer.search.outcome import importance
 from trainer.search.search import search
