@@ -33,6 +33,7 @@ ClassWeights = Literal["none", "balanced"]
 Metric = Literal["log_loss", "brier", "roc_auc", "pr_auc", "accuracy", "f1"]
 Units = Annotated[int, Meta(ge=1, le=4096)]
 Share = Annotated[float, Meta(ge=0, lt=1)]
+Penalty = Annotated[float, Meta(gt=0, le=1e6)]
 LearningRate = Annotated[float, Meta(gt=0, le=1)]
 
 
@@ -170,6 +171,8 @@ class SearchSpec(Section, frozen=True):
         learning_rate: Learning rates, spread evenly over the orders of magnitude.
         losses: Losses.
         class_weights: Weightings.
+        l2: Penalties on every kernel, spread like the learning rates.
+        delta_l2: Further penalties on what sets the strategies of a response apart, likewise.
     """
 
     trials: Annotated[int, Meta(ge=1, le=10_000)] = 30
@@ -183,6 +186,8 @@ class SearchSpec(Section, frozen=True):
     learning_rate: tuple[LearningRate, LearningRate] = (1e-4, 1e-2)
     losses: Annotated[tuple[Loss, ...], Meta(min_length=1)] = tuple(LOSSES)
     class_weights: Annotated[tuple[ClassWeights, ...], Meta(min_length=1)] = ("none", "balanced")
+    l2: tuple[Penalty, Penalty] = (0.1, 30.0)
+    delta_l2: tuple[Penalty, Penalty] = (1.0, 300.0)
 
 
 class SliceSpec(Section, frozen=True):

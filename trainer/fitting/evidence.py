@@ -29,7 +29,8 @@ _STILL = 2e-3
 """Root mean square change of the logits from one pass to the next at which a fit has ended."""
 _STEP_MAX = 4.0  # of one weight in one step: far from the answer Newton's steps are too long
 _FIRST_PRECISION = 4.0
-_PRECISION = (1e-3, 1e7)
+_PRECISION = (0.1, 1e7)
+"""Least and most. Examples that a sum separates would have weights without end: none is sought beyond 3 or so."""
 _FLAT = 1e-6  # of the constant of the base: the rate of outcomes is not shrunk
 _HELD_MIN = 0.05  # a customer's decisions that all agree count as one in twenty at most
 
@@ -177,8 +178,8 @@ class _Problem:
         shared = (inverse @ side.ravel()).reshape(2, q)
         both = inverse.reshape(2, q, 2, q).sum(axis=(0, 2))
         own = np.zeros((self._outputs - 1, q))
-        variance = np.zeros((self._outputs + 1, q))
-        variance[:2] = np.diag(inverse).reshape(2, q)
+        variance = 1.0 / penalty  # of what no example is about: the prior's
+        variance[: 2 if self._has_common else 1] = np.diag(inverse)[:free].reshape(-1, q)
         total = shared.sum(axis=0)
         change = self._arms[-1].squares(shared[0])
         for k, (inside, through, pull) in inner.items():

@@ -14,7 +14,7 @@ from trainer.fitting.network_config import network_config
 from trainer.fitting.predict import predict
 
 FEATURES, STRATEGIES = 4, 3
-LINEAR = ModelSpec(network="linear")
+LINEAR = ModelSpec(network="linear", bins=0)
 
 
 def customers(n: int, seed: int = 0, effect: float = 1.0, base: float = -1.0) -> Part:
