@@ -23,6 +23,7 @@ from msgspec import Meta, Struct, field
 from models.errors import NO_JSON
 from stream.campaign.field_path import quoted
 from stream.campaign.file import Campaign, EventMapping
+from stream.campaign.words import duration_ms
 from stream.columns import (
     Bools,
     Float32s,
@@ -42,13 +43,15 @@ from stream.kafka.records import CorruptRecords
 from stream.policy.decision import CERTAIN, NOTHING
 from stream.record_order import ELEMENTS_MAX
 
+EXPIRED = "expired"
+"""Reason code of a decision that had expired when it was made: it contacted nobody, and teaches nothing."""
 INCOMPLETE = "incomplete"
 """Reason code of a record that lacks what every decision has."""
 _HELD_OUT = category_hash(GROUPS[1].encode())
 _HEADER = np.frombuffer(FEATURES_HEADER.encode(), np.uint8)
 
 _Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-_Time = Annotated[datetime, Meta(tz=True)]
+Moment = Annotated[datetime, Meta(tz=True)]
 
 
 class FlatDecision(Struct, frozen=True, gc=False):
@@ -66,7 +69,7 @@ class Event(Struct, frozen=True, gc=False):
     topic: str
     partition: _Count
     offset: _Count
-    time: _Time
+    time: Moment
     index: Annotated[int, Meta(ge=0, le=ELEMENTS_MAX)] | None = None
 
     @property
@@ -112,9 +115,9 @@ class Decision(Struct, frozen=True):
     id: str
     customer: str = field(name="subject")
     event_id: str = field(name="causationid")
-    time: _Time
+    time: Moment
     data: Data
-    expires: _Time | None = field(name="expirytime", default=None)
+    expires: Moment | None = field(name="expirytime", default=None)
 
 
 _parse = msgspec.json.Decoder(Decision).decode
@@ -243,6 +246,7 @@ class DecisionReader:
             no_ids=(),
             strict=True,
         )
+        self._expires_after_ms = duration_ms(campaign.decisions.expires_after)
         ids = [strategy.id for strategy in campaign.strategies]
         self._chances = [*ids, NOTHING] if len(ids) <= _BITS_MAX else []
         paths = tuple(f"data.probabilities.{quoted(name)}" for name in self._chances)
@@ -265,7 +269,11 @@ class DecisionReader:
         complete &= (batch.category[:-1] != 0).all(axis=0)
         if not complete.all():
             reasons[INCOMPLETE] = int((~complete).sum())
-        keep = np.flatnonzero(complete)
+        # The record is as old as the decision.
+        late = chunk.timestamp_ms[batch.record] >= batch.time_ms + self._expires_after_ms
+        if (expired := complete & late).any():
+            reasons[EXPIRED] = int(expired.sum())
+        keep = np.flatnonzero(complete & ~late)
         partition, offset, index, propensity = batch.number[:4, keep]
         topic, strategy, group, identity, ghost = batch.category[:, keep]
         return Decided(
