@@ -24,6 +24,7 @@ from stream.formats.warm import compile_kernels
 from stream.kafka.records import RecordReader, build_batches
 from stream.pipeline import Deployment, Pipeline
 from stream.state import changelog
+from stream.state.marker import MARKER_KEY, Progress, encode_marker
 from stream.state.table import CustomerTable
 
 _NOW_MS = 1_767_225_600_000
@@ -44,14 +45,14 @@ def warm_up(pipeline: Pipeline, deployment: Deployment) -> None:
         assert len(step.rejects) == 1, step.rejects
     rows = np.arange(table.rows, dtype=np.int64)
     linked(np.arange(2), np.array([1, -1]))
-    marker = changelog.encode_marker(changelog.Progress({"t": 1}))
+    marker = encode_marker(Progress({"t": 1}))
     for key, value in (
         changelog.encode_rows(table, rows),
-        (Spans.of([changelog.MARKER_KEY]), Spans.of([marker])),
+        (Spans.of([MARKER_KEY]), Spans.of([marker])),
     ):
         chunk = _chunk("changelog", key, value)
         restored = CustomerTable(pipeline.plan.row_words)
-        changelog.apply_chunk(chunk, restored, pipeline.plan.offset_words, changelog.Progress())
+        changelog.apply_chunk(chunk, restored, pipeline.plan.offset_words, Progress())
     table.find(b"nobody")
 
 

@@ -55,7 +55,7 @@ class Customer:
 
     def against(self, k: int, at_ms: int, zone: int = 0) -> tuple[str, int]:
         asked = self.rules, self.zones, self.table.cells, 0
-        room_s = np.zeros(len(self.rules.limit), np.int64)
+        room_s = np.zeros((2, len(self.rules.limit)), np.int64)
         contact_kernel.find_room(*asked, at_ms, zone, room_s)
         code, retry_ms = contact_kernel.against(*asked, k, at_ms, zone, room_s)
         return CODES[code], retry_ms
