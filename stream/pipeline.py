@@ -236,8 +236,9 @@ class Pipeline:
         batch, index = decoded.batch, question.index
         unreadable = int((batch.consent == UNREADABLE).any(axis=0).sum())
         words = self.decoder.unreadable(chunk, batch) if unreadable else []
-        silent = applied.applied & self.plan.decides[batch.type_code]
-        silent &= batch.offset < silent_until
+        silent = (
+            applied.applied & self.plan.decides[batch.type_code] & (batch.offset < silent_until)
+        )
         width = question.allowed.shape[1] + 1
         step = replace(
             refused,
