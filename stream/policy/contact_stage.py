@@ -30,7 +30,8 @@ from stream.contacts.contact_plan import (
 )
 from stream.contacts.contact_rules import ContactRules, borrow_contacts
 from stream.contacts.engine_events import EngineEvents, borrow_engine
-from stream.contacts.first_free import first_free_ms
+from stream.contacts.hours.first_free import first_free_ms
+from stream.contacts.hours.quiet_hours import GO, HELD, QUIET, QuietHours, borrow_quiet, hold
 from stream.contacts.published_contacts import (
     DECIDED_MS,
     EXPIRES_MS,
@@ -41,7 +42,6 @@ from stream.contacts.published_contacts import (
     UNSAID,
     PublishedRows,
 )
-from stream.contacts.quiet_hours import GO, HELD, QUIET, QuietHours, borrow_quiet, hold
 from stream.policy.decision import Dropped
 
 _inlined = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=True)

@@ -22,9 +22,10 @@ from stream.worker.adoption import Adoption
 from stream.worker.changelog_encoder import ChangelogEncoder
 from stream.worker.checkpoints import Checkpoints
 from stream.worker.claims import Claims
-from stream.worker.consent_words import ConsentWords
 from stream.worker.contact_log.contact_log import ContactLog
-from stream.worker.input_counts import InputCounts
+from stream.worker.counting.consent_words import ConsentWords
+from stream.worker.counting.input_counts import InputCounts
+from stream.worker.counting.telemetry import Window
 from stream.worker.order.replay import Turn
 from stream.worker.order.turn_steps import steps_of
 from stream.worker.partition.block import Block
@@ -35,7 +36,6 @@ from stream.worker.partition.same_log import Positions
 from stream.worker.results import outgoing
 from stream.worker.schema_wait import SchemaWait
 from stream.worker.shell import Shell
-from stream.worker.telemetry import Window
 from stream.worker.warmup import warm_up
 from stream.worker.work import Works
 

@@ -14,8 +14,8 @@ from stream.campaign.file import Campaign
 from stream.columns import Float32s
 from stream.features.plan import compile_features
 from stream.policy.decision import NO_MODEL, NOTHING
+from trainer.account.contributions import attribute
 from trainer.account.found_decision import FoundDecision
-from trainer.account.logit_moves import attribute
 from trainer.account.story import (
     FeatureStory,
     Story,

@@ -18,8 +18,8 @@ from models.manifest import NetworkConfig
 from stream.campaign.training import TrainingSpec
 from stream.columns import Float32s, Float64s, Int64s
 from trainer.examples.part import Part
-from trainer.fitting.evidence import Seen, fit_head
 from trainer.fitting.losses import is_proper
+from trainer.fitting.shrinkage import Seen, fit_head
 
 HELD_BYTES = 512 << 20
 """Most that the examples take, as the head sees them."""

@@ -29,8 +29,8 @@ from tests.trainer.parity.parity_harness import (
     history,
     text,
 )
+from trainer.account.contributions import attribute
 from trainer.account.found_decision import FoundDecision, find_decision
-from trainer.account.logit_moves import attribute
 from trainer.account.story import Story
 from trainer.account.telling import tell
 from trainer.commands.looking.explain import explain

@@ -9,8 +9,8 @@ from stream.compiled.zone_set import Zones, local_and_change
 from stream.contacts.contact_kernel import against, find_room
 from stream.contacts.contact_rules import ContactRules
 from stream.contacts.contact_table import Cells
+from stream.contacts.hours.quiet_hours import GO, HELD, QuietHours, hold
 from stream.contacts.local_time import DAY_S
-from stream.contacts.quiet_hours import GO, HELD, QuietHours, hold
 
 _TRIES_MAX = 64
 """So often quiet hours and other rules hand a contact to each other before nobody says when it can be."""

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.pipeline import Step
-from stream.worker.telemetry import Histogram, Totals, Window
+from stream.worker.counting.telemetry import Histogram, Totals, Window
 
 
 @given(st.lists(st.floats(1, 1e7), min_size=1, max_size=200), st.sampled_from([0.5, 0.9, 0.99]))
