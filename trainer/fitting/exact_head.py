@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from models import network
-from models.encoding import ENCODING
+from models.layers.encoding import ENCODING
 from models.manifest import NetworkConfig
 from stream.campaign.training import TrainingSpec
 from stream.columns import Float32s, Float64s, Int64s
 from trainer.examples.part import Part
-from trainer.fitting.evidence import Seen, fit_head
 from trainer.fitting.losses import is_proper
+from trainer.fitting.shrinkage import Seen, fit_head
 
 HELD_BYTES = 512 << 20
 """Most that the examples take, as the head sees them."""

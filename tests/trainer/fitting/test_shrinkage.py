@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from trainer.fitting.evidence import Head, Seen, fit_head
+from trainer.fitting.shrinkage import Head, Seen, fit_head
 
 OUTPUTS = 4
 EFFECTS = (0.8, 0.0, 0.0, 0.0)  # of the constant; the second strategy turns with the second column
