@@ -13,6 +13,7 @@ from benchmarks.bench import open_bench
 from benchmarks.cdnow.command import cdnow
 from benchmarks.errors import BenchmarkError
 from benchmarks.formats.command import formats
+from benchmarks.funnel.command import funnel
 from benchmarks.large.training import training
 from benchmarks.latency import Pace, measure_latency
 from benchmarks.options import Decorator, json_option, setting
@@ -214,7 +215,7 @@ def reload(rate: int, pairs: int, customers: int, partitions: int, json_file: Pa
     _finish(reload_json(found) | environment(), json_file, found.clean)
 
 
-for _command_of_its_own in (cdnow, formats, replay, training, worth):
+for _command_of_its_own in (cdnow, formats, funnel, replay, training, worth):
     main.add_command(_command_of_its_own)
 
 

@@ -21,12 +21,12 @@ from models import network
 from models.bundle import Bundle, Fit, Golden
 from models.manifest import DataWindow
 from stream.campaign.file import Campaign
-from stream.features.plan import FeaturePlan
 from stream.policy.decision import NOTHING
 from trainer.errors import TrainingError
 from trainer.evaluation.evaluation import Evaluation
 from trainer.examples import notices
 from trainer.examples.dataset import OnShard
+from trainer.examples.inputs import Inputs
 from trainer.examples.part import Part
 from trainer.fitting.fit import Fitted, OnEpoch, fit
 from trainer.fitting.network_config import network_config
@@ -107,7 +107,7 @@ def outputs(campaign: Campaign) -> tuple[str, ...]:
 
 def learn(
     campaign: Campaign,
-    plan: FeaturePlan,
+    plan: Inputs,
     parts: Parts,
     *,
     start_ms: int,
@@ -122,7 +122,7 @@ def learn(
 
     Args:
         campaign: The campaign file.
-        plan: Its compiled features: those of the examples.
+        plan: What the features of the examples are.
         parts: The examples, with the normalization of the new model.
         start_ms: Where what they come from begins, epoch milliseconds.
         seed: Of everything random.

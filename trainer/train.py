@@ -15,11 +15,12 @@ from pathlib import Path
 
 from models.bundle import Bundle
 from stream.campaign.file import Campaign
-from stream.features.plan import FeaturePlan, compile_features
+from stream.features.plan import compile_features
 from trainer.evaluation.baselines import rfm_features
 from trainer.evaluation.slices import compile_slices
 from trainer.examples import notices
 from trainer.examples.dataset import PARTS, Dataset, build
+from trainer.examples.inputs import Inputs
 from trainer.gate.gate import Verdict
 from trainer.history.source import Bounds, Source
 from trainer.judging import Parts
@@ -33,12 +34,12 @@ class Prepared:
     """A history as examples.
 
     Attributes:
-        plan: The compiled features.
+        plan: What the features are.
         dataset: The examples.
         rejects: Records that are no events, by reason code.
     """
 
-    plan: FeaturePlan
+    plan: Inputs
     dataset: Dataset
     rejects: dict[str, int]
 
@@ -125,7 +126,8 @@ def train(
     """
     dataset = prepared.dataset
     normalization = dataset.fit_normalization()
-    parts = Parts(*(dataset.part(which, normalization) for which in PARTS))
+    learned_from, check, test = (dataset.part(which, normalization) for which in PARTS)
+    parts = Parts(learned_from, check, test, dataset.doubts)
     learned = learn(
         campaign, prepared.plan, parts, start_ms=dataset.start_ms, seed=seed, created=created,
         champion=champion, searches=searches, trials_file=trials_file, watch=watch,

@@ -26,6 +26,7 @@ class Stage(NamedTuple):
 
 STAGES = (
     Stage("campaign", "what the campaign file has turned off", (Dropped.DISABLED,)),
+    Stage("pause", "what an operator has paused", (Dropped.PAUSED,)),
     Stage(
         "consent",
         "what the customer has not consented to, and channels that a suppression closes",
@@ -46,6 +47,7 @@ STAGES = (
             Dropped.CAPPED,
         ),
     ),
+    Stage("budget", "what a budget cannot pay any more", (Dropped.BUDGET,)),
     Stage(
         "arbitration",
         "all but the best: the highest priority first, then the largest value",

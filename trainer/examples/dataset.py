@@ -24,7 +24,7 @@ from stream.columns import Bools, Float64s, Int64s
 from stream.features.plan import FeaturePlan
 from trainer.errors import TrainingError
 from trainer.examples import moments, notices
-from trainer.examples.chance import Logged
+from trainer.examples.chance import Doubts, Logged
 from trainer.examples.labels import Examples, JoinCounts
 from trainer.examples.of_shard import of_shard
 from trainer.examples.part import Part, Values
@@ -72,6 +72,10 @@ class Dataset:
         start_ms: Oldest event time.
         end_ms: How far the history goes, as `Shards.end_ms`.
         notices: What the history lacks, in sentences.
+        timed: As `trainer.examples.part.Part`.
+        amount: As there.
+        is_table: Whether the examples are the rows of a table, and not those of a stream.
+        doubts: What stands in the way of a verdict.
     """
 
     training: TrainingSpec
@@ -90,6 +94,10 @@ class Dataset:
     start_ms: int
     end_ms: int
     notices: tuple[str, ...]
+    timed: bool = True
+    amount: Float64s | None = None
+    is_table: bool = False
+    doubts: Doubts = Doubts()  # noqa: RUF009  # frozen
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -101,8 +109,12 @@ class Dataset:
             TrainingError: The history is too short for all parts.
         """
         training = self.training
-        gap_ms = duration_ms(training.attribution_window)
-        return split(self.time_ms, training.validation_share, training.test_share, gap_ms)
+        return split(self.time_ms, training.validation_share, training.test_share, self.gap_ms)
+
+    @property
+    def gap_ms(self) -> int:
+        """How far apart the parts are, so that no label of one reaches into the next."""
+        return duration_ms(self.training.attribution_window) if self.timed else 0
 
     def fit_normalization(self) -> Normalization:
         """Mean and spread of the features in the training part.
@@ -134,7 +146,7 @@ class Dataset:
             weight = self._weights(parts.train)
         whole = Part(
             self.values, self.transforms, normalization, self.rows, self.strategy, self.outcome,
-            self.time_ms, self.customer, weight, self.logged,
+            self.time_ms, self.customer, weight, self.logged, self.timed, self.amount,
         )  # fmt: skip
         return whole.take(rows)
 

@@ -8,10 +8,10 @@ from msgspec import Struct
 
 
 class Span(Struct, frozen=True):
-    """A period of the history and the examples in it."""
+    """A part of the examples, and its period where they have times."""
 
-    start: datetime
-    end: datetime
+    start: datetime | None
+    end: datetime | None
     rows: int
     customers: int
 
@@ -41,6 +41,7 @@ class Facts(Struct, frozen=True, kw_only=True):
         outcome: Event type that counts as a conversion.
         attribution_window: How long after the strategy it counts, such as "14d".
         randomised: Whether chance decided who got which strategy.
+        table: Whether the examples are the rows of a table.
         events: Events of the history.
         repeated: Those that came again with the same id, which count once.
         history: Its first and last event, its examples and customers.
@@ -58,6 +59,7 @@ class Facts(Struct, frozen=True, kw_only=True):
         checks: What the gate looked at.
         money: What its policy earns, in sentences.
         unproven: Whether nothing shows what it earns.
+        broken: Whether there is no verdict, since nothing that is compared is right.
     """
 
     campaign: str = ""
@@ -67,6 +69,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     outcome: str = ""
     attribution_window: str = ""
     randomised: bool = False
+    table: bool = False
     events: int = 0
     repeated: int = 0
     history: Span | None = None
@@ -84,3 +87,4 @@ class Facts(Struct, frozen=True, kw_only=True):
     checks: tuple[Check, ...] = ()
     money: tuple[str, ...] = ()
     unproven: bool = False
+    broken: bool = False

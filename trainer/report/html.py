@@ -33,7 +33,7 @@ def render_html(evaluation: Evaluation, facts: Facts | None = None) -> bytes:
     """
     facts = facts or Facts()
     against, beside = reference(evaluation), compared(evaluation)
-    page = _environment().get_template("report.html.jinja").render(
+    page = environment().get_template("report.html.jinja").render(
         evaluation=evaluation,
         facts=facts,
         tiles=_tiles(evaluation),
@@ -52,8 +52,15 @@ def render_html(evaluation: Evaluation, facts: Facts | None = None) -> bytes:
     return visible_lines(page).encode()
 
 
+def render_plain(facts: Facts) -> bytes:
+    """A report without an evaluation: of a policy that predicts nothing, or without test examples."""
+    page = environment().get_template("plain.html.jinja").render(facts=facts, **_fact_rows(facts))
+    return visible_lines(page).encode()
+
+
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Where the templates are, and the filters that they use."""
     environment = Environment(
         loader=PackageLoader("trainer.report.report"),
         autoescape=True,
@@ -72,7 +79,10 @@ def _fact_rows(facts: Facts) -> dict[str, list[tuple[str, ...]]]:
     whole, date = wording.whole, wording.date
     return {
         "period_rows": [
-            (name, date(one.start), date(one.end), whole(one.rows), whole(one.customers))
+            (
+                name, *(date(time) if time else "" for time in (one.start, one.end)),
+                whole(one.rows), whole(one.customers),
+            )
             for name, one in facts.periods.items()
         ],
         "example_rows": [

@@ -30,7 +30,7 @@ from stream.kafka.topic_ids import Topic, describe
 from stream.worker.faust_app.app_port import port_of
 from stream.worker.faust_app.consumer_thread import ConsumerThread
 from stream.worker.faust_app.ledger import Ledger
-from stream.worker.faust_app.log_facts import look_before, restore_contacts, settle
+from stream.worker.faust_app.log_facts import complete, look_before, settle
 from stream.worker.faust_app.producer_seam import explain_timestamps
 from stream.worker.faust_app.read_offsets import ReadOffsets
 
@@ -52,6 +52,7 @@ class Consumer(driver.Consumer):
         self._halted: set[TP] = set()
         self._given_up = 0  # how often partitions were
         self._seeks_at: int | None = None  # at which count of it they may be sought
+        self._began_at: dict[TP, int] = {}  # what was committed when a partition began
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -110,12 +111,14 @@ class Consumer(driver.Consumer):
         return self.ledger.done(message.tp, message)
 
     def _new_offset(self, tp: TP) -> int | None:
-        offset = self.ledger.take(tp)
-        # A table that is rebuilt reads again what was committed: a commit never goes back.
-        processor = self._port.processor
-        if offset is None or not processor.is_decided(tp.topic, tp.partition, offset):
-            return None
-        return offset
+        return self.ledger.take(tp)
+
+    def _should_commit(self, tp: TP, offset: int) -> bool:
+        """Whether a commit goes on: a table that is rebuilt reads again what was committed.
+
+        Faust forgets what was before the last commit of a partition that is revoked.
+        """
+        return offset > max(self._committed_offset[tp] or 0, self._began_at.get(tp, 0))
 
     async def _commit_offsets(
         self, offsets: Mapping[TP, int], start_new_transaction: bool = True
@@ -170,10 +173,11 @@ class Consumer(driver.Consumer):
                 {tp.topic: self._committed_offset[tp] for tp in here},
                 {tp.topic: found[tp].end for tp in here},
             )
-            await restore_contacts(self._port, partition)
+            await complete(self._port, partition)
             if self._is_over(generation):
                 return
             for tp in here:
+                self._began_at[tp] = self._committed_offset[tp] or 0
                 await self.seek(tp, starts[tp.topic])
                 self._commit_covered(tp, starts[tp.topic])
 

@@ -16,12 +16,13 @@ from models import network
 from models.manifest import NetworkConfig
 from stream.campaign.file import Campaign, parse
 from stream.columns import RecordChunk, Spans, split
+from stream.contacts.budgets.purse import Purse
 from stream.features.plan import compile_features
 from stream.kafka.records import RecordBatch, RecordReader, build_batches
 from stream.pipeline import Deployment
 from stream.policy.choice import Policy
 from stream.scoring.scorer import Scorer
-from stream.state import changelog
+from stream.state.marker import MARKER_KEY, Marker
 from stream.worker.partition.block import Block
 from stream.worker.partition.lifecycle import State
 from stream.worker.processor import Processor
@@ -65,6 +66,8 @@ class Shell:
     sent: list[tuple[str, RecordBatch, asyncio.Future[Any]]] = field(default_factory=list)
     failed: list[BaseException] = field(default_factory=list)
     offset: dict[str, int] = field(default_factory=dict)
+    purses: dict[int, Purse] = field(default_factory=dict)
+    ended: list[bool] = field(default_factory=list)
 
     async def send(self, topic: str, partition: int, batch: RecordBatch) -> Awaitable[Any]:
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -98,6 +101,13 @@ class Shell:
     def done(self, message: Any) -> None:
         self.happened.append(f"done {message.value.next_offset}")
 
+    async def purse(self, partition: int, events: int) -> Purse | None:
+        return self.purses.get(partition)
+
+    async def end_purses(self, *, whole: bool) -> None:
+        self.ended.append(whole)
+        self.purses = {}
+
     def rejoin(self) -> None:
         self.happened.append("rejoin")
 
@@ -108,13 +118,13 @@ class Shell:
         """Decisions in each batch that was sent."""
         return [batch.records for topic, batch, _ in self.sent if topic == "out"]
 
-    def markers(self) -> list[changelog.Marker]:
+    def markers(self) -> list[Marker]:
         """The markers in the order in which they were sent."""
         log = self.changelog()
         return [
-            msgspec.json.decode(log.value[i] or b"", type=changelog.Marker)
+            msgspec.json.decode(log.value[i] or b"", type=Marker)
             for i in range(len(log))
-            if log.key[i] == changelog.MARKER_KEY
+            if log.key[i] == MARKER_KEY
         ]
 
     async def end(self, topic: str, partition: int) -> int:
