@@ -16,6 +16,7 @@ import numpy.typing as npt
 from stream.campaign.file import Campaign
 from stream.columns import Bools, EventBatch, Float32s, Int64s, RecordChunk, UInt64s
 from stream.compiled.keyed_hash import hashes_of, key_of
+from stream.contacts.budgets.spending import nothing_to_pay
 from stream.contacts.chunk_contacts import ChunkContacts, ChunkReader, has_contact_rules
 from stream.contacts.contact_plan import keep_homes
 from stream.contacts.contact_table import ContactTable
@@ -94,6 +95,32 @@ class Question:
             take_published(self.published, events),
         )  # fmt: skip
         return part, place
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """The m events of a chunk that were decided.
+
+    Attributes:
+        chunk: The chunk.
+        batch: Its events.
+        index: Which of them. Shape (m,), int64.
+        decisions: What was decided.
+        features: What was scored. Shape (m, F), float32.
+    """
+
+    chunk: RecordChunk
+    batch: EventBatch
+    index: Int64s
+    decisions: DecisionBatch
+    features: Float32s
+
+    def take(self, which: Int64s) -> Decided:
+        """Some of them."""
+        return Decided(
+            self.chunk, self.batch, self.index[which], self.decisions.take(which),
+            self.features[which],
+        )  # fmt: skip
 
 
 class Deciding:
@@ -182,16 +209,19 @@ class Deciding:
         chunk = question.contacts
         if chunk is None:
             return policy.choose(scores, allowed, question.consent, question.closed, asked)
-        plan, n = self._reader.plan, len(question.index)
+        plan, n, purse = self._reader.plan, len(question.index), chunk.table.purse
         state, heard, moved = self._reader.locate(chunk)
         contacts = Contacts(
             plan.rules, self._reader.zones.zones, plan.quiet, plan.engine, state, heard,
             question.index, chunk.spread, question.now_ms,
             np.zeros((2, 2, len(plan.rules.limit)), np.int64),
             np.zeros((n, self._strategies), np.int64), np.zeros(n, np.int64), question.published,
+            nothing_to_pay(self._strategies) if purse is None else purse.open(question.now_ms),
         )  # fmt: skip
         decisions = policy.choose(
             scores, allowed, question.consent, question.closed, asked, contacts
         )
         keep_homes(state, heard, moved)
+        if purse is not None:
+            purse.close(contacts.spending)
         return decisions

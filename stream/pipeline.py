@@ -19,7 +19,7 @@ from stream.campaign.file import Campaign
 from stream.codecs import compile_codecs
 from stream.columns import Bytes, EventBatch, Float32s, Int64s, RecordChunk, Reject, Spans
 from stream.contacts.contact_table import ContactTable
-from stream.deciding import Customers, Deciding, Question
+from stream.deciding import Customers, Decided, Deciding, Question
 from stream.decisions import dead_letter
 from stream.decisions.batch_limits import BatchLimits
 from stream.decisions.encoder import FEATURES_HEADER
@@ -68,6 +68,8 @@ class Step:
         flaws: What could not be read in those that are.
         strategies: Decisions per strategy, "nothing" last. Shape (S + 1,), int64.
         decided: Number of decisions.
+        explored: Those of them in which chance took another strategy than the best.
+        held_out: Those about customers who are held out.
         received_ms: Record timestamp of each decided event, for latency. Shape (decided,), int64.
         counters: What `stream.features.kernel` counts.
         previous: Ids before the logins that events tell of.
@@ -86,6 +88,8 @@ class Step:
     flaws: Flaws = NO_FLAWS
     strategies: Int64s = field(default_factory=lambda: np.zeros(0, np.int64))
     decided: int = 0
+    explored: int = 0
+    held_out: int = 0
     received_ms: Int64s = field(default_factory=lambda: np.zeros(0, np.int64))
     counters: Int64s = field(default_factory=lambda: np.zeros(COUNTERS, np.int64))
     silent: int = 0
@@ -96,32 +100,6 @@ class Step:
     keys: KeyCounts = field(default_factory=KeyCounts)
     previous: Spans = field(default_factory=lambda: Spans.of([]))
     tombstones: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Decided:
-    """The m events of a chunk that were decided.
-
-    Attributes:
-        chunk: The chunk.
-        batch: Its events.
-        index: Which of them. Shape (m,), int64.
-        decisions: What was decided.
-        features: What was scored. Shape (m, F), float32.
-    """
-
-    chunk: RecordChunk
-    batch: EventBatch
-    index: Int64s
-    decisions: DecisionBatch
-    features: Float32s
-
-    def take(self, which: Int64s) -> Decided:
-        """Some of them."""
-        return Decided(
-            self.chunk, self.batch, self.index[which], self.decisions.take(which),
-            self.features[which],
-        )  # fmt: skip
 
 
 class Pipeline:
@@ -232,13 +210,16 @@ class Pipeline:
         batch, index = decoded.batch, question.index
         unreadable = int((batch.consent == UNREADABLE).any(axis=0).sum())
         words = self.decoder.unreadable(chunk, batch) if unreadable else []
-        silent = applied.applied & self.plan.decides[batch.type_code]
-        silent &= batch.offset < silent_until
+        silent = (
+            applied.applied & self.plan.decides[batch.type_code] & (batch.offset < silent_until)
+        )
         width = question.allowed.shape[1] + 1
         step = replace(
             refused,
             strategies=np.bincount(decisions.strategy, minlength=width).astype(np.int64),
             decided=len(index),
+            explored=int(np.count_nonzero(decisions.explored)),
+            held_out=int(np.count_nonzero(decisions.held_out)),
             received_ms=batch.received_ms[index],
             counters=applied.counters,
             silent=int(silent.sum()),

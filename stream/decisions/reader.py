@@ -196,6 +196,8 @@ class Decided:
         possible: Bit k for strategy k that had a chance, -1 where no chances were said, or of a
             campaign with more strategies than there are bits. Shape (n,), int64.
         identity: Hash of the id of the decision. Shape (n,), uint64.
+        ghost: Index of what would have been chosen of a customer who is held out, -1 for others and where it
+            is not said. Shape (n,), int64.
     """
 
     topic: Int64s
@@ -209,6 +211,7 @@ class Decided:
     held_out: Bools
     possible: Int64s
     identity: UInt64s
+    ghost: Int64s
 
 
 _BITS_MAX = 62
@@ -226,7 +229,7 @@ class DecisionReader:
     _NUMBERS = (
         "data.event.partition", "data.event.offset", "data.event.index", "data.action_probability",
     )  # fmt: skip
-    _CATEGORIES = ("data.event.topic", "data.action.strategy", "data.group", "id")
+    _CATEGORIES = ("data.event.topic", "data.action.strategy", "data.group", "id", "data.ghost")
 
     def __init__(self, campaign: Campaign) -> None:
         mapping = msgspec.structs.replace(
@@ -263,7 +266,7 @@ class DecisionReader:
         complete = (batch.type_code == 0) & _is_count(batch.number[:2]).all(axis=0)
         index = batch.number[2]
         complete &= np.isnan(index) | (_is_count(index) & (index <= ELEMENTS_MAX))
-        complete &= (batch.category != 0).all(axis=0)
+        complete &= (batch.category[:-1] != 0).all(axis=0)
         if not complete.all():
             reasons[INCOMPLETE] = int((~complete).sum())
         # The record is as old as the decision.
@@ -272,14 +275,14 @@ class DecisionReader:
             reasons[EXPIRED] = int(expired.sum())
         keep = np.flatnonzero(complete & ~late)
         partition, offset, index, propensity = batch.number[:4, keep]
-        topic, strategy, group, identity = batch.category[:, keep]
+        topic, strategy, group, identity, ghost = batch.category[:, keep]
         return Decided(
             self._topics.find(topic), partition.astype(np.int64), offset.astype(np.int64),
             np.nan_to_num(index, nan=-1).astype(np.int32), batch.time_ms[keep],
             batch.customer.take(keep), self._strategies.find(strategy),
             # Its ten decimals stand for a whole number out of 2**32.
             np.rint(propensity * CERTAIN) / CERTAIN, group == _HELD_OUT,
-            self._possible(batch.number[4:, keep]), identity,
+            self._possible(batch.number[4:, keep]), identity, self._strategies.find(ghost),
         ), reasons  # fmt: skip
 
     def _possible(self, chances: Float64s) -> Int64s:

@@ -22,9 +22,10 @@ from stream.worker.adoption import Adoption
 from stream.worker.changelog_encoder import ChangelogEncoder
 from stream.worker.checkpoints import Checkpoints
 from stream.worker.claims import Claims
-from stream.worker.consent_words import ConsentWords
 from stream.worker.contact_log.contact_log import ContactLog
-from stream.worker.input_counts import InputCounts
+from stream.worker.counting.consent_words import ConsentWords
+from stream.worker.counting.input_counts import InputCounts
+from stream.worker.counting.telemetry import Window
 from stream.worker.order.replay import Turn
 from stream.worker.order.turn_steps import steps_of
 from stream.worker.partition.block import Block
@@ -35,7 +36,6 @@ from stream.worker.partition.same_log import Positions
 from stream.worker.results import outgoing
 from stream.worker.schema_wait import SchemaWait
 from stream.worker.shell import Shell
-from stream.worker.telemetry import Window
 from stream.worker.warmup import warm_up
 from stream.worker.work import Works
 
@@ -198,9 +198,11 @@ class Processor:
         partition = turn.chunks[0].partition
         decoder = self.pipeline.decoder
         events = sum(int(decoder.events_bound(chunk).sum()) for chunk in turn.chunks)
+        contacts = None if block.contacts is None else block.contacts.table
+        if contacts is not None:
+            contacts.purse = await self._shell.purse(partition, events)
         began_s = time.perf_counter()
         steps = [Step()] * len(turn.chunks)
-        contacts = None if block.contacts is None else block.contacts.table
         through = (
             turn, self.pipeline, block.table, self.deployment, block.silent_until, contacts,
             block.decisions.published,
@@ -250,6 +252,7 @@ class Processor:
             for partition, _ in self.blocks:
                 self.blocks.drop(partition)
             evt = "abandoned"
+        await self._shell.end_purses(whole=evt == "drained")
         self.blocks.keep()
         took_ms = round((time.perf_counter() - began_s) * 1e3)
         if held:

@@ -10,9 +10,9 @@ import numpy as np
 
 from stream.campaign.topics_section import Topics
 from stream.pipeline import Step
+from stream.worker.counting.telemetry import Window
 from stream.worker.partition.block import Block
 from stream.worker.publisher import Announcement, Outgoing
-from stream.worker.telemetry import Window
 
 
 def outgoing(

@@ -230,6 +230,9 @@ class App:
                 first = chunk.next_offset
                 yield split(chunk, end)[0]
 
+    async def purse(self, partition: int, events: int) -> None: ...
+    async def end_purses(self, *, whole: bool) -> None: ...
+
     def rejoin(self) -> None:
         """Has the group assign its partitions anew."""
         self.client.rejoin()

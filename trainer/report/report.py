@@ -13,6 +13,7 @@ from models.network_kinds import KINDS
 from stream.campaign.file import Campaign
 from stream.campaign.training import ModelSpec, TrainingSpec
 from trainer.evaluation.evaluation import Evaluation
+from trainer.evaluation.offpolicy.uplift_found import Uplift
 from trainer.gate.gate import Verdict
 from trainer.report import money_words
 from trainer.report.facts import Check, Examples, Facts, Span
@@ -49,6 +50,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         evaluation: How good it is on the test part; None without one.
         verdict: What the gate said; None of a later evaluation.
         search: What was tried.
+        uplift: Who reacts to what, where decisions show it.
     """
 
     model: ModelSpec
@@ -57,6 +59,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     evaluation: Evaluation | None = None
     verdict: Verdict | None = None
     search: Found | None = None
+    uplift: Uplift | None = None
 
     @classmethod
     def decode(cls, data: bytes) -> Report:
@@ -71,7 +74,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         """The page; of what predicts nothing, and without test examples, what is known of it alone."""
         if self.evaluation is None:
             return render_plain(self.facts)
-        return render_html(self.evaluation, self.facts)
+        return render_html(self.evaluation, self.facts, self.uplift)
 
 
 def facts_of_history(
@@ -203,16 +206,22 @@ def _settings(campaign: Campaign, fitted: Fitted) -> dict[str, str]:
         "optimizer": f"{training.optimizer}, learning rate {training.learning_rate:g}",
         "loss": training.loss,
         "batch size": f"{training.batch_size:,}",
-        "epochs": f"{fitted.epochs} of at most {training.epochs}",
     }
+    if fitted.epochs:  # the head of a linear network may be all there is, and is not trained
+        words["epochs"] = f"{fitted.epochs} of at most {training.epochs}"
+    if fitted.solved is not None:
+        *strategies, base = (f"{shown:.1f}" for shown in fitted.solved.shown)
+        words["head"] = (
+            f"by evidence, after {fitted.solved.passes} passes: the examples determine {base} weights of "
+            f"the base and {', '.join(strategies)} of the strategies, the others are shrunken"
+        )
     if "cross_layers" in kind.needs:
         words["cross layers"] = f"{model.cross_layers} of rank {model.cross_rank}"
     if model.dropout and "dropout" in kind.uses:
         words["dropout"] = f"{model.dropout:g}"
     if training.class_weights:
         words["class weights"] = training.class_weights
-    if training.propensity_weights:
-        words["weights"] = "1 / propensity"
+    words |= _weights(training, fitted)
     if fitted.calibration is not None:
         found = fitted.calibration
         words["calibration"] = (
@@ -221,6 +230,24 @@ def _settings(campaign: Campaign, fitted: Fitted) -> dict[str, str]:
             else "not needed"
         )
     return words
+
+
+def _weights(training: TrainingSpec, fitted: Fitted) -> dict[str, str]:
+    """Whether examples count 1 / propensity, and why."""
+    if training.propensity_weights or fitted.weighted:
+        words = f"1 / propensity, {training.weight_max:g} at most"
+        if fitted.knew is not None:
+            words += (
+                ": whoever decided knew more of the outcome than the features say "
+                f"(p = {fitted.knew.p_value:.2g})"
+            )
+        return {"weights": words}
+    if fitted.knew is not None:
+        return {
+            "weights": "none: what the probabilities of the log say of the outcome, the features say too "
+            f"(p = {fitted.knew.p_value:.2g})"
+        }
+    return {}
 
 
 def _span(part: Part) -> Span:

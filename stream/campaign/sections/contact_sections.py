@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from msgspec import Meta, field
 
+from stream.campaign.sections.budget_section import BudgetSpec, wrong_budgets
 from stream.campaign.words import Duration, FieldPath, Name, Section, duration_ms
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ class ContactRules(Section, frozen=True):
     caps: Annotated[tuple[CapSpec, ...], Meta(max_length=64)] = ()
     exclusive: Annotated[tuple[ExclusiveSpec, ...], Meta(max_length=64)] = ()
     quiet_hours: QuietHoursSpec | None = None
+    budgets: Annotated[tuple[BudgetSpec, ...], Meta(max_length=32)] = ()
 
 
 class StrategyContacts(Section, frozen=True):
@@ -166,6 +168,7 @@ def wrong_contacts(campaign: Campaign) -> str:
         _durations(campaign),
         _zone(campaign),
         _quiet(campaign),
+        wrong_budgets(campaign),
     )
     return next((wrong for part in parts for wrong in part), "")
 

@@ -17,8 +17,11 @@ from stream.columns import Bools, Bytes, Int64s
 from stream.compiled.borrow import borrow
 from stream.events.consent.places import (
     ALLOWED,
+    AROUND,
     CATEGORIES,
+    FLAG,
     NODE,
+    OPT_OUT,
     PURPOSE,
     STRATEGY,
     WHAT,
@@ -32,6 +35,7 @@ from stream.events.consent.vocabulary import (
     WITHDRAWN,
     Words,
     clear_said_by,
+    clear_said_of_opt_out,
     clear_word_hash,
 )
 from stream.events.json_tokens import QUOTE, after_space, number_end, string_end
@@ -116,10 +120,14 @@ def _flags(
         kind = kinds[i, node]
         if kind <= NULL:
             continue
+        if what == AROUND:
+            is_blank = kind == STRING and spans[i, node, 1] == 0
+            unreadable |= 0 if kind == OBJECT or is_blank else items[k, PURPOSE]
+            continue
         if what > XDM:
             has_containers = True
             continue
-        said = _flag(data, kind, spans[i, node, 0], spans[i, node, 1], what == XDM, words)
+        said = _flag(data, kind, spans[i, node, 0], spans[i, node, 1], what, words)
         bit = 1 << items[k, PURPOSE]
         granted |= bit if said == GRANTED else 0
         withdrawn |= bit if said == WITHDRAWN else 0
@@ -128,15 +136,19 @@ def _flags(
 
 
 @_inlined
-def _flag(data: Bytes, kind: int, start: int, size: int, in_xdm: bool, words: Words) -> int:
-    """What one value says that is not null."""
+def _flag(data: Bytes, kind: int, start: int, size: int, what: int, words: Words) -> int:
+    """What one value says that is not null; `what` is FLAG, OPT_OUT or XDM."""
     if kind == TRUE:
-        return GRANTED
+        return WITHDRAWN if what == OPT_OUT else GRANTED
     if kind == FALSE:
-        return WITHDRAWN
-    if kind in (STRING, NUMBER):
-        return clear_said_by(words, data, start, size, in_xdm) if size > 0 else NOT_SAID
-    return UNREADABLE
+        return GRANTED if what == OPT_OUT else WITHDRAWN
+    if kind not in (STRING, NUMBER):
+        return UNREADABLE
+    if size <= 0:
+        return NOT_SAID
+    if what == OPT_OUT:
+        return clear_said_of_opt_out(words, data, start, size)
+    return clear_said_by(words, data, start, size, what == XDM)
 
 
 @_jit
@@ -151,7 +163,8 @@ def _containers(
         node, what = tables.items[k, NODE], tables.items[k, WHAT]
         kind = found_kind[i, node]
         start, size = found_span[i, node, 0], found_span[i, node, 1]
-        if what <= XDM or kind <= NULL or (kind == STRING and size == 0):
+        is_flag = what <= XDM or what == AROUND
+        if is_flag or kind <= NULL or (kind == STRING and size == 0):
             continue
         if what == STRATEGY:
             needs_any |= kind == STRING and _is_or(data, start, size)
@@ -218,7 +231,7 @@ def _categories(data: Bytes, at: int, tables: ConsentTables) -> tuple[bool, int,
         kind, start, size, at = _value(data, at, stop)
         if at < 0:
             return False, 0, 0, 0
-        said = NOT_SAID if kind == NULL else _flag(data, kind, start, size, False, tables.words)
+        said = NOT_SAID if kind == NULL else _flag(data, kind, start, size, FLAG, tables.words)
         for k in range(len(tables.names)):
             if tables.names[k] != name:
                 continue
