@@ -28,7 +28,8 @@ from trainer.errors import TrainingError
 from trainer.evaluation.baselines import rfm_features
 from trainer.evaluation.slices import compile_slices
 from trainer.examples import notices
-from trainer.examples.dataset import PARTS, Dataset, OnShard, build
+from trainer.examples.building import OnShard, build
+from trainer.examples.dataset import PARTS, Dataset
 from trainer.examples.part import Part
 from trainer.fitting.fit import Fitted, OnEpoch, fit, network_config, scores
 from trainer.gate.gate import Verdict

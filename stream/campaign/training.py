@@ -87,6 +87,8 @@ class TrainingSpec(Section, frozen=True):
         propensity_weights: Whether an example counts 1 / propensity.
         outcome: Event type that counts as a conversion.
         attribution_window: An outcome counts for treatments at most this long before it.
+        decision_age_max: A treatment that comes later than this after the customer's last decision point is no
+            example. When not given: the attribution window.
         history: How far before its newest record the history begins that is learned from. When not
             given: all that is there.
         warm_up: How long after a cut of the history examples are left out: until their features are
@@ -95,7 +97,7 @@ class TrainingSpec(Section, frozen=True):
         examples_min: Examples of a strategy, in the part that is learned from, below which the policy
             does not choose it: the model could only guess.
         untreated_per_treated: Examples of doing nothing for each treatment, for a response head
-            that learns from treatments.
+            that learns from treatments which do not say when nothing was done.
         optimizer: Of Keras.
         learning_rate: Of the optimizer.
         loss: focal counts what is already right for less (Lin et al. 2017, section 3).
@@ -122,6 +124,7 @@ class TrainingSpec(Section, frozen=True):
     propensity_weights: bool = False
     outcome: str = "Order Completed"
     attribution_window: Duration = "14d"
+    decision_age_max: Duration | None = None
     history: Duration | None = None
     warm_up: Duration | None = None
     examples_min: PositiveInt = 20

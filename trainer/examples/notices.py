@@ -14,6 +14,7 @@ from stream.campaign.words import duration_ms
 from stream.columns import Int64s
 from stream.keys.spread import Spread
 from stream.policy.decision import NOTHING
+from trainer.examples.controls import Controls
 from trainer.examples.labels import JoinCounts
 from trainer.history.gaps import BEGINNING_MS, Missing
 
@@ -22,6 +23,13 @@ _REKEY = (
     "Operator action: have all producers of the event topics send the customer id as key and use one "
     "partitioner"
 )
+_PROVE = (
+    "To learn what strategies cause, let the worker explore and learn from its decisions "
+    '(training.learn_from = "decisions"), or log nothing as a treatment where nobody was contacted, '
+    "with its probability"
+)
+_BLURRED_MIN = 0.05
+"""Share of the untreated that are contacted within their window, from which on it is told."""
 _SHOWN_MAX = 3
 """Partitions that are named of each kind of gap."""
 
@@ -150,6 +158,40 @@ def scattered(spread: Spread, misplaced: str) -> str:
     return f"{told}: {misplaced}" if misplaced else f"{told}. {_REKEY}"
 
 
+def controls(campaign: Campaign, kind: Controls, counts: JoinCounts) -> tuple[str, ...]:
+    """What examples of doing nothing are, and what that cannot prove.
+
+    Args:
+        campaign: The campaign file.
+        kind: Where they come from.
+        counts: What became of actions.
+
+    Returns:
+        Sentences without their stop.
+    """
+    if kind is not Controls.OBSERVED:
+        return ()
+    told = []
+    if counts.untreated:
+        told.append(
+            "Observational: nobody drew who was left alone. Doing nothing is learned from "
+            f"{counts.untreated:,} examples of {counts.untreated_points:,} decision points at the age at "
+            "which others were contacted, alike in what came before and in nothing else: who was chosen "
+            f"may have bought anyway. {_PROVE}"
+        )
+    if counts.contacted_later > _BLURRED_MIN * counts.untreated:
+        told.append(
+            f"{counts.contacted_later / counts.untreated:.0%} of these examples were contacted later within "
+            f"{campaign.training.attribution_window}: beside them strategies seem to do less than they do"
+        )
+    if counts.unmatched:
+        told.append(
+            f"{counts.unmatched:,} treatments have nobody beside them who was left alone at the same age "
+            f"and after the same: nothing shows what would have come without them. {_PROVE}"
+        )
+    return tuple(told)
+
+
 def untrained(names: Sequence[str], strategy: Int64s, examples_min: int) -> dict[str, int]:
     """Strategies that there are too few examples of, and how many there are.
 
@@ -199,7 +241,10 @@ def no_examples(campaign: Campaign, counts: JoinCounts) -> str:
             f'"{training.treatment}" events with {training.strategy_property}, after an event that '
             f"asks for a decision ({', '.join(campaign.decisions.on)})"
         )
-        without = f"{counts.no_decision_point} without a decision before"
+        without = (
+            f"{counts.no_decision_point} without a decision before, {counts.too_late} more than "
+            f"{training.decision_age_max or training.attribution_window} after it"
+        )
     outcome = f', with a later "{training.outcome}"' if campaign.model.head == "choice" else ""
     return (
         f"expected {expected}{outcome}, older than {training.attribution_window}, got "

@@ -7,15 +7,23 @@ import numpy as np
 from stream.campaign.file import Campaign
 from stream.campaign.words import duration_ms
 from stream.features.plan import FeaturePlan
-from trainer.examples.labels import Examples, History, JoinCounts, decided, treated, untreated
+from trainer.examples.axis import History
+from trainer.examples.controls import Controls
+from trainer.examples.labels import Examples, JoinCounts, decided, treated
+from trainer.examples.landmarks import untreated
 from trainer.history.gaps import Extent
 from trainer.replay.timeline import Timeline
 
 
 def of_shard(
-    campaign: Campaign, plan: FeaturePlan, timeline: Timeline, extent: Extent, seed: int
+    campaign: Campaign,
+    plan: FeaturePlan,
+    timeline: Timeline,
+    extent: Extent,
+    controls: Controls,
+    seed: int,
 ) -> tuple[Examples, JoinCounts]:
-    """Of one shard: every action, and a sample of the decision points without contact."""
+    """Of one shard: every action, and decision points that were left alone where those are the controls."""
     training = campaign.training
     window_ms = duration_ms(training.attribution_window)
     nothing = len(campaign.strategies)
@@ -28,14 +36,15 @@ def of_shard(
     if training.learn_from == "decisions":
         examples, counts = decided(history, timeline.actions, window_ms, extent)
     else:
-        examples, counts = treated(history, timeline.actions, window_ms, extent)
+        age_max_ms = duration_ms(training.decision_age_max or training.attribution_window)
+        examples, counts = treated(history, timeline.actions, window_ms, age_max_ms, extent)
     if campaign.model.head == "choice":
         return examples.take(examples.outcome & (examples.strategy < nothing)), counts
-    if training.learn_from == "decisions":
-        return examples, counts  # doing nothing was decided as well
-    alone = untreated(history, timeline.actions, nothing, window_ms, extent)
-    size = min(len(alone), round(training.untreated_per_treated * len(examples)))
+    if controls is not Controls.OBSERVED:
+        return examples, counts  # doing nothing is among the actions, or is not learned at all
     random = np.random.default_rng([seed, *timeline.shard])
-    chosen = random.choice(len(alone), size, replace=False)
-    counts += JoinCounts(untreated=len(alone))
-    return Examples.joined(examples, alone.take(chosen)), counts
+    alone, found = untreated(
+        history, timeline.actions, examples, nothing, window_ms, extent,
+        training.untreated_per_treated, random,
+    )  # fmt: skip
+    return Examples.joined(examples, alone), counts + found

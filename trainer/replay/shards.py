@@ -63,6 +63,7 @@ class Shards:
         flaws: What could not be read in the events, and what never came.
         events: Events that count.
         start_ms: Oldest event time, epoch milliseconds.
+        logs_nothing: Whether treatments say that nothing was done.
         keys: Keys of the event topics, and which partitioner has placed them.
         end_ms: How far the history goes: the newest event time, or when the record came in if the
             event says that it is from later.
@@ -81,6 +82,8 @@ class Shards:
         self._bounds = bounds
         self._topics = {name: i for i, name in enumerate(campaign.topics.events)}
         self._gaps = GapTracker()
+        self.logs_nothing = False
+        self._nothing = len(campaign.strategies)
         self._outcome = plan.event_types.index(campaign.training.outcome)
         self._remembered = plan.layout.remembered
         self._outcome_topics: set[str] = set()
@@ -200,7 +203,7 @@ class Shards:
             gone = (person == FORGOTTEN) | (emptied == row)
             person, emptied = np.unique(person, return_inverse=True)[1], emptied[~gone]
         place = places(records["offset"], records["element"])
-        actions = Actions.of(acted, column(records, "topic"), place)
+        actions = Actions.of(acted, column(records, "topic"), place, row)
         actions, records = actions.without(gone), records[~gone]
         return Timeline(
             shard=shard,
@@ -247,6 +250,7 @@ class Shards:
         self._watch(chunk, batch, reached_ms)
         if self._treatments is not None:
             sent, records = self._treatments.read(chunk, batch, topic)
+            self.logs_nothing |= bool((records["strategy"] == self._nothing).any())
             self._treatment_topics |= {chunk.topic} if len(sent) else set()
             kept = inside[sent]
             self._add_actions(chunk.partition, batch.customer.take(sent[kept]), records[kept])

@@ -49,6 +49,7 @@ class Facts(Struct, frozen=True, kw_only=True):
         examples: By strategy.
         rejects: Records that are no events, by reason code.
         notices: What the history lacks, in sentences.
+        doubts: What its examples cannot prove, in sentences.
         settings: How the model was made, in words.
         losses: Training loss after each pass over the examples.
         validation_losses: Validation loss after each.
@@ -75,6 +76,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     examples: dict[str, Examples] = {}
     rejects: dict[str, int] = {}
     notices: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
     settings: dict[str, str] = {}
     losses: tuple[float, ...] = ()
     validation_losses: tuple[float, ...] = ()

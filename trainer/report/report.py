@@ -13,6 +13,7 @@ from models.network_kinds import KINDS
 from stream.campaign.file import Campaign
 from stream.campaign.training import ModelSpec, TrainingSpec
 from trainer.evaluation.evaluation import Evaluation
+from trainer.examples.controls import Controls
 from trainer.gate.gate import Verdict
 from trainer.report import money_words
 from trainer.report.facts import Check, Examples, Facts, Span
@@ -32,6 +33,7 @@ _JOINS = {
     "duplicates": "told again, counted once",
     "unknown_strategy": "of another strategy",
     "no_decision_point": "without a decision point before",
+    "too_late": "too long after their decision point (training.decision_age_max)",
     "event_missing": "about an event that is not in the history",
     "immature": "too young for their attribution window to be over",
     "unread": "with outcomes that may not have been read",
@@ -106,7 +108,7 @@ def facts_of_history(
         created=created,
         outcome=campaign.training.outcome,
         attribution_window=campaign.training.attribution_window,
-        randomised=bool(np.all(dataset.logged.propensity < 1.0)),  # NaN, nobody said, is not below
+        randomised=_is_randomised(dataset),
         events=dataset.events,
         repeated=dataset.repeated,
         history=Span(
@@ -117,6 +119,7 @@ def facts_of_history(
         examples=examples_of(dataset, names),
         rejects=dict(rejects),
         notices=(*dataset.notices, *notices),
+        doubts=dataset.doubts,
     )
 
 
@@ -165,8 +168,18 @@ def joins_of(dataset: Dataset) -> dict[str, int]:
     if counts.held_out:
         found[f"{kind} about customers who were held out"] = counts.held_out
     if counts.untreated:
-        found["decision points far from any contact"] = counts.untreated
+        found["examples of decision points that were left alone so far"] = counts.untreated
+        found["decision points that these are of"] = counts.untreated_points
+        found["of these examples contacted later within the window"] = counts.contacted_later
+    if counts.unmatched:
+        found[f"{kind} beside which nobody was left alone"] = counts.unmatched
     return found
+
+
+def _is_randomised(dataset: Dataset) -> bool:
+    """Whether chance decided: everybody's probability was said, and who was left alone was drawn."""
+    drawn = dataset.controls is not Controls.OBSERVED
+    return drawn and bool(np.all(dataset.logged.propensity < 1.0))  # NaN, nobody said, is not below
 
 
 def examples_of(dataset: Dataset, names: Sequence[str]) -> dict[str, Examples]:
