@@ -27,9 +27,9 @@ from stream.policy.decision import NOTHING
 from trainer.errors import TrainingError
 from trainer.evaluation.baselines import rfm_features
 from trainer.evaluation.slices import compile_slices
-from trainer.examples import notices
 from trainer.examples.building import OnShard, build
 from trainer.examples.dataset import PARTS, Dataset
+from trainer.examples.notices import example_notices
 from trainer.examples.part import Part
 from trainer.fitting.fit import Fitted, OnEpoch, fit, network_config, scores
 from trainer.gate.gate import Verdict
@@ -181,7 +181,7 @@ def train(
     watch.step("fitting")
     config = network_config(campaign.model, campaign.training, len(plan.names), len(names))
     fitted = fit(config, campaign.training, learn, check, seed, watch.epochs)
-    untrained = notices.untrained(names, learn.strategy, campaign.training.examples_min)
+    untrained = example_notices.untrained(names, learn.strategy, campaign.training.examples_min)
     window = DataWindow(dataset.start_ms, _end_ms(learn, check) + 1)
     bundle = partial(
         Bundle.create, contract=plan.contract, normalization=normalization, strategies=names,
@@ -195,7 +195,7 @@ def train(
         campaign, dataset, prepared.rejects, names, created,
         {"train": learn, "validation": check, "test": parts.test},
         champion=verdict.champion or "",
-        notices=notices.never_chosen(campaign, untrained),
+        notices=example_notices.never_chosen(campaign, untrained),
     )  # fmt: skip
     report = Report(
         model=campaign.model,

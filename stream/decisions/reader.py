@@ -192,6 +192,7 @@ class Decided:
         possible: Bit k for strategy k that had a chance, -1 where no chances were said, or of a
             campaign with more strategies than there are bits. Shape (n,), int64.
         identity: Hash of the id of the decision. Shape (n,), uint64.
+        expired: Whether it had expired when it was published, by the time of its record. Shape (n,), bool.
     """
 
     topic: Int64s
@@ -205,6 +206,7 @@ class Decided:
     held_out: Bools
     possible: Int64s
     identity: UInt64s
+    expired: Bools
 
 
 _BITS_MAX = 62
@@ -245,6 +247,8 @@ class DecisionReader:
         self._decoder = EventDecoder(
             mapping, (EVENT_TYPE,), (*self._NUMBERS, *paths), self._CATEGORIES
         )
+        ends = msgspec.structs.replace(mapping, timestamp=("expirytime",))
+        self._ends = EventDecoder(ends, (EVENT_TYPE,), (), ())
         self._topics = Names(campaign.topics.events)
         self._strategies = Names.of_strategies(campaign)
 
@@ -271,7 +275,15 @@ class DecisionReader:
             # Its ten decimals stand for a whole number out of 2**32.
             np.rint(propensity * CERTAIN) / CERTAIN, group == _HELD_OUT,
             self._possible(batch.number[4:, keep]), identity,
+            self._expired(chunk, undated)[batch.record[keep]],
         ), reasons  # fmt: skip
+
+    def _expired(self, chunk: RecordChunk, undated: RecordChunk) -> Bools:
+        """Which records were published when their decision had expired; not so where one does not say."""
+        ends = self._ends.decode(undated, NEVER_MS).batch
+        expiry_ms = np.full(len(chunk), np.iinfo(np.int64).max)
+        expiry_ms[ends.record] = ends.time_ms
+        return chunk.timestamp_ms >= expiry_ms
 
     def _possible(self, chances: Float64s) -> Int64s:
         said = chances > 0  # NaN, not said, is not

@@ -110,9 +110,13 @@ def chunk_of(
     topic: str, partition: int, first: int, values: list[bytes],
     received_ms: Sequence[int] | None = None,
 ) -> RecordChunk:  # fmt: skip
-    """Records with neighbouring offsets, that came in long after everything if nothing else is said."""
+    """Records with neighbouring offsets, that came in long after everything if nothing else is said;
+
+    decisions at once, so that none has expired.
+    """
     if received_ms is None:
-        received_ms = [START_MS + 1000 * DAY_MS] * len(values)
+        after_ms = 0 if topic == "decisions" else 1000 * DAY_MS
+        received_ms = [START_MS + after_ms] * len(values)
     return RecordChunk(
         topic=topic,
         partition=partition,

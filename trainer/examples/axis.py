@@ -76,6 +76,10 @@ class Axis:
         """Whether the windows that begin at these times are over."""
         return time_ms + self._window_ms <= self._extent.end_ms
 
+    def known(self, time_ms: Int64s) -> Bools:
+        """Whether the topics of outcomes go as far as the windows that begin at these times."""
+        return time_ms + self._window_ms <= self._extent.known_ms
+
     def unread(self, time_ms: Int64s) -> Bools:
         """Whether outcomes in the windows that begin at these times may not have been read."""
         return reach_into(self._extent.unread_ms, time_ms, time_ms + self._window_ms)

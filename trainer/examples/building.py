@@ -19,11 +19,11 @@ from stream.campaign.words import duration_ms
 from stream.columns import Int64s
 from stream.features.plan import FeaturePlan
 from trainer.errors import TrainingError
-from trainer.examples import notices
 from trainer.examples.chance import Logged
 from trainer.examples.controls import controls_of, left_alone
 from trainer.examples.dataset import Dataset
 from trainer.examples.labels import Examples, JoinCounts
+from trainer.examples.notices import example_notices, history_notices
 from trainer.examples.of_shard import of_shard
 from trainer.examples.values import ValuesWriter
 from trainer.examples.weights import expect_propensities
@@ -97,8 +97,8 @@ class _Builder:
     def add(self, timeline: Timeline, shards: Shards) -> None:
         """Takes a shard of a history."""
         partition, warm_up = timeline.shard.partition, self._campaign.training.warm_up
-        soon = duration_ms(warm_up or notices.memory(self._campaign))
-        extent = shards.extent(partition, soon)
+        soon = duration_ms(warm_up or history_notices.memory(self._campaign))
+        extent = shards.coverage.extent(partition, shards.end_ms, soon)
         near_ms = extent.cold_ms
         if warm_up is None:
             extent = replace(extent, cold_ms=near_ms[:0])
@@ -126,11 +126,15 @@ class _Builder:
         Raises:
             TrainingError: There are none.
         """
+        self._counts += JoinCounts(expired=shards.expired)
         examples = Examples.joined(*(examples for examples, _, _ in self._parts))
         if len(examples) == 0:
             raise TrainingError(
                 ". ".join(
-                    (notices.no_examples(self._campaign, self._counts), *self._notices(shards))
+                    (
+                        example_notices.no_examples(self._campaign, self._counts),
+                        *self._notices(shards),
+                    )
                 )
             )
         controls = controls_of(self._campaign, shards.logs_nothing)
@@ -157,19 +161,21 @@ class _Builder:
             start_ms=shards.start_ms,
             end_ms=shards.end_ms,
             notices=self._notices(shards),
-            doubts=notices.controls(self._campaign, controls, self._counts),
+            doubts=example_notices.controls(self._campaign, controls, self._counts),
         )
 
     def _notices(self, shards: Shards) -> tuple[str, ...]:
         missing, counts = shards.missing(), self._counts
-        outcomes = [one for one in missing if shards.holds_outcomes(one.topic)]
-        cut = notices.cut(self._campaign, missing, counts, self._near)
-        unread = notices.unread(outcomes, counts, shards.end_ms)
+        outcomes = shards.coverage.of_outcomes(missing)
+        cut = history_notices.cut(self._campaign, missing, counts, self._near)
+        unread = history_notices.unread(outcomes, counts, shards.end_ms)
         flaws = shards.flaws
-        flawed = notices.flawed(flaws.unreadable, flaws.examples, flaws.ahead)
-        silent = notices.silent(flaws.silence.never())
-        scattered = notices.scattered(shards.spread, shards.misplaced)
-        return tuple(filter(None, (cut, unread, *flawed, *silent, scattered)))
+        flawed = history_notices.flawed(flaws.unreadable, flaws.examples, flaws.ahead)
+        silent = history_notices.silent(flaws.silence.never())
+        scattered = history_notices.scattered(shards.spread, shards.misplaced)
+        behind = history_notices.behind(shards.coverage.lag, counts, shards.end_ms)
+        expired = example_notices.expired(self._campaign, counts)
+        return tuple(filter(None, (expired, *behind, cut, unread, *flawed, *silent, scattered)))
 
     def _write(self, timeline: Timeline, points: Int64s) -> Int64s:
         """Writes the features after some events, each once; returns where they stand."""

@@ -82,6 +82,7 @@ class JoinCounts:
         expired: Decisions that had expired when they were published, so that nobody could act on them; they are not
             among the actions.
         immature: Too young for their attribution window to be over.
+        behind: Too young for a topic of outcomes that is behind the others.
         unread: With an attribution window of which a part was not read.
         cold: Too soon after a cut of the history.
         untreated: Examples of doing nothing that were no action.
@@ -99,6 +100,7 @@ class JoinCounts:
     event_missing: int = 0
     expired: int = 0
     immature: int = 0
+    behind: int = 0
     unread: int = 0
     cold: int = 0
     untreated: int = 0
@@ -111,7 +113,8 @@ class JoinCounts:
     def joined(self) -> int:
         """Actions that became examples."""
         no_point = self.unknown_strategy + self.no_decision_point + self.event_missing
-        return self.actions - no_point - self.too_late - self.immature - self.unread - self.cold
+        no_outcome = self.immature + self.behind + self.unread
+        return self.actions - no_point - self.too_late - no_outcome - self.cold
 
     def __add__(self, other: JoinCounts) -> JoinCounts:
         return JoinCounts(*(
@@ -176,9 +179,10 @@ def _examples(
     """The examples of some actions with their decision points, and how many cannot be any."""
     acted_ms = axis.clock_ms(actions.event[which])
     mature = axis.mature(acted_ms)
-    unread = mature & axis.unread(acted_ms)
-    cold = mature & ~unread & axis.cold(point[which])
-    kept = which[mature & ~unread & ~cold]
+    known = mature & axis.known(acted_ms)
+    unread = known & axis.unread(acted_ms)
+    cold = known & ~unread & axis.cold(point[which])
+    kept = which[known & ~unread & ~cold]
     acted = actions.event[kept]
     examples = Examples(
         event=point[kept],
@@ -191,6 +195,6 @@ def _examples(
         outcome=axis.converted(axis.clock[acted]),
     )
     return examples, JoinCounts(
-        immature=int((~mature).sum()), unread=int(unread.sum()), cold=int(cold.sum()),
+        immature=int((~mature).sum()), behind=int((mature & ~known).sum()), unread=int(unread.sum()), cold=int(cold.sum()),
         held_out=int(examples.held_out.sum()),
     )  # fmt: skip

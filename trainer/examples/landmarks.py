@@ -169,7 +169,8 @@ class _Pool:
         axis = self._axis
         time_ms = axis.clock_ms(point) + slots.age_ms
         # A window that is not over may reach into another customer, so that nothing else of it holds.
-        fits = axis.mature(time_ms) & ~axis.unread(time_ms) & ~axis.untold(time_ms)
+        fits = axis.mature(time_ms) & axis.known(time_ms)
+        fits &= ~axis.unread(time_ms) & ~axis.untold(time_ms)
         fits &= ~axis.cold(point)
         fits &= self._bought(place, slots.age_ms) == slots.bought
         fits &= self._recent(place) == slots.recent

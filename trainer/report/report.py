@@ -36,6 +36,7 @@ _JOINS = {
     "too_late": "too long after their decision point (training.decision_age_max)",
     "event_missing": "about an event that is not in the history",
     "immature": "too young for their attribution window to be over",
+    "behind": "too young for a topic of outcomes that is behind",
     "unread": "with outcomes that may not have been read",
     "cold": "too soon after a cut of the history",
 }
@@ -164,6 +165,8 @@ def joins_of(dataset: Dataset) -> dict[str, int]:
         for name, words in _JOINS.items()
         if name == "actions" or getattr(counts, name)
     }
+    if counts.expired:
+        found[f"{kind} that had expired when they were published, left out"] = counts.expired
     found[f"{kind} that became examples"] = counts.joined
     if counts.held_out:
         found[f"{kind} about customers who were held out"] = counts.held_out
