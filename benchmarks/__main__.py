@@ -13,6 +13,7 @@ from benchmarks.bench import open_bench
 from benchmarks.cdnow.command import cdnow
 from benchmarks.errors import BenchmarkError
 from benchmarks.formats.command import formats
+from benchmarks.funnel.command import funnel
 from benchmarks.large.training import training
 from benchmarks.latency import Pace, measure_latency
 from benchmarks.options import Decorator, json_option, setting
@@ -25,6 +26,7 @@ from benchmarks.replay import replay
 from benchmarks.report import environment, latency_json, reference_json, restore_json, write_json
 from benchmarks.restore import measure_restore
 from benchmarks.tables import print_latency, print_reference, print_restore
+from benchmarks.worth.command import worth
 
 
 def _customers(default: int) -> Decorator:
@@ -213,7 +215,7 @@ def reload(rate: int, pairs: int, customers: int, partitions: int, json_file: Pa
     _finish(reload_json(found) | environment(), json_file, found.clean)
 
 
-for _command_of_its_own in (cdnow, formats, replay, training):
+for _command_of_its_own in (cdnow, formats, funnel, replay, training, worth):
     main.add_command(_command_of_its_own)
 
 

@@ -21,6 +21,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.reference.contestants import Job, Start
 from benchmarks.reference.input import generate
 from benchmarks.reference.read import Decisions, Events, Float64s, Form, read_decisions, read_events
+from benchmarks.reference.throughput import Made
 
 _TICK_S = 0.001
 _FLUSH_S = 30.0
@@ -68,14 +69,24 @@ class Latency:
     max_ms: float
 
 
-def measure_latency(bench: Bench, start: Start, form: Form, pace: Pace) -> Latency:
-    """Starts a worker, sends events to it at a pace and reads the times back."""
+def measure_latency(
+    bench: Bench, start: Start, form: Form, pace: Pace, made: Made = generate
+) -> Latency:
+    """Starts a worker, sends events to it at a pace and reads the times back.
+
+    Args:
+        bench: Where.
+        start: Starts the worker.
+        form: Of its decisions.
+        pace: How fast, and for how long.
+        made: Makes the input from the number of events and of customers; can be pickled.
+    """
     with bench.job() as job:
         with start(job) as worker:
             with bench.steps.step("latency: starting the worker"):
                 worker.wait_for_line("begin", bench.cluster.partitions)
             with bench.steps.step(f"latency: {pace.rate:,} events a second", pace.events):
-                send_at_pace(job, pace, bench.customers)
+                send_at_pace(job, pace, bench.customers, made)
                 decided = partial(bench.cluster.records, job.decisions)
                 worker.wait_until("decisions", decided, pace.events)
             worker.stop()
@@ -108,9 +119,9 @@ def late_by_event(events: Events, decisions: Decisions) -> Float64s:
     return decided_ms - events.append_ms
 
 
-def send_at_pace(job: Job, pace: Pace, customers: int) -> None:
+def send_at_pace(job: Job, pace: Pace, customers: int, made: Made = generate) -> None:
     """Runs the producer in a process of its own: nothing else takes its interpreter lock."""
-    arguments = job.cluster.bootstrap, job.events, pace.events, customers, pace.rate
+    arguments = job.cluster.bootstrap, job.events, pace.events, customers, pace.rate, made
     producer = multiprocessing.get_context("spawn").Process(target=_produce_at_pace, args=arguments)
     producer.start()
     try:
@@ -124,9 +135,11 @@ def send_at_pace(job: Job, pace: Pace, customers: int) -> None:
         )
 
 
-def _produce_at_pace(bootstrap: str, topic: str, events: int, customers: int, rate: int) -> None:
+def _produce_at_pace(
+    bootstrap: str, topic: str, events: int, customers: int, rate: int, made: Made
+) -> None:
     """Appends the events of the reference job, each when it is due."""
-    records = generate(events, customers).records()
+    records = made(events, customers).records()
     producer = Producer(
         {
             "bootstrap.servers": bootstrap,

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stream.campaign.file import Campaign
-from stream.columns import Bools, EventBatch, Float32s, Int64s, RecordChunk
+from stream.columns import Bools, EventBatch, Float32s, Int64s, RecordChunk, UInt64s
 from stream.compiled.keyed_hash import hashes_of, key_of
 from stream.contacts.chunk_contacts import ChunkContacts, ChunkReader, has_contact_rules
 from stream.contacts.contact_plan import keep_homes
@@ -106,6 +106,7 @@ class Deciding:
             paths = plan.category_paths
             self._reader = ChunkReader(campaign, plan.event_types, paths, plan.number_paths)
             self._release_key = key_of("release", campaign.app)
+            self._has_releases = campaign.quiet_hours is not None
 
     def ask(
         self, scorer: Scorer | NoModel, policy: Policy, chunk: RecordChunk, decoded: Decoded,
@@ -129,7 +130,7 @@ class Deciding:
             assert customers is not None, "expected the customers, for the rules about contacts"
             contacts = self._reader.read(
                 counted, self._topics[chunk.topic], customers.rows, applied.applied & loud,
-                hashes_of(batch.customer, self._release_key), customers.contacts,
+                self._spread(batch), customers.contacts,
             )  # fmt: skip
             wanted = wanted & contacts.heard.counts  # others were decided before a crash
             now_ms = customers.now_ms
@@ -147,6 +148,12 @@ class Deciding:
         consent, closed = applied.consent[:, index], applied.closed[:, index]
         return Question(index, scores, allowed, consent, closed, asked, contacts, now_ms)
 
+    def _spread(self, batch: EventBatch) -> UInt64s:
+        """Where each customer is in the spread of a release. Shape (n,), uint64."""
+        if not self._has_releases:
+            return np.zeros(len(batch), np.uint64)
+        return hashes_of(batch.customer, self._release_key)
+
     def answer(self, policy: Policy, question: Question) -> DecisionBatch:
         """Decides, and counts the contacts."""
         scores, allowed, asked = question.scores, question.allowed, question.asked
@@ -158,7 +165,7 @@ class Deciding:
         contacts = Contacts(
             plan.rules, self._reader.zones.zones, plan.quiet, plan.engine, state, heard,
             question.index, chunk.spread, question.now_ms,
-            np.zeros((2, len(plan.rules.limit)), np.int64),
+            np.zeros((2, 2, len(plan.rules.limit)), np.int64),
             np.zeros((n, self._strategies), np.int64), np.zeros(n, np.int64),
         )  # fmt: skip
         decisions = policy.choose(

@@ -34,8 +34,8 @@ from stream.policy.choice import Policy
 from stream.policy.decision import DecisionBatch
 from stream.record_order import event_times
 from stream.scoring.no_model import NoModel
-from stream.state.changelog import Source
 from stream.state.emptied import emptied_rows
+from stream.state.marker import Source
 from stream.state.table import CustomerTable
 
 if TYPE_CHECKING:

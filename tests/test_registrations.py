@@ -20,7 +20,7 @@ from stream.decisions.encoder import CONTENT_TYPES
 from stream.errors import CampaignError
 from stream.events.present import RejectCode
 from stream.features.expansion import expand
-from stream.features.plan import _TRANSFORMS
+from stream.features.plan import TRANSFORMS
 from tests.models.test_networks import TRUNKS
 from tests.stream.decisions.test_decisions import FORMS, GOLDEN, SCHEMAS
 from tests.stream.events.test_events import BAD
@@ -98,7 +98,7 @@ def test_a_feature_operator_is_documented_and_says_what_it_cannot_do_without(nam
 
 @pytest.mark.parametrize("name", get_args(Transform))
 def test_a_transform_is_computed_and_documented(name: Any) -> None:
-    assert _TRANSFORMS.keys() == set(get_args(Transform))
+    assert TRANSFORMS.keys() == set(get_args(Transform))
     assert documented(name, "features.md")
 
 

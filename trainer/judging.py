@@ -14,7 +14,6 @@ from stream.campaign.file import Campaign
 from stream.campaign.training import TrainingSpec
 from stream.campaign.words import duration_ms
 from stream.columns import Bools, Float32s
-from stream.features.plan import FeaturePlan
 from stream.scoring.scorer import Scorer, score_ms
 from trainer.earnings import Scores, money
 from trainer.evaluation.baselines import BaseRate, fit_baselines
@@ -23,6 +22,8 @@ from trainer.evaluation.evaluation import Evaluation
 from trainer.evaluation.judged import Judged, Rival, Scored
 from trainer.evaluation.slices import slices
 from trainer.evaluation.thresholds import scored
+from trainer.examples.chance import Doubts
+from trainer.examples.inputs import Inputs
 from trainer.examples.part import Part
 from trainer.fitting.fit import fit, network_config, predict
 from trainer.gate.evidence import evidence
@@ -41,11 +42,13 @@ class Parts:
         learn: What models and rules are fitted on.
         check: What thresholds are chosen on.
         test: What judges.
+        doubts: What stands in the way of a verdict.
     """
 
     learn: Part
     check: Part
     test: Part
+    doubts: Doubts = Doubts()  # noqa: RUF009  # frozen
 
 
 def published_scores(bundle: Bundle, campaign: Campaign, part: Part) -> Scored:
@@ -99,13 +102,13 @@ def unseen(champion: Bundle, part: Part, training: TrainingSpec) -> Bools:
     What it was fitted on reaches to the end of its window, and the outcomes of that one attribution
     window further.
     """
-    gap_ms = duration_ms(training.attribution_window)
+    gap_ms = duration_ms(training.attribution_window) if part.timed else 0
     return part.time_ms >= champion.manifest.window.end_ms + gap_ms
 
 
 def judge_candidate(
     campaign: Campaign,
-    plan: FeaturePlan,
+    plan: Inputs,
     parts: Parts,
     draft: Bundle,
     champion: Bundle | None,
@@ -141,11 +144,15 @@ def judge_candidate(
         else evidence(evaluation, campaign.gate.metric, **measured)
     )
     earned = _money(campaign, plan, parts, scorer, draft, champion)
-    return evaluation, judge(campaign.gate, found, earned, score_ms_max=campaign.model.score_ms_max)
+    verdict = judge(
+        campaign.gate, found, earned, score_ms_max=campaign.model.score_ms_max,
+        broken=parts.doubts.broken,
+    )  # fmt: skip
+    return evaluation, verdict
 
 
 def _money(
-    campaign: Campaign, plan: FeaturePlan, parts: Parts, scorer: Scorer, draft: Bundle,
+    campaign: Campaign, plan: Inputs, parts: Parts, scorer: Scorer, draft: Bundle,
     champion: Bundle | None,
 ) -> Money | Unproven:  # fmt: skip
     if campaign.model.head != "response":
@@ -153,19 +160,28 @@ def _money(
             "a model of choices says nothing of what would happen without a contact, so nothing of money: "
             'set model.head = "response"'
         )
+    if parts.doubts.unproven:
+        return Unproven(parts.doubts.unproven)
     if not (len(parts.test) and len(parts.check)):
         return Unproven("no decisions are held back to judge by")
-    other = None
-    if champion is not None and comparable(champion, draft):
-        scores = published_scores(champion, campaign, parts.test).scores
-        other = Scores(parts.test, scores, champion.manifest.untrained)
+    other = champion_scores(campaign, parts.test, draft, champion)
     test = Scores(parts.test, scores_of(scorer, parts.test), draft.manifest.untrained)
-    return money(campaign, plan, parts.check, test, other)
+    return money(campaign, plan, (parts.learn, parts.check), test, other)
+
+
+def champion_scores(
+    campaign: Campaign, part: Part, draft: Bundle, champion: Bundle | None
+) -> Scores | None:
+    """What the champion says of a part; None where it cannot be compared with a candidate."""
+    if champion is None or not comparable(champion, draft):
+        return None
+    said = published_scores(champion, campaign, part).scores
+    return Scores(part, said, champion.manifest.untrained)
 
 
 def _evaluate(
     campaign: Campaign,
-    plan: FeaturePlan,
+    plan: Inputs,
     parts: Parts,
     scorer: Scorer,
     draft: Bundle,
@@ -197,7 +213,7 @@ def _evaluate(
 
 
 def _linear(
-    campaign: Campaign, plan: FeaturePlan, names: tuple[str, ...], parts: Parts, seed: int
+    campaign: Campaign, plan: Inputs, names: tuple[str, ...], parts: Parts, seed: int
 ) -> keras.Model:
     """The weighted sum of the features, which a deeper network has to be worth its trouble beside."""
     model = msgspec.structs.replace(campaign.model, network="linear")

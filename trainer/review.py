@@ -9,7 +9,6 @@ from msgspec.structs import replace
 
 from models.bundle import Bundle
 from stream.campaign.file import Campaign
-from stream.campaign.words import duration_ms
 from trainer import judging
 from trainer.errors import TrainingError
 from trainer.evaluation.baselines import BASE_RATE, BaseRate
@@ -18,9 +17,10 @@ from trainer.evaluation.judged import Judged, Scored
 from trainer.evaluation.slices import slices
 from trainer.examples.dataset import Dataset, Period
 from trainer.examples.part import Part
+from trainer.learning import outputs
 from trainer.report import published
 from trainer.report.report import Report, facts_of_history
-from trainer.train import Prepared, outputs
+from trainer.train import Prepared
 
 
 def review(
@@ -90,8 +90,7 @@ def review(
 
 def _later(dataset: Dataset, bundle: Bundle) -> Part:
     """The examples that the model has seen nothing of."""
-    gap_ms = duration_ms(dataset.training.attribution_window)
-    from_ms = bundle.manifest.window.end_ms + gap_ms
+    from_ms = bundle.manifest.window.end_ms + dataset.gap_ms
     later = dataset.part(Period(from_ms, np.iinfo(np.int64).max), bundle.normalization)
     if len(later) == 0:
         when = np.datetime64(from_ms, "ms").item()

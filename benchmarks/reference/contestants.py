@@ -95,18 +95,19 @@ Start: TypeAlias = Callable[[Job], WorkerProcess]
 """Starts a worker of a job."""
 
 
-def opportune(form: Form, *, snapshots: bool = False) -> Start:
+def opportune(form: Form, *, snapshots: bool = False, source: Path = CAMPAIGN) -> Start:
     """Starts `opportune worker` with the reference model as champion.
 
     Args:
         form: Of the decisions.
         snapshots: Whether it keeps its table on disk while it is stopped.
+        source: Campaign file with the features of the reference job.
     """
 
     def start(job: Job) -> WorkerProcess:
         if not job.campaign_file.exists():
             changes = {"decisions.format": form, "worker.summary_interval_s": 1.0}
-            bundle = reference_bundle(ReferenceModel.load(), job.write_campaign(CAMPAIGN, changes))
+            bundle = reference_bundle(ReferenceModel.load(), job.write_campaign(source, changes))
             job.registry.promote(job.registry.publish(bundle))
         return job.start(*(("--snapshots", str(job.folder / "snapshots")) if snapshots else ()))
 

@@ -9,7 +9,7 @@ Rules of this file
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -28,10 +28,12 @@ _SEED = 7
 _EVENT = (
     '{"event_id":"%016x","customer_id":"c%08d","type":"%s","timestamp":%d,'
     '"properties":{"value":%.2f,"category":"cat-%d","channel":"%s","currency":"EUR"},'
-    '"consent":true}'
+    '"consent":%s}'
 )
 _SLICE_EVENTS = 50_000
 _FLUSH_S = 120.0
+_RECENT_MS = 30 * 60_000
+_WITHDRAWING = 20
 
 Int64s = npt.NDArray[np.int64]
 
@@ -48,6 +50,7 @@ class Input:
         value: Money with two decimals, 0 for a view or a search. Shape (n,), float64.
         category: Shape (n,), int64.
         channel: Index of the channel. Shape (n,), int64.
+        grants: Whether the customer consents. Shape (n,), bool.
     """
 
     number: Int64s
@@ -57,6 +60,7 @@ class Input:
     value: npt.NDArray[np.float64]
     category: Int64s
     channel: Int64s
+    grants: npt.NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.number)
@@ -69,8 +73,9 @@ class Input:
         """Key and value of each event."""
         types = np.array(EVENT_TYPES, dtype=object)[self.kind]
         channels = np.array(_CHANNELS, dtype=object)[self.channel]
+        consents = np.array(("false", "true"), dtype=object)[self.grants.astype(np.int64)]
         columns = (self.number, self.customer, types, self.timestamp_ms, self.value,
-                   self.category, channels)  # fmt: skip
+                   self.category, channels, consents)  # fmt: skip
         for row in zip(*(column.tolist() for column in columns), strict=True):
             yield b"c%08d" % row[1], (_EVENT % row).encode()
 
@@ -85,7 +90,19 @@ def generate(events: int, customers: int) -> Input:
     value[kind < _FIRST_WITH_VALUE] = 0.0
     category = rng.integers(0, 40, events)
     channel = rng.choice(len(_CHANNELS), events)
-    return Input(np.arange(events), customer, kind, timestamp_ms, value, category, channel)
+    grants = np.ones(events, np.bool_)
+    return Input(np.arange(events), customer, kind, timestamp_ms, value, category, channel, grants)
+
+
+def recent(events: Input, newest_ms: int) -> Input:
+    """The same events in the half hour before a time, where a twentieth of the customers withdraw consent.
+
+    Decisions about them have not expired, so that they contact somebody, and are counted.
+    """
+    n = len(events)
+    timestamp_ms = newest_ms - _RECENT_MS + np.arange(n) * _RECENT_MS // n
+    withdrawn = (events.customer % _WITHDRAWING == 0) & (events.number % 3 == 0)
+    return replace(events, timestamp_ms=timestamp_ms, grants=~withdrawn)
 
 
 def load(

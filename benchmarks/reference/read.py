@@ -117,6 +117,15 @@ def read_decisions(cluster: Cluster, topic: str, form: Form) -> Decisions:
     )
 
 
+def read_values(cluster: Cluster, topic: str) -> dict[int, list[bytes]]:
+    """The values of every partition of a topic, in the order of their offsets."""
+    values: dict[int, list[bytes]] = {}
+    for batch in cluster.read(topic):
+        for message in batch:
+            values.setdefault(message.partition(), []).append(message.value())
+    return values
+
+
 def _read(
     cluster: Cluster, topic: str, decode: Callable[[bytes], Any]
 ) -> tuple[list[Any], Int64s, Int64s]:

@@ -13,14 +13,16 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from benchmarks.bench import Bench
 from benchmarks.reference.contestants import Job, Start
-from benchmarks.reference.input import generate, load
+from benchmarks.reference.input import Input, generate, load
 from benchmarks.reference.read import Form
 from benchmarks.reference.verify import Verdict
 from benchmarks.worker_process import Usage
+
+Made: TypeAlias = Callable[[int, int], Input]
 
 _START_UP_SHARE_MAX = 0.25
 """How much of the time between the two runs may come from a difference in start-up."""
@@ -161,20 +163,37 @@ def _median(rates: Iterable[float]) -> float:
     return median(measured) if measured else math.nan
 
 
-def measure_pair(bench: Bench, name: str, start: Start, form: Form, sizes: tuple[int, int]) -> Pair:
-    """Two runs of a contestant, one after the other."""
-    small, large = (run_once(bench, name, start, form, events) for events in sizes)
+def measure_pair(
+    bench: Bench, name: str, start: Start, form: Form, sizes: tuple[int, int],
+    made: Made = generate, inspect: Callable[[Job], object] = lambda _: None,
+) -> Pair:  # fmt: skip
+    """Two runs of a contestant, one after the other; arguments as for `run_once`."""
+    small, large = (run_once(bench, name, start, form, size, made, inspect) for size in sizes)
     return Pair((small, large))
 
 
-def run_once(bench: Bench, name: str, start: Start, form: Form, events: int) -> Run:
-    """Fills a topic, lets the contestant decide, and has the decisions checked."""
+def run_once(
+    bench: Bench, name: str, start: Start, form: Form, events: int, made: Made = generate,
+    inspect: Callable[[Job], object] = lambda _: None,
+) -> Run:  # fmt: skip
+    """Fills a topic, lets the contestant decide, and has the decisions checked.
+
+    Args:
+        bench: Where.
+        name: Of the contestant.
+        start: Starts it.
+        form: Of its decisions.
+        events: How many.
+        made: Makes the input from the number of events and of customers.
+        inspect: Looks at the topics before they are deleted.
+    """
     with bench.job() as job:
         with bench.steps.step(f"{name}: loading", events) as advance:
-            load(bench.cluster, job.events, generate(events, bench.customers), advance)
+            load(bench.cluster, job.events, made(events, bench.customers), advance)
         with bench.steps.step(f"{name}: deciding", events) as advance:
             took = _decide(job, start, events, advance)
         with bench.steps.step(f"{name}: verifying"):
+            inspect(job)
             return _judge(job, form, took)
 
 

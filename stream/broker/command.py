@@ -1,7 +1,8 @@
 """`opportune broker`: a real Kafka on this machine until Ctrl-C.
 
 Rules of this file
-1. Standard output is one line, the address, written when clients can use the broker.
+1. Standard output is one line, the address, written when clients can use the broker. With
+   `--prepare` there is none, and nothing.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import click
 from stream.broker.embedded import EmbeddedKafka
 from stream.broker.errors import BrokerError
 from stream.broker.lock import KAFKA_VERSION
+from stream.broker.start_cache import record
 from stream.broker.topic_creation import create_topics
 from stream.visible import visible, visible_lines
 
@@ -64,13 +66,29 @@ class TopicType(click.ParamType):
     multiple=True,
     help="Topic to create if it is not there; may be repeated.",
 )
+@click.option(
+    "--prepare",
+    is_flag=True,
+    help="Fetch what a broker needs, record its start (70 MB) so that later ones are three times "
+    "as quick, and end.",
+)
 def broker(
-    port: int, data_dir: Path | None, heap_mib: int, topics: tuple[tuple[str, int], ...]
+    port: int,
+    data_dir: Path | None,
+    heap_mib: int,
+    topics: tuple[tuple[str, int], ...],
+    prepare: bool,
 ) -> None:
     """Run a real Apache Kafka on this machine, without Docker or an installed Java.
 
     Prints its address when it is ready and stays until Ctrl-C.
     """
+    if prepare:
+        try:
+            click.echo(f"Brokers start with {visible(record())}.", err=True)
+        except BrokerError as error:
+            raise click.ClickException(visible_lines(error)) from error
+        return
     for ending in (signal.SIGTERM, signal.SIGINT):  # shells ignore SIGINT for background jobs
         signal.signal(ending, signal.default_int_handler)
     try:

@@ -204,6 +204,8 @@ class EmbeddedKafka:
 
     def _launch(self, kafka: KafkaInstallation, log: BinaryIO) -> None:
         options = [*self._java_options, f"-Dlog4j2.configurationFile={LOG4J_FILE}"]
+        if kafka.start_cache.exists() and not any("AOTCacheOutput" in option for option in options):
+            options.append(f"-XX:AOTCache={kafka.start_cache}")
         program = ["-cp", kafka.class_path, "kafka.Kafka", SERVER_FILE]
         try:
             # In a session of its own Ctrl-C does not reach it: its parent decides when it ends.

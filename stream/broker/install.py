@@ -20,6 +20,7 @@ from stream.broker.lock import KAFKA_VERSION, LockedJar, read_lock
 from stream.broker.settings import SERVER_FILE, STORAGE, random_id, server_properties
 
 _BOOTSTRAP_CHECKPOINT = "bootstrap.checkpoint"
+_START_CACHE = "start.aot"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,11 @@ class KafkaInstallation:
     def bootstrap_checkpoint(self) -> Path:
         """The first metadata of a new cluster of this release."""
         return self.folder / _BOOTSTRAP_CHECKPOINT
+
+    @property
+    def start_cache(self) -> Path:
+        """What Java keeps of Kafka's start, if somebody has recorded it: see `start_cache`."""
+        return self.folder / _START_CACHE
 
 
 def cache_folder() -> Path:

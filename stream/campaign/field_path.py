@@ -1,10 +1,11 @@
-"""Paths into the JSON of an event, taken apart: keys, keys in quotes, elements of arrays, whole lists, and where these may be."""
+"""Paths into the JSON of an event, taken apart: keys, keys in quotes, elements of arrays, whole lists, record headers, and where these may be."""
 
 from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from stream.campaign.operator_table import OPERATORS
@@ -13,13 +14,26 @@ from stream.errors import CampaignError
 if TYPE_CHECKING:
     from stream.campaign.file import Campaign
 
-Steps: TypeAlias = tuple[str | int, ...]
-"""From the root on: a key of an object, or an index of an array."""
+
+@dataclass(frozen=True, slots=True)
+class HeaderName:
+    """The only step of a path to a record header; no key of an object is one."""
+
+    name: str
+
+
+Step: TypeAlias = str | int | HeaderName
+Steps: TypeAlias = tuple[Step, ...]
+"""From the root on: a key of an object, or an index of an array; or a record header."""
 
 _KEY = re.compile(r'"((?:[^"\\]|\\["\\])*)"|([^."\[\]]+)')
 _INDEX = re.compile(r"\[(0|[1-9][0-9]{0,3})\]")
 _LIST = "[]"
+_HEADER = "header:"
 _ESCAPE = re.compile(r"\\(.)")
+_CONTAINERS = (
+    "batch", "consent_categories", "consent_allowed_ids", "consent_denied_ids", "consent_xdm",
+)  # fmt: skip
 _ONE_VALUE = {
     "training": ("strategy_property", "propensity_property"),
     "contacts": ("strategy_property", "time_property"),
@@ -52,14 +66,38 @@ def list_parts(path: str) -> tuple[str, ...]:
 
 def has_list(path: str) -> bool:
     """Whether a path, or what is to become one, leads into each element of a list."""
-    return _LIST in _KEY.sub("", path)
+    return not is_header(path) and _LIST in _KEY.sub("", path)
+
+
+def is_header(path: str) -> bool:
+    """Whether a path names a record header: `header:tenant-id`; behind the colon all is its name."""
+    return path.startswith(_HEADER)
+
+
+def header_name(path: str) -> str:
+    """The name of the record header that a path names; behind the colon all is the name.
+
+    Raises:
+        CampaignError: There is none.
+    """
+    name = path.removeprefix(_HEADER)
+    if not name:
+        raise _wrong(path, len(path), "the name of a record header")
+    return name
+
+
+def bodies(paths: Iterable[str]) -> tuple[str, ...]:
+    """Those of some paths that lead into the value of a record."""
+    return tuple(path for path in paths if not is_header(path))
 
 
 @functools.cache
 def _parsed(path: str) -> tuple[tuple[str, Steps], ...]:
     """Text and steps of each of `list_parts`."""
+    if is_header(path):
+        return ((path, (HeaderName(header_name(path)),)),)
     parts: list[tuple[str, Steps]] = []
-    found: list[str | int] = []
+    found: list[Step] = []
     first = at = 0
     while True:
         key = _KEY.match(path, at)
@@ -96,13 +134,42 @@ def quoted(key: str) -> str:
 
 def _wrong(path: str, at: int, expected: str) -> CampaignError:
     return CampaignError(
-        "expected a path such as properties.revenue, properties.products[0].sku or "
-        f'context.consent."Customer.io", got {path!r}: at character {at + 1} {expected} is expected'
+        "expected a path such as properties.revenue, properties.products[0].sku, "
+        f'context.consent."Customer.io" or header:tenant-id, got {path!r}: at character {at + 1} {expected} is expected'
     )
 
 
-def wrong_list(campaign: Campaign) -> str:
-    """Which path leads into a list and may not, "" if none does."""
+def wrong_path(campaign: Campaign) -> str:
+    """Which path leads into a list or to a record header and may not, "" if none does."""
+    return _wrong_header(campaign) or _wrong_list(campaign)
+
+
+def header_paths(campaign: Campaign) -> tuple[str, ...]:
+    """The paths of a campaign that name record headers, each once."""
+    events = campaign.events
+    fields = (
+        events.customer_id, events.event_id, events.type, events.timestamp, events.consent, events.sent_at,
+        events.consent_strategy, events.previous_id if events.login == "merge" else (),
+        *(purpose.paths for purpose in campaign.purposes),
+    )  # fmt: skip
+    properties = (path for _, path in (*_single(campaign), *_paths(campaign)) if path is not None)
+    wanted = (*(path for field in fields for path in field), *properties)
+    return tuple(dict.fromkeys(filter(is_header, wanted)))
+
+
+def _wrong_header(campaign: Campaign) -> str:
+    for name in _CONTAINERS:
+        value = getattr(campaign.events, name)
+        for path in (value,) if isinstance(value, str) else value or ():
+            if is_header(path):
+                return (
+                    f"at events.{name}: expected a path into the value of records, since objects and "
+                    f'lists stand there and a record header is text, got "{path}"'
+                )
+    return ""
+
+
+def _wrong_list(campaign: Campaign) -> str:
     for where, path in _single(campaign):
         if path is not None and has_list(path):
             return f'at {where}: expected one value of an event and no list [], got "{path}"'

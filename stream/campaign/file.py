@@ -24,10 +24,11 @@ from stream.campaign.consent_sections import (
     wrong_suppression,
 )
 from stream.campaign.explain import explain
-from stream.campaign.field_path import wrong_list
+from stream.campaign.field_path import wrong_path
 from stream.campaign.funnel_sections import ExplorationSpec, Holdouts, wrong_funnel
 from stream.campaign.operator_table import OPERATORS, Transform
 from stream.campaign.sections.contact_sections import ContactRules, StrategyContacts, wrong_contacts
+from stream.campaign.sections.table_section import TableSpec, wrong_table
 from stream.campaign.topics_section import (
     EventFormats,
     Topics,
@@ -38,13 +39,7 @@ from stream.campaign.topics_section import (
     wrong_skip,
 )
 from stream.campaign.training import EvaluationSpec, GateSpec, ModelSpec, SearchSpec, TrainingSpec
-from stream.campaign.words import (
-    Duration,
-    FieldPath,
-    KafkaAddress,
-    Name,
-    Section,
-)
+from stream.campaign.words import Duration, FieldPath, KafkaAddress, Name, Section
 from stream.errors import CampaignError
 
 
@@ -213,12 +208,12 @@ class WorkerSpec(Section, frozen=True):
 
 
 class Campaign(ContactRules, frozen=True, kw_only=True):
-    """The whole file."""
+    """The whole file. Topics and features are required, but of one that is for tables alone."""
 
     app: Name
-    topics: Topics
-    features: Annotated[tuple[FeatureSpec, ...], Meta(min_length=1, max_length=500)]
     strategies: Annotated[tuple[StrategySpec, ...], Meta(min_length=1, max_length=200)]
+    topics: Topics = Topics(events=())
+    features: Annotated[tuple[FeatureSpec, ...], Meta(min_length=1, max_length=500)] = ()
     bootstrap: KafkaAddress = "localhost:9092"
     events: EventMapping = EventMapping()
     purposes: Annotated[tuple[PurposeSpec, ...], Meta(max_length=15)] = ()
@@ -232,6 +227,7 @@ class Campaign(ContactRules, frozen=True, kw_only=True):
     search: SearchSpec = SearchSpec()
     evaluation: EvaluationSpec = EvaluationSpec()
     gate: GateSpec = GateSpec()
+    table: TableSpec = TableSpec()
     worker: WorkerSpec = WorkerSpec()
 
 
@@ -280,10 +276,11 @@ def parse(text: str, where: str = "campaign") -> Campaign:
         wrong_contacts(campaign),
         wrong_format(campaign.topics, campaign.events),
         wrong_batch(campaign.events),
-        wrong_list(campaign),
+        wrong_path(campaign),
         wrong_purpose(campaign),
         wrong_suppression(campaign),
         wrong_funnel(campaign),
+        wrong_table(campaign, raw),
     ):
         if contradiction:
             raise CampaignError(f"{where}: {contradiction}")

@@ -50,7 +50,7 @@ HttpAddress = Annotated[
 ]
 """Where something answers over HTTP, "" for nowhere."""
 FieldPath = Annotated[str, Meta(min_length=1, max_length=200)]
-"""Keys from the root of the JSON value, joined by dots: properties.revenue."""
+"""Keys from the root of the JSON value, joined by dots: properties.revenue; or header:NAME."""
 PositiveInt = Annotated[int, Meta(ge=1, le=1_000_000_000)]
 
 _DURATION_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}

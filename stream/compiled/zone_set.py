@@ -1,4 +1,4 @@
-"""Many time zones side by side for kernels; zones that events name join when they are first met.
+"""Many time zones side by side for kernels, of features and of contacts alike; zones that events name join when they are first met.
 
 Rules of this file
 1. What stands for a zone in events is the hash of its IANA name, as of a category, and 0 for none.
@@ -8,6 +8,7 @@ Rules of this file
 from __future__ import annotations
 
 import functools
+import hashlib
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,19 +27,29 @@ _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
 _inline = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 
 
+NEVER_S = 2**40
+_SPAN_BITS, _SPANS = 22, 1024  # to the year 2106
+
+
 class Zones(NamedTuple):
-    """Z time zones, one after the other.
+    """Z time zones, one after the other; they change at whole seconds.
 
     Attributes:
         first: First change of each zone. Shape (Z + 1,), int64.
-        changes_ms: When a zone changes its distance from UTC, epoch milliseconds. Shape (k,), int64.
-        offset_ms: Milliseconds east of UTC, of each zone one more than it has changes: the first counts
+        changes_s: When a zone changes its distance from UTC, epoch seconds. Shape (k,), int64.
+        offset_s: Seconds east of UTC, of each zone one more than it has changes: the first counts
             before its first change. Shape (k + Z,), int64.
+        hint: Of each zone for every 2**22 seconds, 48 days, its first change after they begin: it has
+            two a year. Shape (Z * 1024,), int64.
+        ids: Number that stands for each zone where one is kept, the same in every process.
+            Shape (Z,), int64.
     """
 
     first: Int64s
-    changes_ms: Int64s
-    offset_ms: Int64s
+    changes_s: Int64s
+    offset_s: Int64s
+    hint: Int64s
+    ids: Int64s
 
 
 @functools.cache
@@ -113,15 +124,29 @@ class ZoneSet:
 
 
 def _pack(names: tuple[str, ...], of: dict[int, int]) -> _Packed:
-    tables = [zone_table(time_zone(name)) for name in names]
-    empty = np.zeros(0, np.int64)
-    zones = Zones(
-        np.cumsum([0, *(len(table.utc_ms) for table in tables)]).astype(np.int64),
-        np.concatenate([empty, *(table.utc_ms for table in tables)]),
-        np.concatenate([empty, *(table.offset_ms for table in tables)]),
-    )
     hashes = np.array(sorted(of), np.uint64)
-    return _Packed(names, hashes, np.array([of[one] for one in hashes.tolist()], np.int64), zones)
+    zone = np.array([of[one] for one in hashes.tolist()], np.int64)
+    return _Packed(names, hashes, zone, pack_zones(names))
+
+
+def pack_zones(names: Sequence[str]) -> Zones:
+    """The tables of some zones, at least one, by their IANA names.
+
+    Raises:
+        ValueError: This machine knows none of a name.
+    """
+    tables = [zone_table(time_zone(name)) for name in names]
+    ids = [int.from_bytes(hashlib.sha256(name.encode()).digest()[:4]) >> 1 or 1 for name in names]
+    first = np.cumsum([0, *(len(table.utc_ms) for table in tables)]).astype(np.int64)
+    begin_ms = 1000 * (np.arange(_SPANS) << _SPAN_BITS)
+    hints = [np.searchsorted(table.utc_ms, begin_ms, side="right") for table in tables]
+    return Zones(
+        first,
+        np.concatenate([table.utc_ms for table in tables]) // 1000,
+        np.concatenate([table.offset_ms for table in tables]) // 1000,
+        np.concatenate([begin + hint for begin, hint in zip(first, hints, strict=False)]),
+        np.array(ids, np.int64),
+    )
 
 
 @_jit
@@ -141,17 +166,26 @@ def _find(wanted: UInt64s, hashes: UInt64s, zone: Int64s, out: Int64s) -> int:
 @_inline
 def borrow_zones(zones: Zones) -> Zones:
     """The same, for use inside one kernel: see `stream.compiled.borrow`."""
-    return Zones(borrow(zones.first), borrow(zones.changes_ms), borrow(zones.offset_ms))
+    return Zones(
+        borrow(zones.first), borrow(zones.changes_s), borrow(zones.offset_s), borrow(zones.hint),
+        borrow(zones.ids),
+    )  # fmt: skip
+
+
+@_inline
+def local_and_change(zones: Zones, zone: int, at_s: int) -> tuple[int, int]:
+    """Local time as seconds after a local 1970, and when the zone changes next, `NEVER_S` for never."""
+    span = min(max(at_s >> _SPAN_BITS, 0), _SPANS - 1)
+    after, end = zones.hint[zone * _SPANS + span], zones.first[zone + 1]
+    while after < end and zones.changes_s[after] <= at_s:
+        after += 1
+    change_s = zones.changes_s[after] if after < end else NEVER_S
+    return at_s + zones.offset_s[after + zone], change_s
 
 
 @_inline
 def east_ms(zones: Zones, zone: int, time_ms: int) -> int:
     """Milliseconds east of UTC of a zone at a time."""
-    low, high = zones.first[zone], zones.first[zone + 1]
-    while low < high:
-        middle = (low + high) >> 1
-        if zones.changes_ms[middle] <= time_ms:
-            low = middle + 1
-        else:
-            high = middle
-    return int(zones.offset_ms[low + zone])
+    at_s = time_ms // 1000
+    local_s, _ = local_and_change(zones, zone, at_s)
+    return int(1000 * (local_s - at_s))

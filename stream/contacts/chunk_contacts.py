@@ -9,7 +9,7 @@ import numpy as np
 
 from stream.campaign.file import Campaign
 from stream.columns import Bools, EventBatch, Int64s, UInt64s
-from stream.compiled.zone_set import zone_names
+from stream.compiled.zone_set import Zones, pack_zones, zone_names
 from stream.contacts.contact_layout import remembers
 from stream.contacts.contact_plan import (
     ContactPlan,
@@ -20,7 +20,6 @@ from stream.contacts.contact_plan import (
     state_of,
 )
 from stream.contacts.contact_table import ContactTable
-from stream.contacts.local_time import Zones, pack_zones
 
 
 def has_contact_rules(campaign: Campaign) -> bool:

@@ -19,6 +19,7 @@ import numba
 import numpy as np
 
 from stream.columns import Int64s
+from stream.compiled.zone_set import NEVER_S, Zones, local_and_change
 from stream.contacts.contact_rules import (
     APART_S,
     CELL,
@@ -40,10 +41,11 @@ from stream.contacts.counters import (
     add_to_period,
     cell_at,
     full_until,
+    is_free_after,
     remove_from_period,
     remove_time,
 )
-from stream.contacts.local_time import Zones, first_in, local_and_change, period_of
+from stream.contacts.local_time import first_in, period_of
 
 FREE, IS_OPEN, COOLING_DOWN, PAUSED, EXCLUDED, CAPPED = range(6)
 """What `against` says, the first that applies: nothing; its last decision is open; too soon after its
@@ -69,11 +71,14 @@ def find_room(
     """When each limit has room, asked once for all strategies; arguments as for `against`.
 
     Args:
-        room_s: Receives the first full second from `at_ms` on at which each limit has room.
-            Shape (limits,), int64.
+        room_s: Receives the first full second from `at_ms` on at which each limit has room, and the
+            first from which on it has room for ever, `NEVER_S` when that is not certain.
+            Shape (2, limits), int64.
     """
     for limit in range(len(rules.limit)):
-        room_s[limit] = _room(rules, zones, cells, row, limit, zone, at_ms // 1000)
+        room_s[0, limit], room_s[1, limit] = _room(
+            rules, zones, cells, row, limit, zone, at_ms // 1000
+        )
 
 
 @_inline
@@ -102,26 +107,26 @@ def against(
     at_s = at_ms // 1000
     code, free_s = _own(rules, cells, row, k, at_s)
     for p in range(rules.apart_start[k], rules.apart_start[k + 1]):
-        last_s = cell_at(cells, row, rules.strategy[rules.apart[p, OTHER], LAST] + 1)
+        last_s = cell_at(cells, row, rules.strategy[rules.apart[p, OTHER], LAST])
         until_s = last_s + rules.apart[p, APART_S]
         if last_s > 0 and until_s > at_s:
             code = EXCLUDED if code == FREE else code
             free_s = max(free_s, until_s)
     for o in range(rules.obeyed_start[k], rules.obeyed_start[k + 1]):
-        until_s = room_s[rules.obeyed[o]]
+        until_s = room_s[0, rules.obeyed[o]]
         if until_s > at_s:
             code = CAPPED if code == FREE else code
             free_s = max(free_s, until_s)
     if free_s <= at_s:
         return FREE, 0
-    return code, 1000 * _past_full(rules, zones, cells, row, k, zone, free_s)
+    return code, 1000 * _past_full(rules, zones, cells, row, k, zone, free_s, room_s[1])
 
 
 @_inline
 def _own(rules: ContactRules, cells: Cells, row: int, k: int, at_s: int) -> tuple[int, int]:
     """The rules about the strategy's own last contact, as (code, first second that is free)."""
     code, free_s = FREE, at_s
-    last_s = cell_at(cells, row, rules.strategy[k, LAST] + 1)
+    last_s = cell_at(cells, row, rules.strategy[k, LAST])
     if rules.strategy[k, OPEN] >= 0:
         until_s = cell_at(cells, row, rules.strategy[k, OPEN])
         if until_s > at_s:
@@ -141,37 +146,40 @@ def _own(rules: ContactRules, cells: Cells, row: int, k: int, at_s: int) -> tupl
 @_inline
 def _room(
     rules: ContactRules, zones: Zones, cells: Cells, row: int, limit: int, zone: int, at_s: int
-) -> int:
-    """The first second from `at_s` on at which a limit has room."""
+) -> tuple[int, int]:
+    """The first second from `at_s` on at which a limit has room, and from which on for ever."""
     cell = rules.limit[limit, CELL]
     if rules.limit[limit, WITHIN_S] > 0:
-        # Of the latest times, one more than the cap: the earliest that would be too many.
-        first_s = cell_at(cells, row, cell + 1)
-        return max(at_s, first_s + rules.limit[limit, WITHIN_S]) if first_s > 0 else at_s
+        # Of the latest times the one that is as many back as the cap: with it there are too many.
+        first_s = cell_at(cells, row, cell + rules.spare)
+        room_s = max(at_s, first_s + rules.limit[limit, WITHIN_S]) if first_s > 0 else at_s
+        return room_s, room_s
     if cells[row, cell] == 0:
-        return at_s
+        return at_s, at_s
     unit, of = rules.limit[limit, UNIT], zone if rules.limit[limit, ZONED] != 0 else 0
+    contacts = rules.limit[limit, CONTACTS]
     while True:
         local_s, _ = local_and_change(zones, of, at_s)
         period = period_of(unit, local_s)
-        with_room = full_until(cells, row, cell, rules.limit[limit, CONTACTS], period)
+        with_room = full_until(cells, row, cell, contacts, period)
         if with_room <= period:
-            return at_s
+            return at_s, at_s if is_free_after(cells, row, cell, contacts, period) else NEVER_S
         at_s = first_in(zones, of, unit, with_room, at_s)
 
 
 @_inline
 def _past_full(
-    rules: ContactRules, zones: Zones, cells: Cells, row: int, k: int, zone: int, free_s: int
-) -> int:
+    rules: ContactRules, zones: Zones, cells: Cells, row: int, k: int, zone: int, free_s: int,
+    steady_s: Int64s,
+) -> int:  # fmt: skip
     """Goes on to a second at which no calendar window is full either, the later ones among them."""
     moved = True
     while moved:
         moved = False
         for o in range(rules.obeyed_start[k], rules.obeyed_start[k + 1]):
             limit = rules.obeyed[o]
-            if rules.limit[limit, WITHIN_S] == 0:
-                until_s = _room(rules, zones, cells, row, limit, zone, free_s)
+            if rules.limit[limit, WITHIN_S] == 0 and free_s < steady_s[limit]:
+                until_s, _ = _room(rules, zones, cells, row, limit, zone, free_s)
                 moved = moved or until_s > free_s
                 free_s = until_s
     return free_s
@@ -191,10 +199,10 @@ def count(
         return
     at_s = seconds_after(at_ms)
     _note_zone(rules, zones, cells, row, zone)
-    if at_s > cell_at(cells, row, last + 1):
+    if at_s > cell_at(cells, row, last):
         clear_bit(cells, row, rules.sent_cell, k)
         clear_bit(cells, row, rules.returned_cell, k)
-    add_time(cells, row, last, 2, at_s)
+    add_time(cells, row, last - rules.spare, 1 + rules.spare, at_s)
     if rules.strategy[k, OPEN] >= 0 and expires_ms > 0:
         open_cell = rules.strategy[k, OPEN]
         cells[row, open_cell] = max(cell_at(cells, row, open_cell), seconds_after(expires_ms))
@@ -202,7 +210,7 @@ def count(
         limit = rules.counted[c]
         cell = rules.limit[limit, CELL]
         if rules.limit[limit, WITHIN_S] > 0:
-            add_time(cells, row, cell, rules.limit[limit, CONTACTS] + 1, at_s)
+            add_time(cells, row, cell, rules.limit[limit, CONTACTS] + rules.spare, at_s)
         else:
             of = zone if rules.limit[limit, ZONED] != 0 else 0
             local_s, _ = local_and_change(zones, of, max(at_ms // 1000, 1))
@@ -217,14 +225,14 @@ def uncount(
 
     A calendar window gets it back only where it is certain in which period it was counted.
     """
-    remove_time(cells, row, rules.strategy[k, LAST], 2, at_s)
+    remove_time(cells, row, rules.strategy[k, LAST] - rules.spare, 1 + rules.spare, at_s)
     if rules.strategy[k, OPEN] >= 0:
         cells[row, rules.strategy[k, OPEN]] = 0
     for c in range(rules.counted_start[k], rules.counted_start[k + 1]):
         limit = rules.counted[c]
         cell, unit = rules.limit[limit, CELL], rules.limit[limit, UNIT]
         if rules.limit[limit, WITHIN_S] > 0:
-            remove_time(cells, row, cell, rules.limit[limit, CONTACTS] + 1, at_s)
+            remove_time(cells, row, cell, rules.limit[limit, CONTACTS] + rules.spare, at_s)
             continue
         of = 0
         if rules.limit[limit, ZONED] != 0:
@@ -245,7 +253,7 @@ def _note_zone(rules: ContactRules, zones: Zones, cells: Cells, row: int, zone: 
         return
     newest_s = cell_at(cells, row, rules.zone_cell + 1)
     for k in range(len(rules.strategy)):
-        newest_s = max(newest_s, cell_at(cells, row, rules.strategy[k, LAST] + 1))
+        newest_s = max(newest_s, cell_at(cells, row, rules.strategy[k, LAST]))
     cells[row, rules.zone_cell] = zones.ids[zone]
     cells[row, rules.zone_cell + 1] = newest_s
 

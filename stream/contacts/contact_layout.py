@@ -2,10 +2,11 @@
 
 A contact row is one 8-byte word for each event topic, the next offset, and then cells of 4 bytes:
 
-    last:S          two times: the last contact of strategy S and the one before
+    last:S          the last contact of strategy S, and before it the one before where it can be given back
     open:S          until when its last decision is open
     pause:S         until when conversions and complaints keep it away
-    cap:C/N/...     contacts + 1 times of a rolling window, or one calendar period with its counts
+    cap:C/N/...     as many times as a rolling window allows contacts, one more where they can be given
+                    back; or one calendar period with its counts
     home            hash of the name of the customer's time zone
     zone            the zone in which contacts are counted, and until when it may have been another
     sent, returned  a bit for each strategy: its last contact was sent, was given back
@@ -151,6 +152,17 @@ def remembers(campaign: Campaign) -> bool:
     )
 
 
+def spare_times(campaign: Campaign) -> int:
+    """Times that are remembered beyond those that rules ask for: 1 where engines may take a contact back."""
+    return int(bool(campaign.contacts.failed or campaign.contacts.sent))
+
+
+def last_cell(layout: ContactLayout, strategy: str) -> int:
+    """The cell of the last contact of a strategy, -1 when there is none."""
+    slot = layout.by_name.get(f"last:{strategy}")
+    return -1 if slot is None else slot.cell + slot.size - 1
+
+
 def cap_slot(cap: CapSpec, name: str) -> str:
     """Name of the slot in which a cap counts the contacts of one strategy, channel or group."""
     window = "rolling" if cap.within else f"{cap.per}/{cap.zone}"
@@ -174,8 +186,9 @@ def _pauses(strategy: StrategySpec) -> bool:
 
 def _wanted(campaign: Campaign) -> Iterator[tuple[str, SlotKind, int, tuple[str, ...]]]:
     ids = tuple(strategy.id for strategy in campaign.strategies)
+    spare = spare_times(campaign)
     for strategy in campaign.strategies:
-        yield f"last:{strategy.id}", "times", 2, ()
+        yield f"last:{strategy.id}", "times", 1 + spare, ()
         if campaign.contacts.one_open:
             yield f"open:{strategy.id}", "until", 1, ()
         if _pauses(strategy):
@@ -184,7 +197,7 @@ def _wanted(campaign: Campaign) -> Iterator[tuple[str, SlotKind, int, tuple[str,
         for name in cap_names(campaign, cap):
             counted = tuple(s.id for s in campaign.strategies if s.counts and is_of(cap, name, s))
             if cap.within:
-                yield cap_slot(cap, name), "times", cap.contacts + 1, counted
+                yield cap_slot(cap, name), "times", cap.contacts + spare, counted
             else:
                 yield cap_slot(cap, name), "period", 1, counted
     yield from _of_events(campaign, ids)

@@ -26,6 +26,7 @@ import numpy as np
 from stream.campaign.file import Campaign
 from stream.columns import Bools, Float64s, Int16s, Int64s, UInt64s
 from stream.compiled.borrow import borrow
+from stream.compiled.zone_set import Zones
 from stream.contacts.contact_kernel import count
 from stream.contacts.contact_layout import ContactLayout, lay_out_contacts
 from stream.contacts.contact_rules import ContactRules, compile_contacts
@@ -36,7 +37,6 @@ from stream.contacts.engine_events import (
     correct,
     strategy_of,
 )
-from stream.contacts.local_time import Zones
 from stream.contacts.quiet_hours import QuietHours, compile_quiet_hours
 
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")

@@ -13,11 +13,19 @@ from stream.campaign.sections.contact_sections import ExclusiveSpec
 from stream.campaign.words import duration_ms
 from stream.columns import Int64s
 from stream.compiled.borrow import borrow
-from stream.contacts.contact_layout import ContactLayout, cap_names, cap_slot, is_of
+from stream.contacts.contact_layout import (
+    ContactLayout,
+    cap_names,
+    cap_slot,
+    is_of,
+    last_cell,
+    spare_times,
+)
 
 LAST, OPEN, PAUSE, OBEYS, COOL_DOWN_S, CONVERTED_S, COMPLAINED_S = range(7)
 """Columns of `ContactRules.strategy`: the cells of a strategy, -1 for none; whether rules stop it; the
-spans after a contact, a conversion and a complaint, 0 for none."""
+spans after a contact, a conversion and a complaint, 0 for none. `LAST` is the last contact; the ones
+before, as many as `spare`, are in the cells before."""
 CELL, CONTACTS, WITHIN_S, UNIT, ZONED = range(5)
 """Columns of `ContactRules.limit`: its first cell; contacts that it allows; length of the rolling
 window, 0 for a calendar one; its unit; whether the customer's zone counts."""
@@ -45,6 +53,8 @@ class ContactRules(NamedTuple):
         sent_cell: First cell of the bits of what was sent, -1 for none.
         returned_cell: Of the bits of what was given back, -1 for none.
         correct_s: How long after a contact an event can be about it, seconds.
+        spare: Times that are remembered beyond those that rules ask for, so that a contact can be given
+            back: 1, or 0 where nothing gives any back.
     """
 
     strategy: Int64s
@@ -59,6 +69,7 @@ class ContactRules(NamedTuple):
     sent_cell: int
     returned_cell: int
     correct_s: int
+    spare: int
 
 
 def compile_contacts(campaign: Campaign, layout: ContactLayout) -> ContactRules:
@@ -76,7 +87,7 @@ def compile_contacts(campaign: Campaign, layout: ContactLayout) -> ContactRules:
     apart = [_apart(campaign, k) for k in range(len(strategies))]
     rows = [
         [
-            layout.cell(f"last:{one.id}"), layout.cell(f"open:{one.id}"),
+            last_cell(layout, one.id), layout.cell(f"open:{one.id}"),
             layout.cell(f"pause:{one.id}"), one.obeys_caps, _seconds(one.cool_down),
             _seconds(one.cool_down_converted), _seconds(one.cool_down_complained),
         ]
@@ -93,6 +104,7 @@ def compile_contacts(campaign: Campaign, layout: ContactLayout) -> ContactRules:
         layout.cell("sent"),
         layout.cell("returned"),
         _seconds(campaign.contacts.correct_within),
+        spare_times(campaign),
     )
 
 
@@ -149,5 +161,5 @@ def borrow_contacts(rules: ContactRules) -> ContactRules:
         borrow(rules.strategy), borrow(rules.limit), borrow(rules.obeyed),
         borrow(rules.obeyed_start), borrow(rules.counted), borrow(rules.counted_start),
         borrow(rules.apart), borrow(rules.apart_start),
-        rules.zone_cell, rules.sent_cell, rules.returned_cell, rules.correct_s,
+        rules.zone_cell, rules.sent_cell, rules.returned_cell, rules.correct_s, rules.spare,
     )  # fmt: skip

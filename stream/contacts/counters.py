@@ -1,6 +1,6 @@
 """The counters in contact rows: the latest times of contacts, and the contacts of a calendar period.
 
-Both hold more than what a window needs now, so that a contact can be given back: times one more than
+Both hold more than what a window needs now where a contact can be given back: times one more than
 the cap, periods the one before. Where what is known does not reach, they count too many, never too few.
 """
 
@@ -85,6 +85,13 @@ def full_until(cells: Cells, row: int, cell: int, contacts: int, period: int) ->
     ):  # what is earlier than the one before is unknown: full
         return newest - 1
     return newest if count < contacts else newest + 1
+
+
+@_inline
+def is_free_after(cells: Cells, row: int, cell: int, contacts: int, period: int) -> bool:
+    """Whether all periods after one that has room have room."""
+    newest, _, count = _parts(cell_at(cells, row, cell))
+    return bool(period > newest or count < contacts)
 
 
 @_inline

@@ -19,6 +19,7 @@ from stream.campaign.sections.contact_sections import ContactsSpec
 from stream.columns import Int64s, UInt64s
 from stream.compiled.borrow import borrow
 from stream.compiled.category_hash import category_hash
+from stream.compiled.zone_set import Zones
 from stream.contacts.contact_kernel import (
     count,
     has_bit,
@@ -36,7 +37,6 @@ from stream.contacts.contact_rules import (
 )
 from stream.contacts.contact_table import Cells
 from stream.contacts.counters import cell_at
-from stream.contacts.local_time import Zones
 
 SENT, FAILED, OPENED, CONVERTED, COMPLAINED = (1 << bit for bit in range(5))
 """What an event type says; it may say several things."""
@@ -149,7 +149,7 @@ def correct(
             _sent(rules, zones, cells, row, k, at_s, zone)
         if says & FAILED:
             _failed(rules, zones, cells, row, k, at_s, contact_ms, zone)
-        if says & OPENED and cell_at(cells, row, rules.strategy[k, LAST] + 1) == 0:
+        if says & OPENED and cell_at(cells, row, rules.strategy[k, LAST]) == 0:
             count(rules, zones, cells, row, k, 1000 * at_s, 0, zone)
     if says & (CONVERTED | COMPLAINED):
         first, end = (k, k + 1) if k < len(rules.strategy) else (0, k)
@@ -162,8 +162,8 @@ def _sent(
     rules: ContactRules, zones: Zones, cells: Cells, row: int, k: int, at_s: int, zone: int
 ) -> None:
     """The contact counts from when it was sent on; one that nobody decided is counted."""
-    last_s = cell_at(cells, row, rules.strategy[k, LAST] + 1)
-    before_s = cell_at(cells, row, rules.strategy[k, LAST])
+    last_s = cell_at(cells, row, rules.strategy[k, LAST])
+    before_s = cell_at(cells, row, rules.strategy[k, LAST] - rules.spare)
     if has_bit(cells, row, rules.returned_cell, k):
         is_known = False
     elif last_s > 0 and abs(at_s - last_s) <= rules.correct_s:
@@ -189,7 +189,7 @@ def _failed(
     zone: int,
 ) -> None:  # fmt: skip
     """Gives the last contact back, if it is the one that failed."""
-    last_s = cell_at(cells, row, rules.strategy[k, LAST] + 1)
+    last_s = cell_at(cells, row, rules.strategy[k, LAST])
     if last_s == 0 or has_bit(cells, row, rules.returned_cell, k):
         return
     if contact_ms > 0:
@@ -205,7 +205,7 @@ def _failed(
 def _answered(rules: ContactRules, cells: Cells, row: int, says: int, k: int, at_s: int) -> None:
     """A conversion closes the open decision; both keep the strategy away for a while."""
     is_open = rules.strategy[k, OPEN] >= 0
-    if says & CONVERTED and is_open and at_s >= cell_at(cells, row, rules.strategy[k, LAST] + 1):
+    if says & CONVERTED and is_open and at_s >= cell_at(cells, row, rules.strategy[k, LAST]):
         cells[row, rules.strategy[k, OPEN]] = 0
     span_s = 0
     if says & CONVERTED:

@@ -8,84 +8,15 @@ Rules of this file
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
-from typing import NamedTuple
-
 import numba
-import numpy as np
 
-from stream.columns import Int64s
-from stream.compiled.borrow import borrow
-from stream.compiled.time_zones import time_zone, zone_table
+from stream.compiled.zone_set import Zones, local_and_change
 from stream.contacts.contact_rules import DAY, WEEK
 
 DAY_S = 86_400
-NEVER_S = 2**40
 _EPOCH_WEEKDAY = 3  # Thursday, from Monday on
-_SPAN_BITS, _SPANS = 22, 1024  # as far as cells can count seconds
 
 _inline = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
-
-
-class Zones(NamedTuple):
-    """Z time zones, one after the other; zone 0 is the one of the campaign.
-
-    Attributes:
-        start: First change of each zone. Shape (Z + 1,), int64.
-        changes_s: When a zone changes its distance from UTC, epoch seconds. Shape (k,), int64.
-        offset_s: Seconds east of UTC, of each zone one more than it has changes: the first counts
-            before its first change. Shape (k + Z,), int64.
-        hint: Of each zone for every 2**22 seconds, 48 days, its first change after they begin: it has
-            two a year. Shape (Z * 1024,), int64.
-        ids: Number that stands for each zone in rows, the same in every process. Shape (Z,), int64.
-    """
-
-    start: Int64s
-    changes_s: Int64s
-    offset_s: Int64s
-    hint: Int64s
-    ids: Int64s
-
-
-def pack_zones(names: Sequence[str]) -> Zones:
-    """The tables of some zones by their IANA names.
-
-    Raises:
-        ValueError: This machine knows none of a name.
-    """
-    tables = [zone_table(time_zone(name)) for name in names]
-    ids = [int.from_bytes(hashlib.sha256(name.encode()).digest()[:4]) >> 1 or 1 for name in names]
-    start = np.cumsum([0, *(len(table.utc_ms) for table in tables)]).astype(np.int64)
-    begin_ms = 1000 * (np.arange(_SPANS) << _SPAN_BITS)
-    hints = [np.searchsorted(table.utc_ms, begin_ms, side="right") for table in tables]
-    return Zones(
-        start,
-        np.concatenate([table.utc_ms for table in tables]) // 1000,
-        np.concatenate([table.offset_ms for table in tables]) // 1000,
-        np.concatenate([first + hint for first, hint in zip(start, hints, strict=False)]),
-        np.array(ids, np.int64),
-    )
-
-
-@_inline
-def borrow_zones(zones: Zones) -> Zones:
-    """The same, for use inside one kernel."""
-    return Zones(
-        borrow(zones.start), borrow(zones.changes_s), borrow(zones.offset_s), borrow(zones.hint),
-        borrow(zones.ids),
-    )  # fmt: skip
-
-
-@_inline
-def local_and_change(zones: Zones, zone: int, at_s: int) -> tuple[int, int]:
-    """Local time as seconds after a local 1970, and when the zone changes next, `NEVER_S` for never."""
-    span = min(max(at_s >> _SPAN_BITS, 0), _SPANS - 1)
-    after, end = zones.hint[zone * _SPANS + span], zones.start[zone + 1]
-    while after < end and zones.changes_s[after] <= at_s:
-        after += 1
-    change_s = zones.changes_s[after] if after < end else NEVER_S
-    return at_s + zones.offset_s[after + zone], change_s
 
 
 @_inline

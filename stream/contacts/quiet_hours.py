@@ -16,7 +16,8 @@ from stream.campaign.sections.contact_sections import minutes
 from stream.campaign.words import duration_ms
 from stream.columns import Bools
 from stream.compiled.borrow import borrow
-from stream.contacts.local_time import Zones, first_loud, is_quiet, local_and_change
+from stream.compiled.zone_set import Zones, local_and_change
+from stream.contacts.local_time import first_loud, is_quiet
 
 GO, HELD, QUIET, PAST_EXPIRY = range(4)
 """What comes of a decision: its contact goes out now, or later; it is dropped, since it is quiet, or

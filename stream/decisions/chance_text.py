@@ -13,14 +13,13 @@ import numpy as np
 from stream.columns import Bytes, Int64s
 from stream.compiled.borrow import borrow
 from stream.compiled.bytecopy import copy_bytes
-from stream.decisions.json_text import write_digits
+from stream.decisions.json_text import PAIRS, write_digits
 
 FRACTION_BYTES = 12  # 0.1234567890
 CHANCE_BYTES_MAX = 11  # 4294967296 and a comma
 
 _ZERO, _POINT, _COMMA, _OPEN, _CLOSE = b"0.,{}"
 _TEN_TO_THE_5 = 100_000
-_PAIRS = np.frombuffer(b"".join(b"%02d" % pair for pair in range(100)), np.uint8).copy()
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -52,8 +51,8 @@ def _write_whole(value: int, data: Bytes, at: int) -> int:
     while value >= 10:
         rest = value // 100
         pair = 2 * (value - 100 * rest)
-        data[np.uintp(to - 1)] = _PAIRS[np.uintp(pair + 1)]
-        data[np.uintp(to - 2)] = _PAIRS[np.uintp(pair)]
+        data[np.uintp(to - 1)] = PAIRS[np.uintp(pair + 1)]
+        data[np.uintp(to - 2)] = PAIRS[np.uintp(pair)]
         to -= 2
         value = rest
     if to > at:

@@ -231,8 +231,7 @@ class DecisionEncoder:
             page.integers("not_before_ms", at_ms)
             page.omit("not_before_ms", at_ms == 0)
             return
-        page.times("not_before", at_ms)
-        page.omit("not_before", at_ms == 0)
+        page.some_times("not_before", at_ms)
         page.retries("retry_at", self._retry_keys, decisions.retry_ms)
 
     def _fill_chance(self, page: Page, decisions: DecisionBatch) -> None:

@@ -14,14 +14,19 @@ import numpy as np
 import numpy.typing as npt
 
 from stream.columns import Bytes, Float64s, Int64s
+from stream.compiled.borrow import borrow
 from stream.compiled.bytecopy import copy_bytes
 
 ESCAPE_BYTES_MAX = 6  # one control character: \u001f
 INTEGER_BYTES_MAX = 20  # -9223372036854775808
 DECIMAL_BYTES_MAX = 27  # -9223372036854774784.000000
 TIME_BYTES_MAX = 26  # "2026-11-24T08:00:00.123Z"
+PAIRS = np.frombuffer(b"".join(b"%02d" % pair for pair in range(100)), np.uint8).copy()
+"""The digits of the numbers from 0 to 99."""
 
 _QUOTE, _BACKSLASH, _U, _ZERO, _MINUS, _POINT, _COLON, _T, _Z, _OPEN, _CLOSE = b'"\\u0-.:TZ[]'
+_inlined = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+
 _SPACE = 32  # below it are the control characters
 _INT64_MIN = -(2**63)
 _HEX = np.frombuffer(b"0123456789abcdef", np.uint8).copy()
@@ -183,33 +188,40 @@ def _civil(day: int) -> tuple[int, int, int]:
     return year + era * 400 + (1 if month <= 2 else 0), month, of_month
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+@_inlined
+def _write_pair(value: int, after: int, data: Bytes, at: int) -> int:
+    """Writes two digits, and a character after them."""
+    data[np.uintp(at)] = PAIRS[np.uintp(2 * value)]
+    data[np.uintp(at + 1)] = PAIRS[np.uintp(2 * value + 1)]
+    data[np.uintp(at + 2)] = after
+    return at + 3
+
+
+@_inlined
 def write_time(epoch_ms: int, data: Bytes, at: int) -> int:
     """Writes one RFC 3339 time: see `write_times`."""
     day = epoch_ms // 86_400_000
     of_day = epoch_ms - day * 86_400_000
     year, month, of_month = _civil(day)
-    data[at] = _QUOTE
-    at += 1
-    for number, width, after in (
-        (year, 4, _MINUS),
-        (month, 2, _MINUS),
-        (of_month, 2, _T),
-        (of_day // 3_600_000, 2, _COLON),
-        (of_day // 60_000 % 60, 2, _COLON),
-        (of_day // 1000 % 60, 2, _POINT),
-        (of_day % 1000, 3, _Z),
-    ):
-        at = write_digits(number, width, data, at)
-        data[at] = after
-        at += 1
-    data[at] = _QUOTE
+    data[np.uintp(at)] = _QUOTE
+    at = _write_pair(year // 100, 0, data, at + 1) - 1  # the next digit over what comes after
+    at = _write_pair(year % 100, _MINUS, data, at)
+    at = _write_pair(month, _MINUS, data, at)
+    at = _write_pair(of_month, _T, data, at)
+    at = _write_pair(of_day // 3_600_000, _COLON, data, at)
+    at = _write_pair(of_day // 60_000 % 60, _COLON, data, at)
+    at = _write_pair(of_day // 1000 % 60, _POINT, data, at)
+    at = _write_pair(of_day % 1000 // 10, 0, data, at) - 1
+    at = _write_pair(of_day % 10 * 10, _Z, data, at) - 1
+    data[np.uintp(at - 1)] = _Z
+    data[np.uintp(at)] = _QUOTE
     return at + 1
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def write_times(epoch_ms: Int64s, data: Bytes, at: int, start: Int64s, size: Int64s) -> int:
     """Appends RFC 3339 times in UTC with milliseconds, in quotes; the years 0 to 9999."""
+    data = borrow(data)
     for i in range(len(epoch_ms)):
         start[i] = at
         at = write_time(epoch_ms[i], data, at)
@@ -237,6 +249,7 @@ def write_lists(
         length: Its length, 0 for none. Shape (columns, codes).
         data: See the rules of this file, also for the rest.
     """
+    data, entry, first, length = borrow(data), borrow(entry), borrow(first), borrow(length)
     for i in range(len(codes)):
         start[i] = at
         data[at] = _OPEN

@@ -114,6 +114,7 @@ class Decision(Struct, frozen=True):
     event_id: str = field(name="causationid")
     time: _Time
     data: Data
+    expires: _Time | None = field(name="expirytime", default=None)
 
 
 _parse = msgspec.json.Decoder(Decision).decode

@@ -9,8 +9,9 @@ from __future__ import annotations
 import numba
 
 from stream.columns import Bytes, Int64s
+from stream.compiled.borrow import borrow
 from stream.compiled.bytecopy import copy_bytes
-from stream.decisions.json_text import write_time
+from stream.decisions.json_text import TIME_BYTES_MAX, write_time
 
 _COMMA, _OPEN, _CLOSE = b",{}"
 
@@ -29,6 +30,9 @@ def write_retries(
         length: Its length. Shape (columns,).
         data: See the rules of `json_text`, also for the rest.
     """
+    data, key = borrow(data), borrow(key)
+    # Many strategies wait for the same: the last two times that were written are copied.
+    known_ms, known_at, other_ms, other_at = 0, 0, 0, 0
     for i in range(len(epoch_ms)):
         start[i] = at
         data[at] = _OPEN
@@ -36,7 +40,13 @@ def write_retries(
         for k in range(epoch_ms.shape[1]):
             if epoch_ms[i, k] > 0:
                 at = copy_bytes(key, first[k], length[k], data, at)
-                at = write_time(epoch_ms[i, k], data, at)
+                if epoch_ms[i, k] != known_ms:
+                    known_ms, known_at, other_ms, other_at = other_ms, other_at, known_ms, known_at
+                if epoch_ms[i, k] == known_ms:
+                    at = copy_bytes(data, known_at, TIME_BYTES_MAX, data, at)
+                else:
+                    known_ms, known_at = epoch_ms[i, k], at
+                    at = write_time(known_ms, data, at)
                 data[at] = _COMMA
                 at += 1
         if at - start[i] > 1:

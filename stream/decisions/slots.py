@@ -100,6 +100,14 @@ class Page:
         at = self.reserve(json_text.TIME_BYTES_MAX * len(self))
         self._used = json_text.write_times(epoch_ms, self.data, at, start, size)
 
+    def some_times(self, slot: str, epoch_ms: Int64s) -> None:
+        """The same, 0 is missing."""
+        if epoch_ms.any():
+            self.times(slot, epoch_ms)
+            self.omit(slot, epoch_ms == 0)
+        else:
+            self.add(slot)[1][:] = -1
+
     def choices(self, slot: str, table: Table, index: npt.NDArray[np.integer]) -> None:
         """The text of the table that each index names."""
         start, size = self.add(slot)

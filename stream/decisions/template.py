@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stream.columns import Bytes, Int64s, Spans
+from stream.compiled.borrow import borrow
 from stream.compiled.bytecopy import copy_bytes
 from stream.decisions.slots import Page, Table
 
@@ -202,6 +203,8 @@ def _write_messages(
     out: Bytes,
 ) -> None:
     """Writes each of the messages to `out` from its `at` on: constants and slots in turn."""
+    constant, data, out = borrow(constant), borrow(data), borrow(out)
+    start, size = borrow(start), borrow(size)
     for m in range(len(messages)):
         i = messages[m]
         to = copy_bytes(constant, constant_start[0], constant_size[0], out, at[m])

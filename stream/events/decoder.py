@@ -36,6 +36,7 @@ from stream.events.json_object import json_object
 from stream.events.paths import EVENT_ID, EventPaths, Trie
 from stream.events.present import Event, Refused, RejectCode
 from stream.events.reasons import Judge, Judged
+from stream.events.record_headers.header_values import beside_headers
 from stream.events.scan import Scan, append_bytes, scan
 from stream.events.times.judged_times import Times
 from stream.events.times.timestamps import text_ms
@@ -111,6 +112,7 @@ class EventDecoder:
         self._format = value_format or _Json()
         if mapping.cloudevents:
             self._format = Envelopes(self._format)
+        self._format = beside_headers(self._format, self._reader.node_of)
         own = (*paths.bare[EVENT_ID], *paths.enveloped[EVENT_ID])
         self._unfolding = None if mapping.batch is None else Unfolding(mapping, self._reader, own)
         self._most = mapping.batch_events_max

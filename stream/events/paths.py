@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numba
 import numpy as np
 
-from stream.campaign.field_path import Steps, list_parts, steps
+from stream.campaign.field_path import HeaderName, Step, Steps, bodies, is_header, list_parts, steps
 from stream.campaign.file import EventMapping
 from stream.columns import Bytes, Int64s
 from stream.compiled.byteread import byte_at
@@ -30,6 +30,7 @@ DATA_BASE64 = "data_base64"
 _CONTEXT_ATTRIBUTES = {CUSTOMER: "subject", EVENT_ID: "id", TYPE: "type", TIMESTAMP: "time"}
 
 ROOT, UNWANTED = 0, -1
+_NO_KEY = b"\xff"  # before the name of a header: no UTF-8, so that no value has such a key
 PARENT, END, KEY_START, KEY_SIZE, WHOLE = range(5)
 
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -88,13 +89,16 @@ class EventPaths:
     def own_customer(self, form: int) -> Paths:
         """Where a customer stands that is no fallback: two places, in a bare event the same."""
         declared = self.bare[CUSTOMER][:1]
-        return (f"{DATA}.{declared[0]}", *declared) if form and self.unwraps else declared * 2
+        return (*_below(declared), *declared) if form and self.unwraps else declared * 2
 
     def times(self, form: int) -> tuple[int, ...]:
         """Of every candidate of the time the index in `counted`; form 1 is that of CloudEvents."""
         first, declared = len(self.bare) - FIRST_NUMBER, len(self.bare[TIMESTAMP])
         own = range(first, first + declared)
-        return (*own, *own, first + declared) if form and self.unwraps else tuple(own)
+        below = (
+            k for k, path in zip(own, self.bare[TIMESTAMP], strict=True) if not is_header(path)
+        )
+        return (*below, *own, first + declared) if form and self.unwraps else tuple(own)
 
     @classmethod
     def of(
@@ -140,8 +144,11 @@ def batch_paths(mapping: EventMapping) -> tuple[Paths, Paths]:
 
 def _below_data(field: int, paths: Paths) -> Paths:
     attribute = _CONTEXT_ATTRIBUTES.get(field)
-    below = tuple(f"{DATA}.{path}" for path in paths)
-    return (*below, *paths, *((attribute,) if attribute else ()))
+    return (*_below(paths), *paths, *((attribute,) if attribute else ()))
+
+
+def _below(paths: Paths) -> Paths:
+    return tuple(f"{DATA}.{path}" for path in bodies(paths))
 
 
 class Trie(NamedTuple):
@@ -156,7 +163,7 @@ class Trie(NamedTuple):
             and KEY_SIZE is -1; below a node indices come before keys. WHOLE is 1 where all that a
             container holds is wanted, which says something to formats other than JSON alone. Shape
             (nodes, 5), int64.
-        keys: The keys of all nodes back to back, UTF-8. Shape (bytes,), uint8.
+        keys: The keys of all nodes back to back, UTF-8 but of record headers. Shape (bytes,), uint8.
     """
 
     slots: Int64s
@@ -172,7 +179,7 @@ def compile_trie(paths: Iterable[str], whole: Iterable[str] = ()) -> tuple[Trie,
     """
     whole = frozenset(whole)
     wanted = whole.union(paths)
-    tree: dict[str | int, Any] = {}
+    tree: dict[Step, Any] = {}
     for path in sorted(wanted):
         branch = tree
         for step in steps(path):
@@ -181,15 +188,18 @@ def compile_trie(paths: Iterable[str], whole: Iterable[str] = ()) -> tuple[Trie,
     keys = b""
     place: dict[Steps, int] = {}
 
-    def add(branch: dict[str | int, Any], node: int, prefix: Steps) -> None:
+    def add(branch: dict[Step, Any], node: int, prefix: Steps) -> None:
         nonlocal keys
-        for step, below in sorted(branch.items(), key=lambda item: isinstance(item[0], str)):
+        for step, below in sorted(branch.items(), key=lambda item: not isinstance(item[0], int)):
             place[(*prefix, step)] = child_node = len(rows)
             if isinstance(step, int):
                 rows.append([node, 0, step, -1, 0])
             else:
-                rows.append([node, 0, len(keys), len(step.encode()), 0])
-                keys += step.encode()
+                key = (
+                    _NO_KEY + step.name.encode() if isinstance(step, HeaderName) else step.encode()
+                )
+                rows.append([node, 0, len(keys), len(key), 0])
+                keys += key
             add(below, child_node, (*prefix, step))
         rows[node][END] = len(rows)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import nan
 from typing import Any, Literal, TypeAlias
 
-from stream.campaign.field_path import Steps, steps
+from stream.campaign.field_path import HeaderName, Steps, steps
 
 RejectCode: TypeAlias = Literal[
     "null_value", "oversize", "bad_utf8", "bad_json", "not_object",
@@ -94,6 +94,19 @@ class Found:
         return Refused(code, f"expected {expected} at {self.path}, got {shown(self.value)}")
 
 
+class HeadedRecord(dict[str, Any]):
+    """The object of a record of which headers are looked at as well.
+
+    Args:
+        root: The object.
+        headers: By name the content of those that are wanted and there: text, or bytes that are none.
+    """
+
+    def __init__(self, root: dict[str, Any], headers: dict[str, str | bytes]) -> None:
+        super().__init__(root)
+        self.headers = headers
+
+
 @dataclass(frozen=True, slots=True)
 class Layers:
     """An element of a batch over the record around it.
@@ -140,10 +153,12 @@ def value_of(root: dict[str, Any], path: Steps) -> Any:
     """What the steps of a path lead to in an object, None for nothing."""
     value: Any = root
     for step in path:
-        if isinstance(step, str):
-            value = value.get(step) if isinstance(value, dict) else None
-        else:
+        if isinstance(step, HeaderName):
+            value = value.headers.get(step.name) if isinstance(value, HeadedRecord) else None
+        elif isinstance(step, int):
             value = value[step] if isinstance(value, list) and step < len(value) else None
+        else:
+            value = value.get(step) if isinstance(value, dict) else None
     return value
 
 

@@ -22,9 +22,11 @@ from models.contract import FeatureContract, Normalization
 from stream.campaign.file import Campaign
 from stream.campaign.operator_table import Transform
 from stream.campaign.purposes import purposes_of
+from stream.campaign.sections.table_section import expect_stream
 from stream.columns import Bools, CategoryColumn, EventBatch, Float32s, Float64s, Int64s
 from stream.compiled.zone_set import ZoneSet
 from stream.contacts.engine_events import engine_numbers, engine_paths, engine_types
+from stream.errors import CampaignError
 from stream.features.category_rows import CategoryRows
 from stream.features.closures import closing_types
 from stream.features.expansion import expand
@@ -36,7 +38,7 @@ from stream.features.operators import ANY, UTC, definition
 from stream.features.row import Layout, build_tables, lay_out
 from stream.policy.conditions import compile_conditions, compile_values
 
-_TRANSFORMS: dict[Transform, int] = {"log1p": LOG1P, "signlog": SIGNLOG, "none": NONE}
+TRANSFORMS: dict[Transform, int] = {"log1p": LOG1P, "signlog": SIGNLOG, "none": NONE}
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -151,8 +153,11 @@ def compile_features(campaign: Campaign) -> FeaturePlan:
     """Compiles the features of a campaign.
 
     Raises:
-        CampaignError: A feature or an eligibility condition contradicts itself or another.
+        CampaignError: A feature or an eligibility condition contradicts itself or another, or there
+            are none, since the campaign is for tables alone.
     """
+    if nothing_streams := expect_stream(campaign):
+        raise CampaignError(nothing_streams)
     operators = expand(campaign.features)
     purposes = tuple(purpose.id for purpose in purposes_of(campaign))
     emptied_by, remembered = _emptied_by(campaign), campaign.events.repeats_remembered
@@ -198,7 +203,7 @@ def compile_features(campaign: Campaign) -> FeaturePlan:
         decides=np.array([bool({ANY, name} & on) for name in (*event_types, ANY)]),
         tables=build_tables(layout, event_types, number_paths, categories, zones),
         zones=ZoneSet(zones),
-        transform_codes=np.array([_TRANSFORMS[transform] for transform in transforms], np.int64),
+        transform_codes=np.array([TRANSFORMS[transform] for transform in transforms], np.int64),
     )
 
 

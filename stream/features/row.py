@@ -47,7 +47,7 @@ from stream.features.kernel_tables import (
     Tables,
 )
 from stream.features.operators import ANY, UTC, Operator
-from stream.state.changelog import offset_of
+from stream.state.marker import offset_of
 
 WORDS_MAX = 4096
 """Words of a row, 32 KiB: a million customers are then 32 GiB."""

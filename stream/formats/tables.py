@@ -17,7 +17,7 @@ class Wanted:
             if size < 0:
                 self._elements.setdefault(row[PARENT], []).append(node)
                 continue
-            key = trie.keys[start : start + size].tobytes().decode()
+            key = trie.keys[start : start + size].tobytes().decode("utf-8", "surrogateescape")
             self._child[row[PARENT], key] = node
             self._below.setdefault(row[PARENT], []).append(node)
 

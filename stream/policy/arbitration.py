@@ -248,3 +248,28 @@ def _settle(worth: Worth, codes: npt.NDArray[np.int8], gain: Float64s, best: Bes
     if by_fallback:
         b, most = worth.fallback, gain[worth.fallback]
     return Best(b, most, best.allowed, best.scored, best.not_finite, by_priority, by_fallback)
+
+
+def gains(worth: Worth, scores: Float32s, raw: Float64s) -> Float64s:
+    """What every strategy is worth over doing nothing, whatever is allowed.
+
+    Args:
+        worth: What strategies are worth.
+        scores: Model outputs. Shape (n, outputs), float32.
+        raw: Raw features. Shape (n, R), float64.
+
+    Returns:
+        NaN for a strategy of which the model can say nothing. Shape (n, S), float64.
+    """
+    out = np.full((len(scores), len(worth.output)), np.nan)
+    _gains(worth, scores, raw, out)
+    return out
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _gains(worth: Worth, scores: Float32s, raw: Float64s, out: Float64s) -> None:
+    for i in range(out.shape[0]):
+        baseline = np.float64(scores[i, worth.output_nothing]) if worth.output_nothing >= 0 else 0.0
+        for k in range(out.shape[1]):
+            if worth.unscored[k] == Dropped.CHOSEN:
+                out[i, k] = _gain(worth, scores, raw, i, k, baseline)

@@ -10,6 +10,7 @@ Rules of this file
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Sequence
 from typing import Literal
 
@@ -75,6 +76,17 @@ class Policy:
         policy._compile(campaign, "choice", (), (), has_model=False)
         return policy
 
+    def with_paused(self, paused: Collection[str]) -> Policy:
+        """The same rules while some strategies are paused, by an operator."""
+        policy = copy.copy(self)
+        enabled = self._barred != Dropped.DISABLED
+        stopped = np.array([name in paused for name in self.strategies[:-1]], np.bool_) & enabled
+        policy._rules = self._rules._replace(
+            barred=np.where(stopped, np.int8(Dropped.PAUSED), self._barred),
+            all_paused=bool(stopped.any() and stopped.sum() == enabled.sum()),
+        )
+        return policy
+
     def _compile(
         self, campaign: Campaign, head: Head, outputs: Sequence[str], untrained: Collection[str], *,
         has_model: bool,
@@ -84,14 +96,16 @@ class Policy:
         self._head = head
         self.asks = has_chance(campaign) or any(s.value_from for s in campaign.strategies)
         worth = compile_worth(campaign, outputs, untrained, has_model=has_model)
+        self._barred = _barred(campaign, worth)
         self._rules = Rules(
             needs=compile_needs(campaign),
-            barred=_barred(campaign, worth),
+            barred=self._barred,
             covers=compile_holdouts(campaign).covers,
             worth=worth,
             exploring=compile_exploring(campaign.exploration, has_model=has_model),
             has_chance=has_chance(campaign),
             has_model=has_model,
+            all_paused=False,
         )
 
     def choose(

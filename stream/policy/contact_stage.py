@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from stream.columns import Int64s, UInt64s
 from stream.compiled.borrow import borrow
+from stream.compiled.zone_set import Zones, borrow_zones, local_and_change
 from stream.contacts.contact_kernel import FREE, IS_OPEN, against, find_room
 from stream.contacts.contact_plan import (
     ContactState,
@@ -28,7 +29,7 @@ from stream.contacts.contact_plan import (
 from stream.contacts.contact_rules import ContactRules, borrow_contacts
 from stream.contacts.contact_table import Cells
 from stream.contacts.engine_events import EngineEvents, borrow_engine
-from stream.contacts.local_time import DAY_S, Zones, borrow_zones, local_and_change
+from stream.contacts.local_time import DAY_S
 from stream.contacts.quiet_hours import GO, HELD, QUIET, QuietHours, borrow_quiet, hold
 from stream.policy.decision import Dropped
 
@@ -51,7 +52,7 @@ class Contacts(NamedTuple):
         event: Which of them each decided one is, rising. Shape (n,), int64.
         spread: Hash for the spread of a release, by event that came. uint64.
         now_ms: The time, epoch milliseconds.
-        room_s: Room for two answers of `find_room`. Shape (2, limits), int64.
+        room_s: Room for two answers of `find_room`. Shape (2, 2, limits), int64.
         retry_ms: Receives when each strategy can be tried again, epoch milliseconds, 0 for what no rule
             about contacts stops. Shape (n, S), int64.
         not_before_ms: Receives before when each contact must not go out, epoch milliseconds, 0 for at
@@ -152,7 +153,7 @@ def keep_back(
     for k in range(len(codes)):
         if codes[k] != Dropped.CHOSEN:
             continue
-        waits = contacts.quiet.obeys[k]
+        waits, again_ms = contacts.quiet.obeys[k], 0
         if waits and hours.code == QUIET:
             codes[k] = Dropped.QUIET_HOURS
         elif waits and hours.code not in (GO, HELD):
@@ -160,7 +161,7 @@ def keep_back(
         else:
             later = waits and hours.code == HELD
             at_ms = hours.out_ms if later else contacts.now_ms
-            code, _ = against(
+            code, again_ms = against(
                 contacts.rules, contacts.zones, contacts.state.cells, row, k, at_ms, zone,
                 contacts.room_s[1 if later else 0],
             )  # fmt: skip
@@ -170,7 +171,9 @@ def keep_back(
             left = True
             continue
         stopped = True
-        if says_when:
+        if says_when and not (waits and contacts.quiet.on):
+            contacts.retry_ms[i, k] = again_ms
+        elif says_when:
             contacts.retry_ms[i, k] = first_free_ms(
                 contacts.rules, contacts.zones, contacts.quiet, contacts.state.cells, row, k, zone,
                 contacts.spread[e], contacts.now_ms,
@@ -221,7 +224,7 @@ def first_free_ms(
     Returns:
         Epoch milliseconds, 0 when it is too far away to be found.
     """
-    at_ms, room_s = now_ms, np.empty(len(rules.limit), np.int64)
+    at_ms, room_s = now_ms, np.empty((2, len(rules.limit)), np.int64)
     for _ in range(_TRIES_MAX):
         code, out_ms, again_ms = GO, at_ms, 0
         if quiet.obeys[k]:

@@ -42,6 +42,7 @@ class Reason(IntEnum):
     NO_MODEL = 11
     NONE_SCORED = 12
     CONTACT_RULES = 13
+    PAUSED = 14
 
 
 class Dropped(IntEnum):
@@ -67,6 +68,7 @@ class Dropped(IntEnum):
     ANSWERED = 17
     EXCLUDED = 18
     CAPPED = 19
+    PAUSED = 20
 
 
 CERTAIN = 1 << 32

@@ -47,6 +47,7 @@ class Rules(NamedTuple):
         exploring: How much is left to chance.
         has_chance: Whether chance has a part in any decision.
         has_model: Whether there is a model.
+        all_paused: Whether an operator has paused all that the campaign has enabled.
     """
 
     needs: Needs
@@ -56,6 +57,7 @@ class Rules(NamedTuple):
     exploring: Exploring
     has_chance: bool
     has_model: bool
+    all_paused: bool
 
 
 class Facts(NamedTuple):
@@ -170,6 +172,9 @@ def _choose(
     _settle(worth, facts.scores, i, best, chosen, scratch.gain, out.dropped, out)
     out.ghost[i] = would_be
     lost = barred.withheld and (best.allowed == 0 or would_be not in (-1, nothing))
+    if rules.all_paused:
+        out.reason[i] = Reason.PAUSED
+        return
     out.reason[i] = _reason(rules.has_model, best, chosen, nothing, barred.against, lost, stopped)
 
 
@@ -178,6 +183,7 @@ def _borrow_rules(rules: Rules) -> Rules:
     return Rules(
         borrow_needs(rules.needs), borrow(rules.barred), borrow(rules.covers),
         borrow_worth(rules.worth), rules.exploring, rules.has_chance, rules.has_model,
+        rules.all_paused,
     )  # fmt: skip
 
 

@@ -26,6 +26,7 @@ class Stage(NamedTuple):
 
 STAGES = (
     Stage("campaign", "what the campaign file has turned off", (Dropped.DISABLED,)),
+    Stage("pause", "what an operator has paused", (Dropped.PAUSED,)),
     Stage(
         "consent",
         "what the customer has not consented to, and channels that a suppression closes",

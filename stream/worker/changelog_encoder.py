@@ -8,6 +8,7 @@ from stream.columns import Spans
 from stream.kafka.records import Codec, RecordBatch, build_batches
 from stream.state import changelog
 from stream.state.linked_rows import together
+from stream.state.marker import MARKER_KEY, encode_marker
 from stream.worker.partition.block import Block
 
 _BATCH_BYTES = 900_000
@@ -44,8 +45,8 @@ class ChangelogEncoder:
         block.order.beyond(progress.covered)
         progress.order = list(block.order.runs())
         progress.aligned = block.order.stretches(progress.covered)
-        value = changelog.encode_marker(progress)
-        return value, self._encode(Spans.of([changelog.MARKER_KEY]), Spans.of([value]))
+        value = encode_marker(progress)
+        return value, self._encode(Spans.of([MARKER_KEY]), Spans.of([value]))
 
     def _encode(self, key: Spans, value: Spans) -> list[RecordBatch]:
         now_ms = time.time_ns() // 1_000_000

@@ -15,7 +15,7 @@ from stream.columns import Int64s
 from stream.features.plan import FeaturePlan
 from stream.kafka.records import RecordBatch
 from stream.log import log_event
-from stream.state.changelog import Anchor, Source
+from stream.state.marker import Anchor, Source
 from stream.worker.changelog_encoder import ChangelogEncoder
 from stream.worker.contact_log.contact_log import ContactLog
 from stream.worker.partition.block import Block

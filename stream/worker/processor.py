@@ -138,11 +138,6 @@ class Processor:
             if block.has_unwritten:
                 self._works.of(partition, block.changelog_end + 1)
 
-    def is_decided(self, topic: str, partition: int, offset: int) -> bool:
-        """Whether this layout of the table has come to where an earlier one committed."""
-        block = self.blocks.get(partition)
-        return block is None or offset >= block.silent_until.get(topic, 0)
-
     async def process(self, message: Any) -> None:
         """Computes one chunk and queues its results; the chunk is done after a checkpoint.
 

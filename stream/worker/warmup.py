@@ -6,14 +6,14 @@ otherwise pass between joining the consumer group and the first decision.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
 from msgspec.structs import replace
 
-from stream.campaign.field_path import Steps, list_parts, steps
+from stream.campaign.field_path import Step, Steps, header_name, is_header, list_parts, steps
 from stream.campaign.file import Campaign
 from stream.columns import RecordChunk, Spans
 from stream.compiled.linked import linked
@@ -24,6 +24,7 @@ from stream.formats.warm import compile_kernels
 from stream.kafka.records import RecordReader, build_batches
 from stream.pipeline import Deployment, Pipeline
 from stream.state import changelog
+from stream.state.marker import MARKER_KEY, Progress, encode_marker
 from stream.state.table import CustomerTable
 
 _NOW_MS = 1_767_225_600_000
@@ -44,14 +45,14 @@ def warm_up(pipeline: Pipeline, deployment: Deployment) -> None:
         assert len(step.rejects) == 1, step.rejects
     rows = np.arange(table.rows, dtype=np.int64)
     linked(np.arange(2), np.array([1, -1]))
-    marker = changelog.encode_marker(changelog.Progress({"t": 1}))
+    marker = encode_marker(Progress({"t": 1}))
     for key, value in (
         changelog.encode_rows(table, rows),
-        (Spans.of([changelog.MARKER_KEY]), Spans.of([marker])),
+        (Spans.of([MARKER_KEY]), Spans.of([marker])),
     ):
         chunk = _chunk("changelog", key, value)
         restored = CustomerTable(pipeline.plan.row_words)
-        changelog.apply_chunk(chunk, restored, pipeline.plan.offset_words, changelog.Progress())
+        changelog.apply_chunk(chunk, restored, pipeline.plan.offset_words, Progress())
     table.find(b"nobody")
 
 
@@ -66,23 +67,26 @@ def example_chunk(campaign: Campaign, plan: FeaturePlan, topic: str) -> RecordCh
     """One event of each declared mapping, and a record that is no event."""
     mapping = campaign.events
     event: dict[str, Any] = {}
-    for path, value in (
-        (mapping.customer_id[0], "someone"),
-        (mapping.event_id[0], "an-event"),
-        (mapping.type[0], "Anything"),
-        (mapping.timestamp[0], _TIME),
-    ):
+    fields = {
+        mapping.customer_id[0]: "someone", mapping.event_id[0]: "an-event", mapping.type[0]: "Anything",
+        mapping.timestamp[0]: _TIME,
+    }  # fmt: skip
+    for path, value in fields.items():
         _put(event, steps(path), value)
     ways = [
         (*steps(head), *_elements(tail)) for head, *tail in map(list_parts, plan.property_paths)
     ]
+    headers = dict.fromkeys(filter(is_header, plan.property_paths), "1") | {
+        path: value for path, value in fields.items() if is_header(path)
+    }
     for way in sorted(ways, key=len, reverse=True):  # what is in an object before the object
         _put(event, way, 1)
     values = [msgspec.json.encode(event), b"no event"]
-    return _chunk(topic, Spans.of([b"someone", b"someone"]), Spans.of(values))
+    said = [(header_name(path), value.encode()) for path, value in headers.items()]
+    return _chunk(topic, Spans.of([b"someone", b"someone"]), Spans.of(values), said)
 
 
-def _elements(tail: list[str]) -> Iterator[str | int]:
+def _elements(tail: list[str]) -> Iterator[Step]:
     """The steps behind a list, into its first element and those of lists in it."""
     for part in tail:
         yield from (0, *(steps(part) if part else ()))
@@ -103,8 +107,10 @@ def _put(event: dict[str, Any], way: Steps, value: object) -> None:
             return  # other steps have put something else here
 
 
-def _chunk(topic: str, key: Spans, value: Spans) -> RecordChunk:
-    (batch,) = build_batches(key, value, _NOW_MS)
+def _chunk(
+    topic: str, key: Spans, value: Spans, headers: Sequence[tuple[str, bytes]] = ()
+) -> RecordChunk:
+    (batch,) = build_batches(key, value, _NOW_MS, headers=headers)
     data = bytes(batch.seal(-1, -1, -1))
     (chunk,) = RecordReader(topic, 0, data, 0, len(key))
     return chunk

@@ -40,7 +40,7 @@ from tests.fuzz.framed import (
     mutated,
 )
 from tests.fuzz.framed_check import NOW_MS, Schemas
-from tests.fuzz.framed_protobuf import class_of, file_of, fill
+from tests.fuzz.protobuf_messages import class_of, file_of, fill
 
 _GOOD = 64
 _HANG_S = 600

@@ -37,15 +37,31 @@ _LONGS = (0, 1, -1, 63, 64, -65, 2**31, -(2**31), 2**53 + 1, 2**63 - 1, -(2**63)
 _DOUBLES = (0.0, -0.0, 1.5, 0.1, 1e300, 5e-324, 3.0, float("nan"), float("inf"), 1.76e9)
 
 
-def avro_schema(rng: random.Random) -> dict[str, Any]:
-    """A record with fields that are asked for, and others."""
-    return _record(rng, 3, [0])
+NEEDED = ("c", "t")
+"""What no event can be without."""
+_USUAL_IF_CALM = ("c", "e", "t", "s", "k")
+
+
+def avro_schema(rng: random.Random, *, calm: bool = False) -> dict[str, Any]:
+    """A record with fields that are asked for, and others; a calm one has those of an event as they should be."""
+    count = [0]
+    schema = _record(rng, 3, count)
+    if calm:
+        others = [one for one in schema["fields"] if one["name"] not in _USUAL_IF_CALM]
+        usual = [{"name": one, "type": _usual(one)} for one in _USUAL_IF_CALM]
+        schema["fields"] = rng.sample(usual + others, len(usual) + len(others))
+    return schema
+
+
+def calm_word(rng: random.Random) -> str:
+    """A customer or a type that is there."""
+    return rng.choice([word for word in _WORDS if word])
 
 
 def _record(rng: random.Random, depth: int, count: list[int]) -> dict[str, Any]:
     count[0] += 1
     name = f"R{count[0]}"
-    chosen = [one for one in NAMES if rng.random() < (0.95 if one in "ct" else 0.75)]
+    chosen = [one for one in NAMES if rng.random() < (0.95 if one in NEEDED else 0.75)]
     rng.shuffle(chosen)
     fields = [{"name": one, "type": _type_for(rng, one, depth, count)} for one in chosen]
     return {"type": "record", "name": name, "fields": fields}
@@ -53,10 +69,7 @@ def _record(rng: random.Random, depth: int, count: list[int]) -> dict[str, Any]:
 
 def _type_for(rng: random.Random, name: str, depth: int, count: list[int]) -> Any:
     """Mostly what a field of the name is, sometimes anything."""
-    usual: Any = {
-        "c": "string", "e": "long", "t": "string", "k": "boolean", "n": "double", "x": "int",
-        "s": {"type": "long", "logicalType": "timestamp-millis"}, "g": "string",
-    }.get(name)  # fmt: skip
+    usual = _usual(name)
     if name in "uy" and rng.random() < 0.6:
         inside = rng.choice(("boolean", "string", "long", ["null", "boolean", "string"], "double"))
         usual = rng.choice(({"type": "map", "values": inside}, {"type": "array", "items": inside}))
@@ -64,6 +77,13 @@ def _type_for(rng: random.Random, name: str, depth: int, count: list[int]) -> An
         usual = _record(rng, depth - 1, count)
     of = usual if usual is not None and rng.random() < 0.85 else _avro_type(rng, depth - 1, count)
     return ["null", of] if rng.random() < 0.3 and not isinstance(of, list) and of != "null" else of
+
+
+def _usual(name: str) -> Any:
+    return {
+        "c": "string", "e": "long", "t": "string", "k": "boolean", "n": "double", "x": "int",
+        "s": {"type": "long", "logicalType": "timestamp-millis"}, "g": "string",
+    }.get(name)  # fmt: skip
 
 
 def _avro_type(rng: random.Random, depth: int, count: list[int]) -> Any:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from stream.campaign.purposes import general_purpose
 from stream.campaign.words import duration_ms
 from stream.columns import EventBatch, RecordChunk, Spans
+from stream.events.batches.judged_rows import Left
 from stream.events.consent.hearing import Hearing
 from stream.events.consent.places import ConsentPlaces
 from stream.events.decoder import EventDecoder
+from stream.events.fields import Rows
 from stream.events.paths import EventPaths
 from stream.events.present import Event, Refused
-from stream.events.reasons import Judge
+from stream.events.reasons import Judge, Judged
 from stream.events.times.judged_times import Times
 from stream.events.times.timestamps import text_ms
 from stream.formats.port import SchemaKey, WriterSchema
@@ -35,6 +37,18 @@ NO_VALUE = "no value"
 """What an oracle says of bytes that are none."""
 
 
+class Compared(NamedTuple):
+    """How many values were compared with what the oracle makes of them.
+
+    Attributes:
+        values: All.
+        by_kernels: Those of which the kernels alone made an event; the others went to the judge as well.
+    """
+
+    values: int
+    by_kernels: int
+
+
 class Schemas:
     """A registry with some schemas, the first with id 1."""
 
@@ -48,9 +62,12 @@ class Schemas:
 
 def decode(
     language: Language, schemas: Sequence[WriterSchema], values: Sequence[bytes | None]
-) -> list[tuple[Any, ...] | str]:
-    """What becomes of each value: the columns of its event, or the code of its refusal."""
-    decoder = EventDecoder(
+) -> tuple[list[tuple[Any, ...] | str], set[int]]:
+    """What becomes of each value: the columns of its event, or the code of its refusal.
+
+    Beside it, which of them the judge has not seen.
+    """
+    decoder = _Watched(
         MAPPING, TYPES, NUMBERS, CATEGORIES, _PURPOSES, FramedFormat(language, Schemas(schemas))
     )
     n = len(values)
@@ -65,7 +82,20 @@ def decode(
             continue
         assert record not in found
         found[record] = event_row(batch, row)
-    return [found[i] for i in range(n)]
+    alone = {i for i in range(n) if not isinstance(found[i], str)} - decoder.judged
+    return [found[i] for i in range(n)], alone
+
+
+class _Watched(EventDecoder):
+    """Knows which records its judge has taken."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.judged = set[int]()
+
+    def _take(self, rows: Rows, i: int, judged: Judged, left: Left) -> None:
+        self.judged.add(i)
+        super()._take(rows, i, judged, left)
 
 
 def judged(root: Any) -> tuple[Any, ...] | str:

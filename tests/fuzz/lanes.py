@@ -25,11 +25,13 @@ from stream.kafka.headers import last_contents, read_headers
 from stream.kafka.records import AbortedTransaction, RecordReader
 from stream.kafka.skip_list import ReadRules
 from stream.state import changelog
+from stream.state.marker import MARKER_KEY, Progress
 from stream.state.table import CustomerTable
 from tests.fuzz import oracle
 from tests.fuzz.batched_events import check_batches
 from tests.fuzz.batches import number, response
 from tests.fuzz.framed_avro import check_avro
+from tests.fuzz.framed_check import Compared
 from tests.fuzz.framed_protobuf import check_protobuf
 from tests.fuzz.headers import check_headers
 from tests.fuzz.snowplow import check_snowplow
@@ -138,13 +140,13 @@ def rows(rng: random.Random) -> None:
     """A changelog chunk."""
     keys, values = list[bytes | None](), list[bytes | None]()
     for _ in range(rng.randrange(1, 30)):
-        keys.append(rng.choice((changelog.MARKER_KEY, b"", None, b"k", rng.randbytes(5))))
+        keys.append(rng.choice((MARKER_KEY, b"", None, b"k", rng.randbytes(5))))
         if rng.random() < 0.8:
             keys[-1] = rng.randbytes(rng.randrange(1, 4))
         size = 1 + 8 * _WORDS if rng.random() < 0.97 else rng.randrange(60)
         value = bytes([1 if rng.random() < 0.97 else rng.randrange(256)]) + rng.randbytes(size)
         values.append(None if rng.random() < 0.1 else value[:size])
-        if keys[-1] == changelog.MARKER_KEY:
+        if keys[-1] == MARKER_KEY:
             values[-1] = _marker(rng)
     chunk = RecordChunk(
         "log", 0, np.arange(len(keys)), np.zeros(len(keys), np.int64), Spans.of(keys),
@@ -152,7 +154,7 @@ def rows(rng: random.Random) -> None:
     )  # fmt: skip
     table = CustomerTable(_WORDS)
     with suppress(StateError):
-        changelog.apply_chunk(chunk, table, slice(2, 4), changelog.Progress())
+        changelog.apply_chunk(chunk, table, slice(2, 4), Progress())
 
 
 def _marker(rng: random.Random) -> bytes:
@@ -215,14 +217,14 @@ def event(rng: random.Random) -> bytes:
     return bytes(out)
 
 
-def avro(rng: random.Random) -> None:
+def avro(rng: random.Random) -> Compared:
     """Values of two schemas: read as fastavro reads them."""
-    check_avro(rng)
+    return check_avro(rng)
 
 
-def protobuf(rng: random.Random) -> None:
+def protobuf(rng: random.Random) -> Compared:
     """Values of a message: read as Protobuf's own library reads them."""
-    check_protobuf(rng)
+    return check_protobuf(rng)
 
 
 def batches(rng: random.Random) -> None:
@@ -240,7 +242,7 @@ def snowplow(rng: random.Random) -> None:
     check_snowplow(rng)
 
 
-LANES: dict[str, Callable[[random.Random], None]] = {
+LANES: dict[str, Callable[[random.Random], Compared | None]] = {
     "records": records, "skips": skips, "rows": rows, "events": events, "batches": batches, "avro": avro,
     "protobuf": protobuf, "snowplow": snowplow, "headers": headers,
 }  # fmt: skip

@@ -22,6 +22,7 @@ from faust.types import TP
 from stream.columns import Int64s, RecordChunk, Spans, split
 from stream.kafka.records import RecordReader
 from stream.state import changelog
+from stream.state.marker import MARKER_KEY, Marker, Stretch
 from stream.state.table import CustomerTable
 from tests.simulation.broker import Log
 from tests.simulation.campaigns import DECISIONS, LETTERS, Setup
@@ -57,8 +58,8 @@ def covered(world: World, of: Setup, partition: int) -> dict[str, int]:
     for stored in world.broker.log(of.changelog, partition).batches:
         if stored.end == stored.base + 1:  # a marker is written alone
             for _, record in _records(stored.data):
-                if record.key == changelog.MARKER_KEY:
-                    marker = msgspec.json.decode(record.value, type=changelog.Marker)
+                if record.key == MARKER_KEY:
+                    marker = msgspec.json.decode(record.value, type=Marker)
                     for topic, end in marker.covered.items():
                         most[topic] = max(most.get(topic, 0), end)
     return most
@@ -160,12 +161,12 @@ class _Partition:
         words = slice(1 + 8 * self._offset_words.start, 1 + 8 * self._offset_words.stop)
         for stored in self._log(self._era.setup.changelog).batches:
             for at, record in _records(stored.data):
-                if record.key != changelog.MARKER_KEY:
+                if record.key != MARKER_KEY:
                     seen = np.frombuffer(record.value[words], np.int64).tolist()
                     known = row.setdefault(record.key, seen)
                     row[record.key] = [max(*pair) for pair in zip(known, seen, strict=True)]
                     continue
-                marker = msgspec.json.decode(record.value, type=changelog.Marker)
+                marker = msgspec.json.decode(record.value, type=Marker)
                 for topic, end in marker.covered.items():
                     for key, offsets in last[topic].items():
                         due = max((o for o in offsets if o < end), default=-1)
@@ -185,15 +186,15 @@ class _Partition:
             offsets.setdefault(batch.customer[i] or b"", []).append(offset)
         return offsets
 
-    def _caught_up(self) -> list[changelog.Stretch]:
+    def _caught_up(self) -> list[Stretch]:
         """What the workers of the era say that they caught up with."""
         records = (
             record
             for stored in self._log(self._era.setup.changelog).batches
             for _, record in _records(stored.data)
-            if record.key == changelog.MARKER_KEY
+            if record.key == MARKER_KEY
         )
-        return stretches(msgspec.json.decode(one.value, type=changelog.Marker) for one in records)
+        return stretches(msgspec.json.decode(one.value, type=Marker) for one in records)
 
     def _repeated(self, chunk: RecordChunk) -> Iterator[Event]:
         """Events whose customer had the id before in this topic: rows have room for all ids."""
@@ -246,7 +247,7 @@ class _Partition:
         rows: dict[bytes, bytes] = {}
         for stored in self._log(self._era.setup.changelog).batches:
             for _, record in _records(stored.data):
-                if record.key == changelog.MARKER_KEY:
+                if record.key == MARKER_KEY:
                     continue
                 before = rows.get(record.key)
                 if before is None or not (self._seen(record.value) < self._seen(before)).any():
@@ -277,7 +278,7 @@ def _words(value: bytes | None) -> list[float]:
 def in_order(
     chunks: Mapping[str, RecordChunk],
     decided: Sequence[Event],
-    caught_up: Sequence[changelog.Stretch],
+    caught_up: Sequence[Stretch],
     event_times: Callable[[RecordChunk], Int64s],
 ) -> Iterator[RecordChunk]:
     """Pieces of the chunks in the order in which they were taken: see `taken_order`."""

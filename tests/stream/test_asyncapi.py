@@ -16,6 +16,8 @@ from stream.campaign.file import DecisionSpec, EventMapping
 from stream.campaign.topics_section import Topics
 from stream.decisions import dead_letter
 from stream.decisions.encoder import CONTENT_TYPES, FEATURES_HEADER
+from stream.policy.operated.pauses import EVERYTHING, Switch, record_of
+from stream.worker.control.control_topic import control_topic
 
 DOCS = Path(__file__).parents[2] / "docs"
 API: dict[str, Any] = yaml.safe_load((DOCS / "asyncapi.yaml").read_text("utf-8"))
@@ -65,9 +67,12 @@ def test_topics_are_those_of_the_campaign_file() -> None:
     assert re.findall(r"{(\w+)}", channels["events"]["address"]) == list(
         channels["events"]["parameters"]
     )
+    assert channels["control"]["address"] == "{app}-control"
+    assert control_topic("shop") == "shop-control"
     actions = {(op["action"], op["channel"]["$ref"]) for op in API["operations"].values()}
     assert actions == {
         ("receive", "#/channels/events"),
+        ("receive", "#/channels/control"),
         ("send", "#/channels/decisions"),
         ("send", "#/channels/deadLetters"),
     }
@@ -90,6 +95,13 @@ def test_headers_are_those_of_the_code() -> None:
     more = (*dead_letter.TRUNCATED_HEADERS, dead_letter.HEADERS_BYTES, dead_letter.ELEMENTS_HEADER)
     assert tuple(letter["properties"]) == (*dead_letter.HEADERS, *more)
     assert tuple(letter["patternProperties"]) == (f"^{re.escape(dead_letter.ORIGINAL)}",)
+
+
+def test_a_switch_is_what_a_pause_writes() -> None:
+    key, value = record_of(EVERYTHING, Switch(paused=True, at="2026-11-30T06:00:00.000Z"))
+    assert key == b"pause/*"
+    jsonschema.validate(json.loads(value), SCHEMAS["switch"])
+    assert set(SCHEMAS["switch"]["properties"]) == set(json.loads(value))
 
 
 def test_schemas_are_schemas() -> None:

@@ -77,7 +77,7 @@ def earned(
     said = test.truth if scores is None else scores
     other = None if champion is None else Scores(test.part, champion)
     found = Scores(test.part, said, untrained)
-    return money(shop, compile_features(shop), check.part, found, other)
+    return money(shop, compile_features(shop), (check.part,), found, other)
 
 
 def proven(found: Money | Unproven) -> Money:
@@ -183,7 +183,7 @@ def test_conditions_of_strategies_bind_the_policy() -> None:
     shop = parse(more)
     check, test = world(30_000, 1), world(60_000, 2)
     found = proven(money(
-        shop, compile_features(shop), check.part, Scores(test.part, test.truth), None
+        shop, compile_features(shop), (check.part,), Scores(test.part, test.truth), None
     ))  # fmt: skip
     assert found.contacts == pytest.approx(float((values(test.part)[:, 0] > 1).mean()), abs=1e-9)
 
@@ -209,7 +209,7 @@ def test_treatments_prove_nothing_of_money() -> None:
     check, test = world(5_000, 1), world(5_000, 2)
     shop = parse(CAMPAIGN.replace('"decisions"', '"treatments"'))
     found = money(
-        shop, compile_features(shop), check.part, Scores(test.part, test.truth), None
+        shop, compile_features(shop), (check.part,), Scores(test.part, test.truth), None
     )  # fmt: skip
     assert isinstance(found, Unproven)
     assert "treatments do not say" in found.reason
@@ -231,7 +231,7 @@ def test_what_is_judged_is_the_policy_of_the_worker(more: str) -> None:
     scores[:, 1] += 0.03  # the model believes in calls, and less than in the mails that help
     shop = parse(CAMPAIGN.replace('id = "call"', f'id = "call"\n{more}'))
     found = proven(money(
-        shop, compile_features(shop), check.part, Scores(test.part, scores), None
+        shop, compile_features(shop), (check.part,), Scores(test.part, scores), None
     ))  # fmt: skip
     assert found.contacts == 1.0
     assert found.over_nothing.value == pytest.approx(-0.8, abs=0.3)
@@ -244,7 +244,7 @@ def test_a_value_from_a_feature_prices_outcomes() -> None:
     check, test = world(30_000, 1), world(60_000, 2)
     shop = parse(CAMPAIGN.replace('id = "mail"', 'id = "mail"\nvalue_from = "second"'))
     found = proven(money(
-        shop, compile_features(shop), check.part, Scores(test.part, test.truth), None
+        shop, compile_features(shop), (check.part,), Scores(test.part, test.truth), None
     ))  # fmt: skip
     gain = 0.04 * values(test.part)[:, 1] > 0.5
     helped = values(test.part)[:, 0] > 0

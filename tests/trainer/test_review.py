@@ -100,6 +100,7 @@ def test_a_champion_that_has_seen_some_rows_is_compared_on_the_others(
     rows = int((times >= end_ms + 10 * DAY_MS).sum())
     assert 50 < rows < len(times)
     assert (evaluation.all.rows, evaluation.unseen.all.rows) == (len(times), rows)
+    assert evaluation.unseen.start is not None
     assert evaluation.unseen.start.timestamp() * 1000 >= end_ms + 10 * DAY_MS
     assert found.verdict.rows == rows
     assert found.verdict.opponent == f"champion {champion.manifest.version}"
@@ -116,6 +117,7 @@ def test_a_review_takes_thresholds_and_base_rates_from_the_report(
     found = review(campaign(), history, early.bundle, None, CREATED).evaluation
     assert found is not None
     later_ms = early.bundle.manifest.window.end_ms + 10 * DAY_MS
+    assert found.start is not None
     assert found.start.timestamp() * 1000 >= later_ms
     assert found.all.metrics[CANDIDATE]["roc_auc"].value > 0.6
     for model in (CANDIDATE, BASE_RATE):

@@ -36,8 +36,9 @@ from tests.trainer.shop_history import (
 )
 from trainer.errors import TrainingError
 from trainer.evaluation.evaluation import CHAMPION
+from trainer.learning import outputs
 from trainer.report.report import Report
-from trainer.train import Trained, outputs, prepare, train
+from trainer.train import Trained, prepare, train
 
 pytestmark = pytest.mark.slow
 

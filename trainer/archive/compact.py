@@ -122,6 +122,7 @@ def _merge(folder: TopicFolder, run: Sequence[Flush], compacted: Compacted) -> N
     told = [folder.decoded(flush.files[0])[1] for flush in run]
     lost = tuple(one for facts in told for one in facts.lost)
     skipped = merged(one for facts in told for one in facts.skipped or ())
+    headerless = merged(one for facts in told for one in facts.headerless or ())
     for k, (day, bucket) in enumerate(sorted(parts), 1):
         table = pa.concat_tables([folder.decoded(name)[0] for name in parts[day, bucket]])
         name = FileName(day, bucket, run[0].partition, run[0].first, run[-1].next, k, len(parts))
@@ -130,6 +131,7 @@ def _merge(folder: TopicFolder, run: Sequence[Flush], compacted: Compacted) -> N
             rows=table.num_rows,
             lost=lost,
             skipped=skipped or msgspec.UNSET,
+            headerless=headerless or msgspec.UNSET,
         )
         folder.write(name, encode(table.combine_chunks(), facts))
         compacted.records += table.num_rows

@@ -71,7 +71,8 @@ def decode(data: bytes, expected: Facts, where: str) -> tuple[pa.Table, Facts]:
         table = table.append_column(
             SCHEMA.field("headers"), pa.nulls(len(table), pa.large_binary())
         )
-        facts = msgspec.structs.replace(facts, format=FILE_FORMAT)
+        lost = ((facts.first_offset, facts.next_offset),)
+        facts = msgspec.structs.replace(facts, format=FILE_FORMAT, headerless=lost)
     if table.num_rows != facts.rows:
         raise _foreign(where, f"{facts.rows} records", str(table.num_rows))
     edges = [[facts.first_offset - 1], table["offset"].to_numpy(), [facts.next_offset]]
@@ -99,9 +100,12 @@ def cut(data: bytes, merged: Facts, part: Facts, where: str) -> bytes:
     low, high = np.searchsorted(table["offset"].to_numpy(), (first, next_)).tolist()
     lost = tuple(one for one in facts.lost if first <= one[0] < next_)
     skipped = tuple(within(facts.skipped or (), first, next_)) or msgspec.UNSET
+    headerless = tuple(within(facts.headerless or (), first, next_)) or msgspec.UNSET
     return encode(
         table.slice(low, high - low),
-        msgspec.structs.replace(part, rows=high - low, lost=lost, skipped=skipped),
+        msgspec.structs.replace(
+            part, rows=high - low, lost=lost, skipped=skipped, headerless=headerless
+        ),
     )
 
 
@@ -117,7 +121,9 @@ def _facts(file: pq.ParquetFile, expected: Facts, where: str) -> Facts:
         formats = " or ".join(map(str, sorted(_COLUMNS)))
         raise _foreign(where, f"a file of format {formats}", str(facts.format))
     expected = msgspec.structs.replace(expected, format=facts.format)
-    named = msgspec.structs.replace(facts, rows=expected.rows, lost=(), skipped=msgspec.UNSET)
+    named = msgspec.structs.replace(
+        facts, rows=expected.rows, lost=(), skipped=msgspec.UNSET, headerless=msgspec.UNSET
+    )
     for name in Facts.__struct_fields__:
         wanted, got = getattr(expected, name), getattr(named, name)
         if got != wanted:

@@ -104,6 +104,8 @@ class Facts(msgspec.Struct, frozen=True):
         lost: Offsets [from, to) of the flush that retention removed before they were archived.
         skipped: Offsets [from, to) of the flush that the campaign file leaves out (`topics.skip`);
             not there when there are none.
+        headerless: Offsets [from, to) of the flush that were archived by a version that kept no headers;
+            not there when there are none.
     """
 
     format: int
@@ -119,6 +121,7 @@ class Facts(msgspec.Struct, frozen=True):
     rows: int = 0
     lost: tuple[tuple[int, int], ...] = ()
     skipped: tuple[tuple[int, int], ...] | msgspec.UnsetType = msgspec.UNSET
+    headerless: tuple[tuple[int, int], ...] | msgspec.UnsetType = msgspec.UNSET
 
     @classmethod
     def of(cls, topic: str, name: FileName, buckets: int) -> Facts:

@@ -67,6 +67,8 @@ class ParquetSource:
             the bounds do not say where; None for all.
         tells_gaps: Whether chunks of the type `Gap` say what is missing; else there are records alone.
         rules: The skip list, which the archive may be older than: it may hold what the list names.
+        headers: Paths of the record headers that are wanted: records that were archived without their
+            headers stop reading.
 
     Raises:
         TrainingError: There is no archive.
@@ -78,6 +80,7 @@ class ParquetSource:
     history_ms: int | None = None
     tells_gaps: bool = False
     rules: ReadRules = _NO_RULES
+    headers: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         self._archive = Archive.open(self.root)
@@ -115,12 +118,26 @@ class ParquetSource:
         total = sum(piece.end - piece.start for _, piece in pieces)
         done = 0
         for folder, piece, read in self._read_ahead(pieces):
+            if self.headers:
+                self._expect_headers(folder, piece, read)
             ranges = self.rules.ranges(folder.topic, piece.flush.partition)
             for chunk in _chunks(folder.topic, piece, read, ranges):
                 yield chunk if isinstance(chunk, Gap) else without_skipped(chunk, ranges)
             done += piece.end - piece.start
             if on_records is not None:
                 on_records(done, total)
+
+    def _expect_headers(self, folder: TopicFolder, piece: _Piece, read: _Read) -> None:
+        for name, (table, facts) in zip(piece.files, read, strict=True):
+            for first, until in within(facts.headerless or (), piece.start, piece.end):
+                low, high = np.searchsorted(table["offset"].to_numpy(), (first, until)).tolist()
+                if low < high:
+                    raise TrainingError(
+                        f"expected record headers, since the campaign file names {self.headers[0]}, got "
+                        f"records from offset {first} to {until} without them in {folder.where(name)}: "
+                        "they were archived by a version that kept none. Read them from Kafka, or "
+                        "later ones alone (--since, --offsets)"
+                    )
 
     def _older(self, chains: Sequence[Mapping[int, Sequence[Flush]]]) -> Older | None:
         days = {

@@ -16,6 +16,7 @@ from stream.terminal import Terminal
 from trainer.commands.options.history_options import chosen, history_options
 from trainer.commands.options.output_file import PageFile, write_report
 from trainer.commands.options.registry import REGISTRY, opened
+from trainer.commands.options.table_options import TABLE, expect_of_tables, table_history
 from trainer.commands.options.work import work_folder
 from trainer.commands.printed.progress import watching
 
@@ -24,12 +25,14 @@ from trainer.commands.printed.progress import watching
 @CAMPAIGN
 @click.argument("version", default="champion")
 @history_options
+@TABLE
 @REGISTRY
 @click.option("--html", type=PageFile(), help="Write the report here, and beside it as JSON.")
 @click.option("--json", "as_json", is_flag=True, help="The evaluation as JSON on standard output.")
 def evaluate(
     campaign: Path,
     version: str,
+    table_path: Path | None,
     registry: str | None,
     html: Path | None,
     as_json: bool,
@@ -42,7 +45,6 @@ def evaluate(
     Publishes and promotes nothing.
     """
     loaded = with_registry(campaign_file.load(campaign), registry)
-    options = chosen(**history)
     console = Terminal(stderr=True)
     with console.status("Loading TensorFlow"):
         from trainer import review, train
@@ -52,12 +54,18 @@ def evaluate(
         rival = None if champion in (None, bundle.manifest.version) else models.load(champion)
     with (
         work_folder() as folder,
-        watching(console, loaded, searches=False, fits=False) as watch,
+        watching(console, loaded, searches=False, fits=False, replays=table_path is None) as watch,
     ):
-        prepared = train.prepare(
-            loaded, options.source(loaded), folder, bundle.manifest.seed, options.bounds,
-            watch,
-        )  # fmt: skip
+        if table_path is None:
+            options = chosen(**history)
+            prepared = train.prepare(
+                loaded, options.source(loaded), folder, bundle.manifest.seed, options.bounds,
+                watch,
+            )  # fmt: skip
+        else:
+            expect_of_tables(bundle, loaded.model.registry)
+            rows = table_history(loaded, table_path, history)
+            loaded, prepared = rows.campaign, rows.prepare(folder, bundle, True)
         watch.step("judging")
         report = review.review(loaded, prepared, bundle, rival, datetime.now(UTC))
     if html is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -15,16 +16,20 @@ from stream.campaign import file as campaign_file
 from stream.campaign.file import Campaign
 from stream.campaign.options import CAMPAIGN, with_registry
 from stream.terminal import Terminal
-from trainer.commands.options.history_options import HistoryOptions, chosen, history_options
+from trainer.commands.options.history_options import chosen, history_options
 from trainer.commands.options.output_file import OutputFile, PageFile, write_report
 from trainer.commands.options.registry import REGISTRY, ModelError, opened
+from trainer.commands.options.table_options import TABLE, expect_of_tables, table_history
 from trainer.commands.options.work import work_folder
 from trainer.commands.printed.progress import watching
 
 if TYPE_CHECKING:
     from models.bundle import Bundle
     from models.registry import Registry
-    from trainer.train import Trained
+    from trainer.learning import Watch
+    from trainer.train import Prepared, Trained
+
+    Prepare = Callable[[Watch], Prepared]
 
 Promote = Literal["auto", "always", "never"]
 SEED_MAX = (1 << 32) - 1
@@ -34,6 +39,7 @@ SEED_MAX = (1 << 32) - 1
 @click.command()
 @CAMPAIGN
 @history_options
+@TABLE
 @REGISTRY
 @click.option("--search", is_flag=True, help="Search for structure, optimizer and loss first.")
 @click.option(
@@ -62,6 +68,7 @@ SEED_MAX = (1 << 32) - 1
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON on standard output.")
 def train(
     campaign: Path,
+    table_path: Path | None,
     registry: str | None,
     search: bool,
     trials: Path | None,
@@ -78,6 +85,9 @@ def train(
     them, and replayed with the feature kernel of the worker. The network is fitted to what was done
     and what came of it, and judged on later data than it was fitted on, beside the champion. Workers
     take a promoted model without a restart.
+
+    With --table the rows of a file take the place of the topics, and `opportune decide` applies the
+    model: workers do not.
     """
     if trials is not None and not search:
         raise click.UsageError("--trials keeps a search: it needs --search.")
@@ -90,21 +100,25 @@ def train(
     with console.status("Loading TensorFlow"):
         from trainer.train import train as fit_and_judge  # noqa: F401  # takes seconds
     with work_folder(work) as folder:
-        trained = _train(
-            loaded, chosen(**history), champion, folder, seed, console, trials, searches=search
-        )
+        seed = loaded.training.seed if seed is None else seed
+        prepare = _prepare(loaded, table_path, history, champion, folder, seed)
+        with watching(console, loaded, searches=search, replays=table_path is None) as watch:
+            found = _train(*prepare, champion, seed, watch, trials, searches=search)
+    how = cast(Promote, promote)
     with opened(url, None) as models:
-        version = models.publish(trained.bundle)
-        promoted = _promote(models, trained, version, cast(Promote, promote), console)
+        told = [_publish(models, one, how, console) for one in found]
+    trained, instead = found[0], found[1:]
     if html is not None:  # last: a full disk costs no promotion
         write_report(trained.report, html)
     if as_json:
-        line = {"version": version, "promoted": promoted, "verdict": trained.verdict}
+        line = {**told[0], "instead": told[1] if instead else None}
         sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
         return
-    from trainer.commands.printed.console_summary import summarize
+    from trainer.commands.printed.console_summary import summarize, summarize_instead
 
-    summarize(loaded, trained.report, version, promoted=promoted)
+    summarize(loaded, trained.report, told[0]["version"], promoted=told[0]["promoted"])
+    if instead:
+        summarize_instead(instead[0].report, told[1]["version"], promoted=told[1]["promoted"])
 
 
 def _champion(models: Registry) -> Bundle | None:
@@ -131,34 +145,63 @@ def _champion(models: Registry) -> Bundle | None:
     return champion
 
 
+def _prepare(
+    campaign: Campaign, table: Path | None, history: dict[str, Any], champion: Bundle | None,
+    folder: Path, seed: int,
+) -> tuple[Campaign, Prepare]:  # fmt: skip
+    """The campaign of the training, and what makes its examples."""
+    if table is not None:
+        expect_of_tables(champion, campaign.model.registry)
+        rows = table_history(campaign, table, history)
+        return rows.campaign, lambda _: rows.prepare(folder, champion, False)
+    from trainer import train as training
+
+    options = chosen(**history)
+    return campaign, lambda watch: training.prepare(
+        campaign, options.source(campaign), folder, seed, options.bounds, watch
+    )
+
+
 def _train(
     campaign: Campaign,
-    options: HistoryOptions,
+    prepare: Prepare,
     champion: Bundle | None,
-    folder: Path,
-    seed: int | None,
-    console: Console,
+    seed: int,
+    watch: Watch,
     trials: Path | None,
     *,
     searches: bool,
-) -> Trained:
+) -> list[Trained]:
+    """The model, and if it is not good enough perhaps the best single strategy."""
+    from trainer import constant
     from trainer import train as training
 
-    seed = campaign.training.seed if seed is None else seed
-    with watching(console, campaign, searches=searches) as watch:
-        prepared = training.prepare(
-            campaign, options.source(campaign), folder, seed, options.bounds, watch
-        )
-        return training.train(
-            campaign,
-            prepared,
-            seed=seed,
-            created=datetime.now(UTC),
-            champion=champion,
-            searches=searches,
-            trials_file=trials,
-            watch=watch,
-        )
+    prepared = prepare(watch)
+    trained = training.train(
+        campaign,
+        prepared,
+        seed=seed,
+        created=datetime.now(UTC),
+        champion=champion,
+        searches=searches,
+        trials_file=trials,
+        watch=watch,
+    )
+    instead = constant.instead_of(campaign, prepared, trained, champion)
+    return [trained] if instead is None else [trained, instead]
+
+
+def _publish(
+    models: Registry, trained: Trained, promote: Promote, console: Console
+) -> dict[str, Any]:
+    """Publishes a bundle, promotes it if it may be, and says what came of it.
+
+    A constant policy does not take the place of a model that was to be promoted at any price.
+    """
+    version = models.publish(trained.bundle)
+    waits = bool(trained.verdict.constant) and promote == "always"
+    promoted = _promote(models, trained, version, "never" if waits else promote, console)
+    return {"version": version, "promoted": promoted, "verdict": trained.verdict}
 
 
 def _promote(

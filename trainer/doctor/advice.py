@@ -10,6 +10,7 @@ from stream.features.operators import ANY
 from stream.features.plan import FeaturePlan
 from stream.keys.key_sample import KEYS_MIN, Placed, disagreement
 from trainer.doctor.diagnosis import Finding, TopicDiagnosis
+from trainer.doctor.forms import BATCH
 from trainer.doctor.paths import PathCount, closest
 
 SHARE_MIN = 0.01
@@ -56,8 +57,9 @@ def _forms(one: TopicDiagnosis) -> Iterator[Finding]:
     refused = sum(one.refused.values())
     for name, remedy in one.remedies.items():
         count = one.forms[name]
-        # What is read all the same needs no remedy.
-        if count >= SHARE_MIN * one.records and 2 * refused >= count:
+        # What is read all the same needs no remedy; batches that nobody opens may be taken for one event.
+        is_read = 2 * refused < count and not name.startswith(BATCH)
+        if count >= SHARE_MIN * one.records and not is_read:
             yield Finding(
                 one.topic, f"{count:,} of {one.records:,} values look like {name}", f"{remedy}."
             )

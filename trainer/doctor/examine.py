@@ -6,7 +6,7 @@ Whether a record is an event is asked of the decoder of the worker; what stands 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from stream.campaign.file import Campaign
 from stream.codecs import event_decoder
 from stream.columns import EventBatch, Int64s, RecordChunk, Reject
 from stream.events.consent.vocabulary import NOT_SAID, UNREADABLE, WITHDRAWN
+from stream.events.present import Root
 from stream.features.plan import FeaturePlan
 from stream.formats.snowplow.snowplow_columns import mapping_of
 from stream.kafka.headers import read_headers
@@ -25,8 +26,9 @@ from stream.schemas.registry import registry_of
 from stream.state.table import CustomerTable
 from stream.visible import visible
 from trainer.doctor.diagnosis import KeyFacts, Skew, TopicDiagnosis
-from trainer.doctor.forms import form_of, parsed
-from trainer.doctor.paths import at, count_path, epoch_kind, paths_of
+from trainer.doctor.forms import BATCH, form_of, parsed
+from trainer.doctor.paths import count_path, epoch_kind, paths_of
+from trainer.doctor.roots import at, roots_of
 from trainer.doctor.sample import TopicSample
 
 _ORIGIN = "topic"
@@ -120,7 +122,7 @@ class _Seen:
         self._age_ms: list[Int64s] = []
         self._consent = np.zeros(0, np.int8)
         self._event_ids: Counter[bytes] = Counter()
-        self._roots: list[dict[str, Any]] = []
+        self._roots: list[Root] = []
         self._received_ms: list[Int64s] = []
         self.events = 0
         self.forms: Counter[str] = Counter()
@@ -134,15 +136,16 @@ class _Seen:
         self._received_ms.append(chunk.timestamp_ms)
         self._keys.add(chunk)
         refused = {reject.record for reject in decoded.rejects}
+        mapping = self._declared.campaign.events
         for i in range(len(chunk)):
             value = chunk.value[i]
-            form = form_of(value)
+            headers = read_headers(None if chunk.headers is None else chunk.headers[i])
+            form = form_of(value, headers)
             self.forms[form.name] += 1
-            if form.remedy and i in refused:
+            unread = form.name.startswith(BATCH) and form.name != f"{BATCH}`{mapping.batch}`"
+            if form.remedy and (unread or i in refused):
                 self.remedies[form.name] = form.remedy
-            root = parsed(value)
-            if root is not None:
-                self._roots.append(root)
+            self._roots += roots_of(mapping, parsed(value), headers)
         for reject in decoded.rejects:
             self._refuse(reject)
         self._ahead += decoded.flaws.ahead
@@ -159,7 +162,7 @@ class _Seen:
         return visible(told)
 
     def _take(self, chunk: RecordChunk, batch: EventBatch) -> None:
-        self.events += len(batch)
+        self.events += int((~batch.consent_only).sum())
         null, differ = compare_keys(chunk, batch)
         self._null, self._differ = self._null + null, self._differ + differ
         known = batch.received_ms >= 0
@@ -205,7 +208,7 @@ class _Seen:
         )  # fmt: skip
 
 
-def _contents(declared: Declared, roots: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _contents(declared: Declared, roots: Sequence[Root]) -> dict[str, Any]:
     """What stands in the objects: types, times, consent, and each declared path."""
     mapping, seen = declared.campaign.events, paths_of(roots)
     types: Counter[str] = Counter()

@@ -7,12 +7,15 @@ Rules of this file
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
+from stream.events.cloudevents.attributes import is_binary_mode
+from stream.formats.framing import HEADER as SCHEMA_HEADER
 from stream.formats.snowplow.snowplow_columns import COLUMNS, JSON_COLUMNS
+from stream.kafka.headers import Header
 
 _FRAME_BYTES = 5
 _TSV_TABS_MIN = 50
@@ -20,7 +23,7 @@ _CALLS = ("track", "identify", "page", "screen", "group", "alias")
 
 
 class Form(NamedTuple):
-    """What a value looks like.
+    """What a record looks like.
 
     Attributes:
         name: In words.
@@ -39,12 +42,22 @@ _UNPACK = (
     "Operator action: have the producer compress the batches of the topic (compression.type) and not "
     "the values"
 )
+_CLOUDEVENTS = "Operator action: set events.cloudevents = true in the campaign file"
+BATCH = "batch of events under "
+"""How the names of forms begin that `events.batch` is for."""
+_BATCHES: dict[str, str] = {
+    "batch": 'Operator action: set events.batch = "batch" in the campaign file',
+    "events": (
+        'Operator action: set events.batch = "events" in the campaign file, and name the paths of its '
+        "elements; docs/events.md has those of mParticle"
+    ),
+}
+"""What to do about a batch, by the key of its array."""
 _ONE_EACH = "Operator action: have each event sent, or copied, as a record of its own, keyed by its customer"
 
 JSON_OBJECT = Form("JSON object")
 _SHAPES: tuple[tuple[Form, Callable[[Mapping[str, Any]], bool]], ...] = (
     (Form("CloudEvent"), lambda v: isinstance(v.get("specversion"), str)),
-    (Form("batch of events under `batch`", _ONE_EACH), lambda v: isinstance(v.get("batch"), list)),
     (
         Form("change event of Debezium", "Operator action: unwrap it (ExtractNewRecordState)"),
         lambda v: "op" in v and ("after" in v or "before" in v),
@@ -66,10 +79,15 @@ _SHAPES: tuple[tuple[Form, Callable[[Mapping[str, Any]], bool]], ...] = (
 )  # fmt: skip
 
 
-def form_of(value: bytes | None) -> Form:
-    """What a value looks like."""
+def form_of(value: bytes | None, headers: Sequence[Header] = ()) -> Form:
+    """What a record looks like, by its value and its headers."""
     if value is None:
         return Form("null (a tombstone)")
+    if any(name == SCHEMA_HEADER for name, _ in headers):
+        return Form(f"value with its schema in the header {SCHEMA_HEADER}", _REGISTRY)
+    root = parsed(value) if is_binary_mode(headers) else None
+    if root is not None:
+        return _batch_form(root) or Form("CloudEvent in binary mode", _CLOUDEVENTS)
     if not value.strip():
         return Form("empty", "Operator action: have the producer leave such records out")
     return _binary_form(value) or _text_form(value)
@@ -89,6 +107,19 @@ def parsed(value: bytes | None) -> dict[str, Any] | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return root if isinstance(root, dict) else None
+
+
+def _batch_form(root: Mapping[str, Any]) -> Form | None:
+    """The form of an object that holds a batch of events, also as the data of a CloudEvent."""
+    data = root.get("data") if isinstance(root.get("specversion"), str) else None
+    for body in (data, root) if isinstance(data, dict) else (root,):
+        for key, remedy in _BATCHES.items():
+            elements = body.get(key)
+            if isinstance(elements, list) and (
+                key == "batch" or any(isinstance(one, dict) for one in elements)
+            ):
+                return Form(f"{BATCH}`{key}`", remedy)
+    return None
 
 
 def _binary_form(value: bytes) -> Form | None:
@@ -118,7 +149,8 @@ def _text_form(value: bytes) -> Form:
             return Form(
                 "damaged JSON", "Operator action: look at the producer, and at the examples below"
             )
-        return next((form for form, fits in _SHAPES if fits(root)), JSON_OBJECT)
+        shapes = (form for form, fits in _SHAPES if fits(root))
+        return _batch_form(root) or next(shapes, JSON_OBJECT)
     if value.count(b"\t") >= _TSV_TABS_MIN:
         return Form(
             "Snowplow TSV", 'Operator action: set events.format = "snowplow" in the campaign file'

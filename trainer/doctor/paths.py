@@ -11,7 +11,9 @@ from typing import Any
 from msgspec import Struct
 
 from stream.campaign.field_path import list_parts, quoted, steps
+from stream.events.present import Root, value_of
 from stream.visible import visible
+from trainer.doctor.roots import at, body_of
 
 _DEPTH_MAX = 6
 _PATHS_MAX = 5_000
@@ -43,24 +45,12 @@ class PathCount(Struct, frozen=True, kw_only=True):
     close: tuple[str, ...] = ()
 
 
-def at(root: Mapping[str, Any], path: str) -> Any:
-    """What stands at a path of an event, bare or within the `data` of a CloudEvent; None for nothing."""
-    bodies: list[Any] = [root]
-    if isinstance(root.get("specversion"), str) and isinstance(root.get("data"), dict):
-        bodies.insert(0, root["data"])
-    return next((value for body in bodies if (value := _below(body, path)) is not None), None)
-
-
 def _below(value: Any, path: str) -> Any:
-    for step in steps(path):
-        if isinstance(step, str):
-            value = value.get(step) if isinstance(value, dict) else None
-        else:
-            value = value[step] if isinstance(value, list) and step < len(value) else None
-    return None if value == "" else value
+    found = value_of(value, steps(path))
+    return None if found == "" else found
 
 
-def _values(root: Mapping[str, Any], path: str, wanted: str) -> Iterator[tuple[Any, bool]]:
+def _values(root: Root, path: str, wanted: str) -> Iterator[tuple[Any, bool]]:
     """What stands at a path, in each element of a list, and whether it can be read."""
     head, *tail = list_parts(path)
     found = at(root, head)
@@ -81,11 +71,11 @@ def _in_list(found: Any, tail: Sequence[str], wanted: str) -> Iterator[tuple[Any
             yield value, readable(value, wanted)
 
 
-def paths_of(events: Sequence[Mapping[str, Any]]) -> Counter[str]:
+def paths_of(events: Sequence[Root]) -> Counter[str]:
     """Every path that was seen, with the number of events that have it; bounded."""
     found: Counter[str] = Counter()
     for event in events:
-        for path in dict.fromkeys(_walk(event, "", _DEPTH_MAX)):
+        for path in dict.fromkeys(_walk(body_of(event), "", _DEPTH_MAX)):
             if path in found or len(found) < _PATHS_MAX:
                 found[path] += 1
     return found
@@ -106,7 +96,7 @@ def _walk(value: Mapping[str, Any], prefix: str, depth: int) -> Iterator[str]:
 def count_path(
     path: str,
     wanted: str,
-    events: Sequence[Mapping[str, Any]],
+    events: Sequence[Root],
     seen_paths: Mapping[str, int],
     *,
     personal: bool,

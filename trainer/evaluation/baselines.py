@@ -17,8 +17,8 @@ from stream.campaign.file import Campaign
 from stream.columns import Float32s, Float64s, Int64s
 from stream.errors import CampaignError
 from stream.features.expansion import expand
-from stream.features.plan import FeaturePlan
 from trainer.evaluation.judged import Head
+from trainer.examples.inputs import Inputs
 from trainer.examples.part import Part
 
 BASE_RATE = "base_rate"
@@ -81,7 +81,7 @@ class RfmRule:
 
     @classmethod
     def fit(
-        cls, plan: FeaturePlan, features: Sequence[str], train: Part, head: Head, outputs: int
+        cls, plan: Inputs, features: Sequence[str], train: Part, head: Head, outputs: int
     ) -> RfmRule:
         """Learns quintiles and cells."""
         columns = np.array([plan.names.index(name) for name in features], np.int64)
@@ -98,7 +98,7 @@ class RfmRule:
 
 
 def fit_baselines(
-    campaign: Campaign, plan: FeaturePlan, train: Part, names: Sequence[str]
+    campaign: Campaign, plan: Inputs, train: Part, names: Sequence[str]
 ) -> dict[str, Rule]:
     """The rules that need no model, fitted.
 
@@ -122,7 +122,7 @@ def fit_baselines(
     return rules
 
 
-def rfm_features(campaign: Campaign, plan: FeaturePlan) -> tuple[str, ...] | None:
+def rfm_features(campaign: Campaign, plan: Inputs) -> tuple[str, ...] | None:
     """The features of the rule: as declared, else the first of recency, of count and of sum.
 
     Raises:
@@ -132,7 +132,7 @@ def rfm_features(campaign: Campaign, plan: FeaturePlan) -> tuple[str, ...] | Non
     if declared is None:
         first = {operator.op: operator.names[0] for operator in reversed(expand(campaign.features))}
         found = [first.get(op) for op in ("recency", "count", "sum")]
-        return None if None in found else tuple(str(name) for name in found)
+        return None if not set(found) <= set(plan.names) else tuple(str(name) for name in found)
     for i, name in enumerate(declared):
         if name not in plan.names:
             raise CampaignError(

@@ -59,8 +59,8 @@ def evaluate(
     return Evaluation(
         head=judged.head,
         strategies=judged.names,
-        start=_time(judged.time_ms.min()),
-        end=_time(judged.time_ms.max()),
+        start=_time(judged.time_ms.min()) if judged.timed else None,
+        end=_time(judged.time_ms.max()) if judged.timed else None,
         resamples=spec.resamples,
         confidence=spec.confidence,
         seed=seed,

@@ -7,7 +7,8 @@ absent:
     head            "response": the probability of the outcome with the strategy that was used, or
                     "choice": which strategy it was, among examples with the outcome
     strategies      ids in the order of the outputs
-    start, end      times of the first and the last example, RFC 3339 in UTC
+    start, end      times of the first and the last example, RFC 3339 in UTC; null of a table without
+                    times
     resamples       bootstrap resamples of the customers behind every interval
     confidence      share of the resamples inside an interval
     thresholds      model -> strategy -> score from which on the outcome is predicted; chosen on the
@@ -114,8 +115,8 @@ class Evaluation(Struct, frozen=True, kw_only=True):
     format: Literal[1] = 1
     head: Head
     strategies: tuple[str, ...]
-    start: datetime
-    end: datetime
+    start: datetime | None
+    end: datetime | None
     resamples: int
     confidence: float
     seed: int

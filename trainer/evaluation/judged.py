@@ -30,6 +30,7 @@ class Judged:
         time_ms: When the strategy was used, epoch milliseconds. Shape (n,), int64.
         weight: How much each example counts. Shape (n,), float64.
         slices: Groups that are judged on their own, by name. Shape (n,) each.
+        timed: Whether `time_ms` is a time.
     """
 
     head: Head
@@ -40,6 +41,7 @@ class Judged:
     time_ms: Int64s
     weight: Float64s
     slices: Mapping[str, Bools] = field(default_factory=dict)
+    timed: bool = True
 
     def __post_init__(self) -> None:
         n = len(self.strategy)
@@ -64,7 +66,7 @@ class Judged:
         """The examples of one part."""
         return cls(
             head, names, part.strategy, part.outcome, part.customer, part.time_ms, part.weight,
-            slices or {},
+            slices or {}, part.timed,
         )  # fmt: skip
 
     def __len__(self) -> int:
@@ -75,7 +77,7 @@ class Judged:
         return Judged(
             self.head, self.names, self.strategy[keep], self.outcome[keep], self.customer[keep],
             self.time_ms[keep], self.weight[keep],
-            {name: mask[keep] for name, mask in self.slices.items()},
+            {name: mask[keep] for name, mask in self.slices.items()}, self.timed,
         )  # fmt: skip
 
     @property

@@ -14,9 +14,9 @@ import numpy as np
 from stream.campaign.file import Campaign
 from stream.columns import Bools, Int64s
 from stream.errors import CampaignError
-from stream.features.plan import FeaturePlan
 from stream.policy.conditions import Conditions, compile_lists
 from stream.policy.eligibility import eligible
+from trainer.examples.inputs import Inputs
 from trainer.examples.part import Part
 
 _DAY_MS = 86_400_000
@@ -25,7 +25,7 @@ _THURSDAY = 3  # the weekday of day 0 of the epoch, counted from Monday
 
 
 def slices(
-    campaign: Campaign, plan: FeaturePlan, part: Part, train: Part | None = None
+    campaign: Campaign, plan: Inputs, part: Part, train: Part | None = None
 ) -> dict[str, Bools]:
     """The slices of a part: those that the campaign declares, periods of time, known customers.
 
@@ -43,7 +43,8 @@ def slices(
     Raises:
         CampaignError: A declared slice cannot be read.
     """
-    found = {**_declared(campaign, plan.names, part), **_periods(part.time_ms)}
+    found = {**_declared(campaign, plan.names, part)}
+    found |= _periods(part.time_ms) if part.timed else {}
     if train is not None:
         known = np.isin(part.customer, train.customer)
         found |= {"known customers": known, "new customers": ~known}

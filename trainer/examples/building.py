@@ -73,7 +73,7 @@ def build(
         if on_shard is not None:
             on_shard(done, len(all_shards))
     dataset = builder.finish(shards)
-    for notice in (*dataset.notices, *dataset.doubts):
+    for notice in (*dataset.notices, *dataset.caveats):
         _log.warning("%s", notice)
     return dataset
 
@@ -161,7 +161,7 @@ class _Builder:
             start_ms=shards.start_ms,
             end_ms=shards.end_ms,
             notices=self._notices(shards),
-            doubts=example_notices.controls(self._campaign, controls, self._counts),
+            caveats=example_notices.controls(self._campaign, controls, self._counts),
         )
 
     def _notices(self, shards: Shards) -> tuple[str, ...]:

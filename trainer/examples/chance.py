@@ -38,3 +38,16 @@ class Logged:
     def take(self, which: Bools | Int64s) -> Logged:
         """Of some of the examples."""
         return Logged(self.propensity[which], self.held_out[which], self.possible[which])
+
+
+@dataclass(frozen=True, slots=True)
+class Doubts:
+    """What stands in the way of a verdict, told with the examples; "" for nothing.
+
+    Attributes:
+        unproven: Why nobody knows what chance had to do with what was done.
+        broken: Why nothing that is compared is right.
+    """
+
+    unproven: str = ""
+    broken: str = ""

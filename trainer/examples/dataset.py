@@ -17,7 +17,7 @@ from stream.campaign.training import TrainingSpec
 from stream.campaign.words import duration_ms
 from stream.columns import Bools, Float64s, Int64s
 from trainer.examples import moments
-from trainer.examples.chance import Logged
+from trainer.examples.chance import Doubts, Logged
 from trainer.examples.controls import Controls
 from trainer.examples.labels import JoinCounts
 from trainer.examples.part import Part, Values
@@ -49,10 +49,8 @@ class Dataset:
             Shape (n,), int64.
         outcome: Whether a conversion followed. Shape (n,), bool.
         time_ms: When the strategy was used, epoch milliseconds. Shape (n,), int64.
-        beside: As in `trainer.examples.labels.Examples`. Shape (n,), int64.
         customer: Number of the customer, from 0 on. Shape (n,), int64.
         logged: What the log says of chance.
-        controls: Where examples of doing nothing come from.
         counts: What became of actions and decision points.
         events: Events in the history.
         repeated: Those of them that count for nothing, since other records told of them before.
@@ -60,7 +58,13 @@ class Dataset:
         start_ms: Oldest event time.
         end_ms: How far the history goes, as `Shards.end_ms`.
         notices: What the history lacks, in sentences.
-        doubts: What the examples cannot prove, in sentences.
+        timed: As `trainer.examples.part.Part`.
+        amount: As there.
+        is_table: Whether the examples are the rows of a table, and not those of a stream.
+        doubts: What stands in the way of a verdict.
+        beside: As in `trainer.examples.labels.Examples`; None where nothing is. Shape (n,), int64.
+        controls: Where examples of doing nothing come from.
+        caveats: What the examples cannot prove, in sentences.
     """
 
     training: TrainingSpec
@@ -70,10 +74,8 @@ class Dataset:
     strategy: Int64s
     outcome: Bools
     time_ms: Int64s
-    beside: Int64s
     customer: Int64s
     logged: Logged
-    controls: Controls
     counts: JoinCounts
     events: int
     repeated: int
@@ -81,7 +83,13 @@ class Dataset:
     start_ms: int
     end_ms: int
     notices: tuple[str, ...]
-    doubts: tuple[str, ...] = ()
+    timed: bool = True
+    amount: Float64s | None = None
+    is_table: bool = False
+    doubts: Doubts = Doubts()  # noqa: RUF009  # frozen
+    beside: Int64s | None = None
+    controls: Controls = Controls.LOGGED
+    caveats: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -93,8 +101,12 @@ class Dataset:
             TrainingError: The history is too short for all parts.
         """
         training = self.training
-        gap_ms = duration_ms(training.attribution_window)
-        return split(self.time_ms, training.validation_share, training.test_share, gap_ms)
+        return split(self.time_ms, training.validation_share, training.test_share, self.gap_ms)
+
+    @property
+    def gap_ms(self) -> int:
+        """How far apart the parts are, so that no label of one reaches into the next."""
+        return duration_ms(self.training.attribution_window) if self.timed else 0
 
     def fit_normalization(self) -> Normalization:
         """Mean and spread of the features in the training part.
@@ -126,7 +138,7 @@ class Dataset:
             weight = self._weights(parts.train)
         whole = Part(
             self.values, self.transforms, normalization, self.rows, self.strategy, self.outcome,
-            self.time_ms, self.customer, weight, self.logged,
+            self.time_ms, self.customer, weight, self.logged, self.timed, self.amount,
         )  # fmt: skip
         return whole.take(rows)
 

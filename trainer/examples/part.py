@@ -49,6 +49,8 @@ class Part:
         customer: Number of the customer. Shape (n,), int64.
         weight: How much the example counts, such as 1 / propensity; 1 on average. Shape (n,), float64.
         logged: What the log says of chance.
+        timed: Whether `time_ms` is a time: in a table without one it is a hash of the customer.
+        amount: Money that followed; None when nobody said. Shape (n,), float64.
     """
 
     values: Values
@@ -61,6 +63,8 @@ class Part:
     customer: Int64s
     weight: Float64s
     logged: Logged
+    timed: bool = True
+    amount: Float64s | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -86,6 +90,7 @@ class Part:
             customer=self.customer[keep],
             weight=self.weight[keep],
             logged=self.logged.take(keep),
+            amount=None if self.amount is None else self.amount[keep],
         )
 
     def normalized_with(self, normalization: Normalization) -> Part:

@@ -116,6 +116,17 @@ def shown(interval: Interval | None) -> str:
     return f"{interval.value:+.4f} [{interval.low:+.4f}, {interval.high:+.4f}]"
 
 
+def sound(broken: str) -> Check:
+    """That of a comparison which is none: nothing that follows is to be believed."""
+    return Check(
+        name="sample ratio",
+        passed=False,
+        expected="each strategy as often as the logged probabilities say",
+        got=broken,
+        why="there is no verdict on such data: find the cause first",
+    )
+
+
 def enough(gate: GateSpec, evidence: Evidence) -> Check:
     """Enough held-out rows for a verdict at all."""
     passed = _suffice(gate, evidence.rows, evidence.conversions)

@@ -33,6 +33,8 @@ class Verdict(Struct, frozen=True, kw_only=True):
         checks: The rules in the order in which they were applied.
         money: What its policy earns; None when that is not known.
         unproven: Why it is not known; empty when it is.
+        broken: Why there is no verdict at all; empty when there is one.
+        constant: The strategy that it always takes; empty of a model that looks at customers.
     """
 
     promote: bool
@@ -46,6 +48,8 @@ class Verdict(Struct, frozen=True, kw_only=True):
     checks: tuple[Check, ...]
     money: Money | None = None
     unproven: str = ""
+    broken: str = ""
+    constant: str = ""
 
     @property
     def failed(self) -> tuple[Check, ...]:
@@ -56,11 +60,21 @@ class Verdict(Struct, frozen=True, kw_only=True):
     def words(self) -> str:
         """The verdict in one line."""
         if self.promote:
-            return self._doubt + (
-                f"better than {self.opponent} in {self.metric} by {shown(self.difference)} "
-                f"on {self.rows:,} held-out rows"
+            return (
+                self._what
+                + self._doubt
+                + (
+                    f"better than {self.opponent} in {self.metric} by {shown(self.difference)} "
+                    f"on {self.rows:,} held-out rows"
+                )
             )
-        return f"not promoted: {self.reasons}"
+        if self.broken:
+            return f"no verdict: {self.broken}"
+        return f"{self._what}not promoted: {self.reasons}"
+
+    @property
+    def _what(self) -> str:
+        return f"always {self.constant}: " if self.constant else ""
 
     @property
     def _doubt(self) -> str:
@@ -75,8 +89,9 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
 
 def judge(
-    gate: GateSpec, evidence: Evidence, money: Money | Unproven, *, score_ms_max: float
-) -> Verdict:
+    gate: GateSpec, evidence: Evidence, money: Money | Unproven, *, score_ms_max: float,
+    broken: str = "",
+) -> Verdict:  # fmt: skip
     """Applies every rule.
 
     Args:
@@ -84,17 +99,20 @@ def judge(
         evidence: What was measured.
         money: What the policy earns, or why that is not known.
         score_ms_max: Of the section `model`.
+        broken: Why nothing that is compared is right; empty for nothing.
     """
     compared = evidence.champion is not None and evidence.compared
     opponent = f"champion {evidence.champion}" if compared else BASE_RATES
-    found = [checks.enough(gate, evidence)]
+    found = [checks.sound(broken)] if broken else []
+    found.append(checks.enough(gate, evidence))
     if compared:
         found += _against_champion(gate, evidence, opponent)
     else:
         if evidence.champion is not None:
             found.append(checks.other_features(evidence.champion))
         found.append(checks.better(gate.metric, evidence.over_base_rates, BASE_RATES, 0.0))
-    found += _of_money(gate, money, evidence.champion if compared else None)
+    if not broken:
+        found += _of_money(gate, money, evidence.champion if compared else None)
     found.append(checks.fast(evidence.score_ms, score_ms_max))
     found.append(checks.small(evidence.bundle_bytes, gate.bundle_mb_max))
     return Verdict(
@@ -107,8 +125,9 @@ def judge(
         rows=evidence.compared_rows if compared else evidence.rows,
         conversions=evidence.compared_conversions if compared else evidence.conversions,
         checks=tuple(found),
-        money=money if isinstance(money, Money) else None,
-        unproven=money.reason if isinstance(money, Unproven) else "",
+        money=money if isinstance(money, Money) and not broken else None,
+        unproven=money.reason if isinstance(money, Unproven) and not broken else "",
+        broken=broken,
     )
 
 

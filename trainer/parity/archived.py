@@ -1,6 +1,6 @@
 """Event topics from an archive, and from Kafka what is not in it yet.
 
-Decisions come from Kafka alone: an archive keeps no headers, and the vectors are in one.
+Decisions come from Kafka alone: an archive holds event topics.
 
 Rules of this file
 1. What an archive holds of a partition is read from it, what comes after from Kafka. Between the two
@@ -33,15 +33,21 @@ class ArchivedTopics:
         root: Folder of the archive, a local path or an fsspec URL.
         names: The event topics.
         rules: The skip list, which an archive may be older than.
+        headers: As of `ParquetSource`.
 
     Raises:
         TrainingError: There is no archive.
     """
 
     def __init__(
-        self, topics: Topics, root: str, names: Sequence[str], rules: ReadRules = _NO_RULES
+        self,
+        topics: Topics,
+        root: str,
+        names: Sequence[str],
+        rules: ReadRules = _NO_RULES,
+        headers: Sequence[str] = (),
     ) -> None:
-        self._rules = rules
+        self._rules, self._headers = rules, headers
         self._topics = topics
         self._root = root
         self._archive = Archive.open(root)
@@ -95,7 +101,9 @@ class ArchivedTopics:
         if begin < end:
             position = begin
             bounds = Bounds(offsets={topic: {partition: (begin, end)}})
-            source = ParquetSource(self._root, bounds, tells_gaps=True, rules=self._rules)
+            source = ParquetSource(
+                self._root, bounds, tells_gaps=True, rules=self._rules, headers=self._headers
+            )
             for chunk in source.chunks([topic]):
                 is_of_this = chunk.partition == partition
                 if isinstance(chunk, Gap):

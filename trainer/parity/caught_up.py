@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 
 from stream.columns import RecordChunk
-from stream.state.changelog import MARKER_KEY, Marker, Stretch
+from stream.state.marker import MARKER_KEY, Marker, Stretch
 from trainer.history.topics import Extent
 from trainer.parity.archived import ArchivedTopics
 from trainer.parity.partition_reader import Topics

@@ -12,7 +12,7 @@ import numpy as np
 
 from stream.columns import Bools, Int64s, RecordChunk, Reject
 from stream.record_order import places
-from stream.state.changelog import Stretch
+from stream.state.marker import Stretch
 from trainer.history.topics import Extent
 from trainer.parity.bundles import Bundles
 from trainer.parity.causes import Cause

@@ -8,10 +8,10 @@ from msgspec import Struct
 
 
 class Span(Struct, frozen=True):
-    """A period of the history and the examples in it."""
+    """A part of the examples, and its period where they have times."""
 
-    start: datetime
-    end: datetime
+    start: datetime | None
+    end: datetime | None
     rows: int
     customers: int
 
@@ -41,6 +41,7 @@ class Facts(Struct, frozen=True, kw_only=True):
         outcome: Event type that counts as a conversion.
         attribution_window: How long after the strategy it counts, such as "14d".
         randomised: Whether chance decided who got which strategy.
+        table: Whether the examples are the rows of a table.
         events: Events of the history.
         repeated: Those that came again with the same id, which count once.
         history: Its first and last event, its examples and customers.
@@ -49,7 +50,7 @@ class Facts(Struct, frozen=True, kw_only=True):
         examples: By strategy.
         rejects: Records that are no events, by reason code.
         notices: What the history lacks, in sentences.
-        doubts: What its examples cannot prove, in sentences.
+        caveats: What its examples cannot prove, in sentences.
         settings: How the model was made, in words.
         losses: Training loss after each pass over the examples.
         validation_losses: Validation loss after each.
@@ -59,6 +60,7 @@ class Facts(Struct, frozen=True, kw_only=True):
         checks: What the gate looked at.
         money: What its policy earns, in sentences.
         unproven: Whether nothing shows what it earns.
+        broken: Whether there is no verdict, since nothing that is compared is right.
     """
 
     campaign: str = ""
@@ -68,6 +70,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     outcome: str = ""
     attribution_window: str = ""
     randomised: bool = False
+    table: bool = False
     events: int = 0
     repeated: int = 0
     history: Span | None = None
@@ -76,7 +79,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     examples: dict[str, Examples] = {}
     rejects: dict[str, int] = {}
     notices: tuple[str, ...] = ()
-    doubts: tuple[str, ...] = ()
+    caveats: tuple[str, ...] = ()
     settings: dict[str, str] = {}
     losses: tuple[float, ...] = ()
     validation_losses: tuple[float, ...] = ()
@@ -86,3 +89,4 @@ class Facts(Struct, frozen=True, kw_only=True):
     checks: tuple[Check, ...] = ()
     money: tuple[str, ...] = ()
     unproven: bool = False
+    broken: bool = False

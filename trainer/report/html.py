@@ -52,6 +52,12 @@ def render_html(evaluation: Evaluation, facts: Facts | None = None) -> bytes:
     return visible_lines(page).encode()
 
 
+def render_plain(facts: Facts) -> bytes:
+    """A report without an evaluation: of a policy that predicts nothing, or without test examples."""
+    page = _environment().get_template("plain.html.jinja").render(facts=facts, **_fact_rows(facts))
+    return visible_lines(page).encode()
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -72,7 +78,10 @@ def _fact_rows(facts: Facts) -> dict[str, list[tuple[str, ...]]]:
     whole, date = wording.whole, wording.date
     return {
         "period_rows": [
-            (name, date(one.start), date(one.end), whole(one.rows), whole(one.customers))
+            (
+                name, *(date(time) if time else "" for time in (one.start, one.end)),
+                whole(one.rows), whole(one.customers),
+            )
             for name, one in facts.periods.items()
         ],
         "example_rows": [

@@ -11,6 +11,8 @@ def sentences(verdict: Verdict | None) -> tuple[str, ...]:
     """What is known of the money; none without a verdict."""
     if verdict is None:
         return ()
+    if verdict.broken:
+        return (f"No verdict: {verdict.broken}.",)
     if verdict.money is None:
         return (
             (
@@ -19,14 +21,15 @@ def sentences(verdict: Verdict | None) -> tuple[str, ...]:
             ),
         )
     money = verdict.money
+    what = f"always {verdict.constant}" if verdict.constant else "it"
     found = [
         (
-            f"On {wording.whole(money.decisions)} later decisions that chance had part in, it would have "
-            f"earned {_amount(money.over_nothing)} per decision beside doing nothing, with a contact in "
+            f"On {wording.whole(money.decisions)} decisions that chance had part in, and that it has not "
+            f"learned from, {what} would have earned {_amount(money.over_nothing)} per decision beside doing nothing, with a contact in "
             f"{wording.percent(money.contacts)} of them."
         )
     ]
-    if money.best_constant != NOTHING:
+    if money.best_constant not in (NOTHING, verdict.constant):
         found.append(
             f"The best single strategy for everybody was {money.best_constant}: beside always using it, "
             f"it would have earned {_amount(money.over_best_constant)} per decision."

@@ -17,7 +17,7 @@ from trainer.examples.controls import Controls
 from trainer.gate.gate import Verdict
 from trainer.report import money_words
 from trainer.report.facts import Check, Examples, Facts, Span
-from trainer.report.html import render_html
+from trainer.report.html import render_html, render_plain
 from trainer.search.found import Found
 
 if TYPE_CHECKING:  # reading a report needs no TensorFlow
@@ -71,9 +71,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.json.encode(self)
 
     def html(self) -> bytes:
-        """The page; without test examples there is nothing to show."""
+        """The page; of what predicts nothing, and without test examples, what is known of it alone."""
         if self.evaluation is None:
-            return b"<!doctype html><title>Not judged</title><p>There were no test examples.</p>\n"
+            return render_plain(self.facts)
         return render_html(self.evaluation, self.facts)
 
 
@@ -108,19 +108,23 @@ def facts_of_history(
         champion=champion,
         created=created,
         outcome=campaign.training.outcome,
-        attribution_window=campaign.training.attribution_window,
+        attribution_window="" if dataset.is_table else campaign.training.attribution_window,
         randomised=_is_randomised(dataset),
+        table=dataset.is_table,
         events=dataset.events,
         repeated=dataset.repeated,
         history=Span(
-            _time(dataset.start_ms), _time(dataset.end_ms), len(dataset), dataset.customers
+            _time(dataset.start_ms) if dataset.timed else None,
+            _time(dataset.end_ms) if dataset.timed else None,
+            len(dataset),
+            dataset.customers,
         ),
         periods={name: _span(part) for name, part in parts.items() if len(part)},
         joins=joins_of(dataset),
         examples=examples_of(dataset, names),
         rejects=dict(rejects),
         notices=(*dataset.notices, *notices),
-        doubts=dataset.doubts,
+        caveats=dataset.caveats,
     )
 
 
@@ -136,16 +140,25 @@ def facts_of_training(
         found: What a search found.
         verdict: What the gate said.
     """
-    return msgspec.structs.replace(
+    made = msgspec.structs.replace(
         facts,
         settings=_settings(campaign, fitted),
         losses=fitted.losses,
         validation_losses=fitted.validation_losses,
         trials=0 if found is None else len(found.trials),
         importance={} if found is None else found.importance,
+    )
+    return facts_of_verdict(made, verdict)
+
+
+def facts_of_verdict(facts: Facts, verdict: Verdict) -> Facts:
+    """The same, with what the gate said."""
+    return msgspec.structs.replace(
+        facts,
         passed=verdict.promote,
         money=money_words.sentences(verdict),
         unproven=bool(verdict.unproven),
+        broken=bool(verdict.broken),
         checks=tuple(
             Check(
                 check.passed,
@@ -157,7 +170,9 @@ def facts_of_training(
 
 
 def joins_of(dataset: Dataset) -> dict[str, int]:
-    """What became of the treatments or decisions, in words."""
+    """What became of the treatments or decisions, in words; nothing of rows, each of which is an example."""
+    if dataset.is_table:
+        return {}
     kind = "decisions" if dataset.training.learn_from == "decisions" else "treatments"
     counts = dataset.counts
     found = {
@@ -226,8 +241,8 @@ def _settings(campaign: Campaign, fitted: Fitted) -> dict[str, str]:
 
 def _span(part: Part) -> Span:
     return Span(
-        _time(int(part.time_ms.min())),
-        _time(int(part.time_ms.max())),
+        _time(int(part.time_ms.min())) if part.timed else None,
+        _time(int(part.time_ms.max())) if part.timed else None,
         len(part),
         len(np.unique(part.customer)),
     )

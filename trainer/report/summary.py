@@ -88,7 +88,7 @@ def caveats(evaluation: Evaluation, facts: Facts) -> list[str]:
     found = [
         _NOT_CAUSES + (_RANDOMISED if facts.randomised else _NOT_RANDOMISED),
         _ONLY_WHAT_WAS_DONE,
-        f"The cases are of {_period(evaluation)}. Other seasons, offers or prices may differ.",
+        _of_their_time(evaluation),
         _WHAT_INTERVALS_COVER,
     ]
     if evaluation.head == "choice":
@@ -105,11 +105,10 @@ def caveats(evaluation: Evaluation, facts: Facts) -> list[str]:
 
 def _judged(evaluation: Evaluation, facts: Facts) -> str:
     group = evaluation.all
-    days = max(1, round((evaluation.end - evaluation.start).total_seconds() / 86_400))
     what = (
         f"The new model was judged on {wording.whole(group.rows)} cases of "
-        f"{wording.whole(group.customers)} customers in {wording.whole(days)} days, "
-        f"{_period(evaluation)}. It has learned from none of them."
+        f"{wording.whole(group.customers)} customers{_period(evaluation)}. It has learned from none of "
+        "them."
     )
     if evaluation.head == "choice":
         return f"{what} Each ended with a conversion; the model had to name the strategy."
@@ -136,7 +135,20 @@ def _unseen(evaluation: Evaluation) -> str:
 
 
 def _period(evaluation: Evaluation) -> str:
-    return f"{wording.date(evaluation.start)} to {wording.date(evaluation.end)}"
+    """When the cases were, in how many days; how they were chosen where they have no times."""
+    start, end = evaluation.start, evaluation.end
+    if start is None or end is None:
+        return ", chosen by a hash of the customer"
+    days = max(1, round((end - start).total_seconds() / 86_400))
+    return f" in {wording.whole(days)} days, {wording.date(start)} to {wording.date(end)}"
+
+
+def _of_their_time(evaluation: Evaluation) -> str:
+    start, end = evaluation.start, evaluation.end
+    when = "one time"
+    if start is not None and end is not None:
+        when = f"{wording.date(start)} to {wording.date(end)}"
+    return f"The cases are of {when}. Other seasons, offers or prices may differ."
 
 
 def _against(evaluation: Evaluation, other: str) -> str:

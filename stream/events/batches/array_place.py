@@ -15,12 +15,15 @@ def array_place(value: bytes, steps: Steps) -> int:
 
     Args:
         value: JSON in UTF-8 that Python's parser takes.
-        steps: The path; it leads to an array.
+        steps: The path; it leads to an array, and so to no record header.
     """
     text = value.decode()
     at = _after_space(text, 0)
     for step in steps:
-        at = _member(text, at, step) if isinstance(step, str) else _item(text, at, step)
+        if isinstance(step, int):
+            at = _item(text, at, step)
+        elif isinstance(step, str):
+            at = _member(text, at, step)
     return len(text[:at].encode())
 
 

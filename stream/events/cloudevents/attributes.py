@@ -78,13 +78,13 @@ def _find_binary(
             at += max(size, 0)
         binary[i] = (
             version_size >= 0
-            and _is_text(data, version, version + version_size)
+            and is_text(data, version, version + version_size)
             and not _is_media_type(data, media, media_size)
         )
 
 
 @_jit
-def _is_text(data: Bytes, at: int, stop: int) -> bool:
+def is_text(data: Bytes, at: int, stop: int) -> bool:
     """Whether data[at:stop] is valid UTF-8."""
     while at >= 0 and at < stop:
         at = at + 1 if data[at] < 0x80 else character_end(data, at, stop)
@@ -154,9 +154,17 @@ def _note(
                 kind[i, node] = STRING if size >= 0 else NULL
                 span[i, node, 0] = at + shift
                 span[i, node, 1] = max(size, 0)
-                if size > 0 and not _is_text(data, at, at + size):
+                if size > 0 and not is_text(data, at, at + size):
                     ok[i] = False
             at += max(size, 0)
+
+
+def is_binary_mode(headers: Sequence[Header]) -> bool:
+    """Whether a record with these headers is a CloudEvent in binary mode; as `find_binary`, plainly."""
+    last = dict(headers)
+    version, media_type = last.get(f"{PREFIX}{SPECVERSION}"), last.get(CONTENT_TYPE) or b""
+    is_whole = media_type.lower().startswith(_MEDIA_TYPE.encode())
+    return version is not None and isinstance(text_or_bytes(version), str) and not is_whole
 
 
 def attributes_of(headers: Sequence[Header]) -> dict[str, Any]:
@@ -165,11 +173,12 @@ def attributes_of(headers: Sequence[Header]) -> dict[str, Any]:
     for header, content in headers:
         name = CONTENT_TYPE_ATTRIBUTE if header == CONTENT_TYPE else header.removeprefix(PREFIX)
         if name != header and name not in _NO_ATTRIBUTES:
-            found[name] = content if content is None else _text(content)
+            found[name] = content if content is None else text_or_bytes(content)
     return found
 
 
-def _text(content: bytes) -> str | bytes:
+def text_or_bytes(content: bytes) -> str | bytes:
+    """The text that bytes are, else the bytes."""
     try:
         return content.decode()
     except UnicodeDecodeError:

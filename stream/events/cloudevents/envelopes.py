@@ -196,7 +196,7 @@ class Envelopes:
             found = self._decoded(outer.found, places, value, headers)
             return _Envelopes(found, outer, None, None, headers)
         inner = self._inner.read(value, eligible & binary, places.inner, headers)
-        found, outer_values = _own(inner.found), None
+        found, outer_values = own_scan(inner.found), None
         found.kind[:, places.data] = np.where(binary, found.kind[:, ROOT], 0)
         np.logical_and(found.ok, found.kind[:, ROOT] == OBJECT, out=found.ok)
         if not np.array_equal(binary, eligible):
@@ -204,7 +204,7 @@ class Envelopes:
             shared = len(value.data) if found.is_json else 0
             outer_found = self._decoded(outer_values.found, places, value, headers)
             found = _joined(outer_found, found, binary, slice(None), shared)
-        data, shift = _with_headers(found, value, headers, binary)
+        data, shift = with_headers(found, value, headers, binary)
         note_attributes(headers, binary, trie, shift, found.ok, found.kind, found.span)
         found = Scan(data, found.ok, found.kind, found.span, found.is_json)
         return _Envelopes(found, outer_values, inner, binary, headers)
@@ -226,7 +226,7 @@ class Envelopes:
         return _joined(found, inner, encoded, places.below, 0)
 
 
-def _own(found: Scan) -> Scan:
+def own_scan(found: Scan) -> Scan:
     """A scan that may be written to: who reads formats other than JSON looks at it again."""
     if found.is_json:
         return found
@@ -246,7 +246,7 @@ def _joined(outer: Scan, inner: Scan, rows: Bools, columns: slice, shared: int) 
     kind, span = inner.kind[rows, columns], inner.span[rows, columns]
     start = span[:, :, 0]
     start[(kind != FLOAT64) & (start >= shared)] += len(outer.data) - shared
-    found = outer if outer.is_json else _own(outer)
+    found = outer if outer.is_json else own_scan(outer)
     found.kind[rows, columns] = kind
     found.span[rows, columns] = span
     found.ok[rows] = inner.ok[rows]
@@ -254,7 +254,7 @@ def _joined(outer: Scan, inner: Scan, rows: Bools, columns: slice, shared: int) 
     return Scan(data, found.ok, found.kind, found.span, found.is_json)
 
 
-def _with_headers(found: Scan, value: Spans, headers: Spans, binary: Bools) -> tuple[Bytes, int]:
+def with_headers(found: Scan, value: Spans, headers: Spans, binary: Bools) -> tuple[Bytes, int]:
     """A buffer that has the headers as well, and where theirs begins in it."""
     if found.is_json and headers.data is value.data:
         return found.data, 0

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stream.campaign.field_path import quoted
+from stream.campaign.field_path import is_header, quoted
 from stream.campaign.file import EventMapping
 from stream.campaign.purposes import Purpose
 from stream.columns import Bools, Int64s, UInt64s
@@ -93,7 +93,8 @@ class ConsentPlaces:
     def __init__(self, mapping: EventMapping, purposes: Sequence[Purpose]) -> None:
         self.count = len(purposes)
         self.bare = tuple(dict.fromkeys(_places(mapping, purposes)))
-        below = tuple(Place(f"data.{p.path}", p.what, p.purpose) for p in self.bare)
+        inside = (place for place in self.bare if not is_header(place.path))
+        below = tuple(Place(f"data.{p.path}", p.what, p.purpose) for p in inside)
         self.enveloped = (*below, *self.bare) if mapping.cloudevents else self.bare
         self.owners: dict[int, list[int]] = {}
         for p, purpose in enumerate(purposes):

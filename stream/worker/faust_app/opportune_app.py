@@ -26,6 +26,7 @@ from stream.pipeline import Deployment
 from stream.policy.choice import Policy
 from stream.scoring.champion import ModelWatcher
 from stream.scoring.no_model import NoModel
+from stream.worker.control.switchboard import Switchboard
 from stream.worker.faust_app.faust_shell import FaustShell
 from stream.worker.operate.forced_end import SHUTDOWN_S, Deadline
 from stream.worker.operate.health import check_health_file, touch
@@ -58,6 +59,7 @@ class OpportuneApp(faust.App):
         shell: What the processor needs of this app, done by Faust.
         processor: What happens to a chunk.
         skips: Counts what the skip list leaves out.
+        switchboard: What operators have paused.
         deadline: Sees to the end of a worker that is to end.
         stop_reason: Why it ends: "asked", "refused" or "crash".
     """
@@ -83,6 +85,8 @@ class OpportuneApp(faust.App):
         self.stop_reason = "asked"
         stop_s = campaign.worker.revoke_deadline_s + SHUTDOWN_S
         self.deadline = Deadline(stop_s, self.say_stop, lambda: self.stop_reason)
+        strategies = [strategy.id for strategy in campaign.strategies]
+        self.switchboard = Switchboard(bootstrap, campaign.app, strategies)
         self._lines = Lines(self)
         self._said_stop = False
         self._topic_watch: TopicWatch | None = None  # until the topics are known
@@ -115,6 +119,7 @@ class OpportuneApp(faust.App):
         changelog.replicas = self.campaign.worker.replication  # Faust's setting knows no -1
         log_event("start", **self._lines.start_fields(partitions))
         log_skip_list(ReadRules.of(self.campaign))
+        await self.switchboard.open()
         await self._wait_for_model()
 
     async def on_start(self) -> None:
@@ -123,6 +128,7 @@ class OpportuneApp(faust.App):
         worker = self.campaign.worker
         self.add_future(self._checkpoints(worker.commit_interval_ms / 1000))
         self.add_future(self._watch_models(self.campaign.model.poll_interval_s))
+        self.add_future(self._follow_switches())
         self.add_future(self._lines.summaries())
         self.add_future(end_if_stuck(self))
         assert self._topic_watch is not None, "the first start comes before this"
@@ -137,6 +143,7 @@ class OpportuneApp(faust.App):
             raise
         finally:
             await self.processor.close()
+            await self.switchboard.close()
             if self.snapshots is not None and self.stop_reason == "asked":
                 self.snapshots.save(dict(self.processor.blocks))
             self.say_stop()
@@ -196,8 +203,21 @@ class OpportuneApp(faust.App):
             version = scorer.version
             log_event("model_refused", level=logging.ERROR, version=version, reason=str(exc))
             return False
-        await self.processor.deploy(Deployment(scorer, policy))
+        await self._deploy(Deployment(scorer, policy))
         return True
+
+    async def _deploy(self, deployment: Deployment) -> None:
+        """Puts a model in force, without what is paused."""
+        policy = deployment.policy.with_paused(self.switchboard.paused)
+        await self.processor.deploy(Deployment(deployment.scorer, policy))
+
+    async def _follow_switches(self) -> None:
+        while not self.should_stop:
+            await self._guard(self._follow())
+
+    async def _follow(self) -> None:
+        if await self.switchboard.follow() and self.processor.deployment is not None:
+            await self._deploy(self.processor.deployment)
 
     async def _explore(self) -> bool:
         """Begins without a model, if the campaign says so and nobody has promoted one.
@@ -208,7 +228,7 @@ class OpportuneApp(faust.App):
             return False
         log_event("without_model", explores=self.campaign.exploration.without_model)
         scorer = NoModel(self.processor.plan.contract)
-        await self.processor.deploy(Deployment(scorer, Policy.without_model(self.campaign)))
+        await self._deploy(Deployment(scorer, Policy.without_model(self.campaign)))
         return True
 
     async def _wait_for_model(self) -> None:

@@ -52,6 +52,7 @@ class Consumer(driver.Consumer):
         self._halted: set[TP] = set()
         self._given_up = 0  # how often partitions were
         self._seeks_at: int | None = None  # at which count of it they may be sought
+        self._began_at: dict[TP, int] = {}  # what was committed when a partition began
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -110,12 +111,14 @@ class Consumer(driver.Consumer):
         return self.ledger.done(message.tp, message)
 
     def _new_offset(self, tp: TP) -> int | None:
-        offset = self.ledger.take(tp)
-        # A table that is rebuilt reads again what was committed: a commit never goes back.
-        processor = self._port.processor
-        if offset is None or not processor.is_decided(tp.topic, tp.partition, offset):
-            return None
-        return offset
+        return self.ledger.take(tp)
+
+    def _should_commit(self, tp: TP, offset: int) -> bool:
+        """Whether a commit goes on: a table that is rebuilt reads again what was committed.
+
+        Faust forgets what was before the last commit of a partition that is revoked.
+        """
+        return offset > max(self._committed_offset[tp] or 0, self._began_at.get(tp, 0))
 
     async def _commit_offsets(
         self, offsets: Mapping[TP, int], start_new_transaction: bool = True
@@ -174,6 +177,7 @@ class Consumer(driver.Consumer):
             if self._is_over(generation):
                 return
             for tp in here:
+                self._began_at[tp] = self._committed_offset[tp] or 0
                 await self.seek(tp, starts[tp.topic])
                 self._commit_covered(tp, starts[tp.topic])
 

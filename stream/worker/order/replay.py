@@ -22,7 +22,7 @@ import numpy as np
 
 from stream import record_order
 from stream.columns import Int64s, RecordChunk
-from stream.state.changelog import Stretch
+from stream.state.marker import Stretch
 from stream.worker.order.held import Held
 from stream.worker.order.steps import Run, Step
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from stream.state.changelog import Marker, Stretch
+from stream.state.marker import Marker, Stretch
 
 RUN_RECORDS = 32_768
 """How far ahead a run is announced: large enough to be rare, small enough to be waited for."""

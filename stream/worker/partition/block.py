@@ -12,7 +12,8 @@ import numpy as np
 
 from stream.columns import Int64s, RecordChunk
 from stream.contacts.contact_table import ContactTable
-from stream.state.changelog import Anchor, Progress, Source, markers
+from stream.state.changelog import markers
+from stream.state.marker import Anchor, Progress, Source
 from stream.state.table import CustomerTable
 from stream.worker.order.replay import Replay
 from stream.worker.order.steps import Announcer, Run, announces

@@ -23,7 +23,8 @@ from typing import NamedTuple
 import numpy as np
 
 from stream.columns import RecordChunk
-from stream.state.changelog import MARKER_KEY, ROW_VERSION
+from stream.state.changelog import ROW_VERSION
+from stream.state.marker import MARKER_KEY
 from stream.worker.partition.block import Block
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from stream.state.changelog import Stretch
+from stream.state.marker import Stretch
 from stream.worker.order.steps import Run
 
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 from stream.columns import RecordChunk, split
 from stream.errors import StateError
 from stream.state import changelog
-from stream.state.changelog import MARKER_KEY, Anchor, Progress
+from stream.state.marker import MARKER_KEY, Anchor, Progress
 from stream.state.table import CustomerTable
 
 

@@ -24,7 +24,7 @@ from stream.campaign.file import Campaign
 from stream.campaign.topics_section import AnewSpec
 from stream.errors import PositionError
 from stream.log import log_event
-from stream.state.changelog import Progress, Source
+from stream.state.marker import Progress, Source
 from stream.worker.partition.block import Block
 from stream.worker.partition.blocks import Blocks
 from stream.worker.partition.restore import NotRestored

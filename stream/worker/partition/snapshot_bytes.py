@@ -25,7 +25,7 @@ from msgspec import Meta
 
 from stream.columns import Bytes, Int64s, Spans
 from stream.events.fields import CUSTOMER_BYTES_MAX
-from stream.state.changelog import Source
+from stream.state.marker import Source
 from stream.state.table import CustomerTable
 
 VERSION = 2
@@ -46,9 +46,9 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         partition: Of the changelog.
         offset: Of the newest marker of the changelog up to which the table contains all.
         marker: That marker, as it stands there.
-        covered: See `stream.state.changelog.Marker`.
-        order: See `stream.state.changelog.Marker`.
-        sources: See `stream.state.changelog.Marker`.
+        covered: See `stream.state.marker.Marker`.
+        order: See `stream.state.marker.Marker`.
+        sources: See `stream.state.marker.Marker`.
         rows: Customers.
         words: 8-byte words of a row.
         saved_s: When it was written, epoch seconds.

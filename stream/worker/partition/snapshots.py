@@ -24,7 +24,7 @@ from pathlib import Path
 
 from stream.errors import OperatorError
 from stream.log import log_event
-from stream.state.changelog import Anchor, Progress
+from stream.state.marker import Anchor, Progress
 from stream.worker.partition import snapshot_bytes
 from stream.worker.partition.block import Block
 from stream.worker.partition.lifecycle import State

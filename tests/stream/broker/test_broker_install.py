@@ -13,11 +13,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from stream.broker import BrokerError, EmbeddedKafka
+from stream.broker.command import broker
 from stream.broker.download import download
 from stream.broker.install import installed_kafka
 from stream.broker.lock import KAFKA_VERSION, LockedJar, read_lock
+from tests.conftest import FAST_START
 
 pytestmark = pytest.mark.kafka
 
@@ -74,6 +77,27 @@ def test_what_is_cached_needs_neither_network_nor_downloader(
     monkeypatch.setattr(subprocess, "run", None)
     found = installed_kafka()
     assert all((found.folder / jar.filename).exists() for jar in found.jars)
+
+
+def test_a_recorded_start_is_used_and_a_broken_one_is_not(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    here = installed_kafka()
+    folder = tmp_path / here.folder.name
+    folder.mkdir()
+    for file in {*here.folder.iterdir()} - {here.start_cache}:
+        (folder / file.name).symlink_to(file)
+    monkeypatch.setenv("OPPORTUNE_CACHE", str(tmp_path))
+    told = CliRunner().invoke(broker, ["--prepare"], catch_exceptions=False)
+    assert (told.exit_code, told.stdout) == (0, ""), told.output
+    kept = installed_kafka().start_cache
+    assert str(kept) in told.stderr
+    assert not list(folder.glob("start-*")), "nothing else is left"
+    with EmbeddedKafka(jvm_flags=["-XX:AOTMode=on"]):  # Java ends if it cannot use it
+        pass
+    kept.write_bytes(b"written by another Java")
+    with EmbeddedKafka(jvm_flags=FAST_START):
+        pass
 
 
 def test_a_first_start_without_network_says_what_to_do(

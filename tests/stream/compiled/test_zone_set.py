@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 
 from stream.compiled.category_hash import category_hash
 from stream.compiled.time_zones import time_zone, zone_table
-from stream.compiled.zone_set import Zones, ZoneSet, east_ms, known_zones, zone_names
+from stream.compiled.zone_set import (
+    NEVER_S,
+    Zones,
+    ZoneSet,
+    east_ms,
+    known_zones,
+    local_and_change,
+    pack_zones,
+    zone_names,
+)
 
 NAMES = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu", "Pacific/Apia",
          "Africa/Casablanca", "Australia/Lord_Howe")  # fmt: skip
@@ -24,6 +33,11 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 @numba.njit()
 def _east_ms(zones: Zones, zone: int, time_ms: int) -> int:
     return east_ms(zones, zone, time_ms)
+
+
+@numba.njit()
+def _local_and_change(zones: Zones, zone: int, at_s: int) -> tuple[int, int]:
+    return local_and_change(zones, zone, at_s)
 
 
 def offset_ms(name: str, time_ms: int) -> float:
@@ -47,6 +61,23 @@ def test_it_says_what_zoneinfo_says(wanted: list[tuple[str, int]]) -> None:
     zone, zones = SET.find(hashes)
     for k, (name, time_ms) in enumerate(wanted):
         assert _east_ms(zones, zone[k], time_ms) == offset_ms(name, time_ms), (name, time_ms)
+
+
+@given(st.lists(moments(), min_size=1, max_size=5), st.floats(0, 1))
+def test_contacts_and_features_ask_the_same_table(
+    wanted: list[tuple[str, int]], between: float
+) -> None:
+    zones = pack_zones(NAMES)
+    for name, time_ms in wanted:
+        zone, at_s = NAMES.index(name), time_ms // 1000
+        local_s, change_s = _local_and_change(zones, zone, at_s)
+        assert 1000 * (local_s - at_s) == offset_ms(name, time_ms) == _east_ms(zones, zone, time_ms)
+        assert change_s > at_s
+        last_s = (4_102_444_800 if change_s == NEVER_S else change_s) - 1
+        for inside_s in (last_s, at_s + int(between * (last_s - at_s))):
+            assert offset_ms(name, 1000 * inside_s) == offset_ms(name, time_ms), inside_s
+        if change_s != NEVER_S:
+            assert offset_ms(name, 1000 * change_s) != offset_ms(name, time_ms)
 
 
 def test_no_zone_and_a_name_that_nobody_knows_have_none() -> None:

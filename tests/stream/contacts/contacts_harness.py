@@ -9,11 +9,11 @@ import numpy as np
 
 from stream.campaign.file import Campaign
 from stream.campaign.sections.contact_sections import wrong_contacts
+from stream.compiled.zone_set import Zones, pack_zones
 from stream.contacts import contact_kernel, engine_events
 from stream.contacts.contact_layout import ContactLayout, lay_out_contacts
 from stream.contacts.contact_rules import compile_contacts
 from stream.contacts.contact_table import ContactTable
-from stream.contacts.local_time import Zones, pack_zones
 
 CODES = ("", "open", "cooling", "paused", "excluded", "capped")
 ZONES = (
@@ -55,7 +55,7 @@ class Customer:
 
     def against(self, k: int, at_ms: int, zone: int = 0) -> tuple[str, int]:
         asked = self.rules, self.zones, self.table.cells, 0
-        room_s = np.zeros(len(self.rules.limit), np.int64)
+        room_s = np.zeros((2, len(self.rules.limit)), np.int64)
         contact_kernel.find_room(*asked, at_ms, zone, room_s)
         code, retry_ms = contact_kernel.against(*asked, k, at_ms, zone, room_s)
         return CODES[code], retry_ms

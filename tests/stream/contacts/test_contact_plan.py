@@ -12,6 +12,7 @@ import pytest
 
 from stream.campaign.file import Campaign
 from stream.compiled.category_hash import category_hash
+from stream.compiled.zone_set import Zones, borrow_zones
 from stream.contacts.contact_kernel import FREE, against, find_room
 from stream.contacts.contact_plan import (
     ContactState,
@@ -29,7 +30,6 @@ from stream.contacts.contact_records import encode_contact_rows
 from stream.contacts.contact_rules import ContactRules, borrow_contacts
 from stream.contacts.contact_table import ContactTable
 from stream.contacts.engine_events import EngineEvents, borrow_engine
-from stream.contacts.local_time import Zones, borrow_zones
 from stream.contacts.quiet_hours import QuietHours, borrow_quiet, hold
 from tests.stream.contacts.contacts_harness import PACKED, campaign
 
@@ -46,7 +46,7 @@ def decide(
     """What a loop over decisions does: takes the first strategy that is wanted and allowed."""
     rules, zones, quiet = borrow_contacts(rules), borrow_zones(zones), borrow_quiet(quiet)
     engine, state, heard = borrow_engine(engine), borrow_state(state), borrow_heard(heard)
-    done, room_s = 0, np.zeros(len(rules.limit), np.int64)
+    done, room_s = 0, np.zeros((2, len(rules.limit)), np.int64)
     for i in range(len(chosen)):
         hear(rules, zones, engine, state, heard, done, i + 1)
         done = i + 1

@@ -21,7 +21,7 @@ from stream.kafka.records import RecordBatch, RecordReader, build_batches
 from stream.pipeline import Deployment
 from stream.policy.choice import Policy
 from stream.scoring.scorer import Scorer
-from stream.state import changelog
+from stream.state.marker import MARKER_KEY, Marker
 from stream.worker.partition.block import Block
 from stream.worker.partition.lifecycle import State
 from stream.worker.processor import Processor
@@ -108,13 +108,13 @@ class Shell:
         """Decisions in each batch that was sent."""
         return [batch.records for topic, batch, _ in self.sent if topic == "out"]
 
-    def markers(self) -> list[changelog.Marker]:
+    def markers(self) -> list[Marker]:
         """The markers in the order in which they were sent."""
         log = self.changelog()
         return [
-            msgspec.json.decode(log.value[i] or b"", type=changelog.Marker)
+            msgspec.json.decode(log.value[i] or b"", type=Marker)
             for i in range(len(log))
-            if log.key[i] == changelog.MARKER_KEY
+            if log.key[i] == MARKER_KEY
         ]
 
     async def end(self, topic: str, partition: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stream.state import changelog
+from stream.state.marker import MARKER_KEY, Progress, encode_marker
 from stream.worker.processor import Processor
 from tests.stream.worker.processor_harness import (
     TWO_TOPICS,
@@ -19,8 +19,8 @@ OLDER, OWN, NEWER = 3, 4, 5
 
 
 def announced(generation: int) -> tuple[bytes, bytes]:
-    progress = changelog.Progress(order=[("mails", 7)], generation=generation)
-    return changelog.MARKER_KEY, changelog.encode_marker(progress)
+    progress = Progress(order=[("mails", 7)], generation=generation)
+    return MARKER_KEY, encode_marker(progress)
 
 
 def decided_after(record: tuple[bytes, bytes | None], *, is_first: bool) -> Shell:

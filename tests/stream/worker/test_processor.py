@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from stream.state import changelog
+from stream.state.marker import MARKER_KEY, Progress
 from stream.state.table import CustomerTable
 from stream.worker.partition.customer_view import CustomerView
 from stream.worker.processor import Processor
@@ -47,8 +48,8 @@ def test_decisions_then_rows_and_marker_then_done() -> None:
 
     shell = run(scenario)
     chunk = shell.changelog()
-    assert chunk.key[len(chunk) - 1] == changelog.MARKER_KEY
-    progress = changelog.Progress()
+    assert chunk.key[len(chunk) - 1] == MARKER_KEY
+    progress = Progress()
     changelog.apply_chunk(chunk, CustomerTable(PLAN.row_words), PLAN.offset_words, progress)
     assert (progress.covered, progress.rows) == ({"events": 3}, 2)
 
@@ -70,7 +71,7 @@ def test_work_goes_on_while_a_checkpoint_is_under_way_and_is_not_in_it() -> None
         assert "done 3" not in shell.happened
 
     shell = run(scenario)
-    rows = changelog.Progress()
+    rows = Progress()
     table = CustomerTable(PLAN.row_words)
     changelog.apply_chunk(shell.changelog(), table, PLAN.offset_words, rows)
     next_offset = table.state.view(np.int64)[0, PLAN.offset_words]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from stream.state import changelog
+from stream.state.marker import Progress
 from stream.state.table import CustomerTable
 from stream.worker.processor import Processor
 from tests.stream.worker.processor_harness import (
@@ -25,7 +26,7 @@ from tests.stream.worker.processor_harness import (
 def offsets_of(shell: Shell) -> list[int]:
     """Next offsets in the only row that a restore of the changelog gives."""
     table = CustomerTable(PLAN.row_words)
-    changelog.apply_chunk(shell.changelog(), table, PLAN.offset_words, changelog.Progress())
+    changelog.apply_chunk(shell.changelog(), table, PLAN.offset_words, Progress())
     return [int(word) for word in table.state.view(np.int64)[0, PLAN.offset_words]]
 
 

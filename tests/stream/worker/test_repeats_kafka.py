@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from stream.features.plan import compile_features
-from stream.state.changelog import MARKER_KEY
+from stream.state.marker import MARKER_KEY
 from tests.conftest import MakeScene
 from tests.stream.worker.faults.fault_harness import Scene
 from tests.stream.worker.faults.fault_load import producer

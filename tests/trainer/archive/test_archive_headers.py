@@ -30,6 +30,8 @@ from trainer.archive.erase import erase_customer
 from trainer.archive.folder import Archive
 from trainer.archive.reader import ParquetSource
 from trainer.archive.writer import Pending
+from trainer.errors import TrainingError
+from trainer.history.source import EVERYTHING, Bounds
 
 GOLDEN = ROOT / "tests/golden/archive-format-1"
 
@@ -60,6 +62,13 @@ def headers_of(chunks: Sequence[RecordChunk]) -> dict[int, list[Header]]:
 
 def read_chunks(root: Path) -> list[RecordChunk]:
     return list(ParquetSource(root).chunks(Archive.open(root).topics()))
+
+
+def read_with_headers(root: Path, offsets: tuple[int, int] | None = None) -> list[RecordChunk]:
+    """What a campaign reads that names a header."""
+    bounds = EVERYTHING if offsets is None else Bounds(offsets={"events": {3: offsets}})
+    source = ParquetSource(root, bounds, headers=["header:tenant"])
+    return list(source.chunks(Archive.open(root).topics()))
 
 
 def some_headers(offsets: Sequence[int]) -> dict[int, list[Header]]:
@@ -135,3 +144,30 @@ def test_an_archive_without_the_column_is_read_and_goes_on(tmp_path: Path) -> No
     assert headers_of(read_chunks(root)) == headers
     assert erase_customer(Archive.open(root), ["events"], b"ann").records == 3
     assert read(root) == {("events", 3): [golden_records()[2]]}
+
+
+def test_who_needs_headers_is_told_of_records_that_lost_theirs(tmp_path: Path) -> None:
+    root = shutil.copytree(GOLDEN, tmp_path / "archive")
+    said = "names header:tenant, got records from offset 5 to 10 without them in .*kept none"
+    with pytest.raises(TrainingError, match=said):
+        read_with_headers(root)
+    new: list[Record] = [(i, START_MS + DAY_MS, b"ann", b"new") for i in (11, 12)]
+    headers: dict[int, list[Header]] = {i: [("tenant", b"shoes")] for i in (11, 12)}
+    topic = Topic([*golden_records(), *new], begin=5)
+    kafka = HeaderKafka({("events", 3): topic}, 1, 1, headers=headers)
+    archive_to(root, kafka, flush_records=1, buckets=8)
+    archive = Archive.open(root)
+    assert compact(archive, ["events"], "2030-01-01", 1 << 30).files_before
+    assert headers_of(read_with_headers(root, (10, 13))) == headers
+    with pytest.raises(TrainingError, match=said):
+        read_with_headers(root)
+    # Erased records need no headers; those beside them still do.
+    assert erase_customer(archive, ["events"], b"ann").records == 4
+    with pytest.raises(TrainingError, match=said):
+        read_with_headers(root)
+
+
+def test_headers_that_were_kept_are_read_by_who_needs_them(tmp_path: Path) -> None:
+    headers: dict[int, list[Header]] = {i: [("tenant", b"shoes")] for i in range(9)}
+    archive_to(tmp_path, HeaderKafka({("events", 3): Topic(made(9))}, headers=headers))
+    assert headers_of(read_with_headers(tmp_path)) == headers

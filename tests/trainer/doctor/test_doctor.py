@@ -14,7 +14,7 @@ from confluent_kafka import Producer
 
 from stream.errors import OperatorError
 from tests.conftest import CreateTopics, KafkaCluster
-from trainer.commands.doctor import doctor as command
+from trainer.commands.looking.doctor import doctor as command
 from trainer.doctor.errors import DoctorError
 
 pytestmark = pytest.mark.kafka

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from stream.campaign.field_path import has_list
 from trainer.doctor.forms import form_of, parsed
-from trainer.doctor.paths import at, closest, count_path, epoch_kind, kind_of, paths_of
+from trainer.doctor.paths import closest, count_path, epoch_kind, kind_of, paths_of
+from trainer.doctor.roots import at
 
 
 def text(**value: Any) -> bytes:

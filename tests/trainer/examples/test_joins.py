@@ -117,10 +117,10 @@ def test_where_nothing_is_logged_it_is_an_action_like_others(campaign: Campaign)
     logged = [*past, mail("bob", 2, kind="nothing"), *END]
     data = built(campaign, chunks(logged))
     assert data.controls is Controls.LOGGED
-    assert (data.strategy.tolist(), data.doubts) == ([0, 2], ())
+    assert (data.strategy.tolist(), data.caveats) == ([0, 2], ())
     observed = built(campaign, chunks([*past, *END]))
     assert observed.controls is Controls.OBSERVED
-    (told,) = observed.doubts  # each customer is in a shard of its own
+    (told,) = observed.caveats  # each customer is in a shard of its own
     assert told.startswith("1 treatments have nobody beside them who was left alone")
-    (told,) = built(campaign, chunks(shop(60, seed=3))).doubts
+    (told,) = built(campaign, chunks(shop(60, seed=3))).caveats
     assert told.startswith("Observational: nobody drew who was left alone.")

@@ -25,7 +25,7 @@ from stream.pipeline import Deployment, Pipeline
 from stream.policy.choice import Policy
 from stream.scoring.no_model import NoModel
 from stream.scoring.scorer import Scorer
-from stream.state.changelog import Stretch
+from stream.state.marker import Stretch
 from stream.state.table import CustomerTable
 from tests.bundles import bundle_of
 from trainer.history.topics import Extent

@@ -15,7 +15,7 @@ from stream.features.plan import compile_features
 from tests.conftest import CreateTopics, KafkaCluster
 from tests.kafka_client import remove_before
 from tests.trainer.parity.parity_harness import Record, Shop, Worker, bundle, causes, history, text
-from trainer.commands.parity import parity as command
+from trainer.commands.looking.parity import parity as command
 from trainer.errors import TrainingError
 from trainer.parity.partition_reader import open_topics
 from trainer.parity.result import Parity

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.columns import EventBatch, Spans
-from stream.state.changelog import Stretch
+from stream.state.marker import Stretch
 from tests.trainer.parity.parity_harness import (
     HOUR_MS,
     START_MS,

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
+from stream.campaign.field_path import header_paths
 from stream.campaign.file import Campaign
 from stream.campaign.options import BOOTSTRAP
 from stream.campaign.words import duration_ms
@@ -83,7 +84,7 @@ class HistoryOptions:
 
             return ParquetSource(
                 self.archive, self.bounds, ahead_max_ms, history_ms=history_ms, tells_gaps=True,
-                rules=rules,
+                rules=rules, headers=header_paths(campaign),
             )  # fmt: skip
         # Trouble with the broker is told by the error; aiokafka also tells what it then tries again.
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)

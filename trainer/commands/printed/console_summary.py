@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 
 from rich.console import Console
 from rich.table import Column, Table
@@ -31,6 +32,25 @@ def summarize(campaign: Campaign, report: Report, version: str, *, promoted: boo
     console.print(words((version, "bold"), f" in {campaign.model.registry}: {state}"))
 
 
+def summarize_instead(report: Report, version: str, *, promoted: bool) -> None:
+    """The best single strategy for everybody, which stands in for a model that was not good enough."""
+    console = Terminal()
+    verdict = report.verdict
+    assert verdict is not None, "a constant policy is judged"
+    state = "champion now" if promoted else "published, not promoted"
+    console.print(
+        words(
+            f"The best single strategy, always {verdict.constant}: ",
+            (version, "bold"),
+            f", {state}",
+        )
+    )
+    show_money(console, report)
+    show_verdict(console, verdict)
+    if not promoted and verdict.promote:
+        console.print(f"To use it: opportune promote {version}", soft_wrap=True)
+
+
 def summarize_review(report: Report, version: str) -> None:
     """Data and results of a later evaluation."""
     console = Terminal()
@@ -44,23 +64,26 @@ def _show_data(console: Console, facts: Facts) -> None:
     if facts.history is not None:
         rejects = sum(facts.rejects.values())
         console.print(
-            f"{facts.events:,} events of {facts.history.customers:,} customers, "
-            f"{facts.history.start:%Y-%m-%d} to {facts.history.end:%Y-%m-%d}"
+            f"{facts.events:,} {'rows' if facts.table else 'events'} of "
+            f"{facts.history.customers:,} customers{_when(facts.history.start, facts.history.end)}"
             + (f"; {facts.repeated:,} came again and count once" if facts.repeated else "")
             + (f"; {rejects:,} records were no events" if rejects else "")
         )
-    console.print(", ".join(f"{count:,} {what}" for what, count in facts.joins.items()))
+    if facts.joins:
+        console.print(", ".join(f"{count:,} {what}" for what, count in facts.joins.items()))
     for name, span in facts.periods.items():
-        console.print(
-            f"{name}: {span.rows:,} examples, {span.start:%Y-%m-%d} to {span.end:%Y-%m-%d}"
-        )
+        console.print(f"{name}: {span.rows:,} examples{_when(span.start, span.end)}")
+
+
+def _when(start: datetime | None, end: datetime | None) -> str:
+    return "" if start is None or end is None else f", {start:%Y-%m-%d} to {end:%Y-%m-%d}"
 
 
 def show_evaluation(console: Console, evaluation: Evaluation) -> None:
     """The main metrics of all models, and those of the candidate by strategy."""
     console.print(
-        f"Judged on {evaluation.all.rows:,} later examples of {evaluation.all.customers:,} "
-        f"customers, {evaluation.start:%Y-%m-%d} to {evaluation.end:%Y-%m-%d}"
+        f"Judged on {evaluation.all.rows:,} {'later' if evaluation.start else 'other'} examples of {evaluation.all.customers:,} "
+        f"customers{_when(evaluation.start, evaluation.end)}"
     )
     console.print(_overall(evaluation))
     console.print(_by_strategy(evaluation))
@@ -87,7 +110,7 @@ def _by_strategy(evaluation: Evaluation) -> Table:
 
 def show_money(console: Console, report: Report) -> None:
     """What its policy earns, before what it predicts."""
-    style = "yellow" if report.facts.unproven else "bold"
+    style = "yellow" if report.facts.unproven or report.facts.broken else "bold"
     for sentence in report.facts.money:
         console.print(words((sentence, style)), soft_wrap=True)
 
@@ -96,7 +119,7 @@ def show_verdict(console: Console, verdict: Verdict) -> None:
     """Every check of the gate."""
     for check in verdict.checks:
         mark = ("yes", "green") if check.passed else ("no", "red")
-        if check.name == "unproven":
+        if check.name in {"unproven", "sample ratio"}:
             mark = ("?", "yellow")
         told = f" {check.name}: {check.got} (expected {check.expected}); {check.why}"
         console.print(words("  ", mark, told), soft_wrap=True)

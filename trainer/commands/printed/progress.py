@@ -22,8 +22,8 @@ from stream.campaign.file import Campaign
 from stream.terminal import Terminal
 
 if TYPE_CHECKING:
+    from trainer.learning import Watch
     from trainer.search.found import Tried
-    from trainer.train import Watch
 
 
 class _RateColumn(ProgressColumn):
@@ -57,14 +57,23 @@ def counting(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
 
 @contextmanager
 def watching(
-    console: Console, campaign: Campaign, *, searches: bool, fits: bool = True
+    console: Console,
+    campaign: Campaign,
+    *,
+    searches: bool,
+    fits: bool = True,
+    replays: bool = True,
 ) -> Iterator[Watch]:
-    """Bars on the console while the block runs."""
-    from trainer.train import Watch
+    """Bars on the console while the block runs; a table is neither read from topics nor replayed."""
+    from trainer.learning import Watch
 
     with progress(console) as bars:
-        reading = bars.add_task("Reading history", unit="records", total=None, note="")
-        replaying = bars.add_task("Replaying", unit="shards", total=None, note="", start=False)
+        reading = bars.add_task(
+            "Reading history", unit="records", total=None, note="", visible=replays
+        )
+        replaying = bars.add_task(
+            "Replaying", unit="shards", total=None, note="", start=False, visible=replays
+        )
         searching = bars.add_task(
             "Searching", unit="trials", total=campaign.search.trials, note="", start=False,
             visible=searches,

@@ -19,7 +19,7 @@ from stream.contacts.contact_records import (
 )
 from stream.contacts.contact_table import ContactTable
 from stream.errors import StateError
-from stream.state import changelog
+from stream.state import marker
 from stream.worker.partition.block import Contacts
 from stream.worker.processor import Processor
 from tests.stream.worker.processor_harness import (
@@ -230,4 +230,4 @@ def test_rules_may_be_added_to_a_service_that_runs() -> None:
 
     shell = run(scenario, CAMPAIGN)
     assert not [topic for topic, _, _ in shell.sent if topic == LOG]
-    assert changelog.MARKER_KEY in [shell.changelog().key[i] for i in range(2)]
+    assert marker.MARKER_KEY in [shell.changelog().key[i] for i in range(2)]

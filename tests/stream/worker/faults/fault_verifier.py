@@ -29,6 +29,7 @@ from stream.pipeline import Deployment, Pipeline
 from stream.policy.choice import Policy
 from stream.scoring.scorer import Scorer
 from stream.state import changelog
+from stream.state.marker import MARKER_KEY, Marker
 from stream.state.table import CustomerTable
 from tests.stream.worker.faults.fault_harness import Scene, Since
 from tests.stream.worker.faults.fault_records import (
@@ -173,12 +174,12 @@ class Verifier:
 
     def _verify_rows(self, partition: int, right: _Right) -> None:
         newest = newest_rows(self._scene, partition)
-        marker = newest.pop(changelog.MARKER_KEY, None)
+        marker = newest.pop(MARKER_KEY, None)
         keys = newest.keys() | right.rows.keys()
         wrong = sorted(key for key in keys if newest.get(key) != right.rows.get(key))
         assert not wrong, f"partition {partition}: {len(wrong)} rows differ: {wrong[:20]}"
         if marker is not None:
-            covered = msgspec.json.decode(marker, type=changelog.Marker).covered
+            covered = msgspec.json.decode(marker, type=Marker).covered
             ends = {
                 tp[0]: end for tp, end in self._scene.event_ends().items() if tp[1] == partition
             }
@@ -240,9 +241,9 @@ def _in_order(
     about = [msgspec.json.decode(one.value() or b"")["data"]["event"] for one in decisions]
     decided = [(event["topic"], event["offset"]) for event in about]
     markers = [
-        msgspec.json.decode(record.value() or b"", type=changelog.Marker)
+        msgspec.json.decode(record.value() or b"", type=Marker)
         for record in log
-        if record.key() == changelog.MARKER_KEY
+        if record.key() == MARKER_KEY
     ]
     chunks = {t: chunk_of(t, partition, messages) for t, messages in events.items() if messages}
     at, runs = dict.fromkeys(events, 0), list[tuple[str, list[Message]]]()

@@ -20,7 +20,7 @@ from stream.kafka.client import Fetched, stable_end
 from stream.worker.faust_app.consumer_thread import Exactly
 from stream.worker.faust_app.factory import create_app
 from stream.worker.faust_app.transport import Consumer
-from tests.stream.worker.processor_harness import CAMPAIGN, begin
+from tests.stream.worker.processor_harness import CAMPAIGN
 
 EVENTS = TP("events", 0)
 
@@ -191,14 +191,31 @@ def test_a_seek_back_while_the_flow_is_stopped_forgets_nothing() -> None:
 
 def test_a_rebuild_commits_nothing_before_what_was_committed() -> None:
     async def scenario(consumer: Recorded) -> None:
-        begin(cast(Any, consumer.app).processor, {"events": 30}, {"events": 40})
+        consumer._began_at[EVENTS] = consumer._committed_offset[EVENTS] = 30
         for start in (0, 20, 30):
             chunk = fetch(consumer, start, start + 10)
             consumer.taken(chunk)
             consumer.ack(chunk)
             await consumer.commit()
 
-    assert play(scenario) == [30, 40]
+    assert play(scenario) == [40]
+
+
+def test_a_rebuild_that_is_revoked_commits_nothing_before_what_was_committed() -> None:
+    async def scenario(consumer: Recorded) -> None:
+        chunk = fetch(consumer, 0, 10)
+
+        async def revoke(_revoked: set[TP]) -> None:
+            assert consumer._committed_offset[EVENTS] is None  # Faust has forgotten that already
+            consumer.ack(chunk)
+            await consumer.wait_empty()
+
+        consumer._on_partitions_revoked = cast(Any, revoke)
+        consumer._began_at[EVENTS] = consumer._committed_offset[EVENTS] = 30
+        consumer.taken(chunk)
+        await consumer.on_partitions_revoked({EVENTS})
+
+    assert play(scenario) == []
 
 
 def test_no_active_partition_means_none_and_not_all() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from stream.columns import Int64s, RecordChunk
-from stream.state.changelog import Marker, Stretch
+from stream.state.marker import Marker, Stretch
 
 Event = tuple[str, int]
 """Topic and offset."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from stream.columns import RecordChunk, Spans, part
-from stream.state.changelog import Stretch
+from stream.state.marker import Stretch
 from stream.worker.order import replay
 from stream.worker.order.replay import Replay, Turn
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.columns import RecordChunk, Spans, split
-from stream.state.changelog import Stretch
+from stream.state.marker import Stretch
 from stream.worker.order.replay import Replay, Turn
 from stream.worker.order.steps import RUN_RECORDS, Announcer, Run, Step
 

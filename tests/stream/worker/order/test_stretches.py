@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from stream.columns import RecordChunk, Spans
 from stream.record_order import NOT_SEEN_MS, merged, seen
-from stream.state.changelog import Stretch
+from stream.state.marker import Stretch
 from stream.worker.order import replay as replay_module
 from stream.worker.order.replay import HELD_RECORDS_MAX, Replay, Turn
 from stream.worker.order.steps import Run, Step

@@ -217,14 +217,12 @@ def test_a_rebuild_that_was_interrupted_goes_on_in_silence() -> None:
         begin(processor, {"events": 4}, {"events": 5})
         await processor.process(message(0, ["ann", "bob"]))
         await processor.drain()
-        assert not processor.is_decided("events", 0, 2)
         other = Processor(CAMPAIGN, PLAN, "log", shell)
         await other.deploy(deployment())
         log = shell.changelog()
         assert begin(other, {"events": 4}, {"events": 5}, log) == {"events": 2}
         await other.process(message(2, ["ann", "bob", "ann"]))
         await other.drain()
-        assert other.is_decided("events", 0, 5)
         await other.close()
 
     assert run(scenario).decided() == [1]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from confluent_kafka import Producer
 
-from stream.state.changelog import MARKER_KEY
+from stream.state.marker import MARKER_KEY
 from tests.conftest import MakeScene
 from tests.stream.worker.faults.fault_harness import Scene
 from tests.stream.worker.faults.fault_load import Load

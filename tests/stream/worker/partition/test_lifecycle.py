@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from stream.columns import Spans
 from stream.state import changelog
-from stream.state.changelog import MARKER_KEY, Anchor
+from stream.state.marker import MARKER_KEY, Anchor, encode_marker
 from stream.worker.partition.block import Block
 from stream.worker.partition.blocks import Blocks
 from stream.worker.partition.lifecycle import MOVES, IllegalMove, State, after
@@ -138,7 +138,7 @@ class Life(RuleBasedStateMachine):
             block.table.mark_dirty(block.table.live)  # a crash or a lost session comes in between
             return
         block.progress.covered, block.progress.rows = dict(block.position), len(block.table)
-        marker = changelog.encode_marker(block.progress)
+        marker = encode_marker(block.progress)
         self.log.append((MARKER_KEY, marker))
         assert block.wrote(Anchor(len(self.log) - 1, marker), self.unmarked + 1)
         self.unmarked, self.covered, self.durable = 0, self.end, dict(self.truth)

@@ -12,7 +12,7 @@ import pytest
 from stream.columns import Spans, split
 from stream.features.plan import compile_features
 from stream.state import changelog
-from stream.state.changelog import Stretch
+from stream.state.marker import MARKER_KEY, Anchor, Marker, Progress, Stretch
 from stream.state.table import CustomerTable
 from stream.worker.processor import Processor
 from tests.stream.worker.processor_harness import (
@@ -74,9 +74,9 @@ async def finish(shell: Shell, processor: Processor, acknowledged: int) -> None:
 def test_after_any_record_of_the_changelog_a_worker_can_go_on(seed: int) -> None:
     shell, taken = interleave(seed)
     log, plan = shell.changelog(), compile_features(TWO_TOPICS)
-    progress_after = [changelog.Progress()]
+    progress_after = [Progress()]
     for end in range(1, len(log) + 1):
-        table, progress = CustomerTable(plan.row_words), changelog.Progress()
+        table, progress = CustomerTable(plan.row_words), Progress()
         changelog.apply_chunk(split(log, end)[0], table, plan.offset_words, progress)
         progress_after.append(progress)
         offsets = (
@@ -85,10 +85,10 @@ def test_after_any_record_of_the_changelog_a_worker_can_go_on(seed: int) -> None
         covered = [progress.covered.get(topic, 0) for topic in ("events", "mails")]
         assert all(row >= done for row, done in zip(offsets, covered, strict=True))
         # A marker says everything that those before it said: none of them is needed any more.
-        if log.key[end - 1] == changelog.MARKER_KEY:
-            said = msgspec.json.decode(log.value[end - 1] or b"", type=changelog.Marker)
-            anchor = changelog.Anchor(end - 1, log.value[end - 1] or b"")
-            assert progress == changelog.Progress(
+        if log.key[end - 1] == MARKER_KEY:
+            said = msgspec.json.decode(log.value[end - 1] or b"", type=Marker)
+            anchor = Anchor(end - 1, log.value[end - 1] or b"")
+            assert progress == Progress(
                 said.covered, said.order, said.rows, anchor, generation=1,
                 reached_ms=dict(said.reached_ms or {}),
             )  # fmt: skip
@@ -147,6 +147,6 @@ def test_rows_that_a_stranger_wrote_over_are_written_again_without_any_event() -
 
     log = run(scenario).changelog()
     assert [log.key[i] for i in range(len(log))] == [
-        b"ann", b"bob", changelog.MARKER_KEY, b"bob", changelog.MARKER_KEY,
-        b"ann", changelog.MARKER_KEY,
+        b"ann", b"bob", MARKER_KEY, b"bob", MARKER_KEY,
+        b"ann", MARKER_KEY,
     ]  # fmt: skip

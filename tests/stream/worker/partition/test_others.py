@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from stream.features.plan import compile_features
 from stream.state import changelog
+from stream.state.marker import MARKER_KEY
 from stream.worker.processor import Processor
 from tests.stream.state.test_changelog import filled
 from tests.stream.worker.processor_harness import (
@@ -15,7 +16,7 @@ from tests.stream.worker.processor_harness import (
     run,
 )
 
-MARKER = changelog.MARKER_KEY
+MARKER = MARKER_KEY
 
 
 def row(offset: int) -> bytes:

@@ -12,7 +12,7 @@ import pytest
 
 from stream.features.plan import compile_features
 from stream.kafka.records import RecordReader
-from stream.state.changelog import Stretch
+from stream.state.marker import Stretch
 from stream.worker.order.steps import RUN_RECORDS, Run
 from stream.worker.partition.rebuild import cut
 from stream.worker.processor import Processor

@@ -8,7 +8,7 @@ import pytest
 from stream.columns import RecordChunk, Spans, split
 from stream.errors import StateError
 from stream.state import changelog
-from stream.state.changelog import MARKER_KEY
+from stream.state.marker import MARKER_KEY, Progress, encode_marker
 from stream.state.table import CustomerTable
 from stream.worker.partition.block import Block
 from stream.worker.partition.blocks import Blocks
@@ -30,8 +30,8 @@ def row(name: str, offset: int) -> Record:
 
 
 def marker(covered: int, rows: int) -> Record:
-    progress = changelog.Progress({"events": covered}, [], rows)
-    return MARKER_KEY, changelog.encode_marker(progress)
+    progress = Progress({"events": covered}, [], rows)
+    return MARKER_KEY, encode_marker(progress)
 
 
 def log(*records: Record, first: int = 0) -> RecordChunk:

@@ -17,7 +17,7 @@ from stream.errors import PositionError
 from stream.kafka.records import RecordReader
 from stream.pipeline import Pipeline
 from stream.state import changelog
-from stream.state.changelog import Marker, Progress, Source
+from stream.state.marker import Marker, Progress, Source, encode_marker
 from stream.state.table import CustomerTable
 from stream.worker.partition.blocks import Blocks
 from stream.worker.partition.restore import NotRestored
@@ -272,7 +272,7 @@ def test_a_marker_says_of_which_log_its_offsets_are_also_when_no_event_comes() -
 def test_golden_bytes_of_a_marker_with_its_sources() -> None:
     progress = Progress({"events": 42}, [("events", 50)], rows=3)
     progress.sources = {"events": Source("Zkq3JOjEQN27lSU7z7IaGw", 4, 1)}
-    assert changelog.encode_marker(progress) == (
+    assert encode_marker(progress) == (
         b'{"version":1,"covered":{"events":42},"order":[["events",50]],"rows":3,'
         b'"sources":{"events":{"id":"Zkq3JOjEQN27lSU7z7IaGw","leader_epoch":4,"epoch":1}},"generation":0}'
     )

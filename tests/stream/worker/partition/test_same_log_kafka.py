@@ -19,6 +19,7 @@ from stream.pipeline import Deployment, Pipeline
 from stream.policy.choice import Policy
 from stream.scoring.scorer import Scorer
 from stream.state import changelog
+from stream.state.marker import MARKER_KEY
 from stream.state.table import CustomerTable
 from tests.conftest import CreateTopics, MakeScene
 from tests.stream.worker.faults.fault_harness import Scene
@@ -157,7 +158,7 @@ def test_a_topic_created_anew_ends_workers_until_it_is_accepted(
     assert sum(fresh.values()) == count
     assert len(fresh) == count
     left = newest_rows(scene, 0) | newest_rows(scene, 1)
-    del left[changelog.MARKER_KEY]
+    del left[MARKER_KEY]
     assert left == rows(scene, seed, old, new)
 
     if count > BEFORE:

@@ -14,7 +14,7 @@ import pytest
 
 from stream.columns import Spans
 from stream.errors import OperatorError
-from stream.state.changelog import Anchor
+from stream.state.marker import Anchor
 from stream.state.table import CustomerTable
 from stream.worker.partition import snapshots
 from stream.worker.partition.block import Block

@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from stream.campaign import file as campaign_file
+from stream.campaign.field_path import header_paths
 from stream.campaign.file import Campaign
 from stream.campaign.options import BOOTSTRAP, CAMPAIGN, with_registry
 from stream.kafka.skip_list import ReadRules
@@ -111,7 +112,8 @@ def _check(
         with open_topics(bootstrap, names, on_records, rules) as topics:
             source: Topics | ArchivedTopics = topics
             if archive is not None:
-                source = ArchivedTopics(topics, archive, campaign.topics.events, rules)
+                of_events, headers = campaign.topics.events, header_paths(campaign)
+                source = ArchivedTopics(topics, archive, of_events, rules, headers)
             with opened(campaign.model.registry, None) as registry:
                 return check_parity(
                     campaign, registry, source, scope, show_customers=show_customers

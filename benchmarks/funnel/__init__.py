@@ -1,0 +1,1 @@
+"""The whole funnel beside none of it: what rules about contacts, hold-outs and exploration cost."""

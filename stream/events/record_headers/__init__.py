@@ -1,0 +1,1 @@
+"""Record headers that paths of the campaign file name, beside what stands in the values of records."""

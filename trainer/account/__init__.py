@@ -1,0 +1,1 @@
+"""`opportune explain`: one decision taken apart: what each stage dropped, what each strategy was worth, and why."""
