@@ -136,6 +136,7 @@ def judge_candidate(
         "champion": None if champion is None else champion.manifest.version,
         "compared": comparable(champion, draft),
         "score_ms": score_ms(scorer),
+        "no_claim": parts.doubts.no_claim,
         "bundle_bytes": sum(map(len, draft.files.values())),
     }
     found = (

@@ -10,7 +10,7 @@ Rules of this file
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -68,7 +68,7 @@ class Learned:
         campaign: The campaign, with the settings that a search found.
         fitted: The network.
         draft: It as a bundle, without a report.
-        untrained: Strategies that there were too few examples of, and how many there were.
+        few: What there were too few examples of.
         evaluation: How good it is on the test part; None without one.
         verdict: What the gate says.
         found: What a search found; None without one.
@@ -77,7 +77,7 @@ class Learned:
     campaign: Campaign
     fitted: Fitted
     draft: Bundle
-    untrained: dict[str, int]
+    few: example_notices.Few
     evaluation: Evaluation | None
     verdict: Verdict
     found: Found | None
@@ -89,7 +89,7 @@ class Learned:
         return Bundle.create(
             contract=of.contract, normalization=of.normalization.arrays(), strategies=of.strategies,
             network=of.network, weights=self.draft.weights, golden=self.draft.golden,
-            fit=Fit(of.created, of.window, of.seed, metrics, reports), untrained=tuple(self.untrained),
+            fit=Fit(of.created, of.window, of.seed, metrics, reports), untrained=of.untrained,
         )  # fmt: skip
 
 
@@ -141,16 +141,18 @@ def learn(
     watch.step("fitting")
     config = network_config(campaign.model, campaign.training, examples.features, len(names))
     fitted = fit(config, campaign.training, examples, check, seed, watch.epochs)
-    untrained = example_notices.untrained(names, examples.strategy, campaign.training.examples_min)
+    least, doubts = campaign.training.examples_min, parts.doubts
+    few = example_notices.few_of(names, examples, least, doubts.alone)
+    parts = replace(parts, doubts=replace(doubts, no_claim=few.no_claim(names)))
     window = DataWindow(start_ms, _end_ms(examples, check) + 1)
     draft = Bundle.create(
         contract=plan.contract, normalization=examples.normalization, strategies=names,
         network=config, weights=network.weights(fitted.model), golden=_golden(fitted, examples),
-        fit=Fit(created, window, seed), untrained=tuple(untrained),
+        fit=Fit(created, window, seed), untrained=few.untrained(names),
     )  # fmt: skip
     watch.step("judging")
     evaluation, verdict = judge_candidate(campaign, plan, parts, draft, champion, seed)
-    return Learned(campaign, fitted, draft, untrained, evaluation, verdict, found)
+    return Learned(campaign, fitted, draft, few, evaluation, verdict, found)
 
 
 def _search(

@@ -145,7 +145,7 @@ def _report(learned: Learned, prepared: Prepared, parts: Parts, created: datetim
         campaign, prepared.dataset, prepared.rejects, outputs(campaign), created,
         {"train": parts.learn, "validation": parts.check, "test": parts.test},
         champion=verdict.champion or "",
-        notices=example_notices.never_chosen(campaign, learned.untrained),
+        notices=example_notices.never_chosen(campaign, learned.few),
     )  # fmt: skip
     return Report(
         model=campaign.model,

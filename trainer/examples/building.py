@@ -19,8 +19,8 @@ from stream.campaign.words import duration_ms
 from stream.columns import Int64s
 from stream.features.plan import FeaturePlan
 from trainer.errors import TrainingError
-from trainer.examples.chance import Logged
-from trainer.examples.controls import controls_of, left_alone
+from trainer.examples.chance import Doubts, Logged
+from trainer.examples.controls import Controls, controls_of, left_alone
 from trainer.examples.dataset import Dataset
 from trainer.examples.labels import Examples, JoinCounts
 from trainer.examples.notices import example_notices, history_notices
@@ -129,24 +129,22 @@ class _Builder:
         self._counts += JoinCounts(expired=shards.expired)
         examples = Examples.joined(*(examples for examples, _, _ in self._parts))
         if len(examples) == 0:
-            raise TrainingError(
-                ". ".join(
-                    (
-                        example_notices.no_examples(self._campaign, self._counts),
-                        *self._notices(shards),
-                    )
-                )
-            )
+            why = example_notices.no_examples(self._campaign, self._counts)
+            raise TrainingError(". ".join((why, *self._notices(shards))))
         controls = controls_of(self._campaign, shards.logs_nothing)
         alone = examples.beside >= 0
         examples.propensity[alone] = left_alone(
             examples.strategy, examples.propensity, len(self._campaign.strategies)
         )
+        rows = np.concatenate([rows for _, rows, _ in self._parts])
+        beside: tuple[str, ...] = ()
+        if controls is Controls.OBSERVED:
+            beside = example_notices.left_alone_beside(self._campaign, examples, rows)
         return Dataset(
             training=self._campaign.training,
             transforms=self._plan.transform_codes,
             values=self._values.finish(),
-            rows=np.concatenate([rows for _, rows, _ in self._parts]),
+            rows=rows,
             strategy=examples.strategy,
             outcome=examples.outcome,
             time_ms=examples.time_ms,
@@ -161,6 +159,7 @@ class _Builder:
             start_ms=shards.start_ms,
             end_ms=shards.end_ms,
             notices=self._notices(shards),
+            doubts=Doubts(alone=beside),
             caveats=example_notices.controls(self._campaign, controls, self._counts),
         )
 

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from stream.campaign.training import GateSpec
 from stream.policy.decision import NOTHING
-from trainer.gate import checks
+from trainer.gate import checks, soundness
 from trainer.gate.checks import BASE_RATES, Check, Evidence, Interval, SliceDifference, shown
 from trainer.gate.money import Money, Unproven
 
@@ -103,7 +103,9 @@ def judge(
     """
     compared = evidence.champion is not None and evidence.compared
     opponent = f"champion {evidence.champion}" if compared else BASE_RATES
-    found = [checks.sound(broken)] if broken else []
+    found = [soundness.sound(broken)] if broken else []
+    if evidence.no_claim:
+        found.append(soundness.claims(evidence.no_claim))
     found.append(checks.enough(gate, evidence))
     if compared:
         found += _against_champion(gate, evidence, opponent)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,7 +12,8 @@ from stream.campaign.file import Campaign
 from stream.columns import Int64s
 from stream.policy.decision import NOTHING
 from trainer.examples.controls import Controls
-from trainer.examples.labels import JoinCounts
+from trainer.examples.labels import Examples, JoinCounts
+from trainer.examples.part import Part
 
 _log = logging.getLogger(__name__)
 _PROVE = (
@@ -78,42 +80,106 @@ def expired(campaign: Campaign, counts: JoinCounts) -> str:
     )
 
 
-def untrained(names: Sequence[str], strategy: Int64s, examples_min: int) -> dict[str, int]:
-    """Strategies that there are too few examples of, and how many there are.
+class Few(NamedTuple):
+    """What there are too few examples of to claim anything.
+
+    Attributes:
+        strategies: Strategies, and how many examples of each there are.
+        nothing: Examples of doing nothing when they are too few, else None.
+        alone: Strategies beside which too few were left alone.
+    """
+
+    strategies: dict[str, int]
+    nothing: int | None = None
+    alone: tuple[str, ...] = ()
+
+    def untrained(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Those of the outputs that the policy does not choose: without doing nothing there is no gain."""
+        if self.nothing is not None:
+            return tuple(name for name in names if name != NOTHING)
+        return tuple(name for name in names if name in self.strategies or name in self.alone)
+
+    def no_claim(self, names: Sequence[str]) -> str:
+        """Why a model can say of no strategy what it brings; empty when it can of one."""
+        if self.nothing is not None:
+            return f"{self.nothing:,} examples of doing nothing to learn from"
+        if len(self.untrained(names)) == len(set(names) - {NOTHING}):
+            return (
+                f"too few examples of {', '.join(self.untrained(names))}, or of nothing beside them"
+            )
+        return ""
+
+
+def few_of(names: Sequence[str], examples: Part, examples_min: int, alone: Sequence[str]) -> Few:
+    """What there are too few examples of.
 
     Args:
         names: Strategy of each output of the network.
-        strategy: Output of each example that is learned from. Shape (n,), int64.
+        examples: Those that are learned from. One of doing nothing that stands there twice counts once.
         examples_min: How many there have to be.
+        alone: Strategies beside which too few were left alone.
     """
-    rows = np.bincount(strategy, minlength=len(names)).tolist()
-    return {
-        name: count
-        for name, count in zip(names, rows, strict=True)
-        if name != NOTHING and count < examples_min
-    }
+    rows = np.bincount(examples.strategy, minlength=len(names)).tolist()
+    counts = dict(zip(names, rows, strict=True))
+    nothing = None
+    if NOTHING in counts:
+        del counts[NOTHING]
+        distinct = len(np.unique(examples.rows[examples.strategy == names.index(NOTHING)]))
+        nothing = distinct if distinct < examples_min else None
+    few = {name: count for name, count in counts.items() if count < examples_min}
+    return Few(few, nothing, tuple(name for name in alone if name not in few))
 
 
-def never_chosen(campaign: Campaign, few: Mapping[str, int]) -> tuple[str, ...]:
+def left_alone_beside(campaign: Campaign, examples: Examples, rows: Int64s) -> tuple[str, ...]:
+    """Strategies that have examples, and beside which fewer than `training.examples_min` points were left alone.
+
+    Args:
+        campaign: The campaign file.
+        examples: All of them.
+        rows: Where the features of each are. Shape (n,), int64.
+    """
+    return tuple(
+        one.id
+        for k, one in enumerate(campaign.strategies)
+        if (examples.strategy == k).any()
+        and len(np.unique(rows[examples.beside == k])) < campaign.training.examples_min
+    )
+
+
+def never_chosen(campaign: Campaign, few: Few) -> tuple[str, ...]:
     """That the policy will not choose strategies; logged as a warning, too.
 
     Args:
         campaign: The campaign file.
-        few: See `untrained`.
+        few: What there are too few examples of.
 
     Returns:
-        A sentence without its stop, or none.
+        Sentences without their stop.
     """
-    if not few:
-        return ()
-    got = ", ".join(f"{count:,} of {name}" for name, count in few.items())
-    told = (
-        f"expected {campaign.training.examples_min:,} examples or more of each strategy to learn from "
-        f"(training.examples_min), got {got}: the policy does not choose these with this model "
-        "(UNTRAINED). Operator action: use them on some customers first, by chance or by a rule"
-    )
-    _log.warning("%s", told)
-    return (told,)
+    told = []
+    least = campaign.training.examples_min
+    if few.nothing is not None:
+        told.append(
+            f"expected {least:,} examples or more of doing nothing to learn from (training.examples_min), got "
+            f"{few.nothing:,}: nothing shows what a contact brings, so the policy chooses no strategy with this "
+            f"model (UNTRAINED). {_PROVE}"
+        )
+    if few.strategies:
+        got = ", ".join(f"{count:,} of {name}" for name, count in few.strategies.items())
+        told.append(
+            f"expected {least:,} examples or more of each strategy to learn from "
+            f"(training.examples_min), got {got}: the policy does not choose these with this model "
+            "(UNTRAINED). Operator action: use them on some customers first, by chance or by a rule"
+        )
+    if few.alone and few.nothing is None:
+        told.append(
+            f"fewer than {least:,} decision points were left alone at the age and after the same as those that "
+            f"got {', '.join(few.alone)}: nothing shows what these bring, so the policy does not choose them with "
+            f"this model (UNTRAINED). {_PROVE}"
+        )
+    for one in told:
+        _log.warning("%s", one)
+    return tuple(told)
 
 
 def no_examples(campaign: Campaign, counts: JoinCounts) -> str:
