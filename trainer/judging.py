@@ -29,6 +29,7 @@ from trainer.fitting.fit import fit, network_config, predict
 from trainer.gate.evidence import evidence
 from trainer.gate.gate import Evidence, Verdict, judge
 from trainer.gate.money import Money, Unproven
+from trainer.report.judged_model import judged
 from trainer.report.published import thresholds
 
 LINEAR = "linear"
@@ -176,7 +177,7 @@ def champion_scores(
     """What the champion says of a part; None where it cannot be compared with a candidate."""
     if champion is None or not comparable(champion, draft):
         return None
-    said = published_scores(champion, campaign, part).scores
+    said = published_scores(judged(champion), campaign, part).scores
     return Scores(part, said, champion.manifest.untrained)
 
 
@@ -203,7 +204,7 @@ def _evaluate(
         Judged.of(test, head, names, slices(campaign, plan, test, learn)),
         scored(before, scores_of(scorer, check), scores_of(scorer, test)),
         others,
-        rival_of(champion, draft, campaign, test),
+        rival_of(None if champion is None else judged(champion), draft, campaign, test),
         campaign.evaluation,
         seed,
     )

@@ -32,6 +32,7 @@ from trainer.fitting.fit import Fitted, OnEpoch, fit, network_config, scores
 from trainer.gate.gate import Verdict
 from trainer.history.source import OnRecords
 from trainer.judging import Parts, judge_candidate
+from trainer.report.judged_model import FILE, packed
 from trainer.search.found import Found
 from trainer.search.search import OnTrial, search
 
@@ -72,6 +73,7 @@ class Learned:
         evaluation: How good it is on the test part; None without one.
         verdict: What the gate says.
         found: What a search found; None without one.
+        judged: What the verdict is of, when the draft was fitted anew afterwards; else None.
     """
 
     campaign: Campaign
@@ -81,15 +83,19 @@ class Learned:
     evaluation: Evaluation | None
     verdict: Verdict
     found: Found | None
+    judged: Bundle | None = None
 
     def bundle(self, reports: Mapping[str, bytes]) -> Bundle:
         """The model with its reports and its figures."""
         of, evaluation = self.draft.manifest, self.evaluation
         metrics = {} if evaluation is None else evaluation.headline()
+        kept = None if self.judged is None else packed(self.judged)
+        files = {**reports, **({} if kept is None else {FILE: kept})}
         return Bundle.create(
             contract=of.contract, normalization=of.normalization.arrays(), strategies=of.strategies,
             network=of.network, weights=self.draft.weights, golden=self.draft.golden,
-            fit=Fit(of.created, of.window, of.seed, metrics, reports), untrained=of.untrained,
+            fit=Fit(of.created, of.window, of.seed, metrics, files, of.judged_window),
+            untrained=of.untrained,
         )  # fmt: skip
 
 
@@ -147,7 +153,7 @@ def learn(
     window = DataWindow(start_ms, _end_ms(examples, check) + 1)
     draft = Bundle.create(
         contract=plan.contract, normalization=examples.normalization, strategies=names,
-        network=config, weights=network.weights(fitted.model), golden=_golden(fitted, examples),
+        network=config, weights=network.weights(fitted.model), golden=golden(fitted, examples),
         fit=Fit(created, window, seed), untrained=few.untrained(names),
     )  # fmt: skip
     watch.step("judging")
@@ -189,8 +195,8 @@ def _end_ms(*parts: Part) -> int:
     return max(int(part.time_ms.max()) for part in parts if len(part))
 
 
-def _golden(fitted: Fitted, examples: Part) -> Golden:
-    """A few of the rows that it was fitted on, from all over them."""
+def golden(fitted: Fitted, examples: Part) -> Golden:
+    """A few of the rows that a model was fitted on, from all over them, and what it says of them."""
     step = max(len(examples) // _GOLDEN_ROWS, 1)
     some = examples.take(np.arange(0, len(examples), step)[:_GOLDEN_ROWS])
     inputs = np.ascontiguousarray(np.concatenate([x for _, x in some.blocks()]))

@@ -113,6 +113,8 @@ class TrainingSpec(Section, frozen=True):
         validation_share: Share of the examples that decide when to stop, on the threshold and in
             the search: later ones than those that are learned from.
         test_share: Share of the examples that judge the result: the latest.
+        refit: Whether what is published is fitted anew on all mature history, with the settings and the epochs
+            of the model that was judged. Without: the judged one is published.
         seed: Of everything random.
         memory_mb: Bytes that the history may take in memory before it is kept on disk.
     """
@@ -141,6 +143,7 @@ class TrainingSpec(Section, frozen=True):
     batch_size: PositiveInt = 32
     validation_share: Share = 0.2
     test_share: Share = 0.2
+    refit: bool = True
     seed: Annotated[int, Meta(ge=0, le=4_294_967_295)] = 0
     memory_mb: Annotated[int, Meta(ge=16, le=1 << 20)] = 512
 

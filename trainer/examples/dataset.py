@@ -142,6 +142,12 @@ class Dataset:
         )  # fmt: skip
         return whole.take(rows)
 
+    def everything(self) -> Part:
+        """All examples, also those between the parts, normalized by their own moments."""
+        period = Period(int(self.time_ms.min()), int(self.time_ms.max()) + 1)
+        raw = self.part(period, Normalization.identity(len(self.transforms)))
+        return raw.normalized_with(moments.fit_normalization(raw))
+
     def _weights(self, reference: Bools) -> Float64s:
         """What each example counts; 1 on average among those of the reference."""
         if not self.training.propensity_weights:

@@ -6,6 +6,8 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from trainer.evaluation.offpolicy.overlap import Overlap
+
 
 class Span(Struct, frozen=True):
     """A part of the examples, and its period where they have times."""
@@ -51,6 +53,7 @@ class Facts(Struct, frozen=True, kw_only=True):
         rejects: Records that are no events, by reason code.
         notices: What the history lacks, in sentences.
         caveats: What its examples cannot prove, in sentences.
+        arms: Each strategy beside doing nothing, as the examples show it before any model.
         settings: How the model was made, in words.
         losses: Training loss after each pass over the examples.
         validation_losses: Validation loss after each.
@@ -80,6 +83,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     rejects: dict[str, int] = {}
     notices: tuple[str, ...] = ()
     caveats: tuple[str, ...] = ()
+    arms: dict[str, Overlap] = {}
     settings: dict[str, str] = {}
     losses: tuple[float, ...] = ()
     validation_losses: tuple[float, ...] = ()

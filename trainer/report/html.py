@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from stream.visible import visible_lines
 from trainer.evaluation.evaluation import CANDIDATE, CHAMPION, Estimate, Evaluation, Group
-from trainer.report import figures, wording
+from trainer.report import arms_of, figures, wording
 from trainer.report.facts import Facts
 from trainer.report.summary import caveats, compared, ranked_group, reference, sentences
 from trainer.report.tables import Table, appendix, group_name, metric_table, strategy_table
@@ -91,6 +91,7 @@ def _fact_rows(facts: Facts) -> dict[str, list[tuple[str, ...]]]:
             )
             for name, one in facts.examples.items()
         ],
+        "arm_rows": arms_of.rows_of(facts.arms),
         "join_rows": [(name, whole(number)) for name, number in facts.joins.items()],
         "reject_rows": [(name, whole(number)) for name, number in facts.rejects.items()],
         "setting_rows": list(facts.settings.items()),
