@@ -58,7 +58,15 @@ def test_a_strategy_beside_which_nobody_was_left_alone_is_not_chosen(campaign: C
     beside = np.where(strategy == 2, 0, -1)
     column = np.zeros(n)
     examples = Examples(
-        np.arange(n), strategy, column, column > 0, np.arange(n), beside, np.arange(n), column > 0
+        np.arange(n),
+        strategy,
+        column,
+        column > 0,
+        np.arange(n),
+        beside,
+        np.arange(n),
+        column > 0,
+        column > 0,
     )
     alone = left_alone_beside(campaign, examples, np.arange(n))
     assert alone == ("call",)

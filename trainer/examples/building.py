@@ -159,6 +159,7 @@ class _Builder:
             start_ms=shards.start_ms,
             end_ms=shards.end_ms,
             notices=self._notices(shards),
+            sent=examples.sent if _reports_sent(self._campaign) else None,
             doubts=Doubts(alone=beside),
             caveats=example_notices.controls(self._campaign, controls, self._counts),
         )
@@ -183,6 +184,10 @@ class _Builder:
             place[which] = np.arange(len(self._values), len(self._values) + len(values))
             self._values.append(values)
         return place
+
+
+def _reports_sent(campaign: Campaign) -> bool:
+    return bool(campaign.contacts.sent) and campaign.training.learn_from == "decisions"
 
 
 def _numbers(timeline: Timeline) -> Int64s:

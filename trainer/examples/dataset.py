@@ -64,6 +64,7 @@ class Dataset:
         doubts: What stands in the way of a verdict.
         beside: As in `trainer.examples.labels.Examples`; None where nothing is. Shape (n,), int64.
         controls: Where examples of doing nothing come from.
+        sent: Whether an engine said that it has gone out; None where engines say nothing. Shape (n,), bool.
         caveats: What the examples cannot prove, in sentences.
     """
 
@@ -89,6 +90,7 @@ class Dataset:
     doubts: Doubts = Doubts()  # noqa: RUF009  # frozen
     beside: Int64s | None = None
     controls: Controls = Controls.LOGGED
+    sent: Bools | None = None
     caveats: tuple[str, ...] = ()
 
     def __len__(self) -> int:

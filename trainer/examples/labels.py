@@ -42,6 +42,7 @@ class Examples:
             Shape (m,), int64.
         time_ms: When it was used, or not: outcomes count from then on. Shape (m,), int64.
         outcome: Whether a conversion followed in time. Shape (m,), bool.
+        sent: Whether an engine said that it has gone out. Shape (m,), bool.
     """
 
     event: Int64s
@@ -52,6 +53,7 @@ class Examples:
     beside: Int64s
     time_ms: Int64s
     outcome: Bools
+    sent: Bools
 
     def __len__(self) -> int:
         return len(self.event)
@@ -193,6 +195,7 @@ def _examples(
         beside=np.full(len(kept), -1),
         time_ms=axis.clock_ms(acted),
         outcome=axis.converted(axis.clock[acted]),
+        sent=np.zeros(len(kept), np.bool_),
     )
     return examples, JoinCounts(
         immature=int((~mature).sum()), behind=int((mature & ~known).sum()), unread=int(unread.sum()), cold=int(cold.sum()),

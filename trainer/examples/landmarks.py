@@ -106,6 +106,7 @@ def untreated(
         beside=treated.strategy[whom[there]],
         time_ms=axis.clock_ms(point) + place - axis.clock[point],
         outcome=axis.converted(place),
+        sent=np.zeros(m, np.bool_),
     )
     return examples, JoinCounts(
         untreated=m,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from stream.campaign.file import Campaign
 from stream.campaign.words import duration_ms
+from stream.columns import Bools
+from stream.compiled.category_hash import category_hash
 from stream.features.plan import FeaturePlan
-from trainer.examples.axis import History
+from trainer.examples.axis import Axis, History, any_between
 from trainer.examples.controls import Controls
 from trainer.examples.labels import Examples, JoinCounts, decided, treated
 from trainer.examples.landmarks import untreated
@@ -35,6 +39,9 @@ def of_shard(
     )
     if training.learn_from == "decisions":
         examples, counts = decided(history, timeline.actions, window_ms, extent)
+        if campaign.contacts.sent:
+            axis = Axis(history, window_ms, extent)
+            examples = replace(examples, sent=_gone_out(campaign, plan, timeline, axis, examples))
     else:
         age_max_ms = duration_ms(training.decision_age_max or training.attribution_window)
         examples, counts = treated(history, timeline.actions, window_ms, age_max_ms, extent)
@@ -48,3 +55,26 @@ def of_shard(
         training.untreated_per_treated, random,
     )  # fmt: skip
     return Examples.joined(examples, alone), counts + found
+
+
+def _gone_out(
+    campaign: Campaign, plan: FeaturePlan, timeline: Timeline, axis: Axis, examples: Examples
+) -> Bools:
+    """Of which decisions an engine said in time that they have gone out. Shape (m,), bool.
+
+    In time is within `contacts.correct_within`, and within the attribution window.
+    """
+    spec = campaign.contacts
+    codes = [plan.event_types.index(name) for name in spec.sent]
+    told = np.flatnonzero(np.isin(timeline.type_code, codes))
+    of_whom = timeline.category[plan.category_paths.index(spec.strategy_property), told]
+    span_ms = min(
+        duration_ms(spec.correct_within), duration_ms(campaign.training.attribution_window)
+    )
+    out = np.zeros(len(examples), np.bool_)
+    for k, strategy in enumerate(campaign.strategies):
+        mine = np.flatnonzero(examples.strategy == k)
+        places = np.sort(axis.clock[told[of_whom == category_hash(strategy.id.encode())]])
+        place = axis.place(examples.event[mine], examples.time_ms[mine])
+        out[mine] = any_between(places, place, place + span_ms)
+    return out

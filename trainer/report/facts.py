@@ -19,10 +19,19 @@ class Span(Struct, frozen=True):
 
 
 class Examples(Struct, frozen=True):
-    """Examples of one strategy, and how many of them were followed by the outcome."""
+    """Examples of one strategy, and how many of them were followed by the outcome.
+
+    Attributes:
+        rows: Examples.
+        conversions: Those that were.
+        sent: Those that an engine said to have gone out; None where engines say nothing.
+        sent_conversions: Those of these that were followed by the outcome.
+    """
 
     rows: int
     conversions: int
+    sent: int | None = None
+    sent_conversions: int | None = None
 
 
 class Check(Struct, frozen=True):

@@ -12,6 +12,7 @@ import numpy as np
 from models.network_kinds import KINDS
 from stream.campaign.file import Campaign
 from stream.campaign.training import ModelSpec, TrainingSpec
+from stream.policy.decision import NOTHING
 from trainer.evaluation.evaluation import Evaluation
 from trainer.examples.controls import Controls
 from trainer.gate.gate import Verdict
@@ -204,9 +205,18 @@ def examples_of(dataset: Dataset, names: Sequence[str]) -> dict[str, Examples]:
     """Rows and conversions by strategy."""
     rows = np.bincount(dataset.strategy, minlength=len(names))
     positives = np.bincount(dataset.strategy[dataset.outcome], minlength=len(names))
+    found = {name: Examples(int(rows[k]), int(positives[k])) for k, name in enumerate(names)}
+    if dataset.sent is None:
+        return found
+    sent = np.bincount(dataset.strategy[dataset.sent], minlength=len(names)).tolist()
+    both = dataset.sent & dataset.outcome
+    followed = np.bincount(dataset.strategy[both], minlength=len(names)).tolist()
     return {
-        name: Examples(int(rows[k]), int(positives[k])) for k, name in enumerate(names)
-    }  # fmt: skip
+        name: one
+        if name == NOTHING
+        else msgspec.structs.replace(one, sent=sent[k], sent_conversions=followed[k])
+        for k, (name, one) in enumerate(found.items())
+    }
 
 
 def _settings(campaign: Campaign, fitted: Fitted) -> dict[str, str]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 import pytest
 
 from stream.campaign.file import Campaign
+from stream.campaign.sections.contact_sections import ContactsSpec
 from stream.columns import RecordChunk
 from tests.trainer.examples.dataset_harness import built, changed
 from tests.trainer.shop_history import DAY_MS, START_MS, Event, chunk_of, chunks, decisions_about
@@ -15,6 +17,7 @@ from trainer.errors import TrainingError
 from trainer.examples.dataset import Dataset
 from trainer.history.gaps import NEVER_MS
 from trainer.history.lag import lag
+from trainer.report.report import examples_of
 
 HOUR_MS = 3_600_000
 
@@ -112,3 +115,34 @@ def test_a_decision_lives_until_its_expiry(campaign: Campaign) -> None:
         TrainingError, match=r"got 0, of them .* 3 decisions beside 0 others had expired"
     ):
         decided(learns, [HOUR_MS] * 3)
+
+
+def test_what_engines_say_to_have_gone_out_is_counted_beside(campaign: Campaign) -> None:
+    """Intention to treat stays the analysis: who was decided to get a mail and did not stays in its arm."""
+    contacts = ContactsSpec(sent=("Strategy Sent",), correct_within="2h")
+    learns = msgspec.structs.replace(changed(campaign, learn_from="decisions"), contacts=contacts)
+    n = 60
+    at = START_MS + np.arange(n) * DAY_MS
+    orders = chunk_of("orders", 0, 0, [Event(0, f"c{i}", int(at[i])).json() for i in range(n)])
+    strategy = [i % 3 for i in range(n)]
+    # Of the mails half go out in time, others late, or another strategy does; of the calls all.
+    late = [HOUR_MS, 3 * HOUR_MS, 0, HOUR_MS]
+    sent = [
+        Event(1, f"c{i}", int(at[i]) + late[i // 3 % 4] * (strategy[i] == 0),
+              strategy="call" if strategy[i] == 1 or i // 3 % 4 == 2 else "mail")
+        for i in range(n) if strategy[i] < 2
+    ]  # fmt: skip
+    redeemed = [Event(2, f"c{i}", int(at[i]) + 4 * HOUR_MS) for i in range(0, n, 2)]
+    end = Event(2, "end", START_MS + 900 * DAY_MS)
+    published = decisions_about(learns, orders, range(n), strategy, [0.5] * n)
+    decisions = chunk_of("decisions", 0, 0, published, at.tolist())
+    data = built(learns, [orders, decisions, *chunks([*sent, *redeemed, end], size=100)])
+    found = examples_of(data, ("mail", "call", "nothing"))
+    assert (found["mail"].rows, found["mail"].sent) == (20, 10)
+    assert (found["call"].rows, found["call"].sent) == (20, 20)
+    assert found["call"].sent_conversions == found["call"].conversions == 10
+    assert found["nothing"].sent is None
+    assert data.sent is not None
+    silent = built(changed(campaign, learn_from="decisions"), [orders, decisions, *chunks([end])])
+    assert silent.sent is None
+    assert examples_of(silent, ("mail", "call", "nothing"))["mail"].sent is None
