@@ -19,6 +19,10 @@ Float32s: TypeAlias = npt.NDArray[np.float32]
 Float64s: TypeAlias = npt.NDArray[np.float64]
 
 
+TABLE_DEFINITION = '{"features":"table"'
+"""How the definition of the features of a table begins."""
+
+
 class FeatureContract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The feature vector that a model was fitted on.
 
@@ -38,6 +42,11 @@ class FeatureContract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if len(set(self.names)) != len(self.names):
             twice = sorted({name for name in self.names if self.names.count(name) > 1})
             raise ValueError(f"expected each feature name once, got more of {', '.join(twice)}")
+
+    @property
+    def is_of_tables(self) -> bool:
+        """Whether the features are columns of a table, which no worker has."""
+        return self.definition.startswith(TABLE_DEFINITION)
 
     @property
     def digest(self) -> str:

@@ -46,7 +46,13 @@ Int64 = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
 EpochMs = Annotated[int, Meta(ge=-62_135_596_800_000, le=253_402_300_799_999)]
 """Years 1 to 9999, which are those that a date can have."""
 
-_LATER: dict[str, object] = {"dropout": 0.0, "cross_layers": 0, "cross_rank": 0, "builder": ""}
+_LATER: dict[str, object] = {
+    "dropout": 0.0,
+    "cross_layers": 0,
+    "cross_rank": 0,
+    "builder": "",
+    "bins": 0,
+}
 """Fields of a network that the first manifests do not have. They are left out at these values, so
 that those manifests keep their bytes and with them their versions."""
 
@@ -66,7 +72,9 @@ class NetworkConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         cross_layers: Cross layers of dcn.
         cross_rank: Rank of their matrices.
         builder: `module:function` of custom. A name only: who reads a manifest does not run it.
-        l2: Penalty on every kernel.
+        bins: Pieces into which each input is cut for the head, which sees them beside the trunk; 0 for
+            a head that sees the trunk alone.
+        l2: Penalty on every kernel, on the sum of the losses of all examples.
         delta_l2: Further penalty on what sets the strategies of a response head apart.
     """
 
@@ -80,6 +88,7 @@ class NetworkConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     cross_layers: Annotated[int, Meta(ge=0, le=8)] = 0
     cross_rank: Annotated[int, Meta(ge=0, le=512)] = 0
     builder: Annotated[str, Meta(pattern=r"^([A-Za-z_][\w.]*:[A-Za-z_]\w*)?$", max_length=200)] = ""
+    bins: Annotated[int, Meta(ge=0, le=64)] = 0
     l2: Annotated[float, Meta(ge=0)] = 0.0
     delta_l2: Annotated[float, Meta(ge=0)] = 0.0
 
@@ -95,14 +104,14 @@ class NetworkConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     @property
     def numbers_min(self) -> int:
         """The least number of weights of such a network; the trunk of custom counts as one unit."""
-        sizes = (self.inputs, *self.hidden)
         if self.network == "custom":
             return self.outputs
-        crossed = self.inputs if self.cross_layers else 0
+        sizes = (self.inputs, *self.hidden)
         return (
             sum(rows * columns for rows, columns in itertools.pairwise(sizes))
             + 2 * self.cross_layers * self.inputs * self.cross_rank
-            + (sizes[-1] + crossed) * self.outputs
+            + self._encoded
+            + self._head_width * self.outputs
         )
 
     @property
@@ -110,9 +119,22 @@ class NetworkConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         """The largest number of weights: a bias for each unit, and the base of a response head."""
         if self.network == "custom":
             return FILE_BYTES_MAX // 4
-        last = (self.inputs, *self.hidden)[-1] + (self.inputs if self.cross_layers else 0)
         biases = sum(self.hidden) + self.cross_layers * self.inputs + self.outputs
-        return self.numbers_min + biases + (last + 1) * (self.head == "response")
+        base = (self._head_width + 1) * (self.head == "response")
+        return self.numbers_min + biases + base
+
+    @property
+    def _encoded(self) -> int:
+        """Width of the encoding, which has as many edges."""
+        return self.inputs * (1 + self.bins) if self.bins else 0
+
+    @property
+    def _head_width(self) -> int:
+        """What the head sees: the inputs, of which the encoding is one form, or what is made of them."""
+        if self.bins and self.network == "linear":
+            return self._encoded
+        crossed = self.inputs if self.cross_layers else 0
+        return (self.inputs, *self.hidden)[-1] + crossed + self._encoded
 
 
 class ArrayEntry(Struct, frozen=True, forbid_unknown_fields=True):

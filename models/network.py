@@ -18,11 +18,14 @@ import numpy as np
 from models.backend import keras
 from models.builder import TRUNK, custom_trunk
 from models.contract import Float32s
+from models.encoding import ENCODING, Encoding
 from models.errors import BundleError
 from models.manifest import NetworkConfig
 from models.network_kinds import KINDS
 from models.trunks import dense
 
+SEEN = "seen"
+"""Name of the layer that puts the encoding before the trunk."""
 Trunk = Callable[[Any, NetworkConfig, int], Any]
 """Inputs (n, F), the network and a seed to what the head looks at, (n, width): symbolic tensors."""
 
@@ -46,8 +49,18 @@ def build(config: NetworkConfig, seed: int = 0, builder: str = "") -> Any:
         trunk = make(inputs, config, seed)
     else:
         trunk = custom_trunk(inputs, config, seed, builder)
+    if config.bins:
+        pieces = Encoding(config.bins, name=ENCODING)(inputs)
+        # The encoding holds the inputs, which are the trunk of the linear network.
+        plain = config.network == "linear"
+        trunk = pieces if plain else keras.layers.Concatenate(name=SEEN)([pieces, trunk])
     outputs = _HEADS[config.head](trunk, config, seed)
     return keras.Model(inputs, outputs, name=f"{config.network}_{config.head}")
+
+
+def seen(model: Any) -> Any:
+    """The same network up to what the head of a response weighs: same layers, same weights."""
+    return keras.Model(model.input, model.get_layer("base").input, name=f"{model.name}_seen")
 
 
 def logits(model: Any) -> Any:

@@ -16,9 +16,12 @@ import numpy.typing as npt
 from stream.campaign.file import Campaign
 from stream.columns import Bools, EventBatch, Float32s, Int64s, RecordChunk, UInt64s
 from stream.compiled.keyed_hash import hashes_of, key_of
+from stream.contacts.budgets.spending import nothing_to_pay
 from stream.contacts.chunk_contacts import ChunkContacts, ChunkReader, has_contact_rules
 from stream.contacts.contact_plan import keep_homes
 from stream.contacts.contact_table import ContactTable
+from stream.contacts.published_contacts import NONE_PUBLISHED, PublishedRows, take_published
+from stream.decisions.published import Published
 from stream.events.flaws import Decoded
 from stream.features.plan import Applied, FeaturePlan
 from stream.policy.choice import Policy
@@ -33,18 +36,25 @@ if TYPE_CHECKING:
     from stream.scoring.scorer import Scorer  # it loads TensorFlow, which not everybody needs
 
 
+NOBODY: Int64s = np.zeros(0, np.int64)
+
+
 class Customers(NamedTuple):
-    """Whom the events of a chunk are about, for the rules about contacts.
+    """Whom the events of a chunk are about, and what was told them, for the rules about contacts.
 
     Attributes:
         rows: Row of the customer of each event. Shape (n,), int64.
         contacts: The contact rows of the partition; None where no rule remembers contacts.
         now_ms: The time, epoch milliseconds.
+        published: Decisions about events of the chunk that lie in the decision topic, None for none.
+        carried: Row that each login carries over to its customer, -1 for none. Shape (n,) or (0,), int64.
     """
 
     rows: Int64s
     contacts: ContactTable | None
     now_ms: int
+    published: Published | None = None
+    carried: Int64s = NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +70,7 @@ class Question:
         asked: What chance and prices ask, None for a campaign that asks neither.
         contacts: All events of the chunk, as the rules about contacts see them; None without rules.
         now_ms: The time, epoch milliseconds.
+        published: What lies in the decision topic about events of the chunk.
     """
 
     index: Int64s
@@ -70,6 +81,7 @@ class Question:
     asked: Asked | None
     contacts: ChunkContacts | None
     now_ms: int
+    published: PublishedRows
 
     def part(self, events: Int64s) -> tuple[Question, Int64s]:
         """The question about some events of the chunk, rising, and which of its m they are."""
@@ -80,6 +92,7 @@ class Question:
         part = Question(
             at, self.scores[place], self.allowed[place], self.consent[:, place],
             self.closed[:, place], asked, self.contacts.take(events), self.now_ms,
+            take_published(self.published, events),
         )  # fmt: skip
         return part, place
 
@@ -125,12 +138,15 @@ class Deciding:
             loud: Which are not silent. Shape (n,), bool.
             customers: Whom they are about; None without rules about contacts.
         """
-        batch, contacts, now_ms = decoded.batch, None, 0
+        batch, contacts, now_ms, published = decoded.batch, None, 0, NONE_PUBLISHED
+        if customers is not None and customers.published is not None:
+            is_published, published = customers.published.of(batch)
+            wanted = wanted & ~is_published
         if self.has_contacts:
             assert customers is not None, "expected the customers, for the rules about contacts"
             contacts = self._reader.read(
                 counted, self._topics[chunk.topic], customers.rows, applied.applied & loud,
-                self._spread(batch), customers.contacts,
+                self._spread(batch), customers.contacts, self._source(customers.carried, applied, loud),
             )  # fmt: skip
             wanted = wanted & contacts.heard.counts  # others were decided before a crash
             now_ms = customers.now_ms
@@ -146,7 +162,14 @@ class Deciding:
         if policy.asks:
             asked = self._chance[chunk.topic].ask(chunk.partition, batch, index, raw)
         consent, closed = applied.consent[:, index], applied.closed[:, index]
-        return Question(index, scores, allowed, consent, closed, asked, contacts, now_ms)
+        return Question(
+            index, scores, allowed, consent, closed, asked, contacts, now_ms, published
+        )  # fmt: skip
+
+    @staticmethod
+    def _source(carried: Int64s, applied: Applied, loud: Bools) -> Int64s:
+        """Whose contacts logins carry over: not what was told before, nor what only rebuilds."""
+        return np.where(loud & ~applied.repeated, carried, -1) if len(carried) else carried
 
     def _spread(self, batch: EventBatch) -> UInt64s:
         """Where each customer is in the spread of a release. Shape (n,), uint64."""
@@ -160,16 +183,19 @@ class Deciding:
         chunk = question.contacts
         if chunk is None:
             return policy.choose(scores, allowed, question.consent, question.closed, asked)
-        plan, n = self._reader.plan, len(question.index)
+        plan, n, purse = self._reader.plan, len(question.index), chunk.table.purse
         state, heard, moved = self._reader.locate(chunk)
         contacts = Contacts(
             plan.rules, self._reader.zones.zones, plan.quiet, plan.engine, state, heard,
             question.index, chunk.spread, question.now_ms,
             np.zeros((2, 2, len(plan.rules.limit)), np.int64),
-            np.zeros((n, self._strategies), np.int64), np.zeros(n, np.int64),
+            np.zeros((n, self._strategies), np.int64), np.zeros(n, np.int64), question.published,
+            nothing_to_pay(self._strategies) if purse is None else purse.open(question.now_ms),
         )  # fmt: skip
         decisions = policy.choose(
             scores, allowed, question.consent, question.closed, asked, contacts
         )
         keep_homes(state, heard, moved)
+        if purse is not None:
+            purse.close(contacts.spending)
         return decisions

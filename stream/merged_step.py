@@ -16,12 +16,13 @@ from stream.columns import EventBatch, Int64s, RecordChunk
 from stream.compiled.linked import linked
 from stream.contacts.contact_table import ContactTable
 from stream.deciding import Customers, Question
+from stream.decisions.published import Published
 from stream.features.plan import Applied
 from stream.kafka.records import RecordBatch
-from stream.pipeline import Decided, Deployment, Pipeline, Step
+from stream.pipeline import NOTHING_PUBLISHED, Decided, Deployment, Pipeline, Step
 from stream.policy.decision import DecisionBatch
 from stream.record_order import merged, passes
-from stream.state.emptied import emptied_rows
+from stream.state.emptied import carried_rows, emptied_rows
 from stream.state.table import CustomerTable
 
 _BY_PURPOSE = ("consent", "closed")  # columns with a row for each purpose or channel
@@ -37,6 +38,7 @@ def steps_merged(
     silent_until: Mapping[str, int],
     now_ms: int,
     contacts: ContactTable | None = None,
+    published: Mapping[str, Published] = NOTHING_PUBLISHED,
 ) -> list[Step]:
     """Takes chunks of several topics of one partition through the whole flow at once.
 
@@ -49,6 +51,7 @@ def steps_merged(
         silent_until: By topic, offset before which events change the table and are not decided.
         now_ms: The time, epoch milliseconds.
         contacts: Contacts of the same customers, where rules remember them. Changed.
+        published: See `Pipeline.step`.
 
     Returns:
         What came of each chunk. The decisions about all of them stand in the first, in their order.
@@ -63,10 +66,15 @@ def steps_merged(
     emptied = [emptied_rows(batch, of, table) for batch, of in zip(batches, rows, strict=True)]
     order = _Order(batches, rows, emptied, seen_ms)
     applied = _apply(pipeline, chunks, batches, rows, order, table, deployment)
+    told = [published.get(chunk.topic) for chunk in chunks]
+    customers = [
+        Customers(of, contacts, now_ms, known, carried_rows(batch, of, table))
+        for batch, of, known in zip(batches, rows, told, strict=True)
+    ]
     questions = [
-        pipeline.ask(deployment, chunk, one, gave, offset, Customers(of, contacts, now_ms))
+        pipeline.ask(deployment, chunk, one, gave, offset, of)
         for chunk, (one, _), gave, offset, of in zip(
-            chunks, read, applied, until, rows, strict=True
+            chunks, read, applied, until, customers, strict=True
         )
     ]
     decisions = _answers(pipeline, questions, order, deployment)

@@ -8,6 +8,7 @@ No I/O and no clock: the caller passes the time. The customer table is the only 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -16,12 +17,13 @@ import numpy as np
 from models.contract import Normalization
 from stream.campaign.file import Campaign
 from stream.codecs import compile_codecs
-from stream.columns import EventBatch, Float32s, Int64s, RecordChunk, Reject, Spans
+from stream.columns import Bytes, EventBatch, Float32s, Int64s, RecordChunk, Reject, Spans
 from stream.contacts.contact_table import ContactTable
 from stream.deciding import Customers, Deciding, Question
 from stream.decisions import dead_letter
 from stream.decisions.batch_limits import BatchLimits
 from stream.decisions.encoder import FEATURES_HEADER
+from stream.decisions.published import Published
 from stream.events.consent.vocabulary import UNREADABLE
 from stream.events.decoder import NEVER_MS
 from stream.events.flaws import NO_FLAWS, Decoded, Flaws
@@ -34,13 +36,14 @@ from stream.policy.choice import Policy
 from stream.policy.decision import DecisionBatch
 from stream.record_order import event_times
 from stream.scoring.no_model import NoModel
-from stream.state.emptied import emptied_rows
+from stream.state.emptied import carried_rows, emptied_rows
 from stream.state.marker import Source
 from stream.state.table import CustomerTable
 
 if TYPE_CHECKING:
     from stream.scoring.scorer import Scorer  # it loads TensorFlow, which not everybody needs
 
+NOTHING_PUBLISHED: Mapping[str, Published] = {}
 _BATCH_BYTES_MAX = 900_000
 # JSON may take six bytes for one, and the rest of a decision wants room, too.
 _EVENT_IDS_PER_BATCH_MIN = 8
@@ -65,6 +68,8 @@ class Step:
         flaws: What could not be read in those that are.
         strategies: Decisions per strategy, "nothing" last. Shape (S + 1,), int64.
         decided: Number of decisions.
+        explored: Those of them in which chance took another strategy than the best.
+        held_out: Those about customers who are held out.
         received_ms: Record timestamp of each decided event, for latency. Shape (decided,), int64.
         counters: What `stream.features.kernel` counts.
         previous: Ids before the logins that events tell of.
@@ -83,6 +88,8 @@ class Step:
     flaws: Flaws = NO_FLAWS
     strategies: Int64s = field(default_factory=lambda: np.zeros(0, np.int64))
     decided: int = 0
+    explored: int = 0
+    held_out: int = 0
     received_ms: Int64s = field(default_factory=lambda: np.zeros(0, np.int64))
     counters: Int64s = field(default_factory=lambda: np.zeros(COUNTERS, np.int64))
     silent: int = 0
@@ -156,6 +163,7 @@ class Pipeline:
         silent_until: int,
         now_ms: int,
         contacts: ContactTable | None = None,
+        published: Mapping[str, Published] = NOTHING_PUBLISHED,
     ) -> Step:
         """Takes one chunk of an event topic through the whole flow.
 
@@ -166,6 +174,7 @@ class Pipeline:
             silent_until: Offset before which events change the table and are not decided.
             now_ms: The time, epoch milliseconds.
             contacts: Contacts of the same customers, where rules remember them. Changed.
+            published: By event topic, decisions that lie in the decision topic: not made again.
         """
         decoded, refused = self.read(chunk, silent_until=silent_until, now_ms=now_ms)
         batch = decoded.batch
@@ -173,7 +182,8 @@ class Pipeline:
             return refused
         rows = table.rows_for(batch.customer)
         applied = self.apply(chunk.topic, batch, rows, table, deployment)
-        customers = Customers(rows, contacts, now_ms)
+        carried = carried_rows(batch, rows, table)
+        customers = Customers(rows, contacts, now_ms, published.get(chunk.topic), carried)
         question = self.ask(deployment, chunk, decoded, applied, silent_until, customers)
         decisions = self.deciding.answer(deployment.policy, question)
         decided, step = self.decided(
@@ -233,6 +243,8 @@ class Pipeline:
             refused,
             strategies=np.bincount(decisions.strategy, minlength=width).astype(np.int64),
             decided=len(index),
+            explored=int(np.count_nonzero(decisions.explored)),
+            held_out=int(np.count_nonzero(decisions.held_out)),
             received_ms=batch.received_ms[index],
             counters=applied.counters,
             silent=int(silent.sum()),
@@ -274,9 +286,9 @@ class Pipeline:
             contract_digest=self.plan.contract.digest,
             decided_ms=now_ms,
         )  # fmt: skip
-        vectors = None
+        vectors: list[tuple[str, Float32s | Bytes]] = [*encoder.places(batch, index)]
         if self.campaign.decisions.feature_header:
-            vectors = (FEATURES_HEADER, decided.features)
+            vectors.append((FEATURES_HEADER, decided.features))
         return build_batches(
             encoder.keys(batch, index), values, now_ms, headers=encoder.headers, vectors=vectors,
             batch_bytes_max=min(_BATCH_BYTES_MAX, self.limits.decisions),

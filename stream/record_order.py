@@ -65,6 +65,11 @@ def places(offset: Int64s, element: npt.NDArray[np.integer]) -> Int64s:
     return place
 
 
+def places_before(offset: int) -> int:
+    """A number that all places of events before an offset are below, and none of those from it on."""
+    return min(offset, _OFFSET_MAX) * (ELEMENTS_MAX + 2)
+
+
 def merged(topic: npt.NDArray[np.integer], seen_ms: Int64s) -> Int64s:
     """The order of records that are all there.
 

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 _SEEDS = 1000
 _SEEDS_WITH_A_FAULT = 300
 
-# Which invariant of `tests/simulation/oracle.py` finds a fault first depends on the seed.
+# Which invariant of `tests/simulation/judge/oracle.py` finds a fault first depends on the seed.
 _FOUND_BY = {
     "stale_restore": "[12356]|.*crashed",
     "commit_before_marker": ".*4",
@@ -29,7 +29,9 @@ _FOUND_BY = {
     "stretch_unannounced": "[235]",
     "never_read_on": "stuck",
     "marker_before_rows": "4",
-    "ring_forgotten": "[2356]",
+    "ring_forgotten": "[235678]",
+    "nothing_adopted": "[378]",
+    "adopted_once": "[378]",
 }
 
 

@@ -23,7 +23,8 @@ from trainer.earnings import Scores, money
 from trainer.examples.dataset import PARTS
 from trainer.examples.inputs import Inputs
 from trainer.examples.part import Part
-from trainer.fitting.fit import network_config, scores
+from trainer.fitting.network_config import network_config
+from trainer.fitting.predict import scores
 from trainer.gate.constants import judge_constant
 from trainer.gate.gate import Verdict
 from trainer.gate.money import Money
@@ -83,7 +84,7 @@ def instead_of(
 def _bundle(
     campaign: Campaign, plan: Inputs, learn: Part, names: tuple[str, ...], strategy: str, fit: Fit
 ) -> Bundle:
-    linear = replace(campaign.model, network="linear", head="response")
+    linear = replace(campaign.model, network="linear", head="response", bins=0)
     config = network_config(linear, campaign.training, len(plan.names), len(names))
     model = network.build(config, fit.seed)
     for variable in model.weights:

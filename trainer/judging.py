@@ -25,7 +25,9 @@ from trainer.evaluation.thresholds import scored
 from trainer.examples.chance import Doubts
 from trainer.examples.inputs import Inputs
 from trainer.examples.part import Part
-from trainer.fitting.fit import fit, network_config, predict
+from trainer.fitting.fit import fit
+from trainer.fitting.network_config import network_config
+from trainer.fitting.predict import predict
 from trainer.gate.evidence import evidence
 from trainer.gate.gate import Evidence, Verdict, judge
 from trainer.gate.money import Money, Unproven

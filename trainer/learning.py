@@ -28,7 +28,9 @@ from trainer.examples.building import OnShard
 from trainer.examples.inputs import Inputs
 from trainer.examples.notices import example_notices
 from trainer.examples.part import Part
-from trainer.fitting.fit import Fitted, OnEpoch, fit, network_config, scores
+from trainer.fitting.fit import Fitted, OnEpoch, fit
+from trainer.fitting.network_config import network_config
+from trainer.fitting.predict import scores
 from trainer.gate.gate import Verdict
 from trainer.history.source import OnRecords
 from trainer.judging import Parts, judge_candidate

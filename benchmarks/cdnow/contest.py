@@ -32,7 +32,9 @@ from stream.columns import Bools, Float32s, Float64s
 from trainer.examples.chance import Logged
 from trainer.examples.moments import fit_normalization
 from trainer.examples.part import Part
-from trainer.fitting.fit import fit, network_config, predict
+from trainer.fitting.fit import fit
+from trainer.fitting.network_config import network_config
+from trainer.fitting.predict import predict
 
 METRICS = ("roc_auc", "pr_auc", "log_loss", "recall", "f1")
 _LEARN, _CHOOSE = 0.6, 0.2

@@ -132,6 +132,17 @@ def quoted(key: str) -> str:
     return '"' + re.sub(r'(["\\])', r"\\\1", key) + '"'
 
 
+def around(path: str) -> str:
+    """The path of what the value of a path is in, "" for the root."""
+    text = ""
+    for step in steps(path)[:-1]:
+        if isinstance(step, int):
+            text += f"[{step}]"
+        elif isinstance(step, str):
+            text += ("." if text else "") + quoted(step)
+    return text
+
+
 def _wrong(path: str, at: int, expected: str) -> CampaignError:
     return CampaignError(
         "expected a path such as properties.revenue, properties.products[0].sku, "

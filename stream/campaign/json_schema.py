@@ -14,9 +14,17 @@ import msgspec
 
 from stream.campaign import file, funnel_sections, topics_section, training
 from stream.campaign.file import Campaign
-from stream.campaign.sections import contact_sections, table_section
+from stream.campaign.sections import budget_section, contact_sections, table_section
 
-_MODULES = (file, contact_sections, funnel_sections, table_section, topics_section, training)
+_MODULES = (
+    file,
+    budget_section,
+    contact_sections,
+    funnel_sections,
+    table_section,
+    topics_section,
+    training,
+)
 _ATTRIBUTE = re.compile(r"^(\w+): (.*(?:\n    .*)*)", re.MULTILINE)
 
 

@@ -17,6 +17,7 @@ PROMISED = (CLEANUP, RETENTION, UNCLEAN)
 """The settings that are looked at."""
 
 _DAY_MS = 86_400_000
+_LONGEST = {"day": "1d", "week": "7d", "month": "31d"}
 Settings = Mapping[str, Mapping[str, str]]
 
 
@@ -42,6 +43,10 @@ def broken_promises(campaign: Campaign, settings: Settings, changelog: str = "")
     """
     found = [Broken(topic, reason) for topic in campaign.topics.events
              for reason in _of_events(campaign, topic, settings.get(topic, {}))]  # fmt: skip
+    decisions = campaign.topics.decisions
+    found += [
+        Broken(decisions, why) for why in _of_decisions(campaign, settings.get(decisions, {}))
+    ]
     if changelog:
         reasons = _of_changelog(changelog, settings.get(changelog, {}))
         found += [Broken(changelog, reason) for reason in reasons]
@@ -55,6 +60,42 @@ def memory_ms(campaign: Campaign) -> int:
     """How far back windows of features and the attribution of outcomes look, milliseconds."""
     windows = [feature.window for feature in campaign.features if feature.window is not None]
     return max(duration_ms(one) for one in (*windows, campaign.training.attribution_window))
+
+
+def contact_memory_ms(campaign: Campaign) -> int:
+    """How far back the rules about contacts look, milliseconds; 0 without any."""
+    spans = [cap.within for cap in campaign.caps if cap.within]
+    spans += [_LONGEST[cap.per] for cap in campaign.caps if cap.per]
+    spans += [exclusive.within for exclusive in campaign.exclusive]
+    spans += [strategy.cool_down for strategy in campaign.strategies if strategy.cool_down]
+    return max((duration_ms(span) for span in spans), default=0)
+
+
+def keep_decisions(campaign: Campaign) -> str:
+    """The command that has the decision topic keep what the rules about contacts look back to."""
+    return (
+        f"`kafka-configs.sh --alter --topic {campaign.topics.decisions} --add-config "
+        f"{RETENTION}={contact_memory_ms(campaign)}`"
+    )
+
+
+def _of_decisions(campaign: Campaign, settings: Mapping[str, str]) -> Iterator[str]:
+    retention_ms, needed_ms = int(settings.get(RETENTION, "-1")), contact_memory_ms(campaign)
+    policy = _policy(settings)
+    if "delete" in policy and 0 <= retention_ms < needed_ms:
+        yield (
+            f"expected {RETENTION} of {needed_ms / _DAY_MS:g} days or more of the decision topic, as far as "
+            f"the rules about contacts look back, got {retention_ms / _DAY_MS:g} days: who was contacted can "
+            "then not be looked up, nor made again when its changelog is lost. Operator action: "
+            + keep_decisions(campaign)
+        )
+    if "compact" in policy:
+        yield (
+            f"expected {CLEANUP}=delete of the decision topic, got {settings[CLEANUP]}: its key is the "
+            "customer, so that compaction keeps the newest decision about each, and what a worker has "
+            "published before a crash may be gone when the next one looks. Operator action: "
+            f"`kafka-configs.sh --alter --topic {campaign.topics.decisions} --add-config {CLEANUP}=delete`"
+        )
 
 
 def _of_events(campaign: Campaign, topic: str, settings: Mapping[str, str]) -> Iterator[str]:

@@ -33,6 +33,7 @@ ClassWeights = Literal["none", "balanced"]
 Metric = Literal["log_loss", "brier", "roc_auc", "pr_auc", "accuracy", "f1"]
 Units = Annotated[int, Meta(ge=1, le=4096)]
 Share = Annotated[float, Meta(ge=0, lt=1)]
+Penalty = Annotated[float, Meta(gt=0, le=1e6)]
 LearningRate = Annotated[float, Meta(gt=0, le=1)]
 
 
@@ -53,6 +54,9 @@ class ModelSpec(Section, frozen=True):
         dropout: Share of the hidden units that a training step leaves out.
         cross_layers: Cross layers of dcn.
         cross_rank: Rank of their matrices.
+        bins: Pieces into which the values of each feature are cut for the head, which sees them beside what
+            the network makes of all features; 0 for none. When not given: 8 for response, fewer of more
+            than 64 features, and 0 for choice.
     """
 
     registry: str = "registry"
@@ -72,6 +76,7 @@ class ModelSpec(Section, frozen=True):
     dropout: Share = 0.0
     cross_layers: Annotated[int, Meta(ge=1, le=8)] = 2
     cross_rank: Annotated[int, Meta(ge=1, le=512)] = 16
+    bins: Annotated[int, Meta(ge=0, le=64)] | None = None
 
 
 class TrainingSpec(Section, frozen=True):
@@ -84,7 +89,10 @@ class TrainingSpec(Section, frozen=True):
         strategy_property: Path of the strategy id in a treatment event.
         propensity_property: Path of the probability with which that strategy was used, in a
             treatment event; a decision has its own.
-        propensity_weights: Whether an example counts 1 / propensity.
+        propensity_weights: Whether an example counts 1 / propensity. When not given: where the propensities
+            are known and predict the outcome beyond the features, of a response.
+        weight_max: Most that 1 / propensity counts: less is more precise, and wrong about those whom a
+            strategy rarely reached.
         outcome: Event type that counts as a conversion.
         attribution_window: An outcome counts for treatments at most this long before it.
         decision_age_max: A treatment that comes later than this after the customer's last decision point is no
@@ -104,9 +112,13 @@ class TrainingSpec(Section, frozen=True):
         focal_gamma: How much less.
         class_weights: balanced gives each strategy (choice) or both outcomes (response) the same
             weight; a response is calibrated only without. When not given: balanced for choice.
-        l2: Penalty on every kernel. When not given: 0.002 for response, 0 for choice.
+        shrinkage: How far the differences between strategies are drawn towards each other and towards none:
+            evidence finds it from the examples, for each feature and strategy; fixed is what the penalties
+            say. Of a response with the loss cross_entropy and without class weights; else fixed.
+        l2: Penalty on every kernel, on the sum of the losses of all examples. When not given: 1 for
+            response, 0 for choice.
         delta_l2: Further penalty on what sets the strategies of a response head apart. When not
-            given: 0.01.
+            given: 8.
         epochs: Most passes over the examples.
         patience_epochs: Passes without a lower validation loss before training stops.
         batch_size: Examples of one step.
@@ -123,7 +135,8 @@ class TrainingSpec(Section, frozen=True):
     treatment: str = "Strategy Sent"
     strategy_property: FieldPath = "properties.strategy"
     propensity_property: FieldPath | None = None
-    propensity_weights: bool = False
+    propensity_weights: bool | None = None
+    weight_max: Annotated[float, Meta(ge=1)] = 100.0
     outcome: str = "Order Completed"
     attribution_window: Duration = "14d"
     decision_age_max: Duration | None = None
@@ -136,8 +149,9 @@ class TrainingSpec(Section, frozen=True):
     loss: Loss = "cross_entropy"
     focal_gamma: Annotated[float, Meta(ge=0, le=10)] = 2.0
     class_weights: ClassWeights | None = None
-    l2: Annotated[float, Meta(ge=0, le=10)] | None = None
-    delta_l2: Annotated[float, Meta(ge=0, le=10)] | None = None
+    shrinkage: Literal["evidence", "fixed"] = "evidence"
+    l2: Annotated[float, Meta(ge=0, le=1e6)] | None = None
+    delta_l2: Annotated[float, Meta(ge=0, le=1e6)] | None = None
     epochs: Annotated[int, Meta(ge=1, le=10_000)] = 10
     patience_epochs: Annotated[int, Meta(ge=1, le=1000)] = 5
     batch_size: PositiveInt = 32
@@ -163,6 +177,8 @@ class SearchSpec(Section, frozen=True):
         learning_rate: Learning rates, spread evenly over the orders of magnitude.
         losses: Losses.
         class_weights: Weightings.
+        l2: Penalties on every kernel, spread like the learning rates.
+        delta_l2: Further penalties on what sets the strategies of a response apart, likewise.
     """
 
     trials: Annotated[int, Meta(ge=1, le=10_000)] = 30
@@ -176,6 +192,8 @@ class SearchSpec(Section, frozen=True):
     learning_rate: tuple[LearningRate, LearningRate] = (1e-4, 1e-2)
     losses: Annotated[tuple[Loss, ...], Meta(min_length=1)] = tuple(LOSSES)
     class_weights: Annotated[tuple[ClassWeights, ...], Meta(min_length=1)] = ("none", "balanced")
+    l2: tuple[Penalty, Penalty] = (0.1, 30.0)
+    delta_l2: tuple[Penalty, Penalty] = (1.0, 300.0)
 
 
 class SliceSpec(Section, frozen=True):

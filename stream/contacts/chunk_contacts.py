@@ -85,6 +85,7 @@ class ChunkContacts:
         heard = Heard(
             h.topic, h.row[index], h.word[index], h.time_ms[index], h.type_code[index],
             h.strategy[index], h.contact_ms[index], h.zone[index], h.counts[index],
+            h.source[index] if len(h.source) else h.source,
         )  # fmt: skip
         return ChunkContacts(heard, self.named[index], self.spread[index], self.table, self.rows)
 
@@ -116,7 +117,7 @@ class ChunkReader:
 
     def read(
         self, batch: EventBatch, topic: int, rows: Int64s, counts: Bools, spread: UInt64s,
-        table: ContactTable | None,
+        table: ContactTable | None, source: Int64s,
     ) -> ChunkContacts:  # fmt: skip
         """The events of a chunk.
 
@@ -127,12 +128,14 @@ class ChunkReader:
             counts: Whether each is no replay, no repetition and not silent. Shape (n,), bool.
             spread: See `ChunkContacts`.
             table: The contact rows; None where no rule remembers contacts.
+            source: See `Heard`.
         """
         n, engine = len(batch), self.plan.engine
         if table is None:
             assert not self.plan.layout.cells, "expected the contacts of the partition"
             table, rows = ContactTable(self.plan.layout), np.zeros(n, np.int64)  # nothing is kept
-        most = int(rows.max(initial=-1)) + 1
+            source = np.zeros(0, np.int64)
+        most = max(int(rows.max(initial=-1)), int(source.max(initial=-1))) + 1
         table.fit(most)
         is_new = table.next_offset[rows, topic] <= batch.offset
         nobody = np.zeros(n, np.uint64)
@@ -140,7 +143,7 @@ class ChunkReader:
             topic, rows, batch.offset, batch.time_ms, batch.type_code,
             batch.category[engine.path] if engine.path >= 0 else nobody,
             batch.number[engine.time_path] if engine.time_path >= 0 else np.full(n, np.nan),
-            np.zeros(n, np.int64), counts & is_new,
+            np.zeros(n, np.int64), counts & is_new, source,
         )  # fmt: skip
         named = batch.category[self._zone_path] if self._zone_path >= 0 else nobody
         return ChunkContacts(heard, named, spread, table, most)

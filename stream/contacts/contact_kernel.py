@@ -16,7 +16,6 @@ Rules of this file
 from __future__ import annotations
 
 import numba
-import numpy as np
 
 from stream.columns import Int64s
 from stream.compiled.zone_set import NEVER_S, Zones, local_and_change
@@ -40,6 +39,7 @@ from stream.contacts.counters import (
     add_time,
     add_to_period,
     cell_at,
+    clear_bit,
     full_until,
     is_free_after,
     remove_from_period,
@@ -53,7 +53,6 @@ last contact; too soon after a conversion or complaint; too soon after a contact
 window is full."""
 
 LATEST_S = 2**32 - 1
-_BITS_SHIFT, _BITS_MASK = 5, 31
 
 _inline = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 
@@ -207,14 +206,31 @@ def count(
         open_cell = rules.strategy[k, OPEN]
         cells[row, open_cell] = max(cell_at(cells, row, open_cell), seconds_after(expires_ms))
     for c in range(rules.counted_start[k], rules.counted_start[k + 1]):
-        limit = rules.counted[c]
-        cell = rules.limit[limit, CELL]
-        if rules.limit[limit, WITHIN_S] > 0:
-            add_time(cells, row, cell, rules.limit[limit, CONTACTS] + rules.spare, at_s)
-        else:
-            of = zone if rules.limit[limit, ZONED] != 0 else 0
-            local_s, _ = local_and_change(zones, of, max(at_ms // 1000, 1))
-            add_to_period(cells, row, cell, period_of(rules.limit[limit, UNIT], local_s))
+        _count_in(rules, zones, cells, row, rules.counted[c], at_ms, zone)
+
+
+@_inline
+def count_everywhere(
+    rules: ContactRules, zones: Zones, cells: Cells, row: int, at_ms: int, zone: int
+) -> None:
+    """Counts a contact in all limits: nobody knows any more in which of them it belongs."""
+    _note_zone(rules, zones, cells, row, zone)
+    for limit in range(len(rules.limit)):
+        _count_in(rules, zones, cells, row, limit, at_ms, zone)
+
+
+@_inline
+def _count_in(
+    rules: ContactRules, zones: Zones, cells: Cells, row: int, limit: int, at_ms: int, zone: int
+) -> None:
+    cell = rules.limit[limit, CELL]
+    if rules.limit[limit, WITHIN_S] > 0:
+        size = rules.limit[limit, CONTACTS] + rules.spare
+        add_time(cells, row, cell, size, seconds_after(at_ms))
+        return
+    of = zone if rules.limit[limit, ZONED] != 0 else 0
+    local_s, _ = local_and_change(zones, of, max(at_ms // 1000, 1))
+    add_to_period(cells, row, cell, period_of(rules.limit[limit, UNIT], local_s))
 
 
 @_inline
@@ -267,25 +283,3 @@ def _knows_zone(
         return False
     is_same = cells[row, rules.zone_cell] == zones.ids[zone]
     return bool(is_same and at_s > cell_at(cells, row, rules.zone_cell + 1))
-
-
-@_inline
-def has_bit(cells: Cells, row: int, first: int, k: int) -> bool:
-    """The bit of strategy k; False when there are none."""
-    if first < 0:
-        return False
-    return bool(cells[row, first + (k >> _BITS_SHIFT)] >> np.uint32(k & _BITS_MASK) & np.uint32(1))
-
-
-@_inline
-def set_bit(cells: Cells, row: int, first: int, k: int) -> None:
-    """Sets the bit of strategy k."""
-    if first >= 0:
-        cells[row, first + (k >> _BITS_SHIFT)] |= np.uint32(1) << np.uint32(k & _BITS_MASK)
-
-
-@_inline
-def clear_bit(cells: Cells, row: int, first: int, k: int) -> None:
-    """Clears the bit of strategy k."""
-    if first >= 0:
-        cells[row, first + (k >> _BITS_SHIFT)] &= ~(np.uint32(1) << np.uint32(k & _BITS_MASK))

@@ -144,7 +144,7 @@ def lay_out_contacts(campaign: Campaign) -> ContactLayout:
 def remembers(campaign: Campaign) -> bool:
     """Whether any rule of a campaign looks at contacts."""
     knows_zone = bool(campaign.quiet_hours and campaign.contacts.zone_property)
-    rules = campaign.caps or campaign.exclusive or campaign.contacts.one_open
+    rules = campaign.caps or campaign.exclusive or campaign.contacts.one_open or campaign.budgets
     return (
         knows_zone
         or bool(rules)

@@ -27,7 +27,8 @@ from stream.campaign.file import Campaign
 from stream.columns import Bools, Float64s, Int16s, Int64s, UInt64s
 from stream.compiled.borrow import borrow
 from stream.compiled.zone_set import Zones
-from stream.contacts.contact_kernel import count
+from stream.contacts.carried_contacts import add_contacts, empty, knows_any, take_home
+from stream.contacts.contact_kernel import count, count_everywhere
 from stream.contacts.contact_layout import ContactLayout, lay_out_contacts
 from stream.contacts.contact_rules import ContactRules, compile_contacts
 from stream.contacts.contact_table import Cells, ContactTable
@@ -37,6 +38,7 @@ from stream.contacts.engine_events import (
     correct,
     strategy_of,
 )
+from stream.contacts.published_contacts import GONE
 from stream.contacts.quiet_hours import QuietHours, compile_quiet_hours
 
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -102,6 +104,8 @@ class Heard(NamedTuple):
         zone: Time zone of the customer. Shape (n,), int64.
         counts: Whether it is no replay, no repetition, not silent, and was new (`is_new`) when its chunk
             came: with a batch of events in one record, all of them are. Shape (n,), bool.
+        source: Row of the id that each login carries over to its customer, -1 for none. Shape (n,) or,
+            where there are no logins, (0,), int64.
     """
 
     topic: int
@@ -113,6 +117,7 @@ class Heard(NamedTuple):
     contact_ms: Float64s
     zone: Int64s
     counts: Bools
+    source: Int64s
 
 
 @_jit
@@ -136,6 +141,8 @@ def follow_homes(
         row, out[i], moved[i] = heard.row[i], named[i], False
         if home < 0:
             continue
+        if len(heard.source) and heard.counts[i]:
+            moved[i] = take_home(state.cells, home, heard.source[i], row)
         known = np.uint64(state.cells[row, home]) << np.uint64(32)
         known |= np.uint64(state.cells[row, home + 1])
         if named[i] == 0:
@@ -166,7 +173,7 @@ def borrow_heard(heard: Heard) -> Heard:
     return Heard(
         heard.topic, borrow(heard.row), borrow(heard.word), borrow(heard.time_ms),
         borrow(heard.type_code), borrow(heard.strategy), borrow(heard.contact_ms),
-        borrow(heard.zone), borrow(heard.counts),
+        borrow(heard.zone), borrow(heard.counts), borrow(heard.source),
     )  # fmt: skip
 
 
@@ -181,8 +188,10 @@ def hear(
     rules: ContactRules, zones: Zones, engine: EngineEvents, state: ContactState, heard: Heard,
     first: int, end: int,
 ) -> None:  # fmt: skip
-    """Corrects contact rows by what engines said in events from `first` to before `end`."""
+    """Corrects contact rows by what engines said in events from `first` to before `end`, and by logins."""
     for i in range(first, end):
+        if len(heard.source) and heard.source[i] >= 0:
+            _carry(rules, state, heard, i)
         says = engine.says[heard.type_code[i]]
         if says == 0 or not heard.counts[i]:
             continue
@@ -200,6 +209,24 @@ def hear(
 
 
 @_inline
+def _carry(rules: ContactRules, state: ContactState, heard: Heard, i: int) -> None:
+    """Carries the contacts of an id over to the customer who has logged in with event i.
+
+    Each of the two rows may have been written without the other: a row that has the login behind it stays
+    as it is, and the other one is brought up to it.
+    """
+    source, word = heard.source[i], heard.word[i]
+    if state.next_offset[source, heard.topic] > word or not knows_any(rules, state.cells, source):
+        return
+    if heard.counts[i]:
+        add_contacts(rules, state.cells, source, heard.row[i])
+        _mark(state, heard, i)
+    empty(rules, state.cells, source)
+    state.next_offset[source, heard.topic] = word + 1
+    state.dirty[source] = True
+
+
+@_inline
 def settle(
     rules: ContactRules, zones: Zones, state: ContactState, heard: Heard, i: int, k: int,
     at_ms: int, expires_ms: int,
@@ -212,12 +239,16 @@ def settle(
         state: The contact rows. Changed.
         heard: The events.
         i: Which.
-        k: The strategy, also of a customer who is held out and would have got it.
+        k: The strategy, also of a customer who is held out and would have got it; GONE for one that
+            the campaign does not have any more, which counts wherever it may have.
         at_ms: When the contact goes out, epoch milliseconds.
         expires_ms: When the decision expires.
     """
     if at_ms < expires_ms:
-        count(rules, zones, state.cells, heard.row[i], k, at_ms, expires_ms, heard.zone[i])
+        if k == GONE:
+            count_everywhere(rules, zones, state.cells, heard.row[i], at_ms, heard.zone[i])
+        else:
+            count(rules, zones, state.cells, heard.row[i], k, at_ms, expires_ms, heard.zone[i])
         _mark(state, heard, i)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stream.columns import Int64s
+from stream.contacts.budgets.purse import Purse
 from stream.contacts.contact_layout import ContactLayout
 
 Cells: TypeAlias = npt.NDArray[np.uint32]
@@ -30,10 +31,12 @@ class ContactTable:
 
     Attributes:
         layout: Of the rows.
+        purse: What their owner may spend on contacts; None where there are no budgets, or nobody decides.
     """
 
     def __init__(self, layout: ContactLayout) -> None:
         self.layout = layout
+        self.purse: Purse | None = None
         self._next_offset = np.zeros((_ROWS_MIN, len(layout.topics)), np.int64)
         self._cells = np.zeros((_ROWS_MIN, layout.cells), np.uint32)
         self._dirty = np.zeros(_ROWS_MIN, np.bool_)

@@ -13,6 +13,7 @@ from stream.contacts.contact_table import Cells
 
 MANY = 255
 """So many contacts of a period, or more."""
+_BITS_SHIFT, _BITS_MASK = 5, 31
 _PERIOD_SHIFT, _BEFORE_SHIFT, _COUNT_MASK = 16, 8, 0xFF
 
 _inline = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
@@ -74,6 +75,25 @@ def remove_from_period(cells: Cells, row: int, cell: int, period: int) -> None:
 
 
 @_inline
+def add_periods(cells: Cells, row: int, cell: int, other: int) -> None:
+    """Adds the contacts of another row, whose cell is `other`; what is too early for both is not counted."""
+    word = cell_at(cells, row, cell)
+    newest, before, count = _parts(word)
+    their_newest, their_before, their_count = _parts(other)
+    if other == 0:
+        return
+    if word == 0 or their_newest > newest:
+        before = count if word != 0 and their_newest == newest + 1 else 0
+        newest, before, count = their_newest, before + their_before, their_count
+    elif their_newest == newest:
+        before, count = before + their_before, count + their_count
+    elif their_newest == newest - 1:
+        before += their_count
+    before, count = min(before, MANY), min(count, MANY)
+    cells[row, cell] = newest << _PERIOD_SHIFT | before << _BEFORE_SHIFT | count
+
+
+@_inline
 def full_until(cells: Cells, row: int, cell: int, contacts: int, period: int) -> int:
     """The first period from `period` on that has room."""
     word = cell_at(cells, row, cell)
@@ -99,3 +119,25 @@ def _parts(word: int) -> tuple[int, int, int]:
     """The newest period, the contacts of the one before, and its own."""
     before = word >> _BEFORE_SHIFT & _COUNT_MASK
     return word >> _PERIOD_SHIFT, before, word & _COUNT_MASK
+
+
+@_inline
+def has_bit(cells: Cells, row: int, first: int, k: int) -> bool:
+    """The bit of strategy k; False when there are none."""
+    if first < 0:
+        return False
+    return bool(cells[row, first + (k >> _BITS_SHIFT)] >> np.uint32(k & _BITS_MASK) & np.uint32(1))
+
+
+@_inline
+def set_bit(cells: Cells, row: int, first: int, k: int) -> None:
+    """Sets the bit of strategy k."""
+    if first >= 0:
+        cells[row, first + (k >> _BITS_SHIFT)] |= np.uint32(1) << np.uint32(k & _BITS_MASK)
+
+
+@_inline
+def clear_bit(cells: Cells, row: int, first: int, k: int) -> None:
+    """Clears the bit of strategy k."""
+    if first >= 0:
+        cells[row, first + (k >> _BITS_SHIFT)] &= ~(np.uint32(1) << np.uint32(k & _BITS_MASK))

@@ -22,9 +22,7 @@ from stream.compiled.category_hash import category_hash
 from stream.compiled.zone_set import Zones
 from stream.contacts.contact_kernel import (
     count,
-    has_bit,
     seconds_after,
-    set_bit,
     uncount,
 )
 from stream.contacts.contact_rules import (
@@ -36,7 +34,7 @@ from stream.contacts.contact_rules import (
     ContactRules,
 )
 from stream.contacts.contact_table import Cells
-from stream.contacts.counters import cell_at
+from stream.contacts.counters import cell_at, has_bit, set_bit
 
 SENT, FAILED, OPENED, CONVERTED, COMPLAINED = (1 << bit for bit in range(5))
 """What an event type says; it may say several things."""

@@ -24,9 +24,17 @@ import numpy as np
 
 from stream.campaign.file import Campaign, StrategySpec
 from stream.campaign.funnel_sections import has_chance
+from stream.campaign.rules_digest import rules_digest
 from stream.campaign.words import duration_ms
-from stream.columns import EventBatch, Int64s, Spans
+from stream.columns import Bytes, EventBatch, Int64s, Spans
 from stream.contacts.chunk_contacts import has_contact_rules
+from stream.decisions.place_header import (
+    EVENT_HEADER,
+    RULES_HEADER,
+    log_headers,
+    log_name,
+    write_places,
+)
 from stream.decisions.slots import Page, Table
 from stream.decisions.template import Form, Optional, Slot, Template, Text, json_bytes
 from stream.errors import CampaignError
@@ -115,11 +123,7 @@ _FLAT_CHANCE: Mapping[str, Form] = {"action_probability": Slot("action_probabili
 
 
 class DecisionEncoder:
-    """Writes the decisions of one campaign about the events of one topic.
-
-    Attributes:
-        headers: The headers that every record carries.
-    """
+    """Writes the decisions of one campaign about events of one topic; `headers` all records carry."""
 
     def __init__(self, campaign: Campaign, topic: str) -> None:
         """Compiles the message form that the campaign asks for.
@@ -129,10 +133,12 @@ class DecisionEncoder:
         """
         form = campaign.decisions.format
         self.headers = [("content-type", CONTENT_TYPES[form].encode())]
+        self.headers += [(RULES_HEADER, rules_digest(campaign).encode())]
+        self.headers += log_headers(campaign, topic) if form == "flat" else []
         self._expires_after_ms = duration_ms(campaign.decisions.expires_after)
         self._has_batches = campaign.events.batch is not None
         place = (Slot("offset"), Slot("dot_index")) if self._has_batches else (Slot("offset"),)
-        event: _Parts = (_log_name(campaign, topic), "-", Slot("partition"), "-", *place)
+        event: _Parts = (log_name(campaign, topic), "-", Slot("partition"), "-", *place)
         decision_id: _Parts = (*event, "-", campaign.policy.version)
         self._flat = form == "flat"
         self._chance = has_chance(campaign)
@@ -164,6 +170,14 @@ class DecisionEncoder:
     def keys(self, batch: EventBatch, index: Int64s) -> Spans:
         """Record keys: the customers of the events `index`."""
         return batch.customer.take(index)
+
+    def places(self, batch: EventBatch, index: Int64s) -> list[tuple[str, Bytes]]:
+        """Headers of each record's own: in the flat form where the event stands."""
+        expires_ms = self._expires_ms(batch.time_ms[index])
+        return [(EVENT_HEADER, write_places(batch, index, expires_ms))] if self._flat else []
+
+    def _expires_ms(self, event_ms: Int64s) -> Int64s:
+        return np.minimum(event_ms + self._expires_after_ms, _LATEST_MS)
 
     def encode(
         self,
@@ -223,7 +237,7 @@ class DecisionEncoder:
         if not self._chance:
             page.decimals("action_probability", decisions.action_probability)
         page.times("event_time", event_ms)
-        page.times("expires", np.minimum(event_ms + self._expires_after_ms, _LATEST_MS))
+        page.times("expires", self._expires_ms(event_ms))
 
     def _fill_contacts(self, page: Page, decisions: DecisionBatch) -> None:
         at_ms = decisions.not_before_ms
@@ -248,12 +262,6 @@ class DecisionEncoder:
 
 _TRUTH = Table.of([b"false", b"true"])
 _GROUPS = Table.of([json_bytes(name) for name in GROUPS])
-
-
-def _log_name(campaign: Campaign, topic: str) -> str:
-    """A topic in ids: one that was begun anew counts its offsets again, and no id may come twice."""
-    epochs = [spec.epoch for spec in campaign.topics.anew if spec.topic == topic]
-    return f"{topic}~{epochs[0]}" if epochs else topic  # no topic has a tilde in its name
 
 
 def _time(epoch_ms: int) -> bytes:

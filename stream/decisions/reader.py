@@ -23,6 +23,7 @@ from msgspec import Meta, Struct, field
 from models.errors import NO_JSON
 from stream.campaign.field_path import quoted
 from stream.campaign.file import Campaign, EventMapping
+from stream.campaign.words import duration_ms
 from stream.columns import (
     Bools,
     Float32s,
@@ -42,13 +43,15 @@ from stream.kafka.records import CorruptRecords
 from stream.policy.decision import CERTAIN, NOTHING
 from stream.record_order import ELEMENTS_MAX
 
+EXPIRED = "expired"
+"""Reason code of a decision that had expired when it was made: it contacted nobody, and teaches nothing."""
 INCOMPLETE = "incomplete"
 """Reason code of a record that lacks what every decision has."""
 _HELD_OUT = category_hash(GROUPS[1].encode())
 _HEADER = np.frombuffer(FEATURES_HEADER.encode(), np.uint8)
 
 _Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-_Time = Annotated[datetime, Meta(tz=True)]
+Moment = Annotated[datetime, Meta(tz=True)]
 
 
 class FlatDecision(Struct, frozen=True, gc=False):
@@ -66,7 +69,7 @@ class Event(Struct, frozen=True, gc=False):
     topic: str
     partition: _Count
     offset: _Count
-    time: _Time
+    time: Moment
     index: Annotated[int, Meta(ge=0, le=ELEMENTS_MAX)] | None = None
 
     @property
@@ -112,9 +115,9 @@ class Decision(Struct, frozen=True):
     id: str
     customer: str = field(name="subject")
     event_id: str = field(name="causationid")
-    time: _Time
+    time: Moment
     data: Data
-    expires: _Time | None = field(name="expirytime", default=None)
+    expires: Moment | None = field(name="expirytime", default=None)
 
 
 _parse = msgspec.json.Decoder(Decision).decode
@@ -193,7 +196,8 @@ class Decided:
         possible: Bit k for strategy k that had a chance, -1 where no chances were said, or of a
             campaign with more strategies than there are bits. Shape (n,), int64.
         identity: Hash of the id of the decision. Shape (n,), uint64.
-        expired: Whether it had expired when it was published, by the time of its record. Shape (n,), bool.
+        ghost: Index of what would have been chosen of a customer who is held out, -1 for others and where it
+            is not said. Shape (n,), int64.
     """
 
     topic: Int64s
@@ -207,7 +211,7 @@ class Decided:
     held_out: Bools
     possible: Int64s
     identity: UInt64s
-    expired: Bools
+    ghost: Int64s
 
 
 _BITS_MAX = 62
@@ -225,7 +229,7 @@ class DecisionReader:
     _NUMBERS = (
         "data.event.partition", "data.event.offset", "data.event.index", "data.action_probability",
     )  # fmt: skip
-    _CATEGORIES = ("data.event.topic", "data.action.strategy", "data.group", "id")
+    _CATEGORIES = ("data.event.topic", "data.action.strategy", "data.group", "id", "data.ghost")
 
     def __init__(self, campaign: Campaign) -> None:
         mapping = msgspec.structs.replace(
@@ -242,6 +246,7 @@ class DecisionReader:
             no_ids=(),
             strict=True,
         )
+        self._expires_after_ms = duration_ms(campaign.decisions.expires_after)
         ids = [strategy.id for strategy in campaign.strategies]
         self._chances = [*ids, NOTHING] if len(ids) <= _BITS_MAX else []
         paths = tuple(f"data.probabilities.{quoted(name)}" for name in self._chances)
@@ -263,28 +268,32 @@ class DecisionReader:
         complete = (batch.type_code == 0) & _is_count(batch.number[:2]).all(axis=0)
         index = batch.number[2]
         complete &= np.isnan(index) | (_is_count(index) & (index <= ELEMENTS_MAX))
-        complete &= (batch.category != 0).all(axis=0)
+        complete &= (batch.category[:-1] != 0).all(axis=0)
         if not complete.all():
             reasons[INCOMPLETE] = int((~complete).sum())
-        keep = np.flatnonzero(complete)
+        # The record is as old as the decision, which says itself until when it lives.
+        expiry_ms = self._expiry(undated, batch.time_ms + self._expires_after_ms, batch.record)
+        late = chunk.timestamp_ms[batch.record] >= expiry_ms
+        if (expired := complete & late).any():
+            reasons[EXPIRED] = int(expired.sum())
+        keep = np.flatnonzero(complete & ~late)
         partition, offset, index, propensity = batch.number[:4, keep]
-        topic, strategy, group, identity = batch.category[:, keep]
+        topic, strategy, group, identity, ghost = batch.category[:, keep]
         return Decided(
             self._topics.find(topic), partition.astype(np.int64), offset.astype(np.int64),
             np.nan_to_num(index, nan=-1).astype(np.int32), batch.time_ms[keep],
             batch.customer.take(keep), self._strategies.find(strategy),
             # Its ten decimals stand for a whole number out of 2**32.
             np.rint(propensity * CERTAIN) / CERTAIN, group == _HELD_OUT,
-            self._possible(batch.number[4:, keep]), identity,
-            self._expired(chunk, undated)[batch.record[keep]],
+            self._possible(batch.number[4:, keep]), identity, self._strategies.find(ghost),
         ), reasons  # fmt: skip
 
-    def _expired(self, chunk: RecordChunk, undated: RecordChunk) -> Bools:
-        """Which records were published when their decision had expired; not so where one does not say."""
+    def _expiry(self, undated: RecordChunk, without_ms: Int64s, record: Int64s) -> Int64s:
+        """When the decisions of some records expire; `without_ms` of one that does not say."""
         ends = self._ends.decode(undated, NEVER_MS).batch
-        expiry_ms = np.full(len(chunk), np.iinfo(np.int64).max)
-        expiry_ms[ends.record] = ends.time_ms
-        return chunk.timestamp_ms >= expiry_ms
+        said_ms = np.full(len(undated), -1)
+        said_ms[ends.record] = ends.time_ms
+        return np.where(said_ms[record] >= 0, said_ms[record], without_ms)
 
     def _possible(self, chances: Float64s) -> Int64s:
         said = chances > 0  # NaN, not said, is not

@@ -30,9 +30,9 @@ class Flaws:
     """What could not be read in the events of a chunk.
 
     Attributes:
-        paths: The declared numbers, the declared categories, the paths of the time. P of them; one
-            may be there twice.
-        present: Values that came, of the declared properties; 0 of the times. Of a strict mapping some
+        paths: The declared numbers, the declared categories, the paths of the time and of the event id.
+            P of them; one may be there twice.
+        present: Values that came, of the declared properties; 0 of the others. Of a strict mapping some
             are of records that were refused. Shape (P,), int64.
         unreadable: Values that could not be read; of a time also those before
             `events.timestamp_earliest`. Shape (P,), int64.

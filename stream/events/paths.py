@@ -72,10 +72,12 @@ class EventPaths:
     def counted(self) -> Paths:
         """The paths by which what cannot be read is counted, see `stream.events.flaws`.
 
-        The numbers, the categories, the paths of the time, and with CloudEvents their `time`.
+        The numbers, the categories, the paths of the time, and with CloudEvents their `time`; then those
+        of the event id, with `id`.
         """
-        own = (_CONTEXT_ATTRIBUTES[TIMESTAMP],) if self.unwraps else ()
-        return (*self.properties, *self.bare[TIMESTAMP], *own)
+        own = {f: (_CONTEXT_ATTRIBUTES[f],) if self.unwraps else () for f in (TIMESTAMP, EVENT_ID)}
+        named = (path for field, more in own.items() for path in (*self.bare[field], *more))
+        return (*self.properties, *named)
 
     @property
     def lists(self) -> frozenset[str]:
@@ -93,12 +95,18 @@ class EventPaths:
 
     def times(self, form: int) -> tuple[int, ...]:
         """Of every candidate of the time the index in `counted`; form 1 is that of CloudEvents."""
-        first, declared = len(self.bare) - FIRST_NUMBER, len(self.bare[TIMESTAMP])
-        own = range(first, first + declared)
-        below = (
-            k for k, path in zip(own, self.bare[TIMESTAMP], strict=True) if not is_header(path)
-        )
-        return (*below, *own, first + declared) if form and self.unwraps else tuple(own)
+        return self._rows(TIMESTAMP, len(self.properties), form)
+
+    def event_ids(self, form: int) -> tuple[int, ...]:
+        """The same of every candidate of the event id."""
+        times = len(self.bare[TIMESTAMP]) + self.unwraps
+        return self._rows(EVENT_ID, len(self.properties) + times, form)
+
+    def _rows(self, field: int, first: int, form: int) -> tuple[int, ...]:
+        declared = self.bare[field]
+        own = range(first, first + len(declared))
+        below = (k for k, path in zip(own, declared, strict=True) if not is_header(path))
+        return (*below, *own, first + len(declared)) if form and self.unwraps else tuple(own)
 
     @classmethod
     def of(

@@ -41,6 +41,7 @@ from stream.events.scalars import plain_category, plain_id, plain_number, plain_
 from stream.events.times.judged_times import TimeJudge, Times, Unreadable
 
 _Value = TypeVar("_Value")
+_BLANK = frozenset({b""})
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +129,9 @@ class Judge:
         customer: tuple[bytes, bool], consent: list[int],
     ) -> Judged:  # fmt: skip
         """The event of a customer; of whom it is told, too, whether they are no fallback."""
-        ids = (self._paths.enveloped if form else self._paths.bare)[EVENT_ID]
-        event_id = self._first_id(root, ids, frozenset({b""}))[0]
-        type_code = self._type(found[TYPE])
         unreadable: Unreadable = []
+        event_id = self._event_id(root, form, unreadable)
+        type_code = self._type(found[TYPE])
         time_ms, is_ahead = self._times.time_ms(root, form, times, unreadable)
         present: list[int] = []
         numbers, categories = self._properties(found[FIRST_NUMBER:], present, unreadable)
@@ -259,6 +259,21 @@ class Judge:
             if text is not None and plain_word(text) not in no_ids:
                 return text, found
         return None, None
+
+    def _event_id(self, root: Root, form: int, unreadable: Unreadable) -> bytes | None:
+        """The first event id that can be read; what cannot is noted by its path."""
+        paths = (self._paths.enveloped if form else self._paths.bare)[EVENT_ID]
+        for path, counted in zip(paths, self._paths.event_ids(form), strict=True):
+            try:
+                text, _ = self._first_id(root, (path,), _BLANK)
+            except Refused as exc:
+                if self._mapping.strict:
+                    raise
+                unreadable.append((counted, str(exc)))
+                continue
+            if text is not None:
+                return text
+        return None
 
     def _previous(
         self, root: Root, form: int, type_code: int, customer: bytes, is_identified: bool

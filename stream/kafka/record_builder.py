@@ -58,7 +58,7 @@ def build_batches(
     timestamp_ms: int,
     *,
     headers: Sequence[tuple[str, bytes]] = (),
-    vectors: tuple[str, Float32s] | None = None,
+    vectors: Sequence[tuple[str, Float32s | Bytes]] = (),
     own_headers: Sequence[Sequence[Header]] | None = None,
     batch_bytes_max: int = 900_000,
     codec: Codec = "none",
@@ -70,8 +70,8 @@ def build_batches(
         value: Record values. n spans.
         timestamp_ms: CreateTime of all records, epoch milliseconds.
         headers: Headers that every record carries.
-        vectors: Name of one more header and its value per record, float32 as little-endian bytes.
-            Shape (n, width).
+        vectors: Names of more headers and their values per record, as little-endian bytes.
+            Shape (n, width) each, float32 or uint8.
         own_headers: Instead of vectors: more headers of each record, behind those of all.
         batch_bytes_max: Largest batch before compression; stay below the topic's
             max.message.bytes. A single larger record gets a batch of its own.
@@ -80,15 +80,12 @@ def build_batches(
     Returns:
         Batches in the order of the records.
     """
-    assert vectors is None or own_headers is None, "one kind of headers per record"
-    count, own = len(headers), _no_headers(len(key))
+    assert not vectors or own_headers is None, "one kind of headers per record"
+    count, own = len(headers) + len(vectors), _no_headers(len(key))
     constant = b"".join(write_header(name, content) for name, content in headers)
-    if vectors is not None:
-        count += 1
-        matrix = np.ascontiguousarray(vectors[1], "<f4")
-        width = matrix.shape[1] * 4
-        constant += varint(len(vectors[0].encode())) + vectors[0].encode() + varint(width)
-        own = _rows(matrix.reshape(-1).view(np.uint8), len(key), width)
+    if vectors:
+        first_name, own = _side_by_side(vectors)
+        constant += first_name
     fixed = np.frombuffer(varint(count) + constant, np.uint8)
     if own_headers is not None:  # one record may have more of them than another
         own, fixed = Spans.of([_all_headers(headers, more) for more in own_headers]), fixed[:0]
@@ -113,6 +110,19 @@ def _no_headers(n: int) -> Spans:
 
 def _all_headers(shared: Sequence[Header], own: Sequence[Header]) -> bytes:
     return write_headers([*shared, *own]) or varint(0)
+
+
+def _side_by_side(vectors: Sequence[tuple[str, Float32s | Bytes]]) -> tuple[bytes, Spans]:
+    """What stands before the first value in every record, and from there on of each of n records."""
+    heads, parts = list[bytes](), list[Bytes]()
+    for name, values in vectors:
+        n, width = len(values), values.shape[1] * values.itemsize
+        heads.append(varint(len(name.encode())) + name.encode() + varint(width))
+        if parts:
+            parts.append(np.broadcast_to(np.frombuffer(heads[-1], np.uint8), (n, len(heads[-1]))))
+        parts.append(np.ascontiguousarray(values).view(np.uint8).reshape(n, width))
+    own = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+    return heads[0], _rows(own.reshape(-1), len(own), own.shape[1])
 
 
 def _rows(data: Bytes, n: int, width: int) -> Spans:

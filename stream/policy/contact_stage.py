@@ -3,7 +3,8 @@
 Rules of this file
 1. All that engines said in events up to the one that is decided is heard before, nothing after it.
 2. A decision that has expired when it is made contacts nobody: nothing is asked, nothing counted.
-3. Of a customer who is held out the ghost's contact is counted as well, so that rules bind both arms alike.
+3. What was decided about an event before a crash is counted as it was published, at its time.
+4. Of a customer who is held out the ghost's contact is counted as well, so that rules bind both arms alike.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy.typing as npt
 from stream.columns import Int64s, UInt64s
 from stream.compiled.borrow import borrow
 from stream.compiled.zone_set import Zones, borrow_zones, local_and_change
+from stream.contacts.budgets.spending import Spending, borrow_spending, can_pay, pay
 from stream.contacts.contact_kernel import FREE, IS_OPEN, against, find_room
 from stream.contacts.contact_plan import (
     ContactState,
@@ -30,6 +32,16 @@ from stream.contacts.contact_rules import ContactRules, borrow_contacts
 from stream.contacts.contact_table import Cells
 from stream.contacts.engine_events import EngineEvents, borrow_engine
 from stream.contacts.local_time import DAY_S
+from stream.contacts.published_contacts import (
+    DECIDED_MS,
+    EXPIRES_MS,
+    GHOST,
+    GONE,
+    OUT_MS,
+    STRATEGY,
+    UNSAID,
+    PublishedRows,
+)
 from stream.contacts.quiet_hours import GO, HELD, QUIET, QuietHours, borrow_quiet, hold
 from stream.policy.decision import Dropped
 
@@ -57,6 +69,8 @@ class Contacts(NamedTuple):
             about contacts stops. Shape (n, S), int64.
         not_before_ms: Receives before when each contact must not go out, epoch milliseconds, 0 for at
             once. Shape (n,), int64.
+        published: What was published about the events that came.
+        spending: What budgets can pay. Changed.
     """
 
     rules: ContactRules
@@ -71,6 +85,8 @@ class Contacts(NamedTuple):
     room_s: Int64s
     retry_ms: Int64s
     not_before_ms: Int64s
+    published: PublishedRows
+    spending: Spending
 
 
 class Hours(NamedTuple):
@@ -95,17 +111,45 @@ def borrow_all(contacts: Contacts) -> Contacts:
         borrow_quiet(contacts.quiet), borrow_engine(contacts.engine),
         borrow_state(contacts.state), borrow_heard(contacts.heard), borrow(contacts.event),
         borrow(contacts.spread), contacts.now_ms, borrow(contacts.room_s),
-        borrow(contacts.retry_ms), borrow(contacts.not_before_ms),
+        borrow(contacts.retry_ms), borrow(contacts.not_before_ms), borrow(contacts.published),
+        borrow_spending(contacts.spending),
     )  # fmt: skip
 
 
 @_inlined
 def listen(contacts: Contacts, first: int, end: int) -> int:
-    """Hears what engines said in events from `first` to before `end`; gives where to go on."""
-    hear(
-        contacts.rules, contacts.zones, contacts.engine, contacts.state, contacts.heard, first, end
-    )
+    """Hears events from `first` to before `end`: what engines said, what was decided before a crash."""
+    for e in range(first, end):
+        hear(
+            contacts.rules, contacts.zones, contacts.engine, contacts.state, contacts.heard, e, e + 1
+        )  # fmt: skip
+        if len(contacts.published) > 0 and contacts.heard.counts[e]:
+            _adopt(contacts, e)
     return max(first, end)
+
+
+@_inlined
+def _adopt(contacts: Contacts, e: int) -> None:
+    """Counts the contact that was published about event e as it was published."""
+    told, nothing = contacts.published[e], len(contacts.quiet.obeys)
+    k, ghost, expires_ms = told[STRATEGY], told[GHOST], told[EXPIRES_MS]
+    if k not in (UNSAID, nothing):
+        settle(
+            contacts.rules, contacts.zones, contacts.state, contacts.heard, e, k, told[OUT_MS],
+            expires_ms,
+        )  # fmt: skip
+    if ghost not in (UNSAID, nothing, k):
+        at_ms = told[DECIDED_MS]
+        if ghost == GONE or contacts.quiet.obeys[ghost]:
+            zone, spread = contacts.heard.zone[e], contacts.spread[e]
+            code, out_ms, _ = hold(
+                contacts.quiet, contacts.zones, zone, at_ms, expires_ms, spread
+            )  # fmt: skip
+            at_ms = out_ms if code == HELD else at_ms
+        settle(
+            contacts.rules, contacts.zones, contacts.state, contacts.heard, e, ghost, at_ms,
+            expires_ms,
+        )  # fmt: skip
 
 
 @_inlined
@@ -182,10 +226,26 @@ def keep_back(
 
 
 @_inlined
+def keep_to_budgets(contacts: Contacts, codes: npt.NDArray[np.int8]) -> bool:
+    """Drops what budgets cannot pay: codes as for `keep_back`; gives whether nothing is left of something."""
+    stopped, left = False, False
+    for k in range(len(codes)):
+        if codes[k] != Dropped.CHOSEN:
+            continue
+        if can_pay(contacts.spending, k):
+            left = True
+        else:
+            codes[k] = Dropped.BUDGET
+            stopped = True
+    return stopped and not left
+
+
+@_inlined
 def count_contacts(contacts: Contacts, hours: Hours, i: int, chosen: int, ghost: int) -> None:
     """Counts the contact of decision i, and that of the ghost, -1 for none, when it is another."""
     nothing = len(contacts.quiet.obeys)
     if chosen < nothing:
+        pay(contacts.spending, chosen)
         _count(contacts, hours, i, chosen, True)
     if 0 <= ghost < nothing and ghost != chosen:
         _count(contacts, hours, i, ghost, False)

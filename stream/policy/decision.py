@@ -43,6 +43,7 @@ class Reason(IntEnum):
     NONE_SCORED = 12
     CONTACT_RULES = 13
     PAUSED = 14
+    BUDGET = 15
 
 
 class Dropped(IntEnum):
@@ -69,6 +70,7 @@ class Dropped(IntEnum):
     EXCLUDED = 18
     CAPPED = 19
     PAUSED = 20
+    BUDGET = 21
 
 
 CERTAIN = 1 << 32

@@ -21,9 +21,11 @@ from stream.policy.arbitration import Best, Worth, arbitrate, borrow_worth
 from stream.policy.chances import drawn, round_shares
 from stream.policy.contact_stage import (
     Contacts,
+    Hours,
     borrow_all,
     count_contacts,
     keep_back,
+    keep_to_budgets,
     listen,
     look_at_hours,
 )
@@ -107,21 +109,31 @@ def decide(
     if contacts is None:
         for i in range(len(out.strategy)):
             barred = _ask_customer(rules, facts, out, scratch, i)
-            _choose(rules, facts, out, scratch, i, barred, False)
+            _choose(rules, facts, out, scratch, i, barred, 0)
     else:
         asked, done = borrow_all(contacts), 0
         for i in range(len(out.strategy)):
             done = listen(asked, done, asked.event[i] + 1)
             barred = _ask_customer(rules, facts, out, scratch, i)
             hours = look_at_hours(asked, i)
-            held, stopped = barred.held != 0, False
+            held, stopped = barred.held != 0, 0
             if hours.live:
-                stopped = keep_back(asked, hours, i, out.dropped[i], True)
-                stopped = keep_back(asked, hours, i, scratch.ghost, False) if held else stopped
+                stopped = _stop(asked, hours, i, out.dropped[i], True)
+                stopped = _stop(asked, hours, i, scratch.ghost, False) if held else stopped
             _choose(rules, facts, out, scratch, i, barred, stopped)
             if hours.live:
                 count_contacts(asked, hours, i, out.strategy[i], out.ghost[i])
         listen(asked, done, len(asked.heard.row))
+
+
+@_inlined
+def _stop(
+    asked: Contacts, hours: Hours, i: int, codes: npt.NDArray[np.int8], says_when: bool
+) -> int:
+    """Drops what rules about contacts and budgets stop; the reason when nothing is left, else 0."""
+    if keep_back(asked, hours, i, codes, says_when):
+        return Reason.CONTACT_RULES
+    return Reason.BUDGET if keep_to_budgets(asked, codes) else 0
 
 
 class Barred(NamedTuple):
@@ -152,7 +164,7 @@ def _ask_customer(rules: Rules, facts: Facts, out: Outcome, scratch: Scratch, i:
 @_inlined
 def _choose(
     rules: Rules, facts: Facts, out: Outcome, scratch: Scratch, i: int, barred: Barred,
-    stopped: bool,
+    stopped: int,
 ) -> None:  # fmt: skip
     """Takes one of the strategies that are left, or nothing, and says why."""
     nothing, worth, chances = len(rules.barred), rules.worth, out.chances
@@ -237,12 +249,12 @@ def _settle(
 @_inlined
 def _reason(
     has_model: bool, best: Best, chosen: int, nothing: int, against: int, held_out: bool,
-    stopped: bool,
+    stopped: int,
 ) -> int:  # fmt: skip
     if chosen != best.strategy:
         return Reason.EXPLORED
-    if chosen == nothing and stopped and best.allowed == 0:
-        return Reason.CONTACT_RULES
+    if chosen == nothing and stopped != 0 and best.allowed == 0:
+        return stopped
     return _why_taken(best) if chosen < nothing else _why_not(has_model, best, against, held_out)
 
 

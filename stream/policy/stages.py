@@ -47,6 +47,7 @@ STAGES = (
             Dropped.CAPPED,
         ),
     ),
+    Stage("budget", "what a budget cannot pay any more", (Dropped.BUDGET,)),
     Stage(
         "arbitration",
         "all but the best: the highest priority first, then the largest value",

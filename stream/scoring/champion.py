@@ -109,6 +109,11 @@ class ModelWatcher:
         """The cheap checks come first, so that nothing is built for a bundle that cannot serve."""
         bundle = self._registry.load(version)
         digest = bundle.manifest.contract_digest
+        if bundle.manifest.contract.is_of_tables:
+            raise BundleError(
+                "expected a model for the features of a stream, got one for tables: `opportune decide` "
+                "applies it, a worker cannot"
+            )
         if digest != self._contract_digest:
             raise BundleError(
                 f"expected a model for feature contract {self._contract_digest}, which this "

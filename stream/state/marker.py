@@ -85,6 +85,7 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True):
             the runs of `order` by its offsets.
         reached_ms: Of each event topic the newest event time before `covered`.
         contacts: Whether the contact changelog covers as much.
+        decided: Offset of the decision topic before which all decisions are about what is covered.
     """
 
     version: int
@@ -96,6 +97,7 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True):
     aligned: list[Stretch] | msgspec.UnsetType = msgspec.UNSET
     reached_ms: dict[str, int] | msgspec.UnsetType = msgspec.UNSET
     contacts: bool | msgspec.UnsetType = msgspec.UNSET
+    decided: Offset | msgspec.UnsetType = msgspec.UNSET
 
 
 class Anchor(NamedTuple):
@@ -129,6 +131,7 @@ class Progress:
     aligned: list[Stretch] = field(default_factory=list)
     reached_ms: dict[str, int] = field(default_factory=dict)
     has_contacts: bool = False
+    decided: int | None = None
 
     def update(self, marker: Marker) -> bool:
         """Takes over a marker, unless it is one that covers less; tells which.
@@ -146,6 +149,7 @@ class Progress:
         self.rows, self.has_contacts = marker.rows, bool(marker.contacts)
         self.sources = dict(marker.sources)
         self.reached_ms = dict(marker.reached_ms or {})
+        self.decided = None if marker.decided is msgspec.UNSET else marker.decided
         return True
 
 
@@ -167,5 +171,6 @@ def encode_marker(progress: Progress) -> bytes:
             aligned=list(progress.aligned) or msgspec.UNSET,
             reached_ms=dict(progress.reached_ms) or msgspec.UNSET,
             contacts=progress.has_contacts or msgspec.UNSET,
+            decided=msgspec.UNSET if progress.decided is None else progress.decided,
         )
     )

@@ -147,6 +147,11 @@ class CustomerTable:
             else:
                 self._links.append((row, other))
 
+    @property
+    def links(self) -> list[tuple[int, int]]:
+        """What `take_links` would give."""
+        return list(self._links)
+
     def take_links(self) -> list[tuple[int, int]]:
         """What was carried over since the last call, in order: to which row, and from which; forgets it."""
         links, self._links = self._links, []

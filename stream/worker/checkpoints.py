@@ -42,6 +42,7 @@ class Copied(NamedTuple):
         rows: Changelog records in the batches.
         batches: The rows and the tombstones.
         contacts: What is written to the contact changelog before.
+        decided: Offset of the decision topic before which all decisions are about what is covered.
     """
 
     messages: list[Any]
@@ -54,6 +55,7 @@ class Copied(NamedTuple):
     rows: int
     batches: list[RecordBatch]
     contacts: list[RecordBatch]
+    decided: int
 
 
 class Checkpoints:
@@ -133,6 +135,8 @@ class Checkpoints:
         if copied is None:
             return
         await work.lane.settle()
+        if block.position == copied.covered:  # no chunk since: all that is acknowledged is covered
+            copied = copied._replace(decided=block.decisions.covered(copied.covered))
         await self._contact_log.write(partition, block, copied.contacts)
         first = block.changelog_end + 1
         marker, records = await self._write(block, work, copied)
@@ -159,11 +163,12 @@ class Checkpoints:
             reached_ms = dict(block.reached_ms)
             customers, erased = len(block.table), frozenset(block.erased)
             sources, block.owes_marker = dict(block.sources), False
-            taken = block.taken(self._plan.layout.topics)
+            taken, decided = block.taken(self._plan.layout.topics), block.decisions.covered(covered)
             contacts = await self._compute(self._contact_log.copy, block, erased, covered)
             rows, batches = await self._compute(self._changelog.rows, block)
         return Copied(
-            messages, covered, sources, reached_ms, customers, erased, taken, rows, batches, contacts
+            messages, covered, sources, reached_ms, customers, erased, taken, rows, batches, contacts,
+            decided,
         )  # fmt: skip
 
     async def _write(self, block: Block, work: Work, copied: Copied) -> tuple[Anchor, int]:
@@ -176,6 +181,7 @@ class Checkpoints:
             block.progress.reached_ms = copied.reached_ms
             block.progress.rows = copied.customers
             block.progress.has_contacts = block.contacts is not None
+            block.progress.decided = copied.decided
             value, batches = self._changelog.marker(block)
             return batches
 

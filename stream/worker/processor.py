@@ -9,23 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-
-import numpy as np
 
 from stream.campaign.file import Campaign
 from stream.contacts.contact_layout import lay_out_contacts
 from stream.features.plan import FeaturePlan
 from stream.log import log_event
 from stream.pipeline import Deployment, Pipeline, Step
+from stream.worker.adoption import Adoption
 from stream.worker.changelog_encoder import ChangelogEncoder
 from stream.worker.checkpoints import Checkpoints
 from stream.worker.claims import Claims
-from stream.worker.consent_words import ConsentWords
 from stream.worker.contact_log.contact_log import ContactLog
-from stream.worker.input_counts import InputCounts
+from stream.worker.counting.consent_words import ConsentWords
+from stream.worker.counting.input_counts import InputCounts
+from stream.worker.counting.telemetry import Window
 from stream.worker.order.replay import Turn
 from stream.worker.order.turn_steps import steps_of
 from stream.worker.partition.block import Block
@@ -33,10 +33,9 @@ from stream.worker.partition.blocks import Blocks
 from stream.worker.partition.intake import Admitted, Intake
 from stream.worker.partition.lifecycle import State
 from stream.worker.partition.same_log import Positions
-from stream.worker.publisher import Announcement, Outgoing
+from stream.worker.results import outgoing
 from stream.worker.schema_wait import SchemaWait
 from stream.worker.shell import Shell
-from stream.worker.telemetry import Window
 from stream.worker.warmup import warm_up
 from stream.worker.work import Works
 
@@ -88,6 +87,7 @@ class Processor:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="compute")
         layout, codec = lay_out_contacts(campaign), campaign.worker.compression
         self._contact_log = ContactLog(campaign.app, layout, codec, shell)
+        self._adoption = Adoption(campaign, shell)
         self._checkpoints = Checkpoints(
             self.blocks, self._works, self._changelog, self._contact_log, plan, shell, self._lock,
             self._compute, self._wrote,
@@ -128,13 +128,14 @@ class Processor:
             )  # fmt: skip
         return block.position
 
-    async def restore_contacts(self, partition: int) -> None:
-        """Gives a partition that has just begun its contacts: see `ContactLog.restore`."""
+    async def complete(self, partition: int) -> None:
+        """Gives a partition that has just begun its contacts, and what was published: see `Adoption`."""
         async with self._lock:
             block = self.blocks.get(partition)
             if block is None or block.state is not State.ACTIVE:
                 return
             await self._contact_log.restore(partition, block)
+            await self._adoption.read(partition, block)
             if block.has_unwritten:
                 self._works.of(partition, block.changelog_end + 1)
 
@@ -197,11 +198,14 @@ class Processor:
         partition = turn.chunks[0].partition
         decoder = self.pipeline.decoder
         events = sum(int(decoder.events_bound(chunk).sum()) for chunk in turn.chunks)
+        contacts = None if block.contacts is None else block.contacts.table
+        if contacts is not None:
+            contacts.purse = await self._shell.purse(partition, events)
         began_s = time.perf_counter()
         steps = [Step()] * len(turn.chunks)
-        contacts = None if block.contacts is None else block.contacts.table
         through = (
             turn, self.pipeline, block.table, self.deployment, block.silent_until, contacts,
+            block.decisions.published,
         )  # fmt: skip
         if events > _INLINE_EVENTS_MAX:
             steps = await self._compute(steps_of, *through)
@@ -221,22 +225,7 @@ class Processor:
             self.inputs.add(chunk, step)
         # Under the lock: a checkpoint must find the results of all chunks that it covers queued.
         claim = self._claims.announcement(partition, block) if announced else None
-        await work.lane.publish(self._outgoing(steps, claim))
-
-    def _outgoing(self, steps: Sequence[Step], announcement: Announcement | None) -> Outgoing:
-        topics = self._campaign.topics
-        batches = [(topics.decisions, batch) for step in steps for batch in step.decisions]
-        batches += [(topics.dead_letter, batch) for step in steps for batch in step.dead_letters]
-        sent_s = time.perf_counter()
-        window = self.window
-
-        def acknowledged() -> None:
-            now_ms = time.time_ns() / 1e6
-            window.ack_ms.add_ms(np.array([(time.perf_counter() - sent_s) * 1e3]))
-            for step in steps:
-                window.end_to_end_ms.add_ms(now_ms - step.received_ms)
-
-        return Outgoing(announcement, batches, acknowledged)
+        await work.lane.publish(outgoing(block, steps, claim, self._campaign.topics, self.window))
 
     async def checkpoint(self, *, assure: bool = False) -> None:
         """Makes what was taken so far durable: see `Checkpoints.make`."""
@@ -263,6 +252,7 @@ class Processor:
             for partition, _ in self.blocks:
                 self.blocks.drop(partition)
             evt = "abandoned"
+        await self._shell.end_purses(whole=evt == "drained")
         self.blocks.keep()
         took_ms = round((time.perf_counter() - began_s) * 1e3)
         if held:

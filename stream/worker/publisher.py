@@ -4,9 +4,9 @@
     2 at a checkpoint, when all sent so far are acknowledged, the changed rows and then the marker
     3 when those are acknowledged, the chunks are done and Faust may commit their offsets
 
-What a crash costs after each: before 1 nothing; between 1 and 2 the decisions since the last
-checkpoint are sent again, the same, since they are computed again from the state as it was then; in
-the middle of 2 the same, less the customers whose row got through; after 2 nothing, since a partition
+What a crash costs after each: before 1 nothing; between 1 and 2 the dead letters since the last
+checkpoint are sent again, and the decisions that have come through are taken over (`adoption`); in
+the middle of 2 the same; after 2 nothing, since a partition
 begins where its marker says. Computing goes on while all of this is under way: the rows of a
 checkpoint are copied at a chunk boundary.
 """
@@ -14,7 +14,7 @@ checkpoint are copied at a chunk boundary.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -60,12 +60,12 @@ class Outgoing:
     Attributes:
         first: What is announced before; None for nothing.
         batches: Decisions and dead letters, each batch with its topic.
-        acknowledged: Called when all are durable.
+        acknowledged: Called when all are durable, with what the broker says of each batch.
     """
 
     first: Announcement | None
     batches: list[tuple[str, RecordBatch]]
-    acknowledged: Callable[[], None]
+    acknowledged: Callable[[Sequence[Any]], None]
 
 
 class _Request:
@@ -229,4 +229,4 @@ class Lane:
             return
         # What has failed stays: nothing that was sent after it may ever count as settled.
         self._unacknowledged.remove(future)
-        outgoing.acknowledged()
+        outgoing.acknowledged(future.result())

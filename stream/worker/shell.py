@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable
 from typing import Any, Protocol
 
 from stream.columns import RecordChunk
+from stream.contacts.budgets.purse import Purse
 from stream.kafka.records import RecordBatch
 
 
@@ -39,6 +40,12 @@ class Shell(Protocol):
     @property
     def generation(self) -> int:
         """Present generation of the consumer group."""
+
+    async def purse(self, partition: int, events: int) -> Purse | None:
+        """What a partition may spend on contacts in so many events; None without budgets."""
+
+    async def end_purses(self, *, whole: bool) -> None:
+        """Ends all purses; gives back what is left in them when all they paid for is acknowledged."""
 
     def rejoin(self) -> None:
         """Has the group assign its partitions anew."""

@@ -23,7 +23,7 @@ async def tell_broken_promises(
         campaign: The campaign file.
         changelogs: The changelog, when it is there.
     """
-    names = [*campaign.topics.events, *changelogs]
+    names = [*campaign.topics.events, campaign.topics.decisions, *changelogs]
     asked = [
         ConfigResource(ConfigResourceType.TOPIC, name, dict.fromkeys(PROMISED)) for name in names
     ]

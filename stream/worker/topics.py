@@ -25,7 +25,7 @@ from stream.contacts.contact_layout import remembers
 from stream.decisions.batch_limits import KAFKA_BATCH_BYTES_MAX, BatchLimits
 from stream.errors import KafkaLayoutError
 from stream.log import log_event
-from stream.worker.control.control_topic import ensure_control
+from stream.worker.control.control_topic import ensure_budgets, ensure_control
 from stream.worker.topic_settings import tell_broken_promises
 
 _BYTES_MAX = "max.message.bytes"
@@ -91,6 +91,8 @@ async def ensure_topics(
             found = await _partitions(admin, missing, _CREATED_WAIT_S)
             _check(found, topics, changelog)
         await ensure_control(admin, campaign.app, campaign.worker.replication)
+        if campaign.budgets:
+            await ensure_budgets(admin, campaign.app, campaign.worker.replication)
         if remembers(campaign):
             await _ensure_contacts(admin, campaign, found, partitions)
         limits = await _bytes_max(admin, outgoing)

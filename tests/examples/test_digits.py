@@ -25,7 +25,9 @@ from tests.bundles import bundle_of
 from trainer.examples.building import build
 from trainer.examples.dataset import Dataset
 from trainer.examples.part import Part
-from trainer.fitting.fit import Fitted, fit, network_config, predict
+from trainer.fitting.fit import Fitted, fit
+from trainer.fitting.network_config import network_config
+from trainer.fitting.predict import predict
 from trainer.history.source import EVERYTHING
 from trainer.replay.shards import Shards
 

@@ -176,6 +176,8 @@ def test_what_a_manifest_says_at_length_is_not_said_at_length(
         {"network": "linear"},
         {"network": "mlp", "hidden": (5, 4)},
         {"network": "dcn", "hidden": (5,), "cross_layers": 2, "cross_rank": 3},
+        {"network": "linear", "bins": 4},
+        {"network": "dcn", "hidden": (5,), "cross_layers": 2, "cross_rank": 3, "bins": 2},
     ],
 )
 @pytest.mark.parametrize("head", ["choice", "response"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import sys
 from pathlib import Path
@@ -33,14 +34,29 @@ TRUNKS: list[dict[str, Any]] = [
     {"hidden": (9,), "activation": "relu", "delta_l2": 0.01, "dropout": 0.2},
     DCN,
     DCN | {"hidden": (5,), "cross_layers": 1, "cross_rank": 7, "dropout": 0.5, "l2": 0.001},
+    {"network": "linear", "hidden": (), "bins": 3},
+    {"hidden": (6, 4), "bins": 2},
 ]
 """Of every kind that is built, against `forward`."""
+
+
+def pieces(edges: Any, x: Any) -> Any:
+    """Every number and how far through each of its bins it is, one at a time."""
+    rows = []
+    for row in x:
+        found = list(row)
+        for value, own in zip(row, edges, strict=True):
+            for low, high in itertools.pairwise(own):
+                found.append(min(max((value - low) / (high - low), 0), 1) if high > low else 0.0)
+        rows.append(found)
+    return np.array(rows)
 
 
 def forward(network_config: NetworkConfig, weights: dict[str, Any], x: Any) -> Any:
     """The definition of the networks, in float64."""
     w = {name: value.astype(np.float64) for name, value in weights.items()}
     first = crossed = x
+    encoded = pieces(w["encoding/edges"], x) if network_config.bins else x
     for i in range(network_config.cross_layers):
         v, u, b = (w[f"cross_{i}_{name}"] for name in ("v/kernel", "u/kernel", "u/bias"))
         # u is stored as its transpose: one customer is a row here, a column in the paper.
@@ -53,6 +69,8 @@ def forward(network_config: NetworkConfig, weights: dict[str, Any], x: Any) -> A
         )
     if network_config.network == "dcn":
         x = np.concatenate([crossed, x], axis=1)
+    if network_config.bins:
+        x = encoded if network_config.network == "linear" else np.concatenate([encoded, x], axis=1)
     if network_config.head == "choice":
         e = np.exp(x @ w["choice/kernel"] + w["choice/bias"])
         return e / e.sum(axis=1, keepdims=True)
@@ -67,6 +85,11 @@ def test_networks_compute_what_they_are_defined_as(head: str, trunk: dict[str, A
     network_config = config(head=head, **trunk)
     model = fitted(network_config)
     x = customers(40, seed=2)
+    if network_config.bins:  # the last feature has a bin without width
+        edges = np.sort(customers(network_config.bins + 1, seed=5), axis=0).T
+        edges[-1, :2] = 0.0
+        edges[-1].sort()
+        model.get_layer("encoding").set_weights([edges])
     expected = forward(network_config, network.weights(model), x.astype(np.float64))
     np.testing.assert_allclose(np.asarray(model(x)), expected, atol=1e-5)
 

@@ -44,6 +44,16 @@ id = "mail"
 [[strategies]]
 id = "push"
 """
+_RULES = """
+[contacts]
+one_open = true
+[decisions]
+expires_after = "6s"
+[[caps]]
+id = "few"
+contacts = 3
+within = "9s"
+"""
 _MORE = """
 [[features]]
 op = "recency"
@@ -57,6 +67,7 @@ class _Model:
 
     features: int
     version: str = "1"
+    turned: bool = False
     strategies: tuple[str, ...] = ("mail", "push")
     head: str = "choice"
 
@@ -68,6 +79,7 @@ class _Model:
         """Shares of the two strategies. Shape (n, 2), float32."""
         weights = np.arange(1, self.features + 1, dtype=np.float32)
         share = 0.5 + 0.5 * np.tanh((x * weights).sum(1, dtype=np.float32) / 50)
+        share = 1 - share if self.turned else share
         return np.stack([share, 1 - share], axis=1).astype(np.float32)
 
 
@@ -93,13 +105,14 @@ class Setup:
 
 
 @functools.cache
-def setup(topics: tuple[str, ...], layout: str) -> Setup:
-    """The campaign over some event topics, in layout "a" or "b"."""
+def setup(topics: tuple[str, ...], layout: str, *, rules: bool = False, champion: int = 0) -> Setup:
+    """The campaign over some event topics, in layout "a" or "b", with one of two champions."""
     names = "[" + ", ".join(f'"{topic}"' for topic in topics) + "]"
-    text = _TEXT.replace("TOPICS", names) + (_MORE if layout == "b" else "")
+    text = _TEXT.replace("TOPICS", names) + (_RULES if rules else "")
+    text += _MORE if layout == "b" else ""
     campaign = parse(text)
     plan = compile_features(campaign)
-    model = _Model(len(plan.names), version=layout)
+    model = _Model(len(plan.names), version=f"{layout}{champion}", turned=champion == 1)
     policy = Policy(campaign, "choice", model.strategies)
     deployment = Deployment(cast("Scorer", cast(Any, model)), policy)
     return Setup(layout, campaign, plan, Pipeline(campaign, plan), deployment)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from faust.types import TP
 
-from tests.simulation import oracle
+from tests.simulation.judge import oracle
 from tests.simulation.worker import App
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from stream.columns import Spans
 from stream.kafka.records import RecordBatch, build_batches
 from tests.simulation.settings import Settings
 
-_EPOCH_MS = 1_767_225_600_000
+EPOCH_MS = 1_767_225_600_000
 _BATCH_EVENTS_MAX = 6
 _LATE = 0.1
 _GARBAGE = 0.03
@@ -51,7 +51,7 @@ def arrivals(random: Random, settings: Settings) -> Iterator[Arrival]:
             keys.append(key)
             values.append(value)
         clock_s = at_s + random.choice((0.0, 0.0, -1.5, 3.0))  # those of producers differ
-        received_ms = _EPOCH_MS + int(clock_s * 1000)
+        received_ms = EPOCH_MS + int(clock_s * 1000)
         (batch,) = build_batches(Spans.of(keys), Spans.of(values), received_ms)
         yield Arrival(at_s, topic, partition, batch)
         left -= count

@@ -8,12 +8,12 @@ from typing import Any, cast
 import numpy as np
 
 from stream import merged_step, pipeline
-from stream.worker import publisher
+from stream.worker import adoption, publisher
 from stream.worker.checkpoints import Checkpoints
 from stream.worker.faust_app import store, transport
 from stream.worker.faust_app.ledger import Ledger
 from stream.worker.order import replay, steps
-from stream.worker.partition import blocks, intake, restore
+from stream.worker.partition import blocks, decision_log, intake, restore
 
 
 def _replace(owner: object, name: str, new: Callable[..., Any]) -> Callable[..., Any]:
@@ -132,11 +132,33 @@ def ring_forgotten() -> None:
     stock = _replace(blocks.Blocks, "begin", begin)
 
 
+def nothing_adopted() -> None:
+    """Whoever takes over decides about everything that no marker covers, published or not."""
+    stock = adoption.Adoption._read
+
+    async def read(self: Any, *arguments: Any) -> Any:
+        none, first = await stock(self, *arguments)
+        none._found.clear()
+        return none, first
+
+    _replace(adoption.Adoption, "_read", read)
+
+
+def adopted_once() -> None:
+    """A checkpoint forgets what was published before, though its events are still to come."""
+
+    def covered(self: Any, _position: Any) -> int:
+        self.begin = self.end
+        return int(self.end)
+
+    _replace(decision_log.DecisionLog, "covered", covered)
+
+
 MUTATIONS: dict[str, Callable[[], None]] = {
     mutation.__name__: mutation
     for mutation in (
         stale_restore, commit_before_marker, no_row_guard, split_off_by_one, seek_after_revocation,
         commit_what_was_taken, order_ignored, caught_up_as_it_comes, stretch_unannounced, never_read_on,
-        marker_before_rows, ring_forgotten,
+        marker_before_rows, ring_forgotten, nothing_adopted, adopted_once,
     )
 }  # fmt: skip

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from types import SimpleNamespace
 from typing import NamedTuple
 
 from stream.worker import processor
-from stream.worker.order import replay
+from stream.worker.order import replay, turn_steps
 from tests.simulation.clock import PROCESS, Stuck, VirtualLoop
+from tests.simulation.load import EPOCH_MS
 from tests.simulation.world import Broken, World
 
 # There are few events: so a topic is far ahead after few of them, and a window is full with a few.
@@ -52,6 +54,8 @@ def play(seed: int, *, traced: bool = False) -> Outcome:
     asyncio.set_event_loop(loop)
     loop.set_exception_handler(lambda *_: None)
     world = World(seed, loop, traced=traced)
+    clock = SimpleNamespace(time_ns=lambda: 1_000_000 * (EPOCH_MS + int(1000 * loop.time())))
+    vars(turn_steps)["time"] = clock
     inline = processor._INLINE_EVENTS_MAX
     processor._INLINE_EVENTS_MAX = world.settings.inline_events_max
     log = _Log(world)

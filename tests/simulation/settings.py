@@ -15,7 +15,7 @@ FAULTS = (
 
 # A worker that does not know that it has lost its partitions goes on deciding. Of several topics it
 # may take another one next than its successor: what both decide is then not the same, by design.
-_ZOMBIES = ("freeze", "cut_off")
+ZOMBIES = ("freeze", "cut_off")
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class Settings:
         compute_s: Longest time of a computation on another thread.
         repeats: Probability that a sender sends an event again, sooner or later.
         snapshots: Whether workers keep the table on disk.
+        rules: Whether there are rules about contacts, and another champion in every second worker.
     """
 
     topics: tuple[str, ...]
@@ -63,6 +64,7 @@ class Settings:
     compute_s: float
     repeats: float
     snapshots: bool
+    rules: bool
     checkpoint_s: float
     commit_s: float
     heartbeat_s: float = 0.3
@@ -73,12 +75,14 @@ class Settings:
 def draw(random: Random) -> Settings:
     """The settings of a seed."""
     some = random.choice
-    of_repeats = Random(random.getstate()[1][0])  # draws nothing from what the rest is drawn from
+    # These draw nothing from what the rest is drawn from.
+    of_repeats, of_rules = (Random(random.getstate()[1][k]) for k in range(2))
+    rules = of_rules.random() < 0.5
     topics = ("events",) if random.random() < 0.6 else ("events", "mails")
     on = [
         fault
         for fault in FAULTS
-        if random.random() < 0.4 and not (len(topics) > 1 and fault in _ZOMBIES)
+        if random.random() < 0.4 and not ((rules or len(topics) > 1) and fault in ZOMBIES)
     ]
     return Settings(
         topics=topics,
@@ -100,6 +104,7 @@ def draw(random: Random) -> Settings:
         compute_s=some((0.0, 0.001, 0.05)),
         repeats=of_repeats.choice((0.0, 0.1, 0.4)),
         snapshots=random.random() < 0.2,
+        rules=rules,
         checkpoint_s=some((0.1, 0.3, 1.0)),
         commit_s=some((0.1, 0.3, 1.0)),
     )

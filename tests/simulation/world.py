@@ -12,12 +12,13 @@ from random import Random
 
 from faust.types import TP
 
+from stream.pipeline import Deployment
 from stream.worker.partition.snapshots import Snapshots
-from tests.simulation import oracle
 from tests.simulation.broker import Broker
 from tests.simulation.campaigns import Setup, setup
 from tests.simulation.clock import VirtualLoop
 from tests.simulation.faults import Faults
+from tests.simulation.judge import oracle
 from tests.simulation.load import arrivals
 from tests.simulation.settings import Settings, draw
 from tests.simulation.worker import App
@@ -64,6 +65,7 @@ class World:
         self.eras: list[Era] = []
         self.trace: list[str] | None = [] if traced else None
         self._started = 0
+        self._deployed: dict[str, Deployment] = {}
         self._broken: asyncio.Future[None] = loop.create_future()
         self._folder = tempfile.TemporaryDirectory() if self.settings.snapshots else None
 
@@ -108,13 +110,25 @@ class World:
         tps = [TP(t, p) for t in self.settings.topics for p in range(self.settings.partitions)]
         born = {tp: self.broker.log(*tp).start for tp in tps}
         decided = dict(self.broker.group.committed)
-        self.eras.append(Era(setup(self.settings.topics, layout), born, decided))
+        self.eras.append(Era(self._setup(layout), born, decided))
         self.tell("", f"layout {layout}, {_told(decided)} decided, {_told(born)} left")
+
+    def _setup(self, layout: str, number: int = 0) -> Setup:
+        rules = self.settings.rules
+        champion = number % 2 if rules else 0
+        return setup(self.settings.topics, layout, rules=rules, champion=champion)
+
+    def deployment_of(self, worker: str) -> Deployment:
+        """The model of a worker."""
+        return self._deployed[worker]
 
     def start_worker(self) -> App:
         """Starts one more process."""
         self._started += 1
-        app = App(self, self.era.setup, f"{self.era.setup.layout}{self._started}")
+        layout = self.era.setup.layout
+        name = f"{layout}{self._started}"
+        app = App(self, self._setup(layout, self._started), name)
+        self._deployed[name] = app.setup.deployment
         self.workers.append(app)
         self.tell(app.name, "starts")
         Context().run(app.start)

@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import msgspec
 import pytest
 import yaml
 
 from stream.campaign.file import DecisionSpec, EventMapping
 from stream.campaign.topics_section import Topics
+from stream.contacts.budgets.budget_log import Draw
 from stream.decisions import dead_letter
 from stream.decisions.encoder import CONTENT_TYPES, FEATURES_HEADER
+from stream.decisions.place_header import EVENT_HEADER, LOG_HEADER, POLICY_HEADER, RULES_HEADER
 from stream.policy.operated.pauses import EVERYTHING, Switch, record_of
-from stream.worker.control.control_topic import control_topic
+from stream.worker.control.control_topic import budget_topic, control_topic
 
 DOCS = Path(__file__).parents[2] / "docs"
 API: dict[str, Any] = yaml.safe_load((DOCS / "asyncapi.yaml").read_text("utf-8"))
@@ -69,10 +72,13 @@ def test_topics_are_those_of_the_campaign_file() -> None:
     )
     assert channels["control"]["address"] == "{app}-control"
     assert control_topic("shop") == "shop-control"
+    assert channels["budgets"]["address"] == "{app}-budgets"
+    assert budget_topic("shop") == "shop-budgets"
     actions = {(op["action"], op["channel"]["$ref"]) for op in API["operations"].values()}
     assert actions == {
         ("receive", "#/channels/events"),
         ("receive", "#/channels/control"),
+        ("send", "#/channels/budgets"),
         ("send", "#/channels/decisions"),
         ("send", "#/channels/deadLetters"),
     }
@@ -87,7 +93,10 @@ def test_decisions_carry_the_content_type_of_their_form(message: str, form: str)
 
 def test_headers_are_those_of_the_code() -> None:
     decision = SCHEMAS["decisionHeaders"]
-    assert set(decision["properties"]) == {"content-type", FEATURES_HEADER}
+    assert set(decision["properties"]) == {
+        "content-type", FEATURES_HEADER, LOG_HEADER, EVENT_HEADER, POLICY_HEADER,
+        RULES_HEADER,
+    }  # fmt: skip
     assert decision["properties"]["content-type"]["enum"] == list(CONTENT_TYPES.values())
     assert DecisionSpec().feature_header
     letter = SCHEMAS["deadLetterHeaders"]
@@ -102,6 +111,12 @@ def test_a_switch_is_what_a_pause_writes() -> None:
     assert key == b"pause/*"
     jsonschema.validate(json.loads(value), SCHEMAS["switch"])
     assert set(SCHEMAS["switch"]["properties"]) == set(json.loads(value))
+
+
+def test_a_draw_is_what_a_purse_writes() -> None:
+    assert set(SCHEMAS["draw"]["properties"]) == set(Draw.__struct_fields__)
+    draw = Draw(account="b/day/contacts", period="2026-11-30", claim="c", take=5, limit=9)
+    jsonschema.validate(json.loads(msgspec.json.encode(draw)), SCHEMAS["draw"])
 
 
 def test_schemas_are_schemas() -> None:

@@ -50,6 +50,14 @@ from tests.stream.consent_harness import (
         ), "act"),
         (lists(deniedConsentIds=["marketing"], resolutionStrategy="or"), "NO_CONSENT"),
         (lists(deniedConsentIds="marketing"), "NO_CONSENT"),
+        (identify(context={"consent": False}), "NO_CONSENT"),
+        (identify(context={"consent": "denied"}), "NO_CONSENT"),
+        (identify(context={"consent": []}), "NO_CONSENT"),
+        (identify(context={"consent": None, "consentManagement": ""}), "act"),
+        (identify(context={"consentManagement": ["marketing"]}), "NO_CONSENT"),
+        (identify(consents={"marketing": "n"}), "NO_CONSENT"),
+        (identify(consents={"marketing": {"any": "n"}}), "NO_CONSENT"),
+        (identify(consents={"marketing": {"any": None}}), "act"),
         (xdm(any="y"), "act"),
         (xdm(any="n"), "NO_CONSENT"),
         (xdm(any="p"), "NO_CONSENT"),
@@ -63,6 +71,18 @@ def test_forms_mean_what_their_owners_say(record: Any, expected: str) -> None:
     assert contacted(record) == expected
     wrapped = {"specversion": "1.0", "id": "e", "source": "/s", "type": "t", "data": record}
     assert contacted(wrapped) == expected
+
+
+def test_an_object_around_consent_may_be_a_flag_of_its_own() -> None:
+    mapping = msgspec.structs.replace(
+        segment().events, consent=("context.consent", "consents.marketing")
+    )
+    campaign = segment(events=mapping)
+    for record in (
+        identify(context={"consent": "granted"}), identify(consents={"marketing": True}),
+    ):  # fmt: skip
+        assert contacted(record, campaign=campaign) == "act"
+    assert contacted(identify(context={"consent": False}), campaign=campaign) == "NO_CONSENT"
 
 
 def test_categories_have_the_names_that_consent_tools_give_them() -> None:

@@ -110,13 +110,10 @@ def chunk_of(
     topic: str, partition: int, first: int, values: list[bytes],
     received_ms: Sequence[int] | None = None,
 ) -> RecordChunk:  # fmt: skip
-    """Records with neighbouring offsets, that came in long after everything if nothing else is said;
-
-    decisions at once, so that none has expired.
-    """
+    """Records with neighbouring offsets; if nothing else is said, decisions came in time and all others late."""
     if received_ms is None:
-        after_ms = 0 if topic == "decisions" else 1000 * DAY_MS
-        received_ms = [START_MS + after_ms] * len(values)
+        late_ms = 0 if topic == "decisions" else 1000 * DAY_MS
+        received_ms = [START_MS + late_ms] * len(values)
     return RecordChunk(
         topic=topic,
         partition=partition,

@@ -14,7 +14,7 @@ from stream.campaign.file import Campaign
 from stream.columns import Float32s
 from stream.features.plan import compile_features
 from stream.policy.decision import NO_MODEL, NOTHING
-from trainer.account.attribution import attribute
+from trainer.account.contributions import attribute
 from trainer.account.found_decision import FoundDecision
 from trainer.account.story import (
     FeatureStory,

@@ -126,7 +126,7 @@ class _Builder:
         Raises:
             TrainingError: There are none.
         """
-        self._counts += JoinCounts(expired=shards.expired)
+        self._counts += JoinCounts(expired=shards.rejects["decision_expired"])
         examples = Examples.joined(*(examples for examples, _, _ in self._parts))
         if len(examples) == 0:
             why = example_notices.no_examples(self._campaign, self._counts)

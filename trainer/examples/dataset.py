@@ -154,4 +154,4 @@ class Dataset:
         """What each example counts; 1 on average among those of the reference."""
         if not self.training.propensity_weights:
             return np.ones(len(self))
-        return inverse_propensity(self.logged.propensity, reference)
+        return inverse_propensity(self.logged.propensity, reference, self.training.weight_max)

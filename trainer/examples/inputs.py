@@ -9,32 +9,36 @@ from stream.columns import Float64s, Int64s
 
 
 class Inputs(Protocol):
-    """F features. `stream.features.plan.FeaturePlan` is one.
-
-    Attributes:
-        names: Name of each feature, in the order of the feature vector.
-        contract: What a model that reads them is fitted on.
-        transform_codes: Transform of each, as `stream.features.normalization` reads them. Shape (F,), int64.
-        raw_columns: Features that conditions of strategies compare, then those that have their values.
-        condition_strategy: Strategy of each condition. Shape (c,), int64.
-        condition_column: What it compares, an index into `raw_columns`. Shape (c,), int64.
-        condition_op: Index into `stream.policy.conditions.COMPARISONS`. Shape (c,), int64.
-        condition_number: What it compares with. Shape (c,), float64.
-    """
+    """F features. `stream.features.plan.FeaturePlan` is one."""
 
     @property
-    def names(self) -> tuple[str, ...]: ...  # noqa: D102
+    def names(self) -> tuple[str, ...]:
+        """Of each feature, in the order of the feature vector."""
+
     @property
-    def contract(self) -> FeatureContract: ...  # noqa: D102
+    def contract(self) -> FeatureContract:
+        """What a model that reads them is fitted on."""
+
     @property
-    def transform_codes(self) -> Int64s: ...  # noqa: D102
+    def transform_codes(self) -> Int64s:
+        """Transform of each, as `stream.features.normalization` reads them. Shape (F,), int64."""
+
     @property
-    def raw_columns(self) -> Int64s: ...  # noqa: D102
+    def raw_columns(self) -> Int64s:
+        """Features that conditions of strategies compare, then those that have their values."""
+
     @property
-    def condition_strategy(self) -> Int64s: ...  # noqa: D102
+    def condition_strategy(self) -> Int64s:
+        """Strategy of each condition. Shape (c,), int64."""
+
     @property
-    def condition_column(self) -> Int64s: ...  # noqa: D102
+    def condition_column(self) -> Int64s:
+        """What it compares, an index into `raw_columns`. Shape (c,), int64."""
+
     @property
-    def condition_op(self) -> Int64s: ...  # noqa: D102
+    def condition_op(self) -> Int64s:
+        """Index into `stream.policy.conditions.COMPARISONS`. Shape (c,), int64."""
+
     @property
-    def condition_number(self) -> Float64s: ...  # noqa: D102
+    def condition_number(self) -> Float64s:
+        """What it compares with. Shape (c,), float64."""

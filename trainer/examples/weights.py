@@ -13,19 +13,17 @@ from stream.campaign.training import TrainingSpec
 from stream.columns import Bools, Float64s
 from trainer.errors import TrainingError
 
-WEIGHT_MAX = 10.0
-"""Most that 1 / propensity counts before it is scaled: beyond it one rare example would drown the
-others, and a little bias costs less than that variance."""
 
-
-def inverse_propensity(propensity: Float64s, reference: Bools) -> Float64s:
+def inverse_propensity(propensity: Float64s, reference: Bools, weight_max: float) -> Float64s:
     """Weights, 1 on average among the examples of the reference. Shape (n,), float64.
 
     Args:
         propensity: Probability of what was done, above 0. Shape (n,), float64.
         reference: The training part. Shape (n,), bool.
+        weight_max: Most that 1 / propensity counts before it is scaled. What is above it is a bias: those
+            whom a strategy rarely reached speak for fewer than there are.
     """
-    weight = np.minimum(1.0 / propensity, WEIGHT_MAX)
+    weight = np.minimum(1.0 / propensity, weight_max)
     return weight / weight[reference].mean() if reference.any() else weight
 
 

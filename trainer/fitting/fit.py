@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -24,19 +24,18 @@ from models.backend import keras
 from models.contract import Float32s
 from models.errors import BundleError
 from models.manifest import NetworkConfig
-from models.network_kinds import KINDS
-from stream.campaign.training import ModelSpec, TrainingSpec
+from stream.campaign.training import TrainingSpec
 from stream.columns import Float64s
 from trainer.errors import TrainingError
 from trainer.examples.part import Part
+from trainer.examples.weights import inverse_propensity
 from trainer.fitting.calibrate import Calibration, calibrate_choice, calibrate_response, fold
+from trainer.fitting.exact_head import Solved, is_solved, logits_of, seen, set_edges, solve
 from trainer.fitting.feed import Feed
+from trainer.fitting.logger_knew import Knew, has_propensities, what_they_knew
 from trainer.fitting.losses import class_factors, is_proper, loss_of, row_weights, targets
+from trainer.fitting.predict import mean_loss, predict
 
-_PENALTIES = {"response": (2e-3, 1e-2), "choice": (0.0, 0.0)}
-"""l2 and delta_l2 when not given. Conversions are few and differences between strategies rest on
-fewer: without these penalties a response model of the example campaign is at its best after two
-epochs and worse on later data."""
 _STEPS_PER_CALL = 64  # of one call into TensorFlow: at 32 rows a step, 4 times as fast as one
 _ROWS_PER_CALL = 8192
 _LOSS, _VALIDATION_LOSS = "data_loss", "val_data_loss"
@@ -52,9 +51,12 @@ class Fitted:
     Attributes:
         model: The Keras model, calibrated if `calibration` says so.
         epochs: Epochs that its weights have seen.
-        losses: Training loss of each epoch, without penalties.
-        validation_losses: Validation loss of each epoch, empty without validation.
+        losses: Training loss of each epoch, without penalties; of a head by evidence last.
+        validation_losses: Validation loss of each, empty without validation.
         calibration: None when the loss is one that leaves probabilities as they are.
+        solved: How its head was found by evidence; None for one that was trained.
+        knew: What the propensities said of the outcome; None when they were not asked.
+        weighted: Whether examples counted 1 / propensity because of it.
     """
 
     model: Any
@@ -62,42 +64,9 @@ class Fitted:
     losses: tuple[float, ...]
     validation_losses: tuple[float, ...]
     calibration: Calibration | None = None
-
-
-def network_config(
-    model: ModelSpec, training: TrainingSpec, inputs: int, outputs: int
-) -> NetworkConfig:
-    """The network that a campaign file describes; what its kind does not use is left out.
-
-    Args:
-        model: The section `model`.
-        training: The section `training`, for the penalties.
-        inputs: Features, F.
-        outputs: Strategies, K.
-
-    Raises:
-        TrainingError: The section contradicts itself, such as an mlp without hidden layers.
-    """
-    l2, delta_l2 = _PENALTIES[model.head]
-    used = {name: getattr(model, name) for name in KINDS[model.network].uses}
-    if "cross_rank" in used:
-        used["cross_rank"] = min(
-            model.cross_rank, inputs
-        )  # no matrix of F features has a higher one
-    try:
-        config = NetworkConfig(
-            network=model.network,
-            head=model.head,
-            inputs=inputs,
-            outputs=outputs,
-            activation=model.activation,
-            l2=l2 if training.l2 is None else training.l2,
-            delta_l2=delta_l2 if training.delta_l2 is None else training.delta_l2,
-            **used,
-        )
-        return msgspec.convert(msgspec.to_builtins(config), NetworkConfig)  # checks the bounds
-    except (ValueError, msgspec.ValidationError) as exc:
-        raise TrainingError(f"model: {exc}") from exc
+    solved: Solved | None = None
+    knew: Knew | None = None
+    weighted: bool = False
 
 
 def fit(
@@ -124,66 +93,84 @@ def fit(
         TrainingError: The network cannot be built, the loss is no number any more, or scores cannot
             be calibrated.
     """
+    fitted = _fit(config, training, train, validation, seed, on_epoch, callbacks)
+    asks = training.propensity_weights is None and config.head == "response"
+    if not (asks and has_propensities(train)):
+        return fitted
+    part, x = seen(fitted.model, train)
+    knew = what_they_knew(
+        x, part.strategy, logits_of(fitted.model, x, part.strategy),
+        part.outcome.astype(np.float64), part.logged.propensity,
+    )  # fmt: skip
+    if not knew.more:
+        return replace(fitted, knew=knew)
+    train, validation = (_weighted(part, training) for part in (train, validation))
+    again = _fit(config, training, train, validation, seed, on_epoch, callbacks)
+    return replace(again, knew=knew, weighted=True)
+
+
+def _weighted(part: Part, training: TrainingSpec) -> Part:
+    if not has_propensities(part):
+        return part
+    everybody = np.ones(len(part), np.bool_)
+    weight = inverse_propensity(part.logged.propensity, everybody, training.weight_max)
+    return replace(part, weight=weight)
+
+
+def _fit(
+    config: NetworkConfig, training: TrainingSpec, train: Part, validation: Part, seed: int,
+    on_epoch: OnEpoch | None, callbacks: Sequence[keras.callbacks.Callback],
+) -> Fitted:  # fmt: skip
     keras.utils.set_random_seed(seed)
     factors = class_factors(train, config, training)
     weight = row_weights(train, config, factors)
     model = _started(config, train, weight, seed)
+    solves = is_solved(model, config, training, train)
     learner = _learner(model, config, training)
-    with (
-        Feed(train, targets(train, config), weight, training.batch_size, seed) as feed,
-        _checks(validation, config, factors) as checks,
-    ):
-        history = learner.fit(
-            feed.batches,
-            shuffle=False,  # `Feed` does it
-            validation_data=checks.batches if len(validation) else None,
-            epochs=training.epochs,
-            verbose=0,
-            callbacks=[
-                feed, _Progress(training, on_epoch), *_stopping(validation, training), *callbacks,
-            ],
-        ).history  # fmt: skip
-    _expect_finite(network.weights(model), training)
-    later = validation if len(validation) else train
+    history: dict[str, list[float]] = {_LOSS: [], _VALIDATION_LOSS: []}
+    if not (solves and config.network == "linear"):  # of which the head is all
+        with (
+            Feed(train, targets(train, config), weight, training.batch_size, seed) as feed,
+            _checks(validation, config, factors) as checks,
+        ):
+            history = learner.fit(
+                feed.batches,
+                shuffle=False,  # `Feed` does it
+                validation_data=checks.batches if len(validation) else None,
+                epochs=training.epochs,
+                verbose=0,
+                callbacks=[
+                    feed, _Progress(training, on_epoch), *_stopping(validation, training), *callbacks,
+                ],
+            ).history  # fmt: skip
     losses = tuple(map(float, history[_LOSS]))
     validation_losses = tuple(map(float, history.get(_VALIDATION_LOSS, ())))
-    return Fitted(
-        model=model,
-        epochs=int(np.argmin(validation_losses)) + 1 if validation_losses else len(losses),
-        losses=losses,
-        validation_losses=validation_losses,
-        calibration=None
-        if is_proper(config, training)
-        else _calibrate(model, learner, config, later, factors),
-    )
-
-
-def predict(model: Any, part: Part) -> Float32s:
-    """Scores of the examples of a part. Shape (n, K), float32."""
-    out = np.empty((len(part), model.output_shape[-1]), np.float32)
-    for where, x in part.blocks():
-        out[where] = scores(model, x)
-    return out
-
-
-def scores(model: Any, x: Float32s) -> Float32s:
-    """Scores of n normalized feature vectors, (n, F) float32. Shape (n, K), float32."""
-    parts = [
-        np.asarray(model(x[start : start + _ROWS_PER_CALL], training=False))
-        for start in range(0, len(x), _ROWS_PER_CALL)
-    ]
-    return np.concatenate([np.empty((0, model.output_shape[-1]), np.float32), *parts])
+    epochs = int(np.argmin(validation_losses)) + 1 if validation_losses else len(losses)
+    solved = solve(model, config, train) if solves else None
+    if solved is not None:
+        losses += (mean_loss(model, train),)
+        if len(validation):
+            validation_losses += (mean_loss(model, validation),)
+    _expect_finite(network.weights(model), training)
+    calibration = None
+    if not is_proper(config, training):
+        later = validation if len(validation) else train
+        calibration = _calibrate(model, learner, config, later, factors)
+    return Fitted(model, epochs, losses, validation_losses, calibration, solved)
 
 
 def _started(config: NetworkConfig, train: Part, weight: Float32s, seed: int) -> Any:
     """A new network; one that begins at the mean outcome need not spend its first epochs on it."""
+    n = max(len(train), 1)
+    beside_mean = msgspec.structs.replace(config, l2=config.l2 / n, delta_l2=config.delta_l2 / n)
     try:
-        model = network.build(config, seed, builder=config.builder)
+        model = network.build(beside_mean, seed, builder=config.builder)
     except BundleError as exc:
         raise TrainingError(str(exc)) from exc
     if config.head == "response":
         positive, negative = float(weight[train.outcome].sum()), float(weight[~train.outcome].sum())
         model.get_layer("base").bias.assign([math.log((positive + 0.5) / (negative + 0.5))])
+    set_edges(model, config, train)
     return model
 
 

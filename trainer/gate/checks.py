@@ -164,10 +164,10 @@ def other_features(champion: str) -> Check:
 
 def better(metric: str, difference: Interval | None, opponent: str, margin: float) -> Check:
     """Better than the opponent."""
-    passed = _above(difference, margin)
+    passed = above(difference, margin)
     if passed:
         why = "better beyond what chance explains"
-    elif _below(difference, margin):
+    elif below(difference, margin):
         why = "worse, or not better enough, beyond what chance explains"
     else:
         why = "the difference may be chance"
@@ -184,7 +184,7 @@ def calibrated(gate: GateSpec, evidence: Evidence) -> Check:
     """Probabilities that are as right as the champion's, for the rate of what they predict."""
     most = gate.calibration_rise_max * evidence.outcome_rate
     gain, before = evidence.calibration_gain, evidence.champion_calibration_error
-    worse = gain is None or (_below(gain, 0.0) and gain.value < 0.0 - most)
+    worse = gain is None or (below(gain, 0.0) and gain.value < 0.0 - most)
     return Check(
         name="calibration",
         passed=not worse,
@@ -201,7 +201,7 @@ def calibrated(gate: GateSpec, evidence: Evidence) -> Check:
 def not_worse(gate: GateSpec, part: SliceDifference) -> Check:
     """Not worse than the champion in one slice."""
     least = 0.0 - gate.slice_tolerance  # not -0.0
-    counts, worse = part.rows >= gate.slice_rows_min, _below(part.difference, least)
+    counts, worse = part.rows >= gate.slice_rows_min, below(part.difference, least)
     if not counts:
         why = f"fewer than {gate.slice_rows_min} rows decide nothing"
     elif worse:
@@ -213,40 +213,6 @@ def not_worse(gate: GateSpec, part: SliceDifference) -> Check:
         passed=not (counts and worse),
         expected=f"{gate.metric} not worse, the interval not wholly below {least:g}",
         got=f"{shown(part.difference)} on {part.rows:,} rows",
-        why=why,
-    )
-
-
-def proven(gate: GateSpec, reason: str) -> Check:
-    """Shown to earn money at all: without decisions that chance had part in nothing shows it."""
-    passed = gate.unproven == "promote"
-    return Check(
-        name="unproven",
-        passed=passed,
-        expected="decisions that show what its policy would have earned",
-        got=reason,
-        why='gate.unproven = "promote": promoted all the same, for what it predicts'
-        if passed
-        else "nobody knows whether it earns or loses money. Promote it with --force, or set "
-        'gate.unproven = "promote", if it is to decide all the same',
-    )
-
-
-def earns(gate: GateSpec, over: Interval, opponent: str) -> Check:
-    """Earns more than an opponent."""
-    passed = _above(over, gate.money_margin)
-    if passed:
-        why = "earns more, beyond what chance explains"
-    elif _below(over, gate.money_margin):
-        why = "earns less, or not more enough, beyond what chance explains"
-    else:
-        why = "the difference may be chance"
-    return Check(
-        name="money",
-        passed=passed,
-        expected=f"more money per decision than {opponent}, the whole interval above "
-        f"{gate.money_margin:g}",
-        got=shown(over),
         why=why,
     )
 
@@ -287,9 +253,11 @@ def _plain(number: float | None) -> str:
     return "not defined" if number is None else f"{number:.4f}"
 
 
-def _above(interval: Interval | None, bound: float) -> bool:
+def above(interval: Interval | None, bound: float) -> bool:
+    """Whether the whole interval is above."""
     return interval is not None and interval.low is not None and interval.low > bound
 
 
-def _below(interval: Interval | None, bound: float) -> bool:
+def below(interval: Interval | None, bound: float) -> bool:
+    """Whether the whole interval is below."""
     return interval is not None and interval.high is not None and interval.high < bound

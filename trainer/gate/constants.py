@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stream.campaign.training import GateSpec
-from trainer.gate import checks
+from trainer.gate import checks, money_checks
 from trainer.gate.gate import Verdict
 from trainer.gate.money import Money
 
@@ -24,11 +24,11 @@ def judge_constant(
         score_ms: Time that scoring 512 customers takes, milliseconds.
         score_ms_max: Of the section `model`.
     """
-    found = [checks.earns(gate, money.over_nothing, "doing nothing")]
+    found = [money_checks.earns(gate, money.over_nothing, "doing nothing")]
     difference, opponent = money.over_nothing, "doing nothing"
     if champion is not None and money.over_champion is not None:
         difference, opponent = money.over_champion, f"champion {champion}"
-        found.append(checks.earns(gate, money.over_champion, opponent))
+        found.append(money_checks.earns(gate, money.over_champion, opponent))
     found.append(checks.fast(score_ms, score_ms_max))
     return Verdict(
         promote=all(check.passed for check in found),

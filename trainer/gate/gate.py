@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from stream.campaign.training import GateSpec
 from stream.policy.decision import NOTHING
-from trainer.gate import checks, soundness
+from trainer.gate import checks, money_checks
 from trainer.gate.checks import BASE_RATES, Check, Evidence, Interval, SliceDifference, shown
 from trainer.gate.money import Money, Unproven
 
@@ -103,9 +103,9 @@ def judge(
     """
     compared = evidence.champion is not None and evidence.compared
     opponent = f"champion {evidence.champion}" if compared else BASE_RATES
-    found = [soundness.sound(broken)] if broken else []
+    found = [money_checks.sound(broken)] if broken else []
     if evidence.no_claim:
-        found.append(soundness.claims(evidence.no_claim))
+        found.append(money_checks.claims(evidence.no_claim))
     found.append(checks.enough(gate, evidence))
     if compared:
         found += _against_champion(gate, evidence, opponent)
@@ -136,11 +136,14 @@ def judge(
 def _of_money(gate: GateSpec, money: Money | Unproven, champion: str | None) -> list[Check]:
     """More than the best constant, more than the champion; or unproven."""
     if isinstance(money, Unproven):
-        return [checks.proven(gate, money.reason)]
-    best = "doing nothing" if money.best_constant == NOTHING else f"always {money.best_constant}"
-    found = [checks.earns(gate, money.over_best_constant, best)]
+        return [money_checks.proven(gate, money.reason)]
+    best, instead = "doing nothing", "leave customers alone, or look for strategies that move them"
+    if money.best_constant != NOTHING:
+        best = f"always {money.best_constant}"
+        instead = f"{best} is simpler, and is judged in its place"
+    found = [money_checks.earns(gate, money.over_best_constant, best, instead)]
     if champion is not None and money.over_champion is not None:
-        found.append(checks.earns(gate, money.over_champion, f"champion {champion}"))
+        found.append(money_checks.earns(gate, money.over_champion, f"champion {champion}"))
     return found
 
 

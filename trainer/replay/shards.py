@@ -66,7 +66,6 @@ class Shards:
         coverage: What of the topics was read.
         events: Events that count.
         start_ms: Oldest event time, epoch milliseconds.
-        expired: Decisions that had expired when they were published; they are left out.
         logs_nothing: Whether treatments say that nothing was done.
         keys: Keys of the event topics, and which partitioner has placed them.
         end_ms: How far the history goes: the newest event time, or when the record came in if the
@@ -89,7 +88,6 @@ class Shards:
         window_ms = duration_ms(campaign.training.attribution_window)
         self.coverage = Coverage(bounds, outcome, window_ms)
         self.logs_nothing = False
-        self.expired = 0
         self._nothing = len(campaign.strategies)
         self._remembered = plan.layout.remembered
         self._decision_topic = campaign.topics.decisions
@@ -259,8 +257,6 @@ class Shards:
         decided, rejects = reader.read(chunk)
         self.rejects.update({f"decision_{code}": count for code, count in rejects.items()})
         inside = self._bounds.inside(decided.time_ms)
-        self.expired += int((inside & decided.expired).sum())
-        inside &= ~decided.expired
         for partition in np.unique(decided.partition):
             mine = np.flatnonzero(inside & (decided.partition == partition))
             self._add_actions(

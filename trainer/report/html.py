@@ -33,7 +33,7 @@ def render_html(evaluation: Evaluation, facts: Facts | None = None) -> bytes:
     """
     facts = facts or Facts()
     against, beside = reference(evaluation), compared(evaluation)
-    page = _environment().get_template("report.html.jinja").render(
+    page = environment().get_template("report.html.jinja").render(
         evaluation=evaluation,
         facts=facts,
         tiles=_tiles(evaluation),
@@ -54,12 +54,13 @@ def render_html(evaluation: Evaluation, facts: Facts | None = None) -> bytes:
 
 def render_plain(facts: Facts) -> bytes:
     """A report without an evaluation: of a policy that predicts nothing, or without test examples."""
-    page = _environment().get_template("plain.html.jinja").render(facts=facts, **_fact_rows(facts))
+    page = environment().get_template("plain.html.jinja").render(facts=facts, **_fact_rows(facts))
     return visible_lines(page).encode()
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Where the templates are, and the filters that they use."""
     environment = Environment(
         loader=PackageLoader("trainer.report.report"),
         autoescape=True,

@@ -229,16 +229,22 @@ def _settings(campaign: Campaign, fitted: Fitted) -> dict[str, str]:
         "optimizer": f"{training.optimizer}, learning rate {training.learning_rate:g}",
         "loss": training.loss,
         "batch size": f"{training.batch_size:,}",
-        "epochs": f"{fitted.epochs} of at most {training.epochs}",
     }
+    if fitted.epochs:  # the head of a linear network may be all there is, and is not trained
+        words["epochs"] = f"{fitted.epochs} of at most {training.epochs}"
+    if fitted.solved is not None:
+        *strategies, base = (f"{shown:.1f}" for shown in fitted.solved.shown)
+        words["head"] = (
+            f"by evidence, after {fitted.solved.passes} passes: the examples determine {base} weights of "
+            f"the base and {', '.join(strategies)} of the strategies, the others are shrunken"
+        )
     if "cross_layers" in kind.needs:
         words["cross layers"] = f"{model.cross_layers} of rank {model.cross_rank}"
     if model.dropout and "dropout" in kind.uses:
         words["dropout"] = f"{model.dropout:g}"
     if training.class_weights:
         words["class weights"] = training.class_weights
-    if training.propensity_weights:
-        words["weights"] = "1 / propensity"
+    words |= _weights(training, fitted)
     if fitted.calibration is not None:
         found = fitted.calibration
         words["calibration"] = (
@@ -247,6 +253,24 @@ def _settings(campaign: Campaign, fitted: Fitted) -> dict[str, str]:
             else "not needed"
         )
     return words
+
+
+def _weights(training: TrainingSpec, fitted: Fitted) -> dict[str, str]:
+    """Whether examples count 1 / propensity, and why."""
+    if training.propensity_weights or fitted.weighted:
+        words = f"1 / propensity, {training.weight_max:g} at most"
+        if fitted.knew is not None:
+            words += (
+                ": whoever decided knew more of the outcome than the features say "
+                f"(p = {fitted.knew.p_value:.2g})"
+            )
+        return {"weights": words}
+    if fitted.knew is not None:
+        return {
+            "weights": "none: what the probabilities of the log say of the outcome, the features say too "
+            f"(p = {fitted.knew.p_value:.2g})"
+        }
+    return {}
 
 
 def _span(part: Part) -> Span:

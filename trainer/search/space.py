@@ -27,9 +27,10 @@ from stream.campaign.training import ModelSpec, SearchSpec, TrainingSpec
 from stream.errors import CampaignError
 
 Value = str | int | float | tuple[int, ...]
-_PAIRS = ("layers", "cross_layers", "dropout", "learning_rate")
+_PAIRS = ("layers", "cross_layers", "dropout", "learning_rate", "l2", "delta_l2")
 _OF_MODEL = ("network", "dropout", "cross_layers")
-_OF_TRAINING = ("optimizer", "learning_rate", "loss", "class_weights")
+_OF_TRAINING = ("optimizer", "learning_rate", "loss", "class_weights", "l2", "delta_l2")
+_PENALTIES = ("l2", "delta_l2")
 _OWN = "own"  # attribute of the trial that is the campaign file itself
 _HIDDEN = frozenset(name for name, kind in KINDS.items() if "hidden" in kind.needs)
 _CROSSED = frozenset(name for name, kind in KINDS.items() if "cross_layers" in kind.needs)
@@ -66,6 +67,7 @@ class Space:
         ranges = _distributions(spec)
         if campaign.model.head == "choice":
             del ranges["class_weights"]  # they say what is asked, see `trial.judging_weight`
+            del ranges["delta_l2"]
         return cls(campaign.model, campaign.training, ranges)
 
     def enqueue_own(self, study: optuna.Study) -> None:
@@ -119,6 +121,8 @@ class Space:
             "learning_rate": training.learning_rate,
             "loss": training.loss,
             "class_weights": _class_weights(model, training),
+            "l2": training.l2,
+            "delta_l2": training.delta_l2,
         }
         if model.network in _HIDDEN:
             units = {f"units_{i}": units for i, units in enumerate(model.hidden)}
@@ -141,6 +145,7 @@ def settings(model: ModelSpec, training: TrainingSpec) -> dict[str, Value]:
         "training.learning_rate": training.learning_rate,
         "training.loss": training.loss,
         "training.class_weights": _class_weights(model, training),
+        **{f"training.{k}": v for k in _PENALTIES if (v := getattr(training, k)) is not None},
     }
 
 
@@ -161,6 +166,8 @@ def _distributions(spec: SearchSpec) -> dict[str, BaseDistribution]:
         "learning_rate": FloatDistribution(*spec.learning_rate, log=True),
         "loss": CategoricalDistribution(spec.losses),
         "class_weights": CategoricalDistribution(spec.class_weights),
+        "l2": FloatDistribution(*spec.l2, log=True),
+        "delta_l2": FloatDistribution(*spec.delta_l2, log=True),
     }
 
 
@@ -177,4 +184,4 @@ def _holds(distribution: BaseDistribution, value: Any) -> bool:
     if isinstance(distribution, CategoricalDistribution):
         return value in distribution.choices
     assert isinstance(distribution, IntDistribution | FloatDistribution)
-    return bool(distribution.low <= value <= distribution.high)
+    return value is not None and bool(distribution.low <= value <= distribution.high)

@@ -49,7 +49,7 @@ def campaign_of(campaign: Campaign, table: pa.Table) -> Campaign:
     Raises:
         TableError: There is neither an outcome nor an amount.
     """
-    roles = roles_of(campaign.table, table.column_names)
+    roles = roles_of(campaign.table, table.column_names, _declared(campaign))
     outcome = roles.outcome or roles.amount
     if not outcome:
         raise TableError(
@@ -78,10 +78,11 @@ def examples_of(
     """
     if table.num_rows < _ROWS_MIN:
         raise TableError(f"expected {_ROWS_MIN} rows at least, got {table.num_rows}")
-    roles = roles_of(campaign.table, table.column_names)
+    declared = _declared(campaign)
+    roles = roles_of(campaign.table, table.column_names, declared)
     encoding = before
     if not is_fixed or encoding is None:
-        encoding = learn(table, roles, campaign.table, _declared(campaign), before)
+        encoding = learn(table, roles, campaign.table, declared, before)
     inputs = TableInputs.of(campaign, encoding)
     ids, said = rows.customers(table, roles.customer), _Said.of(campaign, table, roles)
     values, allowed, given_away = _write(campaign, inputs, table, folder, said.outcome)

@@ -8,7 +8,7 @@ Rules of this file
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from stream.campaign.sections.table_section import TableSpec
@@ -62,17 +62,18 @@ class Roles:
     passed_over: tuple[str, ...]
 
 
-def roles_of(spec: TableSpec, columns: Sequence[str]) -> Roles:
+def roles_of(spec: TableSpec, columns: Sequence[str], declared: Collection[str] = ()) -> Roles:
     """Finds the columns.
 
     Args:
         spec: The section of the campaign file.
         columns: Of the table.
+        declared: Features of the campaign's stream: columns that are called so are these.
 
     Raises:
         TableError: A column that is named is not there, or there are no features.
     """
-    found = {role: _find(spec, role, columns) for role in USUAL}
+    found = {role: _find(spec, role, columns, declared) for role in USUAL}
     taken = {name for name in (*found.values(), *spec.ignore, *spec.consent.values()) if name}
     for setting, names in (
         ("table.features", spec.features), ("table.ignore", spec.ignore),
@@ -85,7 +86,9 @@ def roles_of(spec: TableSpec, columns: Sequence[str]) -> Roles:
     features = spec.features or tuple(name for name in columns if name not in taken)
     passed_over: tuple[str, ...] = ()
     if not spec.features:
-        passed_over = tuple(name for name in features if _plain(name) in _AFTERWARDS)
+        passed_over = tuple(
+            name for name in features if _plain(name) in _AFTERWARDS and name not in declared
+        )
         features = tuple(name for name in features if name not in passed_over)
     both = [name for name in features if name in found.values()]
     if both:
@@ -110,7 +113,9 @@ def customer_column(spec: TableSpec, columns: Sequence[str]) -> str:
     return _find(spec, "customer", columns)
 
 
-def _find(spec: TableSpec, role: str, columns: Sequence[str]) -> str:
+def _find(
+    spec: TableSpec, role: str, columns: Sequence[str], declared: Collection[str] = ()
+) -> str:
     named = getattr(spec, role)
     if not isinstance(named, str):  # a propensity that is a number
         return ""
@@ -119,7 +124,9 @@ def _find(spec: TableSpec, role: str, columns: Sequence[str]) -> str:
             raise missing_column(f"table.{role}", named, columns)
         return named
     others = {getattr(spec, other) for other in USUAL if isinstance(getattr(spec, other), str)}
-    claimed = others | set(spec.features) | set(spec.ignore) | set(spec.consent.values())
+    claimed = (
+        others | set(declared) | set(spec.features) | set(spec.ignore) | set(spec.consent.values())
+    )
     plain = {_plain(name): name for name in columns if name not in claimed}
     return next((plain[usual] for usual in USUAL[role] if usual in plain), "")
 

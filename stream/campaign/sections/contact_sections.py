@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from msgspec import Meta, field
 
+from stream.campaign.sections.budget_section import BudgetSpec, wrong_budgets
 from stream.campaign.words import Duration, FieldPath, Name, Section, duration_ms
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ class ContactRules(Section, frozen=True):
     caps: Annotated[tuple[CapSpec, ...], Meta(max_length=64)] = ()
     exclusive: Annotated[tuple[ExclusiveSpec, ...], Meta(max_length=64)] = ()
     quiet_hours: QuietHoursSpec | None = None
+    budgets: Annotated[tuple[BudgetSpec, ...], Meta(max_length=32)] = ()
 
 
 class StrategyContacts(Section, frozen=True):
@@ -166,22 +168,9 @@ def wrong_contacts(campaign: Campaign) -> str:
         _durations(campaign),
         _zone(campaign),
         _quiet(campaign),
-        _logins(campaign),
+        wrong_budgets(campaign),
     )
     return next((wrong for part in parts for wrong in part), "")
-
-
-def _logins(campaign: Campaign) -> Iterator[str]:
-    """Contacts stay with the id that they were counted for; a merge would begin to count anew."""
-    remembers = campaign.caps or campaign.exclusive or campaign.contacts.one_open
-    cools = any(
-        s.cool_down or s.cool_down_converted or s.cool_down_complained for s in campaign.strategies
-    )
-    if campaign.events.login == "merge" and (remembers or cools):
-        yield (
-            'at events.login: expected "separate" beside rules that remember contacts, got "merge": '
-            "a login does not carry contacts over. Operator action: take one of the two out"
-        )
 
 
 def _caps(campaign: Campaign) -> Iterator[str]:

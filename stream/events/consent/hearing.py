@@ -12,6 +12,7 @@ from typing import Any
 from stream.events.consent.kernels import resolve
 from stream.events.consent.places import (
     ALLOWED,
+    AROUND,
     CATEGORIES,
     STRATEGY,
     XDM,
@@ -87,6 +88,10 @@ class Hearing:
                 said = self._flag(value, in_xdm=place.what == XDM)
                 heard.add(said, 1 << place.purpose)
                 self._note(heard, said, place.path, value)
+            elif place.what == AROUND:
+                if not isinstance(value, dict):
+                    heard.add(UNREADABLE, place.purpose)
+                    self._note(heard, UNREADABLE, place.path, value)
             elif place.what == STRATEGY:
                 heard.needs_any |= isinstance(value, str) and value.lower() == "or"
             elif place.what == CATEGORIES:

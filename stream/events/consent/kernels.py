@@ -17,6 +17,7 @@ from stream.columns import Bools, Bytes, Int64s
 from stream.compiled.borrow import borrow
 from stream.events.consent.places import (
     ALLOWED,
+    AROUND,
     CATEGORIES,
     NODE,
     PURPOSE,
@@ -116,6 +117,10 @@ def _flags(
         kind = kinds[i, node]
         if kind <= NULL:
             continue
+        if what == AROUND:
+            is_blank = kind == STRING and spans[i, node, 1] == 0
+            unreadable |= 0 if kind == OBJECT or is_blank else items[k, PURPOSE]
+            continue
         if what > XDM:
             has_containers = True
             continue
@@ -151,7 +156,8 @@ def _containers(
         node, what = tables.items[k, NODE], tables.items[k, WHAT]
         kind = found_kind[i, node]
         start, size = found_span[i, node, 0], found_span[i, node, 1]
-        if what <= XDM or kind <= NULL or (kind == STRING and size == 0):
+        is_flag = what <= XDM or what == AROUND
+        if is_flag or kind <= NULL or (kind == STRING and size == 0):
             continue
         if what == STRATEGY:
             needs_any |= kind == STRING and _is_or(data, start, size)

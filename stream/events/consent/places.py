@@ -13,16 +13,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stream.campaign.field_path import is_header, quoted
+from stream.campaign.field_path import around, is_header, quoted
 from stream.campaign.file import EventMapping
 from stream.campaign.purposes import Purpose
 from stream.columns import Bools, Int64s, UInt64s
 from stream.events.consent.vocabulary import Words, compile_words, word_hash
 from stream.events.scan import FLOAT64, Kinds
 
-FLAG, XDM, CATEGORIES, ALLOWED, DENIED, STRATEGY = range(6)
+FLAG, XDM, CATEGORIES, ALLOWED, DENIED, STRATEGY, AROUND = range(7)
 """What stands at a place: a flag, one of XDM, an object of flags by category, lists of the ids of
-categories that are allowed and denied, and whether any or each of these has to be allowed."""
+categories that are allowed and denied, whether any or each of these has to be allowed, and the object
+around such, which says nothing itself; anything else in its place is about consent and unreadable."""
 
 NODE, WHAT, PURPOSE = range(3)
 _TRAITS = "traits."
@@ -35,7 +36,8 @@ class Place:
     Attributes:
         path: From the root, see `stream.campaign.field_path`.
         what: FLAG to STRATEGY.
-        purpose: Index of the purpose of a flag, else 0.
+        purpose: Index of the purpose of a flag, of an object around others all their purposes as bits,
+            else 0.
     """
 
     path: str
@@ -92,7 +94,9 @@ class ConsentPlaces:
 
     def __init__(self, mapping: EventMapping, purposes: Sequence[Purpose]) -> None:
         self.count = len(purposes)
-        self.bare = tuple(dict.fromkeys(_places(mapping, purposes)))
+        places = dict.fromkeys(_places(mapping, purposes))
+        said = {place.path for place in places if place.what != AROUND}
+        self.bare = tuple(p for p in places if p.what != AROUND or p.path not in said)
         inside = (place for place in self.bare if not is_header(place.path))
         below = tuple(Place(f"data.{p.path}", p.what, p.purpose) for p in inside)
         self.enveloped = (*below, *self.bare) if mapping.cloudevents else self.bare
@@ -139,6 +143,7 @@ def _places(mapping: EventMapping, purposes: Sequence[Purpose]) -> Iterator[Plac
                 yield Place(f"context.{path}", FLAG, p)
         for root in mapping.consent_xdm:
             yield Place(f"{root}.{quoted(purpose.xdm)}.val", XDM, p)
+    yield from _around(mapping, purposes)
     for paths, what in (
         (mapping.consent_categories, CATEGORIES),
         (mapping.consent_allowed_ids, ALLOWED),
@@ -147,6 +152,22 @@ def _places(mapping: EventMapping, purposes: Sequence[Purpose]) -> Iterator[Plac
     ):
         for path in paths:
             yield Place(path, what)
+
+
+def _around(mapping: EventMapping, purposes: Sequence[Purpose]) -> Iterator[Place]:
+    """The objects around what says something of consent."""
+    everything = _bits([True] * len(purposes))
+    inner = (
+        mapping.consent_categories, mapping.consent_allowed_ids, mapping.consent_denied_ids,
+        mapping.consent_strategy,
+    )  # fmt: skip
+    for path in (around(path) for paths in inner for path in paths):
+        if path:
+            yield Place(path, AROUND, everything)
+    for root in mapping.consent_xdm:
+        yield Place(root, AROUND, everything)
+        for p, purpose in enumerate(purposes):
+            yield Place(f"{root}.{quoted(purpose.xdm)}", AROUND, 1 << p)
 
 
 def _bits(flags: Sequence[bool]) -> int:

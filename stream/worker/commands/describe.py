@@ -19,7 +19,11 @@ from stream.state.table import CustomerTable
 from stream.terminal import Terminal, words
 from stream.worker.commands.doubts import doubts
 from stream.worker.commands.explained import champion_of
-from stream.worker.commands.funnel_table import funnel_table, what_chance_costs
+from stream.worker.commands.funnel_table import (
+    funnel_table,
+    what_chance_costs,
+    what_contacts_need,
+)
 
 _ROWS_FOR_ESTIMATE = 100_000
 
@@ -48,6 +52,8 @@ def describe_campaign(path: Path, campaign: Campaign, registry: str | None = Non
         console.print(line)
     console.print(funnel_table(campaign))
     for line in what_chance_costs(campaign):
+        console.print(line)
+    for line in what_contacts_need(campaign):
         console.print(line)
     console.print(
         f"State: {plan.row_bytes} bytes a row, about {_bytes_per_customer(plan)} bytes per customer "

@@ -21,6 +21,7 @@ from stream.terminal import Terminal
 from stream.worker.control.control_topic import (
     ControlReader,
     ControlRecord,
+    control_topic,
     prepare_control,
     write_control,
 )
@@ -103,7 +104,7 @@ async def _write(bootstrap: str, campaign: Campaign, record: ControlRecord) -> N
 async def _read(bootstrap: str, campaign: Campaign) -> list[tuple[str, Switch]]:
     """Every switch that the topic still has, in order."""
     await prepare_control(bootstrap, campaign.app, campaign.worker.replication)
-    reader = ControlReader(bootstrap, campaign.app)
+    reader = ControlReader(bootstrap, control_topic(campaign.app))
     try:
         records = await reader.open()
     finally:

@@ -8,7 +8,12 @@ from collections.abc import Collection, Mapping
 from stream.columns import Spans
 from stream.contacts import contact_records
 from stream.kafka.records import Codec, RecordBatch, build_batches
+from stream.state.linked_rows import together
 from stream.worker.partition.block import Block
+
+_BATCH_BYTES = 900_000
+_RECORD_BYTES = 600
+"""What a record has beside the words of its row: the longest customer id, and its frame."""
 
 
 def copy_contacts(
@@ -32,15 +37,18 @@ def copy_contacts(
     batches: list[RecordBatch] = []
 
     def add(key: Spans, value: Spans) -> None:
-        batches.extend(build_batches(key, value, now_ms, codec=compression))
+        batches.extend(
+            build_batches(key, value, now_ms, batch_bytes_max=_BATCH_BYTES, codec=compression)
+        )
 
     if table.layout.digest not in contacts.told:
         key, value = contact_records.encode_layout(table.layout)
         add(Spans.of([key]), Spans.of([value]))
         contacts.told.add(table.layout.digest)
-    rows = table.take_dirty()
-    if len(rows):
-        add(block.table.key_spans(rows), contact_records.encode_contact_rows(table, rows))
+    rows_max = _BATCH_BYTES // (table.layout.row_bytes + _RECORD_BYTES)
+    for rows in together(table.take_dirty(), block.table.links, rows_max):
+        if len(rows):
+            add(block.table.key_spans(rows), contact_records.encode_contact_rows(table, rows))
     gone = sorted(key for key in erased if block.table.find(key) < 0)
     if gone:
         add(Spans.of(gone), Spans.of([None] * len(gone)))

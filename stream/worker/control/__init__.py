@@ -1,1 +1,1 @@
-"""The control topic: what operators switch while workers run, read from its beginning, then followed."""
+"""The topics beside events that workers follow: what operators switch, and draws of budgets."""

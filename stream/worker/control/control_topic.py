@@ -1,7 +1,7 @@
-"""The control topic of a campaign: made where it is missing, read, followed, written.
+"""The topics beside events that workers follow: made where they are missing, read, followed, written.
 
-It has one partition and is compacted: the newest record of each key holds. Compaction waits for
-`HISTORY_DAYS`, so that it also tells for that long who switched what.
+Each has one partition. That of switches is compacted: the newest record of each key holds, and compaction waits
+for `HISTORY_DAYS`, so that it also tells for that long who switched what. That of budgets keeps every draw.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ from stream.errors import KafkaLayoutError
 from stream.kafka.client import ChunkConsumer, stable_end
 
 HISTORY_DAYS = 90
-_CONFIGS = {
+_SWITCHES = {
     "cleanup.policy": "compact", "min.compaction.lag.ms": str(HISTORY_DAYS * 86_400_000),
 }  # fmt: skip
+_DRAWS = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
 _POLL_MS = 250
 _ANSWER_S = 20.0
 _READY_S = 0.1
 
 
 class ControlRecord(NamedTuple):
-    """A record of the control topic."""
+    """A record of such a topic."""
 
     key: bytes | None
     value: bytes | None
@@ -39,22 +40,37 @@ def control_topic(app: str) -> str:
     return f"{app}-control"
 
 
+def budget_topic(app: str) -> str:
+    """Name of the topic of the draws of a campaign's budgets."""
+    return f"{app}-budgets"
+
+
 async def ensure_control(admin: AIOKafkaAdminClient, app: str, replication: int) -> None:
-    """Makes the control topic where it is missing.
+    """Makes the topic of switches where it is missing; errors as `ensure_budgets`."""
+    await _ensure(admin, control_topic(app), replication, _SWITCHES)
+
+
+async def ensure_budgets(admin: AIOKafkaAdminClient, app: str, replication: int) -> None:
+    """Makes the topic of draws where it is missing.
 
     Raises:
         KafkaLayoutError: It cannot be made.
     """
-    name = control_topic(app)
+    await _ensure(admin, budget_topic(app), replication, _DRAWS)
+
+
+async def _ensure(
+    admin: AIOKafkaAdminClient, name: str, replication: int, configs: dict[str, str]
+) -> None:
     if await _is_there(admin, name):
         return
     assignment: dict[int, list[int]] | None = {} if replication == -1 else None
-    response = await admin.create_topics([NewTopic(name, 1, replication, assignment, _CONFIGS)])
+    response = await admin.create_topics([NewTopic(name, 1, replication, assignment, configs)])
     for topic, code, *rest in response.topic_errors:
         if code not in (0, TopicAlreadyExistsError.errno):
             raise KafkaLayoutError(
                 f"expected to create topic {topic!r}, got {for_code(code).__name__} {rest}. Operator "
-                "action: create it with one partition and cleanup.policy=compact, or grant the right to"
+                f"action: create it with one partition and {configs}, or grant the right to"
             )
     async with asyncio.timeout(_ANSWER_S):
         while True:  # its broker hears of it a little later
@@ -70,15 +86,15 @@ async def _is_there(admin: AIOKafkaAdminClient, name: str) -> bool:
 
 
 class ControlReader:
-    """Reads the control topic from its beginning, and goes on with what is written.
+    """Reads such a topic from its beginning, and goes on with what is written.
 
     Args:
         bootstrap: Kafka address.
-        app: Of the campaign.
+        topic: Its name.
     """
 
-    def __init__(self, bootstrap: str, app: str) -> None:
-        self._tp = TopicPartition(control_topic(app), 0)
+    def __init__(self, bootstrap: str, topic: str) -> None:
+        self._tp = TopicPartition(topic, 0)
         self._bootstrap = bootstrap
         self._consumer: ChunkConsumer | None = None
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 
 from stream.log import log_event
 from stream.policy.operated.pauses import EVERYTHING, Switch, paused_of, read_switch
-from stream.worker.control.control_topic import ControlReader, ControlRecord
+from stream.worker.control.control_topic import ControlReader, ControlRecord, control_topic
 
 
 class Switchboard:
@@ -29,7 +29,7 @@ class Switchboard:
     """
 
     def __init__(self, bootstrap: str, app: str, strategies: Sequence[str]) -> None:
-        self._reader = ControlReader(bootstrap, app)
+        self._reader = ControlReader(bootstrap, control_topic(app))
         self._strategies = tuple(strategies)
         self._switches: dict[str, Switch] = {}
         self.paused: frozenset[str] = frozenset()

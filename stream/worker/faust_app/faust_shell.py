@@ -9,9 +9,11 @@ from faust.types import TP, AppT
 
 from stream.campaign.file import Campaign
 from stream.columns import RecordChunk
+from stream.contacts.budgets.purse import Purse
 from stream.kafka.records import RecordBatch
 from stream.kafka.skip_list import ReadRules
 from stream.kafka.topic_ids import Topic
+from stream.worker.control.budget_desk import BudgetDesk
 from stream.worker.faust_app.transport import Consumer, Producer
 from stream.worker.partition.changelog_reader import read_stretch
 
@@ -24,6 +26,9 @@ class FaustShell:
         campaign: The campaign file.
         bootstrap: Kafka address.
         fail: Crashes the worker.
+
+    Attributes:
+        desk: Draws of budgets.
     """
 
     def __init__(
@@ -37,6 +42,7 @@ class FaustShell:
         self._campaign = campaign
         self._bootstrap = bootstrap
         self._fail = fail
+        self.desk = BudgetDesk(campaign, bootstrap)
 
     # Faust makes both by the classes that its transport names, when they are first asked for.
 
@@ -87,6 +93,17 @@ class FaustShell:
         """Offset after the last record."""
         tp = TP(topic, partition)
         return int((await self._consumer.highwaters(tp))[tp])
+
+    async def purse(self, partition: int, events: int) -> Purse | None:
+        """What a partition may spend on contacts in so many events."""
+        return await self.desk.purse(partition, events)
+
+    async def end_purses(self, *, whole: bool) -> None:
+        """Ends all purses."""
+        if whole:
+            await self.desk.give_back()
+        else:
+            self.desk.forget()
 
     def rejoin(self) -> None:
         """Has the group assign its partitions anew."""

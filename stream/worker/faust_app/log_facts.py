@@ -102,14 +102,14 @@ async def settle(
         consumer._committed_offset[tp] = fault.committed
 
 
-async def restore_contacts(port: AppPort, partition: int) -> None:
-    """Gives a partition that has just begun its contacts.
+async def complete(port: AppPort, partition: int) -> None:
+    """Gives a partition that has just begun what else it needs: see `Processor.complete`.
 
     Raises:
         StateError: They cannot be read, or are not whole; the worker ends.
     """
     try:
-        await port.processor.restore_contacts(partition)
+        await port.processor.complete(partition)
     except StateError as exc:
         port.shell.fail(exc)  # not all of who calls this would
         raise

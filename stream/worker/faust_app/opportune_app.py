@@ -120,6 +120,7 @@ class OpportuneApp(faust.App):
         log_event("start", **self._lines.start_fields(partitions))
         log_skip_list(ReadRules.of(self.campaign))
         await self.switchboard.open()
+        await self.shell.desk.open(partitions)
         await self._wait_for_model()
 
     async def on_start(self) -> None:
@@ -128,7 +129,10 @@ class OpportuneApp(faust.App):
         worker = self.campaign.worker
         self.add_future(self._checkpoints(worker.commit_interval_ms / 1000))
         self.add_future(self._watch_models(self.campaign.model.poll_interval_s))
-        self.add_future(self._follow_switches())
+        self.add_future(self._again_and_again(self._follow))
+        if self.shell.desk.has_budgets:
+            self.add_future(self._again_and_again(self.shell.desk.follow))
+            self.add_future(self._again_and_again(self.shell.desk.draw))
         self.add_future(self._lines.summaries())
         self.add_future(end_if_stuck(self))
         assert self._topic_watch is not None, "the first start comes before this"
@@ -144,6 +148,7 @@ class OpportuneApp(faust.App):
         finally:
             await self.processor.close()
             await self.switchboard.close()
+            await self.shell.desk.close()
             if self.snapshots is not None and self.stop_reason == "asked":
                 self.snapshots.save(dict(self.processor.blocks))
             self.say_stop()
@@ -211,9 +216,10 @@ class OpportuneApp(faust.App):
         policy = deployment.policy.with_paused(self.switchboard.paused)
         await self.processor.deploy(Deployment(deployment.scorer, policy))
 
-    async def _follow_switches(self) -> None:
+    async def _again_and_again(self, work: Callable[[], Awaitable[Any]]) -> None:
+        """Does what waits a moment by itself, until the worker is to stop."""
         while not self.should_stop:
-            await self._guard(self._follow())
+            await self._guard(work())
 
     async def _follow(self) -> None:
         if await self.switchboard.follow() and self.processor.deployment is not None:

@@ -30,7 +30,7 @@ from stream.kafka.topic_ids import Topic, describe
 from stream.worker.faust_app.app_port import port_of
 from stream.worker.faust_app.consumer_thread import ConsumerThread
 from stream.worker.faust_app.ledger import Ledger
-from stream.worker.faust_app.log_facts import look_before, restore_contacts, settle
+from stream.worker.faust_app.log_facts import complete, look_before, settle
 from stream.worker.faust_app.producer_seam import explain_timestamps
 from stream.worker.faust_app.read_offsets import ReadOffsets
 
@@ -173,7 +173,7 @@ class Consumer(driver.Consumer):
                 {tp.topic: self._committed_offset[tp] for tp in here},
                 {tp.topic: found[tp].end for tp in here},
             )
-            await restore_contacts(self._port, partition)
+            await complete(self._port, partition)
             if self._is_over(generation):
                 return
             for tp in here:

@@ -13,7 +13,7 @@ import logging
 from stream.keys.key_sample import KEYS_MIN, disagreement
 from stream.keys.partitioners import PARTITIONERS
 from stream.log import log_event
-from stream.worker.input_counts import InputCounts, TopicCounts
+from stream.worker.counting.input_counts import InputCounts, TopicCounts
 
 KEYED_MIN = 1_000
 """Events of a topic from which on the share of foreign keys is judged."""

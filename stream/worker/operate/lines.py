@@ -13,12 +13,12 @@ from typing import Any
 
 from stream.features.silence import Silence
 from stream.log import log_event
+from stream.worker.counting.telemetry import Totals, Window
 from stream.worker.operate.clock import times_ahead
 from stream.worker.operate.health import touch
 from stream.worker.operate.held_back import HeldBack, held_records
 from stream.worker.operate.input_watch import InputWatch
 from stream.worker.operate.watched import Watched, ends_by_partition, lags_by_partition
-from stream.worker.telemetry import Totals, Window
 
 
 class Lines:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 
 from stream.contacts.contact_table import ContactTable
+from stream.decisions.published import Published
 from stream.merged_step import steps_merged
 from stream.pipeline import Deployment, Pipeline, Step
 from stream.state.table import CustomerTable
@@ -19,6 +20,7 @@ def steps_of(
     deployment: Deployment,
     silent_until: Mapping[str, int],
     contacts: ContactTable | None,
+    published: Mapping[str, Published],
 ) -> list[Step]:
     """What comes of each chunk of a turn.
 
@@ -29,6 +31,7 @@ def steps_of(
         deployment: The model in force.
         silent_until: By topic, offset before which events change the table and are not decided.
         contacts: Their contacts, where rules remember them. Changed.
+        published: By topic, what an earlier owner has published about events to come.
     """
     now_ms = time.time_ns() // 1_000_000
     if len(turn.chunks) == 1:
@@ -36,10 +39,16 @@ def steps_of(
         until = silent_until.get(chunk.topic, 0)
         return [
             pipeline.step(
-                chunk, table, deployment, silent_until=until, now_ms=now_ms, contacts=contacts
+                chunk,
+                table,
+                deployment,
+                silent_until=until,
+                now_ms=now_ms,
+                contacts=contacts,
+                published=published,
             )
         ]
     return steps_merged(
         pipeline, turn.chunks, turn.seen_ms, table, deployment,
-        silent_until=silent_until, now_ms=now_ms, contacts=contacts,
+        silent_until=silent_until, now_ms=now_ms, contacts=contacts, published=published,
     )  # fmt: skip

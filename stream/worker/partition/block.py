@@ -17,6 +17,7 @@ from stream.state.marker import Anchor, Progress, Source
 from stream.state.table import CustomerTable
 from stream.worker.order.replay import Replay
 from stream.worker.order.steps import Announcer, Run, announces
+from stream.worker.partition.decision_log import DecisionLog
 from stream.worker.partition.lifecycle import State
 from stream.worker.partition.rebuild import cut, targets
 from stream.worker.partition.restore import Restore
@@ -65,6 +66,7 @@ class Block:
         owes_marker: Whether the marker is to be written though no event has come.
         has_claimed: Whether an order of topics was announced since the block began.
         contacts: What its customers were contacted with, None without rules about it.
+        decisions: How far the decision topic is known, and what an earlier owner has published.
         is_contested: Whether another worker has, that it has not restored: see `claims`.
     """
 
@@ -87,6 +89,7 @@ class Block:
     has_claimed: bool = False
     is_contested: bool = False
     contacts: Contacts | None = None
+    decisions: DecisionLog = field(default_factory=DecisionLog)
 
     def read(self, start: int, chunk: RecordChunk, offset_words: slice) -> int | None:
         """Applies a chunk of the changelog, while the block is being restored.

@@ -157,8 +157,6 @@ def test_a_contact_comes_back_once_and_by_its_time() -> None:
         ({"quiet_hours": {"from": "08:00", "until": "07:30", "release_spread": "31m"},
           "contacts": {"time_zone": "UTC"}}, "at most the 30m between 07:30 and 08:00"),
         ({"contacts": {"correct_within": "1ms"}}, "at contacts.correct_within: expected whole seconds"),
-        ({"events": {"login": "merge"}, "caps": [{"id": "c", "contacts": 1, "within": "1d"}]},
-         "a login does not carry contacts over"),
     ],
     ids=str,
 )  # fmt: skip

@@ -111,6 +111,7 @@ class Log:
             np.full(n, np.nan),
             np.array([some.randrange(6) for _ in range(4)])[np.zeros(n, np.int64)],
             np.ones(n, np.bool_),
+            np.zeros(0, np.int64),
         )
         return cls(heard, np.array([[some.random() < 0.6 for _ in range(3)] for _ in range(n)]))
 
@@ -165,7 +166,8 @@ def test_chunks_cut_anywhere_and_read_again_change_nothing(seed: int) -> None:
 def test_events_of_one_customer_in_one_chunk_see_each_other() -> None:
     n = 5  # five in a second: one contact
     heard = Heard(0, np.zeros(n, np.int64), np.arange(n), np.full(n, FIRST_MS), np.zeros(n, np.int16),
-                  np.zeros(n, np.uint64), np.full(n, np.nan), np.zeros(n, np.int64), np.ones(n, np.bool_))  # fmt: skip
+                  np.zeros(n, np.uint64), np.full(n, np.nan), np.zeros(n, np.int64), np.ones(n, np.bool_),
+                  np.zeros(0, np.int64))  # fmt: skip
     wanted = np.tile([True, True, False], (n, 1))
     assert [k for k, _ in Rows().run(Log(heard, wanted))] == [0, -1, -1, -1, -1]
 

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.campaign.file import Campaign, parse
+from stream.campaign.rules_digest import rules_digest
 from stream.columns import EventBatch, Spans
 from stream.decisions.encoder import CONTENT_TYPES, DecisionEncoder
 from stream.decisions.slots import Page
@@ -242,8 +243,11 @@ def test_a_decision_expires_some_time_after_its_event(expires_after: str, expire
 
 @pytest.mark.parametrize("form", FORMS)
 def test_headers_name_the_form(form: str) -> None:
-    headers = DecisionEncoder(campaign(form), "shop-events").headers
-    assert headers == [("content-type", CONTENT_TYPES[form].encode())]
+    of = campaign(form)
+    headers = DecisionEncoder(of, "shop-events").headers
+    rules = ("rules", rules_digest(of).encode())
+    of_flat = [("event_log", b"shop-events"), ("policy", b"2026-11")] if form == "flat" else []
+    assert headers == [("content-type", CONTENT_TYPES[form].encode()), rules, *of_flat]
 
 
 def test_a_property_that_json_cannot_say_is_refused() -> None:

@@ -95,7 +95,7 @@ def _plain(
     wrapped = mapping.cloudevents and _is_wrapped(root)
     consent = plain_said(root, mapping, PURPOSES, wrapped=wrapped)
     try:
-        event_id = _first_id(find_all(mapping.event_id, "id"), set())
+        event_id = _event_id(find_all(mapping.event_id, "id"), counted, strict=mapping.strict)
         type_ = _type_name(find(mapping.type, "type"))
         return Event(
             customer=customer,
@@ -112,6 +112,22 @@ def _plain(
     except Wrong as exc:
         exc.consent = consent
         raise
+
+
+def _event_id(
+    values: Iterator[tuple[str, Any]], counted: Counter[str], *, strict: bool
+) -> bytes | None:
+    for name, said in values:
+        try:
+            event_id = _first_id(iter([(name, said)]), set())
+        except Wrong:
+            if strict:
+                raise
+            counted[name] += 1
+            continue
+        if event_id is not None:
+            return event_id
+    return None
 
 
 def _type_name(value: Any) -> str:

@@ -26,6 +26,26 @@ def order(**fields: object) -> bytes:
     return json.dumps(event | fields).encode()
 
 
+@pytest.mark.parametrize("said", [[], {}, True, 1.5, "\ud800"])
+def test_an_event_id_that_cannot_be_read_costs_the_id(said: object) -> None:
+    mapping = EventMapping(event_id=("messageId", "id"))
+    decoder = EventDecoder(mapping, TYPES, NUMBERS, CATEGORIES)
+    own = {
+        "userId": "u-1",
+        "type": "view",
+        "messageId": said,
+        "traits": {"marketing_consent": False},
+    }
+    values = [json.dumps({**own, **more}).encode() for more in ({}, {"id": "second"})]
+    decoded = decoder.decode(chunk_of(values, NOW_MS), NOW_MS)
+    assert not decoded.rejects
+    assert [decoded.batch.event_id[k] for k in range(2)] == [None, b"second"]
+    assert decoded.batch.consent.tolist() == [[0, 0]]
+    assert not decoded.batch.consent_only.any()
+    assert decoded.flaws.by_path() == {"messageId": 2}
+    assert "messageId" in decoded.flaws.examples["messageId"]
+
+
 def decode(*values: bytes, received_ms: int = NOW_MS, now_ms: int = NOW_MS) -> Decoded:
     return DECODER.decode(chunk_of(values, received_ms), now_ms)
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.campaign.field_path import steps
+from stream.campaign.field_path import around, steps
 from stream.campaign.file import EventMapping
 from stream.columns import Spans
 from stream.compiled.category_hash import category_hash
@@ -22,6 +22,17 @@ from stream.events.present import first_present
 from stream.events.reasons import Judge
 from stream.events.scan import ARRAY, MISSING, NULL, OBJECT, scan
 from tests.stream.events.events_harness import NOW_MS, TYPES, chunk_of
+
+
+@pytest.mark.parametrize(
+    ("path", "outer"),
+    [
+        ("a", ""), ("a.b", "a"), ("a.b.c", "a.b"), ("a[0]", "a"), ("a[0].b", "a[0]"),
+        ('a."Customer.io".b', 'a."Customer.io"'), ("header:a.b", ""),
+    ],
+)  # fmt: skip
+def test_what_a_value_is_in(path: str, outer: str) -> None:
+    assert around(path) == outer
 
 
 @pytest.mark.parametrize(

@@ -78,9 +78,10 @@ def test_reads_what_aiokafka_wrote(
 @settings(deadline=None, max_examples=60)
 def test_aiokafka_reads_what_is_written(records: list[Record], codec: Codec, limit: int) -> None:
     vectors = np.arange(2 * len(records), dtype=np.float32).reshape(-1, 2)
+    places = np.arange(3 * len(records), dtype=np.uint8).reshape(-1, 3)
     batches = build_batches(
         Spans.of([k for k, _ in records]), Spans.of([v for _, v in records]), 1_700_000_000_123,
-        headers=[("type", b"x")], vectors=("v", vectors), batch_bytes_max=limit, codec=codec,
+        headers=[("type", b"x")], vectors=[("p", places), ("v", vectors)], batch_bytes_max=limit, codec=codec,
     )  # fmt: skip
     seen: list[Record] = []
     for batch in batches:
@@ -90,7 +91,8 @@ def test_aiokafka_reads_what_is_written(records: list[Record], codec: Codec, lim
         assert (stock.producer_id, stock.producer_epoch, stock.base_sequence) == (9, 1, len(seen))
         for record in stock:
             assert record.timestamp == 1_700_000_000_123
-            expected = [("type", b"x"), ("v", vectors[len(seen)].tobytes())]
+            of_both = [("p", places[len(seen)].tobytes()), ("v", vectors[len(seen)].tobytes())]
+            expected = [("type", b"x"), *of_both]
             assert [(name, bytes(value)) for name, value in record.headers] == expected
             seen.append((record.key, record.value))
     assert seen == records

@@ -16,6 +16,7 @@ from models import network
 from models.manifest import NetworkConfig
 from stream.campaign.file import Campaign, parse
 from stream.columns import RecordChunk, Spans, split
+from stream.contacts.budgets.purse import Purse
 from stream.features.plan import compile_features
 from stream.kafka.records import RecordBatch, RecordReader, build_batches
 from stream.pipeline import Deployment
@@ -65,6 +66,8 @@ class Shell:
     sent: list[tuple[str, RecordBatch, asyncio.Future[Any]]] = field(default_factory=list)
     failed: list[BaseException] = field(default_factory=list)
     offset: dict[str, int] = field(default_factory=dict)
+    purses: dict[int, Purse] = field(default_factory=dict)
+    ended: list[bool] = field(default_factory=list)
 
     async def send(self, topic: str, partition: int, batch: RecordBatch) -> Awaitable[Any]:
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -97,6 +100,13 @@ class Shell:
 
     def done(self, message: Any) -> None:
         self.happened.append(f"done {message.value.next_offset}")
+
+    async def purse(self, partition: int, events: int) -> Purse | None:
+        return self.purses.get(partition)
+
+    async def end_purses(self, *, whole: bool) -> None:
+        self.ended.append(whole)
+        self.purses = {}
 
     def rejoin(self) -> None:
         self.happened.append("rejoin")

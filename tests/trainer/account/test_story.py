@@ -29,7 +29,7 @@ from tests.trainer.parity.parity_harness import (
     history,
     text,
 )
-from trainer.account.attribution import attribute
+from trainer.account.contributions import attribute
 from trainer.account.found_decision import FoundDecision, find_decision
 from trainer.account.story import Story
 from trainer.account.telling import tell

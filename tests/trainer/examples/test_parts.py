@@ -23,7 +23,7 @@ from tests.trainer.shop_history import DAY_MS, START_MS, Event, chunks, shop
 from trainer.errors import TrainingError
 from trainer.examples.dataset import Period
 from trainer.examples.split import split
-from trainer.examples.weights import WEIGHT_MAX, inverse_propensity
+from trainer.examples.weights import inverse_propensity
 
 SHARES = st.sampled_from([0.0, 0.05, 0.2, 0.5])
 
@@ -100,7 +100,7 @@ def test_weights_are_inverse_propensities_on_the_scale_of_the_training_part(
     assert train.weight.mean() == pytest.approx(1.0)
     assert train.weight.tolist() == pytest.approx(raw[parts.train] / raw[parts.train].mean())
     assert test.weight.tolist() == pytest.approx(raw[parts.test] / raw[parts.train].mean())
-    assert inverse_propensity(np.array([1e-9]), np.zeros(1, np.bool_)).tolist() == [WEIGHT_MAX]
+    assert inverse_propensity(np.array([1e-9]), np.zeros(1, np.bool_), 30.0).tolist() == [30.0]
 
 
 @pytest.mark.parametrize("wrong", [0.0, None, 1.5, -0.1])

@@ -9,10 +9,12 @@ import numpy as np
 from stream.campaign.training import ModelSpec, TrainingSpec
 from tests.trainer.examples.dataset_harness import part_of
 from trainer.examples.part import Part
-from trainer.fitting.fit import Fitted, fit, network_config, predict
+from trainer.fitting.fit import Fitted, fit
+from trainer.fitting.network_config import network_config
+from trainer.fitting.predict import predict
 
 FEATURES, STRATEGIES = 4, 3
-LINEAR = ModelSpec(network="linear")
+LINEAR = ModelSpec(network="linear", bins=0)
 
 
 def customers(n: int, seed: int = 0, effect: float = 1.0, base: float = -1.0) -> Part:

@@ -28,7 +28,8 @@ from tests.trainer.fitting.fit_parts import (
 from trainer.errors import TrainingError
 from trainer.fitting import losses
 from trainer.fitting.calibrate import Calibration, calibrate_choice, calibrate_response, fold
-from trainer.fitting.fit import network_config, predict
+from trainer.fitting.network_config import network_config
+from trainer.fitting.predict import predict
 
 
 def test_a_bent_response_is_bent_back() -> None:
@@ -105,7 +106,7 @@ def test_an_order_that_is_upside_down_is_not_turned() -> None:
 
 @pytest.mark.parametrize("head", ["choice", "response"])
 def test_scale_and_bias_are_folded_into_the_last_layer(head: Any) -> None:
-    training = TrainingSpec(epochs=1, learning_rate=0.05)
+    training = TrainingSpec(shrinkage="fixed", epochs=1, learning_rate=0.05)
     model = run(ModelSpec(head=head, hidden=(8,)), training, customers(300)).model
     x = np.random.default_rng(1).normal(size=(50, FEATURES)).astype(np.float32)
     before = np.asarray(network.logits(model)(x), np.float64)
@@ -125,7 +126,9 @@ BENDING: list[Callable[[TrainingSpec], TrainingSpec]] = [
 def test_losses_that_bend_probabilities_end_in_honest_ones(
     bend: Callable[[TrainingSpec], TrainingSpec],
 ) -> None:
-    plain = TrainingSpec(epochs=6, learning_rate=0.02, batch_size=128, l2=0.0, delta_l2=0.0)
+    plain = TrainingSpec(
+        shrinkage="fixed", epochs=6, learning_rate=0.02, batch_size=128, l2=0.0, delta_l2=0.0
+    )
     train, validation, later = (customers(6000, seed, base=-3.0) for seed in range(3))
     model = ModelSpec(hidden=(8,))
     straight = run(model, plain, train, validation, 1)
@@ -172,4 +175,10 @@ def test_calibration_needs_both_outcomes() -> None:
     validation = customers(100, seed=1)
     validation = replace(validation, outcome=np.zeros(100, np.bool_))
     with pytest.raises(TrainingError, match=r"both outcomes in the validation part.*got 0 conv"):
-        run(LINEAR, TrainingSpec(loss="focal", epochs=1), customers(200), validation, 1)
+        run(
+            LINEAR,
+            TrainingSpec(shrinkage="fixed", loss="focal", epochs=1),
+            customers(200),
+            validation,
+            1,
+        )

@@ -17,7 +17,9 @@ from stream.campaign.training import ModelSpec, TrainingSpec
 from tests.trainer.examples.dataset_harness import part_of
 from tests.trainer.fitting.fit_parts import FEATURES, LINEAR, customers, log_loss, run
 from trainer.errors import TrainingError
-from trainer.fitting.fit import Fitted, network_config, predict, scores
+from trainer.fitting.fit import Fitted
+from trainer.fitting.network_config import network_config
+from trainer.fitting.predict import predict, scores
 
 
 def weight_bytes(fitted: Fitted) -> bytes:
@@ -58,7 +60,7 @@ def test_a_rank_is_no_larger_than_the_features() -> None:
 @pytest.mark.parametrize(
     ("head", "given", "expected"),
     [
-        ("response", {}, (2e-3, 1e-2)),
+        ("response", {}, (1.0, 8.0)),
         ("choice", {}, (0.0, 0.0)),
         ("response", {"l2": 0.0, "delta_l2": 0.5}, (0.0, 0.5)),
         ("choice", {"l2": 0.1}, (0.1, 0.0)),
@@ -99,7 +101,7 @@ def test_the_seed_of_a_fit_decides_all_of_it(
     model: ModelSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("trainer.examples.part.BLOCK_ROWS", 40)  # 3 pools
-    training = TrainingSpec(epochs=3)
+    training = TrainingSpec(shrinkage="fixed", epochs=3)
     train, validation = customers(400), customers(100, seed=9)
     runs = [run(model, training, train, validation, seed) for seed in (1, 1, 2)]
     assert weight_bytes(runs[0]) == weight_bytes(runs[1]) != weight_bytes(runs[2])
@@ -111,7 +113,9 @@ def test_the_seed_of_a_fit_decides_all_of_it(
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "rmsprop"])
 def test_every_optimizer_finds_what_moves_customers(optimizer: Any) -> None:
     rate = {"sgd": 0.3}.get(optimizer, 0.02)
-    training = TrainingSpec(optimizer=optimizer, learning_rate=rate, epochs=6, delta_l2=0.0, l2=0.0)
+    training = TrainingSpec(
+        shrinkage="fixed", optimizer=optimizer, learning_rate=rate, epochs=6, delta_l2=0.0, l2=0.0
+    )
     train, validation = customers(3000), customers(3000, seed=1)
     fitted = run(LINEAR, training, train, validation, 1)
     constant = -np.log([1 - train.outcome.mean(), train.outcome.mean()])
@@ -122,7 +126,9 @@ def test_every_optimizer_finds_what_moves_customers(optimizer: Any) -> None:
 
 def test_weight_decay_leaves_the_base_rate_alone() -> None:
     part = part_of(np.zeros((200, FEATURES)), np.zeros(200), np.arange(200) % 50 == 0)
-    training = TrainingSpec(optimizer="adamw", learning_rate=1.0, epochs=1, batch_size=200)
+    training = TrainingSpec(
+        shrinkage="fixed", optimizer="adamw", learning_rate=1.0, epochs=1, batch_size=200
+    )
     fitted = run(LINEAR, training, part)
     start = np.log((4 + 0.5) / (196 + 0.5))
     biases = network.weights(fitted.model)
@@ -134,7 +140,7 @@ def test_weight_decay_leaves_the_base_rate_alone() -> None:
 def test_the_told_losses_are_those_of_the_data() -> None:
     train, validation = customers(500), customers(200, seed=1)
     told: list[tuple[int, float, float | None]] = []
-    training = TrainingSpec(epochs=3, l2=0.05, delta_l2=0.05)
+    training = TrainingSpec(shrinkage="fixed", epochs=3, l2=25.0, delta_l2=25.0)
     fitted = run(
         ModelSpec(hidden=(16,)), training, train, validation, 1,
         on_epoch=lambda *epoch: told.append(epoch),
@@ -163,7 +169,14 @@ def test_a_fit_that_gets_worse_stops_and_goes_back_to_its_best(l2: float) -> Non
         part_of(random.normal(size=(60, FEATURES)), np.zeros(60), random.random(60) < 0.5)
         for _ in range(2)
     )
-    training = TrainingSpec(epochs=200, patience_epochs=4, learning_rate=0.02, l2=l2, delta_l2=0.0)
+    training = TrainingSpec(
+        shrinkage="fixed",
+        epochs=200,
+        patience_epochs=4,
+        learning_rate=0.02,
+        l2=60 * l2,
+        delta_l2=0.0,
+    )
     fitted = run(ModelSpec(hidden=(64,)), training, train, validation, 1)
     best = int(np.argmin(fitted.validation_losses))
     assert fitted.epochs == best + 1
@@ -178,8 +191,10 @@ def test_a_fit_that_gets_worse_stops_and_goes_back_to_its_best(l2: float) -> Non
 def test_penalties_draw_strategies_together() -> None:
     part = customers(2000)
     spread = []
-    for delta_l2 in (0.0, 1.0):
-        training = TrainingSpec(epochs=8, learning_rate=0.01, l2=0.0, delta_l2=delta_l2)
+    for delta_l2 in (0.0, 2000.0):  # of 2,000 examples
+        training = TrainingSpec(
+            shrinkage="fixed", epochs=8, learning_rate=0.01, l2=0.0, delta_l2=delta_l2
+        )
         kernel = network.weights(run(LINEAR, training, part).model)["delta/kernel"]
         spread.append(float(np.abs(kernel[1, 2] - kernel[1, 0])))
     assert spread[0] > 1.5, "the second feature sets the strategies apart by 2"
@@ -187,7 +202,7 @@ def test_penalties_draw_strategies_together() -> None:
 
 
 def test_a_fit_that_loses_its_numbers_says_what_to_do() -> None:
-    training = TrainingSpec(optimizer="sgd", learning_rate=1e20, epochs=3)
+    training = TrainingSpec(shrinkage="fixed", optimizer="sgd", learning_rate=1e20, epochs=3)
     dcn = ModelSpec(network="dcn", hidden=(8,))
     with pytest.raises(
         TrainingError, match=r"got NaN or infinity in .*Lower training.learning_rate"
@@ -198,7 +213,9 @@ def test_a_fit_that_loses_its_numbers_says_what_to_do() -> None:
 def test_the_last_step_of_a_fit_loses_no_numbers_unseen() -> None:
     part = customers(50)
     far = part_of(1e4 * part.values[0:50], part.strategy, part.outcome)
-    training = TrainingSpec(optimizer="sgd", learning_rate=1e38, epochs=1, batch_size=50)
+    training = TrainingSpec(
+        shrinkage="fixed", optimizer="sgd", learning_rate=1e38, epochs=1, batch_size=50
+    )
     with pytest.raises(TrainingError, match=r"got NaN or infinity in .*delta/kernel"):
         run(LINEAR, training, far)
 
@@ -220,7 +237,9 @@ def test_callbacks_are_called_with_the_losses() -> None:
             self.model.stop_training = True
 
     validation = customers(50, seed=1)
-    fitted = run(LINEAR, TrainingSpec(), customers(100), validation, 1, callbacks=[Watch()])
+    fitted = run(
+        LINEAR, TrainingSpec(shrinkage="fixed"), customers(100), validation, 1, callbacks=[Watch()]
+    )
     assert seen == [(fitted.losses[0], fitted.validation_losses[0])]
 
 

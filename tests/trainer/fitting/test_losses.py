@@ -24,9 +24,11 @@ from tests.trainer.fitting.fit_parts import (
 )
 from trainer.examples.part import Part
 from trainer.fitting import losses
-from trainer.fitting.fit import network_config
+from trainer.fitting.network_config import network_config
 
-STEADY = TrainingSpec(optimizer="sgd", learning_rate=0.5, l2=0.0, delta_l2=0.0, epochs=5)
+STEADY = TrainingSpec(
+    shrinkage="fixed", optimizer="sgd", learning_rate=0.5, l2=0.0, delta_l2=0.0, epochs=5
+)
 """With batches of the whole part: gradient descent, which forgets the order of the rows."""
 
 
@@ -73,7 +75,9 @@ def test_losses_are_those_of_the_papers(
     part = customers(20, seed)
     random = np.random.default_rng(seed)
     logits = (spread * random.normal(size=(20, STRATEGIES))).astype(np.float32)
-    got = loss_values(head, TrainingSpec(loss=name, focal_gamma=gamma), part, logits)
+    got = loss_values(
+        head, TrainingSpec(shrinkage="fixed", loss=name, focal_gamma=gamma), part, logits
+    )
     expected = loss_by_hand(name, head, gamma, part, logits)
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-6)
     if name == "focal" and gamma == 0:
@@ -89,7 +93,7 @@ def test_a_network_that_is_sure_has_a_loss_and_a_gradient(head: Any, loss: Any) 
     """Scores of 0 and 1 in float32, where a loss of scores instead of logits has no slope left."""
     from models.backend import tf
 
-    training = TrainingSpec(loss=loss, focal_gamma=0.5)
+    training = TrainingSpec(shrinkage="fixed", loss=loss, focal_gamma=0.5)
     config = network_config(ModelSpec(head=head), training, FEATURES, STRATEGIES)
     part = part_of(np.zeros((2, FEATURES)), [0, 0], [True, True])
     logits = tf.constant([[-100.0, 0.0, 0.0], [100.0, 0.0, 0.0]])

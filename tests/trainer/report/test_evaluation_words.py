@@ -145,4 +145,7 @@ def test_the_templates_are_part_of_the_package() -> None:
     project = tomllib.loads((root / "pyproject.toml").read_text())
     assert "trainer" in project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
     found = {path.name for path in (root / "trainer/report/templates").iterdir()}
-    assert found == {"report.html.jinja", "table.html.jinja", "style.css"}
+    assert found == {
+        "checks.html.jinja", "data.html.jinja", "head.html.jinja", "plain.html.jinja",
+        "report.html.jinja", "style.css", "table.html.jinja",
+    }  # fmt: skip

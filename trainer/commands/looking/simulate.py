@@ -62,6 +62,10 @@ def simulate(
     changed = with_registry(campaign_file.load(campaign), registry)
     bounds = Bounds(since_ms, until_ms)
     source = HistoryOptions(None, archive, bounds).source(changed)
+    if changed.budgets:
+        Terminal(stderr=True).print(
+            "budgets are left out: they are shared by partitions, which are replayed alone"
+        )
     with opened(changed.model.registry, None) as models:
         deployment = _deployment(changed, models, model)
         outcomes = [_rehearse(changed, deployment, campaign, source)]

@@ -57,23 +57,16 @@ def counting(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
 
 @contextmanager
 def watching(
-    console: Console,
-    campaign: Campaign,
-    *,
-    searches: bool,
-    fits: bool = True,
-    replays: bool = True,
+    console: Console, campaign: Campaign, *, searches: bool, fits: bool = True, replays: bool = True
 ) -> Iterator[Watch]:
     """Bars on the console while the block runs; a table is neither read from topics nor replayed."""
     from trainer.learning import Watch
 
     with progress(console) as bars:
-        reading = bars.add_task(
-            "Reading history", unit="records", total=None, note="", visible=replays
-        )
-        replaying = bars.add_task(
-            "Replaying", unit="shards", total=None, note="", start=False, visible=replays
-        )
+        reading, replaying = (
+            bars.add_task(what, unit=unit, total=None, note="", start=start, visible=replays)
+            for what, unit, start in (("Reading history", "records", True), ("Replaying", "shards", False))
+        )  # fmt: skip
         searching = bars.add_task(
             "Searching", unit="trials", total=campaign.search.trials, note="", start=False,
             visible=searches,

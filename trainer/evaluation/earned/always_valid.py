@@ -23,7 +23,7 @@ def half_width(
 
     Args:
         error: Standard error of the estimate, clustered by customer.
-        customers: Behind the estimate.
+        customers: Behind the estimate; or whatever else grows as the information does, such as contacts.
         confidence: Chance that the intervals hold the truth at all times.
         tightest_at: Customers for which it is made as short as can be; any choice is valid.
     """

@@ -43,14 +43,15 @@ def consents(draw: st.DrawFn) -> list[tuple[str, str]]:
         "traits": marketing.map(lambda d: members([*d.items()])),
         "consent": st.fixed_dictionaries(
             {}, optional={"marketing": flags, "categoryPreferences": categories}
-        ).map(lambda d: members([*d.items()])),
-        "consentManagement": lists.map(lambda d: members([*d.items()])),
+        ).map(lambda d: members([*d.items()])) | flags,
+        "consentManagement": lists.map(lambda d: members([*d.items()])) | ids,
     })  # fmt: skip
     channels = st.dictionaries(
-        st.sampled_from(["any", "mail", "sms"]), flags.map(lambda v: members([("val", v)]))
+        st.sampled_from(["any", "mail", "sms"]), flags.map(lambda v: members([("val", v)])) | flags
     )
+    in_xdm = channels.map(lambda d: members([*d.items()])) | flags
     return draw(st.lists(st.one_of(
         marketing.map(lambda d: ("traits", members([*d.items()]))),
         context.map(lambda d: ("context", members([*d.items()]))),
-        channels.map(lambda d: ("consents", members([("marketing", members([*d.items()]))]))),
+        in_xdm.map(lambda said: ("consents", members([("marketing", said)]))),
     ), max_size=3))  # fmt: skip

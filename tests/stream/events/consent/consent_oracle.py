@@ -68,6 +68,14 @@ def _said_of(root: Any, mapping: EventMapping, purpose: Purpose, wrapped: bool) 
     yield from map(plain_flag, values([*purpose.paths, *traits]))
     for value in values([f"{path}.{purpose.xdm}.val" for path in mapping.consent_xdm]):
         yield plain_flag(value, in_xdm=True)
+    inner = (
+        *mapping.consent_categories, *mapping.consent_allowed_ids, *mapping.consent_denied_ids,
+        *mapping.consent_strategy,
+    )  # fmt: skip
+    objects = [path.rpartition(".")[0] for path in inner if "." in path]
+    objects += [f"{path}{more}" for path in mapping.consent_xdm for more in ("", f".{purpose.xdm}")]
+    if not all(isinstance(value, dict) for value in values(objects)):
+        yield -2
     names = {plain_fold(name) for name in purpose.names}
     if not names:
         return

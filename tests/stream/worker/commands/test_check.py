@@ -234,6 +234,20 @@ def test_the_funnel_is_shown_with_what_chance_costs(tmp_path: Path) -> None:
         assert told not in plain
 
 
+def test_the_funnel_is_shown_with_what_each_stage_is_set_to_and_costs(tmp_path: Path) -> None:
+    rules = (
+        '[contacts]\ntime_zone = "UTC"\none_open = true\n[[caps]]\nid = "w"\ncontacts = 3\nwithin = "7d"\n'
+        '[quiet_hours]\nfrom = "21:00"\nuntil = "08:00"\nrelease_spread = "2h"\n'
+    )
+    ruled = " ".join(check(SHOP + rules, tmp_path).stdout.replace("│", " ").split())
+    for told in (
+        "1 cap, one open decision a strategy", "from 21:00 until 08:00, hold", "bytes a customer",
+        "contacts wait, and go out over 2h", "opportune pause --list tells",
+    ):  # fmt: skip
+        assert told in ruled or all(word in ruled for word in told.split())
+    assert "no rules" in check(SHOP, tmp_path).stdout
+
+
 @pytest.mark.parametrize(
     ("more", "says"),
     [

@@ -62,7 +62,7 @@ async def begin_again(
     """Another worker takes the partition."""
     end = shell.changelog("out").next_offset if shell.decided() else 0
     begin(processor, dict.fromkeys(campaign.topics.events), {"events": end}, log)
-    await processor.restore_contacts(0)
+    await processor.complete(0)
 
 
 def seen(processor: Processor) -> dict[bytes, int]:
@@ -76,7 +76,7 @@ def seen(processor: Processor) -> dict[bytes, int]:
 
 def test_contacts_then_features_then_done() -> None:
     async def scenario(shell: Shell, processor: Processor) -> None:
-        await processor.restore_contacts(0)
+        await processor.complete(0)
         shell.auto = False
         await processor.process(message(0, ["ann", "bob"]))
         contact(processor, b"ann", 0)
@@ -106,7 +106,7 @@ def test_contacts_then_features_then_done() -> None:
 
 def test_contacts_come_back_with_their_customers() -> None:
     async def scenario(shell: Shell, processor: Processor) -> None:
-        await processor.restore_contacts(0)
+        await processor.complete(0)
         for first in range(3):
             await processor.process(message(first, ["ann"]))
             contact(processor, b"ann", first)
@@ -134,7 +134,7 @@ def test_a_contact_that_was_written_before_its_customer_is_there() -> None:
     """After a crash between the two; the customer is then written, too, since markers count rows."""
 
     async def scenario(shell: Shell, processor: Processor) -> None:
-        await processor.restore_contacts(0)
+        await processor.complete(0)
         await processor.process(message(0, ["ann"]))
         contact(processor, b"ann", 0)
         await processor.checkpoint()
@@ -154,7 +154,7 @@ def test_a_contact_that_was_written_before_its_customer_is_there() -> None:
 
 def test_who_was_erased_meanwhile_has_no_contacts() -> None:
     async def scenario(shell: Shell, processor: Processor) -> None:
-        await processor.restore_contacts(0)
+        await processor.complete(0)
         await processor.process(message(0, ["ann", "bob"]))
         contact(processor, b"ann", 0)
         contact(processor, b"bob", 1)
@@ -180,7 +180,7 @@ def test_who_was_erased_meanwhile_has_no_contacts() -> None:
 
 def test_contacts_that_others_overwrote_are_written_again(caplog: pytest.LogCaptureFixture) -> None:
     async def scenario(shell: Shell, processor: Processor) -> None:
-        await processor.restore_contacts(0)
+        await processor.complete(0)
         await processor.process(message(0, ["ann", "bob"]))
         contact(processor, b"ann", 0)
         await processor.checkpoint()
@@ -202,7 +202,7 @@ def test_contacts_that_others_overwrote_are_written_again(caplog: pytest.LogCapt
 
 def test_a_partition_without_the_contacts_of_its_marker_is_refused() -> None:
     async def scenario(shell: Shell, processor: Processor) -> None:
-        await processor.restore_contacts(0)
+        await processor.complete(0)
         await processor.process(message(0, ["ann"]))
         contact(processor, b"ann", 0)
         await processor.checkpoint()
@@ -217,7 +217,7 @@ def test_a_partition_without_the_contacts_of_its_marker_is_refused() -> None:
 
 def test_rules_may_be_added_to_a_service_that_runs() -> None:
     async def scenario(shell: Shell, processor: Processor) -> None:
-        await processor.restore_contacts(0)
+        await processor.complete(0)
         assert block_of(processor).contacts is None
         await processor.process(message(0, ["ann"]))
         await processor.checkpoint()

@@ -7,6 +7,8 @@ What must hold after any fault, once the workers have caught up and stopped:
      of the partition once, in order
   d  everything is committed, and the changelog's marker says so
   e  the decisions are those of a computation that nothing disturbed
+  f  under rules about contacts: at the moments of what was published first, and the contact rows are,
+     byte for byte, those that come of it
 
 Between several event topics the right order is that of `taken_order`; in that order everything is
 recomputed. Would a replay take another one, then its decisions or the rows would differ.
@@ -23,15 +25,25 @@ import numpy as np
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from models.bundle import Bundle
-from stream.columns import RecordChunk, Spans
+from stream.contacts.contact_layout import ContactLayout, lay_out_contacts
+from stream.contacts.contact_records import topic_name
+from stream.contacts.contact_table import ContactTable
 from stream.features.plan import compile_features
-from stream.pipeline import Deployment, Pipeline
+from stream.pipeline import Deployment, Pipeline, Step
 from stream.policy.choice import Policy
 from stream.scoring.scorer import Scorer
 from stream.state import changelog
 from stream.state.marker import MARKER_KEY, Marker
 from stream.state.table import CustomerTable
+from tests.stream.worker.faults.fault_contacts import (
+    Moment,
+    moments_of,
+    pieces,
+    recomputed_rows,
+    written_rows,
+)
 from tests.stream.worker.faults.fault_harness import Scene, Since
+from tests.stream.worker.faults.fault_order import chunk_of, in_order
 from tests.stream.worker.faults.fault_records import (
     Record,
     identity_of,
@@ -40,7 +52,6 @@ from tests.stream.worker.faults.fault_records import (
     records_in,
     timeless,
 )
-from tests.stream.worker.order.taken_order import stretches, taken_order
 
 NOW_MS = 1_770_000_000_000
 _CHUNK = 4_096
@@ -74,6 +85,15 @@ class _Right:
     decisions: dict[tuple[str, str], Record] = field(default_factory=dict)
     letters: dict[tuple[str, int], Record] = field(default_factory=dict)
     rows: dict[bytes, bytes] = field(default_factory=dict)
+    contacts: dict[bytes, bytes] = field(default_factory=dict)
+
+    def add(self, step: Step, topic: str, messages: Sequence[Message]) -> None:
+        """What came of records of a topic."""
+        for record in records_in(step.decisions):
+            self.decisions[identity_of(record[1])] = timeless(record)
+        for reject in step.rejects:
+            message = messages[reject.record]
+            self.letters[topic, message.offset() or 0] = letter_about(message, reject)
 
 
 class Verifier:
@@ -104,12 +124,17 @@ class Verifier:
             events = {topic: self._read(topic, partition) for topic in self._scene.topics}
             decisions = self._read(topics.decisions, partition)
             log = read(self._scene.bootstrap, self._scene.changelog, partition)
-            runs = _in_order(pipeline, partition, events, decisions, log)
-            right = self._recompute(partition, runs)
+            runs = in_order(pipeline, partition, events, decisions, log)
+            layout = lay_out_contacts(self._campaign)
+            if layout.cells:
+                right = self._recompute_at(partition, runs, moments_of(decisions), layout)
+            else:
+                right = self._recompute(partition, runs)
             verdict.events += sum(map(len, events.values()))
             self._verify_decisions(partition, decisions, right, verdict)
             self._verify_letters(partition, right, verdict)
             self._verify_rows(partition, right)
+            self._verify_contacts(partition, right)
         assert self._scene.committed() == self._scene.event_ends()
         return verdict
 
@@ -130,13 +155,27 @@ class Verifier:
                         chunk_of(topic, partition, part), table, deployment,
                         silent_until=silent_until, now_ms=NOW_MS,
                     )  # fmt: skip
-                    for record in records_in(step.decisions):
-                        right.decisions[identity_of(record[1])] = timeless(record)
-                    for reject in step.rejects:
-                        message = part[reject.record]
-                        right.letters[topic, message.offset() or 0] = letter_about(message, reject)
-            keys, values = changelog.encode_rows(table, np.arange(table.rows))
-            right.rows = {keys[i] or b"": values[i] or b"" for i in range(table.rows)}
+                    right.add(step, topic, part)
+            right.rows = _rows_of(table)
+        return right
+
+    def _recompute_at(
+        self, partition: int, runs: Sequence[tuple[str, list[Message]]],
+        moments: Mapping[tuple[str, int], Moment], layout: ContactLayout,
+    ) -> _Right:  # fmt: skip
+        right, pipeline = _Right(), Pipeline(self._campaign, self._plan)
+        table, contacts = CustomerTable(self._plan.row_words), ContactTable(layout)
+        models = {one.scorer.version: one for one in self._deployments}
+        moment = Moment(NOW_MS, next(iter(models)))
+        for topic, messages in runs:
+            silent_until = self._since.decided.get((topic, partition), 0)
+            for moment, part in pieces(topic, messages, moments, moment):  # noqa: B020  # it goes on
+                step = pipeline.step(
+                    chunk_of(topic, partition, part), table, models[moment.model],
+                    silent_until=silent_until, now_ms=moment.time_ms, contacts=contacts,
+                )  # fmt: skip
+                right.add(step, topic, part)
+        right.rows, right.contacts = _rows_of(table), recomputed_rows(table, contacts)
         return right
 
     def _verify_decisions(
@@ -172,6 +211,14 @@ class Verifier:
         assert not missing, f"partition {partition}: {len(missing)} without letter: {missing[:20]}"
         verdict.letters += len(seen)
 
+    def _verify_contacts(self, partition: int, right: _Right) -> None:
+        topic = topic_name(self._campaign.app)
+        log = read(self._scene.bootstrap, topic, partition) if right.contacts else []
+        written = written_rows(self._campaign, log)
+        keys = written.keys() | right.contacts.keys()
+        wrong = sorted(key for key in keys if written.get(key) != right.contacts.get(key))
+        assert not wrong, f"partition {partition}: contacts of {len(wrong)} differ: {wrong[:20]}"
+
     def _verify_rows(self, partition: int, right: _Right) -> None:
         newest = newest_rows(self._scene, partition)
         marker = newest.pop(MARKER_KEY, None)
@@ -184,6 +231,18 @@ class Verifier:
                 tp[0]: end for tp, end in self._scene.event_ends().items() if tp[1] == partition
             }
             assert covered == ends, f"partition {partition}: covered {covered}, ends {ends}"
+
+
+def assert_adopted(scene: Scene, verdict: Verdict) -> None:
+    """What came before a kill was published once, and some kill came before its checkpoint."""
+    assert verdict.repeated == 0
+    logs = [path.read_text(errors="replace") for path in scene.folder.glob("worker*")]
+    assert '"evt":"adopted"' in "".join(logs)
+
+
+def _rows_of(table: CustomerTable) -> dict[bytes, bytes]:
+    keys, values = changelog.encode_rows(table, np.arange(table.rows))
+    return {keys[i] or b"": values[i] or b"" for i in range(table.rows)}
 
 
 def read(bootstrap: str, topic: str, partition: int, first: int = 0) -> list[Message]:
@@ -213,46 +272,3 @@ def newest_rows(scene: Scene, partition: int) -> dict[bytes, bytes]:
     """What compaction leaves of a partition of the changelog, with its marker; of tombstones b""."""
     log = read(scene.bootstrap, scene.changelog, partition)
     return {message.key() or b"": message.value() or b"" for message in log}
-
-
-def chunk_of(topic: str, partition: int, messages: Sequence[Message]) -> RecordChunk:
-    """The records as the worker gets them."""
-    return RecordChunk(
-        topic=topic,
-        partition=partition,
-        offset=np.array([message.offset() for message in messages], np.int64),
-        timestamp_ms=np.array([message.timestamp()[1] for message in messages], np.int64),
-        key=Spans.of([message.key() for message in messages]),
-        value=Spans.of([message.value() for message in messages]),
-        next_offset=int(messages[-1].offset() or 0) + 1,
-    )
-
-
-def _in_order(
-    pipeline: Pipeline,
-    partition: int,
-    events: Mapping[str, list[Message]],
-    decisions: Sequence[Message],
-    log: Sequence[Message],
-) -> list[tuple[str, list[Message]]]:
-    """Runs of records of one topic, in the order in which they were taken."""
-    if len(events) == 1:
-        return [(topic, messages) for topic, messages in events.items() if messages]
-    about = [msgspec.json.decode(one.value() or b"")["data"]["event"] for one in decisions]
-    decided = [(event["topic"], event["offset"]) for event in about]
-    markers = [
-        msgspec.json.decode(record.value() or b"", type=Marker)
-        for record in log
-        if record.key() == MARKER_KEY
-    ]
-    chunks = {t: chunk_of(t, partition, messages) for t, messages in events.items() if messages}
-    at, runs = dict.fromkeys(events, 0), list[tuple[str, list[Message]]]()
-    timed = {topic: (chunk, pipeline.event_times(chunk)) for topic, chunk in chunks.items()}
-    for topic, end in taken_order(timed, decided, stretches(markers)):
-        first = at[topic]
-        at[topic] = max(first, int(np.searchsorted(chunks[topic].offset, end)))
-        if at[topic] > first:
-            if not runs or runs[-1][0] != topic:
-                runs.append((topic, []))
-            runs[-1][1].extend(events[topic][first : at[topic]])
-    return runs

@@ -12,7 +12,7 @@ from stream.features.kernel import COUNTERS, FORGOTTEN_ROWS, UNKNOWN_ROWS
 from stream.keys.partitioners import key_hashes
 from stream.log import log_event
 from stream.pipeline import Step
-from stream.worker.input_counts import InputCounts
+from stream.worker.counting.input_counts import InputCounts
 from stream.worker.operate import input_watch
 from stream.worker.operate.input_watch import InputWatch
 

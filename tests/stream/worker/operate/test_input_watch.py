@@ -11,7 +11,7 @@ import pytest
 from stream.columns import RecordChunk, Reject, Spans
 from stream.keys.customer_keys import KeyCounts
 from stream.pipeline import Step
-from stream.worker.input_counts import InputCounts
+from stream.worker.counting.input_counts import InputCounts
 from stream.worker.operate import input_watch
 from stream.worker.operate.health import HEALTHY, touch
 from stream.worker.operate.input_watch import InputWatch

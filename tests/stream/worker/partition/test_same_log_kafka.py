@@ -24,7 +24,8 @@ from stream.state.table import CustomerTable
 from tests.conftest import CreateTopics, MakeScene
 from tests.stream.worker.faults.fault_harness import Scene
 from tests.stream.worker.faults.fault_load import Events, send
-from tests.stream.worker.faults.fault_verifier import NOW_MS, chunk_of, newest_rows, read
+from tests.stream.worker.faults.fault_order import chunk_of
+from tests.stream.worker.faults.fault_verifier import NOW_MS, newest_rows, read
 from tests.stream.worker.faults.fault_worker import Worker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(300)]

@@ -6,17 +6,17 @@
 4 nothing is committed before its decisions, its rows and the marker that covers it are written
 5 what is published first is right
 6 of the events with one id the first one is decided, and no other
+7 what lies in the decision topic is not decided again, whatever the model, the layout or the clock is now
+8 the contact rows are, byte for byte, those that the published decisions make
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
-from aiokafka.record import MemoryRecords
 from faust.types import TP
 
 from stream.columns import Int64s, RecordChunk, Spans, split
@@ -26,30 +26,16 @@ from stream.state.marker import MARKER_KEY, Marker, Stretch
 from stream.state.table import CustomerTable
 from tests.simulation.broker import Log
 from tests.simulation.campaigns import DECISIONS, LETTERS, Setup
+from tests.simulation.judge.retold import Retold, Rows, written_rows
+from tests.simulation.judge.told import Told, first_told, records, told_in
+from tests.simulation.settings import ZOMBIES
 from tests.stream.worker.order.taken_order import Event, stretches, taken_order
 
 if TYPE_CHECKING:
     from tests.simulation.world import Era, World
 
 _NOW_MS = 1_770_000_000_000
-_WALL_CLOCK = re.compile(rb'"time":"[^"]*"')
 _EVENTS_MAX = 1 << 20
-
-
-class Told(NamedTuple):
-    """A record that a worker has published about an event.
-
-    Attributes:
-        about: The event.
-        offset: Where the record stands.
-        writer: Who sent it.
-        text: Key, value and headers, without the wall clock.
-    """
-
-    about: Event
-    offset: int
-    writer: str
-    text: tuple[Any, ...]
 
 
 def covered(world: World, of: Setup, partition: int) -> dict[str, int]:
@@ -57,7 +43,7 @@ def covered(world: World, of: Setup, partition: int) -> dict[str, int]:
     most: dict[str, int] = {}
     for stored in world.broker.log(of.changelog, partition).batches:
         if stored.end == stored.base + 1:  # a marker is written alone
-            for _, record in _records(stored.data):
+            for _, record in records(stored.data):
                 if record.key == MARKER_KEY:
                     marker = msgspec.json.decode(record.value, type=Marker)
                     for topic, end in marker.covered.items():
@@ -78,16 +64,22 @@ def commit_ahead(world: World, of: Setup, tp: TP, offset: int) -> str | None:
 def judge(world: World) -> Iterator[str]:
     """What is violated at the end of a history."""
     for partition in range(world.settings.partitions):
+        contacts: Rows = {}
         for i, era in enumerate(world.eras):
             after = world.eras[i + 1] if i + 1 < len(world.eras) else None
-            yield from _Partition(world, era, after, partition).judge()
+            one = _Partition(world, era, after, partition, contacts)
+            yield from one.judge()
+            contacts = one.contacts
 
 
 class _Partition:
     """One partition in one era."""
 
-    def __init__(self, world: World, era: Era, after: Era | None, partition: int) -> None:
+    def __init__(
+        self, world: World, era: Era, after: Era | None, partition: int, known: Rows
+    ) -> None:
         self._world, self._era, self._after, self._partition = world, era, after, partition
+        self._first, self._known, self.contacts = first_told(self._log(DECISIONS)), known, known
         self._pipeline = era.setup.pipeline
         self._offset_words = era.setup.plan.offset_words
         self._name = f"layout {era.setup.layout} partition {partition}"
@@ -98,19 +90,21 @@ class _Partition:
         chunks = {topic: self._events(topic) for topic in self._world.settings.topics}
         yield from self._same(decisions)
         yield from self._same(letters)
+        yield from self._once()
         repeated = {event for topic, chunk in chunks.items() for event in self._repeated(chunk)}
-        about = {told.about for told in (*decisions, *letters)}
+        about = {*self._first, *(told.about for told in letters)}
         yield from self._complete(chunks, about | repeated)
         if again := sorted(repeated & {told.about for told in decisions}):
             yield f"6: {self._name}: decided though they came before: {again[:10]}"
         yield from self._markers(chunks)
-        table = CustomerTable(self._era.setup.plan.row_words)
         told_of = [told.about for told in decisions]
         taken = in_order(chunks, told_of, self._caught_up(), self._pipeline.event_times)
-        right = self._recompute(table, taken)
-        yield from self._right(decisions, right)
+        retold = Retold(self._world, self._era, self._partition, self._first, self._known)
+        yield from self._right(decisions, retold.decide(taken))
+        self.contacts = retold.rows()
         if self._after is None:
-            yield from self._rows(table)
+            yield from self._rows(retold.table)
+            yield from self._contacts(retold)
 
     def _log(self, topic: str) -> Log:
         return self._world.broker.log(topic, self._partition)
@@ -127,13 +121,10 @@ class _Partition:
         return RecordChunk(topic, self._partition, none, none, spans, spans, born)
 
     def _told(self, topic: str) -> Iterator[Told]:
-        for stored in self._log(topic).batches:
-            if stored.writer.startswith(self._era.setup.layout):
-                for at, record in _records(stored.data):
-                    headers = tuple(record.headers)
-                    value = _WALL_CLOCK.sub(b'"time":""', record.value or b"", 1)
-                    about = _about(topic, value, dict(headers))
-                    yield Told(about, stored.base + at, stored.writer, (record.key, value, headers))
+        """What workers of this era have published."""
+        layout = self._era.setup.layout
+        told = told_in(self._log(topic), topic)
+        yield from (one for one in told if one.writer.startswith(layout))
 
     def _same(self, all_told: list[Told]) -> Iterator[str]:
         first: dict[Event, Told] = {}
@@ -141,6 +132,15 @@ class _Partition:
             before = first.setdefault(told.about, told)
             if before.text != told.text:
                 yield f"3: {self._name}: {told} differs from {before}"
+                return
+
+    def _once(self) -> Iterator[str]:
+        """Whoever takes over has read what is there; who has lost a partition unawares has not."""
+        if set(ZOMBIES) & set(self._world.settings.faults):
+            return
+        for told in told_in(self._log(DECISIONS), DECISIONS):
+            if told.offset != self._first[told.about].offset:
+                yield f"7: {self._name}: {told} was published before, {self._first[told.about]}"
                 return
 
     def _complete(self, chunks: Mapping[str, RecordChunk], about: set[Event]) -> Iterator[str]:
@@ -160,7 +160,7 @@ class _Partition:
         row: dict[bytes, list[int]] = {}
         words = slice(1 + 8 * self._offset_words.start, 1 + 8 * self._offset_words.stop)
         for stored in self._log(self._era.setup.changelog).batches:
-            for at, record in _records(stored.data):
+            for at, record in records(stored.data):
                 if record.key != MARKER_KEY:
                     seen = np.frombuffer(record.value[words], np.int64).tolist()
                     known = row.setdefault(record.key, seen)
@@ -188,13 +188,13 @@ class _Partition:
 
     def _caught_up(self) -> list[Stretch]:
         """What the workers of the era say that they caught up with."""
-        records = (
+        found = (
             record
             for stored in self._log(self._era.setup.changelog).batches
-            for _, record in _records(stored.data)
+            for _, record in records(stored.data)
             if record.key == MARKER_KEY
         )
-        return stretches(msgspec.json.decode(one.value, type=Marker) for one in records)
+        return stretches(msgspec.json.decode(one.value, type=Marker) for one in found)
 
     def _repeated(self, chunk: RecordChunk) -> Iterator[Event]:
         """Events whose customer had the id before in this topic: rows have room for all ids."""
@@ -206,23 +206,6 @@ class _Partition:
                 yield chunk.topic, offset
             if told[1] is not None:
                 known.add(told)
-
-    def _recompute(
-        self, table: CustomerTable, chunks: Iterator[RecordChunk]
-    ) -> dict[Event, tuple[Any, ...]]:
-        right = {}
-        for chunk in chunks:
-            tp = TP(chunk.topic, self._partition)
-            step = self._pipeline.step(
-                chunk, table, self._era.setup.deployment,
-                silent_until=self._era.decided.get(tp, 0), now_ms=_NOW_MS,
-            )  # fmt: skip
-            for batch in step.decisions:
-                for _, record in _records(bytes(batch.seal(-1, -1, -1))):
-                    headers = tuple(record.headers)
-                    value = _WALL_CLOCK.sub(b'"time":""', record.value, 1)
-                    right[_about(DECISIONS, value, {})] = (record.key, value, headers)
-        return right
 
     def _right(
         self, decisions: list[Told], right: Mapping[Event, tuple[Any, ...]]
@@ -242,11 +225,19 @@ class _Partition:
                 yield f"2: {self._name}: row {key.decode()} is {words[0]}, right is {words[1]}"
                 return
 
+    def _contacts(self, retold: Retold) -> Iterator[str]:
+        written, right = written_rows(self._world, self._era, self._partition), retold.rows()
+        for key in sorted(written.keys() | right.keys()):
+            if written.get(key) != right.get(key):
+                rows = [row and row.hex() for row in (written.get(key), right.get(key))]
+                yield f"8: {self._name}: contacts of {key.decode()} are {rows[0]}, right is {rows[1]}"
+                return
+
     def _restored(self) -> dict[bytes, bytes]:
         """The rows as a restore finds them: of two, the one that has seen less is left out."""
         rows: dict[bytes, bytes] = {}
         for stored in self._log(self._era.setup.changelog).batches:
-            for _, record in _records(stored.data):
+            for _, record in records(stored.data):
                 if record.key == MARKER_KEY:
                     continue
                 before = rows.get(record.key)
@@ -256,19 +247,6 @@ class _Partition:
 
     def _seen(self, row: bytes) -> np.ndarray:
         return np.frombuffer(row[1:], np.int64)[self._offset_words]
-
-
-def _records(data: bytes) -> Iterator[tuple[int, Any]]:
-    whole = MemoryRecords(data)
-    while whole.has_next():
-        yield from enumerate(whole.next_batch())
-
-
-def _about(topic: str, value: bytes, headers: Mapping[str, bytes]) -> Event:
-    if topic == LETTERS:
-        return headers["topic"].decode(), int(headers["offset"])
-    event = msgspec.json.decode(value)["data"]["event"]
-    return event["topic"], event["offset"]
 
 
 def _words(value: bytes | None) -> list[float]:

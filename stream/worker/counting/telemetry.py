@@ -57,6 +57,8 @@ class Window:
 
     records: int = 0
     decisions: int = 0
+    explored: int = 0
+    held_out: int = 0
     chunks: int = 0
     replayed: int = 0
     duplicates: int = 0
@@ -98,6 +100,8 @@ class Window:
         self.chunks += 1
         self.records += records
         self.decisions += step.decided
+        self.explored += step.explored
+        self.held_out += step.held_out
         self.busy_s += took_s
         self.chunk_ms.add_ms(np.array([took_s * 1e3]))
         self.late += int(step.counters[LATE])
@@ -160,6 +164,8 @@ class Window:
             "logins": self.logins or None,
             "carried_over": self.carried_over or None,
             "login_unknown": self.login_unknown or None,
+            "explored": self.explored or None,
+            "held_out": self.held_out or None,
             "strategies": dict(self.strategies.most_common(12)) or None,
             "changelog_rows": self.changelog_rows,
             "changelog_mb": round(self.changelog_bytes / 1e6, 1),

@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.worker.telemetry import Histogram, Totals, Window
+from stream.pipeline import Step
+from stream.worker.counting.telemetry import Histogram, Totals, Window
 
 
 @given(st.lists(st.floats(1, 1e7), min_size=1, max_size=200), st.sampled_from([0.5, 0.9, 0.99]))
@@ -42,3 +43,13 @@ def test_the_summary_counts_records_and_not_chunks() -> None:
     totals.add(window)
     totals.add(window)
     assert (totals.records, totals.decisions, totals.invalid) == (10_000, 9_980, 20)
+
+
+def test_the_summary_counts_what_chance_did() -> None:
+    window, none = Window(), np.zeros(2, np.int64)
+    step = Step(strategies=none, decided=10, explored=2, held_out=3)
+    for _ in range(2):
+        window.add(10, step, ["mail", "nothing"], 0.001)
+    fields = window.summary(1.0)
+    assert (fields["explored"], fields["held_out"]) == (4, 6)
+    assert (Window().summary(1.0)["explored"], Window().summary(1.0)["held_out"]) == (None, None)
