@@ -16,15 +16,19 @@ from pathlib import Path
 from models.bundle import Bundle
 from stream.campaign.file import Campaign
 from stream.features.plan import compile_features
+from stream.scoring.scorer import Scorer
+from trainer.earnings import Scores
 from trainer.evaluation.baselines import rfm_features
+from trainer.evaluation.offpolicy.uplift_found import Uplift
 from trainer.evaluation.slices import compile_slices
 from trainer.examples import notices
 from trainer.examples.dataset import PARTS, Dataset, build
 from trainer.examples.inputs import Inputs
 from trainer.gate.gate import Verdict
 from trainer.history.source import Bounds, Source
-from trainer.judging import Parts
+from trainer.judging import Parts, scores_of
 from trainer.learning import SILENT, Learned, Watch, learn, outputs
+from trainer.reactions import uplift_of
 from trainer.replay.shards import Shards
 from trainer.report.report import HTML, REPORT, Report, facts_of_history, facts_of_training
 
@@ -153,4 +157,14 @@ def _report(learned: Learned, prepared: Prepared, parts: Parts, created: datetim
         evaluation=learned.evaluation,
         verdict=verdict,
         search=learned.found,
+        uplift=_uplift(learned, prepared, parts),
     )
+
+
+def _uplift(learned: Learned, prepared: Prepared, parts: Parts) -> Uplift | None:
+    """Who reacts to what, where the gate can say something of money."""
+    if learned.verdict.money is None:
+        return None
+    scorer = Scorer(learned.draft, learned.campaign.model.builder)
+    scored = Scores(parts.test, scores_of(scorer, parts.test), learned.draft.manifest.untrained)
+    return uplift_of(learned.campaign, prepared.plan, scored)
