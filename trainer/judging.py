@@ -25,12 +25,15 @@ from trainer.evaluation.thresholds import scored
 from trainer.examples.chance import Doubts
 from trainer.examples.inputs import Inputs
 from trainer.examples.part import Part
+from trainer.fitting.calibrate import calibrated_like
 from trainer.fitting.fit import fit
+from trainer.fitting.losses import is_proper
 from trainer.fitting.network_config import network_config
 from trainer.fitting.predict import predict
 from trainer.gate.evidence import evidence
 from trainer.gate.gate import Evidence, Verdict, judge
 from trainer.gate.money import Money, Unproven
+from trainer.report.judged_model import judged
 from trainer.report.published import thresholds
 
 LINEAR = "linear"
@@ -138,6 +141,7 @@ def judge_candidate(
         "champion": None if champion is None else champion.manifest.version,
         "compared": comparable(champion, draft),
         "score_ms": score_ms(scorer),
+        "no_claim": parts.doubts.no_claim,
         "bundle_bytes": sum(map(len, draft.files.values())),
     }
     found = (
@@ -177,7 +181,7 @@ def champion_scores(
     """What the champion says of a part; None where it cannot be compared with a candidate."""
     if champion is None or not comparable(champion, draft):
         return None
-    said = published_scores(champion, campaign, part).scores
+    said = published_scores(judged(champion), campaign, part).scores
     return Scores(part, said, champion.manifest.untrained)
 
 
@@ -194,9 +198,11 @@ def _evaluate(
     head, (learn, check, test) = campaign.model.head, (parts.learn, parts.check, parts.test)
     before = Judged.of(check, head, names)
     rules = fit_baselines(campaign, plan, learn, names)
-    others = {
-        name: scored(before, rule.scores(check), rule.scores(test)) for name, rule in rules.items()
-    }
+    said = {name: (rule.scores(check), rule.scores(test)) for name, rule in rules.items()}
+    if head == "response" and not is_proper(draft.manifest.network, campaign.training):
+        # The candidate was calibrated on the validation part: rules get what it got.
+        said = {name: calibrated_like(check, *scores) for name, scores in said.items()}
+    others = {name: scored(before, *scores) for name, scores in said.items()}
     if draft.manifest.network.network != "linear":
         linear = _linear(campaign, plan, names, parts, seed)
         others[LINEAR] = scored(before, predict(linear, check), predict(linear, test))
@@ -204,7 +210,7 @@ def _evaluate(
         Judged.of(test, head, names, slices(campaign, plan, test, learn)),
         scored(before, scores_of(scorer, check), scores_of(scorer, test)),
         others,
-        rival_of(champion, draft, campaign, test),
+        rival_of(None if champion is None else judged(champion), draft, campaign, test),
         campaign.evaluation,
         seed,
     )
