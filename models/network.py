@@ -18,11 +18,11 @@ import numpy as np
 from models.backend import keras
 from models.builder import TRUNK, custom_trunk
 from models.contract import Float32s
-from models.encoding import ENCODING, Encoding
 from models.errors import BundleError
+from models.layers.encoding import ENCODING, Encoding
+from models.layers.trunks import dense
 from models.manifest import NetworkConfig
 from models.network_kinds import KINDS
-from models.trunks import dense
 
 SEEN = "seen"
 """Name of the layer that puts the encoding before the trunk."""

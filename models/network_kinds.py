@@ -38,9 +38,9 @@ def _kind(build: str, needs: str = "", may: str = "") -> Kind:
 
 
 KINDS = {
-    "linear": _kind("models.trunks:linear"),
-    "mlp": _kind("models.trunks:mlp", "hidden", "dropout"),
-    "dcn": _kind("models.cross_trunk:dcn", "hidden cross_layers cross_rank", "dropout"),
+    "linear": _kind("models.layers.trunks:linear"),
+    "mlp": _kind("models.layers.trunks:mlp", "hidden", "dropout"),
+    "dcn": _kind("models.layers.cross_trunk:dcn", "hidden cross_layers cross_rank", "dropout"),
     "custom": _kind("", "builder", "hidden dropout cross_layers cross_rank"),
 }
 """By the name that a campaign file and a manifest use."""

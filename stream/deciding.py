@@ -97,6 +97,32 @@ class Question:
         return part, place
 
 
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """The m events of a chunk that were decided.
+
+    Attributes:
+        chunk: The chunk.
+        batch: Its events.
+        index: Which of them. Shape (m,), int64.
+        decisions: What was decided.
+        features: What was scored. Shape (m, F), float32.
+    """
+
+    chunk: RecordChunk
+    batch: EventBatch
+    index: Int64s
+    decisions: DecisionBatch
+    features: Float32s
+
+    def take(self, which: Int64s) -> Decided:
+        """Some of them."""
+        return Decided(
+            self.chunk, self.batch, self.index[which], self.decisions.take(which),
+            self.features[which],
+        )  # fmt: skip
+
+
 class Deciding:
     """The questions of one campaign, and the answers.
 

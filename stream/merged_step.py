@@ -15,11 +15,11 @@ import numpy as np
 from stream.columns import EventBatch, Int64s, RecordChunk
 from stream.compiled.linked import linked
 from stream.contacts.contact_table import ContactTable
-from stream.deciding import Customers, Question
+from stream.deciding import Customers, Decided, Question
 from stream.decisions.published import Published
 from stream.features.plan import Applied
 from stream.kafka.records import RecordBatch
-from stream.pipeline import NOTHING_PUBLISHED, Decided, Deployment, Pipeline, Step
+from stream.pipeline import NOTHING_PUBLISHED, Deployment, Pipeline, Step
 from stream.policy.decision import DecisionBatch
 from stream.record_order import merged, passes
 from stream.state.emptied import carried_rows, emptied_rows

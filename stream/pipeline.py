@@ -19,7 +19,7 @@ from stream.campaign.file import Campaign
 from stream.codecs import compile_codecs
 from stream.columns import Bytes, EventBatch, Float32s, Int64s, RecordChunk, Reject, Spans
 from stream.contacts.contact_table import ContactTable
-from stream.deciding import Customers, Deciding, Question
+from stream.deciding import Customers, Decided, Deciding, Question
 from stream.decisions import dead_letter
 from stream.decisions.batch_limits import BatchLimits
 from stream.decisions.encoder import FEATURES_HEADER
@@ -100,32 +100,6 @@ class Step:
     keys: KeyCounts = field(default_factory=KeyCounts)
     previous: Spans = field(default_factory=lambda: Spans.of([]))
     tombstones: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Decided:
-    """The m events of a chunk that were decided.
-
-    Attributes:
-        chunk: The chunk.
-        batch: Its events.
-        index: Which of them. Shape (m,), int64.
-        decisions: What was decided.
-        features: What was scored. Shape (m, F), float32.
-    """
-
-    chunk: RecordChunk
-    batch: EventBatch
-    index: Int64s
-    decisions: DecisionBatch
-    features: Float32s
-
-    def take(self, which: Int64s) -> Decided:
-        """Some of them."""
-        return Decided(
-            self.chunk, self.batch, self.index[which], self.decisions.take(which),
-            self.features[which],
-        )  # fmt: skip
 
 
 class Pipeline:
@@ -236,8 +210,9 @@ class Pipeline:
         batch, index = decoded.batch, question.index
         unreadable = int((batch.consent == UNREADABLE).any(axis=0).sum())
         words = self.decoder.unreadable(chunk, batch) if unreadable else []
-        silent = applied.applied & self.plan.decides[batch.type_code]
-        silent &= batch.offset < silent_until
+        silent = (
+            applied.applied & self.plan.decides[batch.type_code] & (batch.offset < silent_until)
+        )
         width = question.allowed.shape[1] + 1
         step = replace(
             refused,

@@ -78,8 +78,8 @@ def money(
             "treatments do not say what was decided about everybody else, so that nobody knows what doing "
             f"nothing would have earned. {_EXPLORE}"
         )
-    earlier = [(part, keep) for part in before if (keep := _randomised(part)).any()]
-    known, now = sum(int(keep.sum()) for _, keep in earlier), _randomised(test.part)
+    earlier = [(part, keep) for part in before if (keep := randomised(part)).any()]
+    known, now = sum(int(keep.sum()) for _, keep in earlier), randomised(test.part)
     if min(known, int(now.sum())) < _DECISIONS_MIN:
         return Unproven(
             f"expected {_DECISIONS_MIN} decisions at least, to learn from and to judge by each, "
@@ -93,8 +93,8 @@ def money(
         )
     if (test.part.logged.propensity[now] == 1).all():
         return Unproven(f"chance had no part in any of {int(now.sum()):,} decisions. {_EXPLORE}")
-    later = _Case(campaign, plan, test.part, now)
-    best = _best_constant([_Case(campaign, plan, part, keep).judge for part, keep in earlier])
+    later = Case(campaign, plan, test.part, now)
+    best = _best_constant([Case(campaign, plan, part, keep).judge for part, keep in earlier])
     others = {} if champion is None else {_CHAMPION: later.policy(champion)}
     found = later.judge.compare(later.policy(test), others, _ASKED)
     return _told(found, best)
@@ -109,43 +109,56 @@ def _best_constant(judges: Sequence[Judge]) -> str:
     return max(total, key=lambda name: (total[name], name == NOTHING))
 
 
-def _randomised(part: Part) -> Bools:
+def randomised(part: Part) -> Bools:
     """Decisions with a known probability, about customers who were not held out. Shape (n,), bool."""
     propensity = part.logged.propensity
     return (propensity > 0) & (propensity <= 1) & ~part.logged.held_out
 
 
-class _Case:
-    """The decisions of a part that can judge."""
+class Case:
+    """The decisions of a part that can judge.
+
+    Args:
+        campaign: The campaign file.
+        plan: What the features are.
+        part: n examples.
+        keep: Which of them. Shape (n,), bool.
+
+    Attributes:
+        raw: What conditions compare, and values of strategies. Shape (m, R), float64.
+        possible: Which strategies could have been used. Shape (m, S), bool.
+        log: The decisions.
+        judge: Asked about policies on them.
+    """
 
     def __init__(self, campaign: Campaign, plan: Inputs, part: Part, keep: Bools) -> None:
         self._campaign = _without_chance(campaign)
         self._keep = keep
         some = part.take(keep)
-        self._raw = np.empty((len(some), len(plan.raw_columns)))
+        self.raw = np.empty((len(some), len(plan.raw_columns)))
         for where, values in some.raw_blocks() if len(plan.raw_columns) else ():
-            self._raw[where] = values[:, plan.raw_columns]
-        self._possible = self._find_possible(plan, some)
+            self.raw[where] = values[:, plan.raw_columns]
+        self.possible = self._find_possible(plan, some)
         names = (*(one.id for one in campaign.strategies), NOTHING)
         reward = self._earned(some) - self._paid(some)
-        self._log = Log(some.strategy, some.logged.propensity, reward, some.customer, names)
+        self.log = Log(some.strategy, some.logged.propensity, reward, some.customer, names)
         features = np.concatenate([x for _, x in some.blocks()])
         self.judge = Judge(
-            self._log, features, some.outcome.astype(np.float64), len(campaign.strategies),
-            np.column_stack([self._possible, np.ones(len(some), np.bool_)]),
+            self.log, features, some.outcome.astype(np.float64), len(campaign.strategies),
+            np.column_stack([self.possible, np.ones(len(some), np.bool_)]),
         )  # fmt: skip
 
     def policy(self, scored: Scores) -> Float64s:
         """What the worker's own policy makes of a model's scores, without chance. Shape (m, S + 1)."""
-        n, purposes = len(self._log), len(purposes_of(self._campaign))
-        policy = Policy(self._campaign, "response", self._log.names, scored.untrained)
+        n, purposes = len(self.log), len(purposes_of(self._campaign))
+        policy = Policy(self._campaign, "response", self.log.names, scored.untrained)
         nobody = np.zeros(n, np.int64)
         decisions = policy.choose(
-            np.ascontiguousarray(scored.scores[self._keep]), self._possible,
+            np.ascontiguousarray(scored.scores[self._keep]), self.possible,
             np.full((purposes, n), NOT_SAID, np.int8), np.zeros((0, n), np.bool_),
-            Asked(self._raw, nobody, nobody),
+            Asked(self.raw, nobody, nobody),
         )  # fmt: skip
-        return always(self._log, decisions.strategy.astype(np.int64))
+        return always(self.log, decisions.strategy.astype(np.int64))
 
     def _find_possible(self, plan: Inputs, part: Part) -> Bools:
         """Which strategies could have been used. Shape (m, S), bool."""
@@ -153,7 +166,7 @@ class _Case:
         bits = part.logged.possible[:, np.newaxis]
         said: Bools = ((bits >> np.arange(strategies)) & 1 == 1) | (bits < 0)
         return said & eligible(
-            self._raw, plan.condition_strategy, plan.condition_column, plan.condition_op,
+            self.raw, plan.condition_strategy, plan.condition_column, plan.condition_op,
             plan.condition_number, strategies,
         )  # fmt: skip
 
@@ -169,7 +182,7 @@ class _Case:
         value = np.tile([one.value for one in strategies], (len(part), 1))
         priced = [k for k, one in enumerate(strategies) if one.value_from]
         if priced:
-            own = self._raw[:, -len(priced) :]  # as `stream.policy.arbitration` finds them
+            own = self.raw[:, -len(priced) :]  # as `stream.policy.arbitration` finds them
             value[:, priced] = np.where(np.isfinite(own), own, value[:, priced])
         value = np.column_stack([value, value.max(axis=1)])
         return np.asarray(part.outcome * value[np.arange(len(part)), part.strategy])

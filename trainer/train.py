@@ -18,7 +18,10 @@ from msgspec.structs import replace
 from models.bundle import Bundle
 from stream.campaign.file import Campaign
 from stream.features.plan import compile_features
+from stream.scoring.scorer import Scorer
+from trainer.earnings import Scores
 from trainer.evaluation.baselines import rfm_features
+from trainer.evaluation.offpolicy.uplift_found import Uplift
 from trainer.evaluation.slices import compile_slices
 from trainer.examples.building import build
 from trainer.examples.dataset import PARTS, Dataset
@@ -26,8 +29,9 @@ from trainer.examples.inputs import Inputs
 from trainer.examples.notices import example_notices
 from trainer.gate.gate import Verdict
 from trainer.history.source import Bounds, Source
-from trainer.judging import Parts
+from trainer.judging import Parts, scores_of
 from trainer.learning import SILENT, Learned, Watch, learn, outputs
+from trainer.reactions import uplift_of
 from trainer.refitting import refitted
 from trainer.replay.shards import Shards
 from trainer.report.arms_of import arms_of
@@ -164,6 +168,7 @@ def _report(learned: Learned, prepared: Prepared, parts: Parts, created: datetim
         evaluation=learned.evaluation,
         verdict=verdict,
         search=learned.found,
+        uplift=_uplift(learned, prepared, parts),
     )
 
 
@@ -181,3 +186,13 @@ def _with_refit(facts: Facts, learned: Learned) -> Facts:
         f"judged, which had learned of those until {before}: verdict and figures are of that one"
     )
     return replace(facts, settings={**facts.settings, "published": told})
+
+
+def _uplift(learned: Learned, prepared: Prepared, parts: Parts) -> Uplift | None:
+    """Who reacts to what, where the gate can say something of money."""
+    if learned.verdict.money is None:
+        return None
+    model = learned.judged or learned.draft  # what was fitted anew has seen the test part
+    scorer = Scorer(model, learned.campaign.model.builder)
+    scored = Scores(parts.test, scores_of(scorer, parts.test), model.manifest.untrained)
+    return uplift_of(learned.campaign, prepared.plan, scored)

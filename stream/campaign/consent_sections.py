@@ -26,11 +26,13 @@ class PurposeSpec(Section, frozen=True):
     Attributes:
         id: What strategies call it.
         paths: Where events say true or false about it, or a word of `docs/consent.md`.
+        opt_out: Where events say the opposite: true denies it.
         names: What consent tools call it; the id when not given, and no name says that none knows it.
     """
 
     id: Name
     paths: Annotated[tuple[FieldPath, ...], Meta(max_length=16)] = ()
+    opt_out: Annotated[tuple[FieldPath, ...], Meta(max_length=16)] = ()
     names: Annotated[tuple[ConsentWord, ...], Meta(max_length=16)] | None = None
 
     @property

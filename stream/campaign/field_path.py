@@ -160,8 +160,9 @@ def header_paths(campaign: Campaign) -> tuple[str, ...]:
     events = campaign.events
     fields = (
         events.customer_id, events.event_id, events.type, events.timestamp, events.consent, events.sent_at,
+        events.consent_opt_out,
         events.consent_strategy, events.previous_id if events.login == "merge" else (),
-        *(purpose.paths for purpose in campaign.purposes),
+        *((*purpose.paths, *purpose.opt_out) for purpose in campaign.purposes),
     )  # fmt: skip
     properties = (path for _, path in (*_single(campaign), *_paths(campaign)) if path is not None)
     wanted = (*(path for field in fields for path in field), *properties)

@@ -63,6 +63,7 @@ class EventMapping(EventFormats, frozen=True):
     type: tuple[FieldPath, ...] = ("event", "type")
     timestamp: tuple[FieldPath, ...] = ("timestamp", "originalTimestamp", "sentAt", "receivedAt")
     consent: tuple[FieldPath, ...] = ("traits.marketing_consent", "context.consent.marketing")
+    consent_opt_out: tuple[FieldPath, ...] = ()
     consent_names: Annotated[tuple[ConsentWord, ...], Meta(max_length=16)] = (
         "marketing", "advertising", "targeted_advertising",
     )  # fmt: skip

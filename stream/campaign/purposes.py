@@ -22,6 +22,7 @@ class Purpose:
         names: What consent tools call it.
         xdm: Its key in the `marketing` object of XDM.
         is_expected: Whether a consent tool that lists what it allows denies what it does not list.
+        opt_out: Where events say the opposite, as true and false.
     """
 
     id: str
@@ -29,17 +30,21 @@ class Purpose:
     names: tuple[str, ...]
     xdm: str
     is_expected: bool
+    opt_out: tuple[str, ...] = ()
 
 
 def general_purpose(mapping: EventMapping) -> Purpose:
     """The purpose that is always there: index 0."""
-    return Purpose(GENERAL, mapping.consent, mapping.consent_names, "any", is_expected=True)
+    return Purpose(
+        GENERAL, mapping.consent, mapping.consent_names, "any", is_expected=True,
+        opt_out=mapping.consent_opt_out,
+    )  # fmt: skip
 
 
 def purposes_of(campaign: Campaign) -> tuple[Purpose, ...]:
     """The general purpose, the declared ones in the order of the file, then the other channels."""
     declared = tuple(
-        Purpose(spec.id, spec.paths, spec.known_as, spec.id, is_expected=bool(spec.known_as))
+        Purpose(spec.id, spec.paths, spec.known_as, spec.id, bool(spec.known_as), spec.opt_out)
         for spec in campaign.purposes
     )
     ids = {GENERAL, *(purpose.id for purpose in declared)}

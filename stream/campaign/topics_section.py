@@ -72,6 +72,8 @@ def shared_topic(topics: Topics, app: str) -> str:
             return f'at {path}: expected a topic of its own, got "{name}", as at {first[name]}'
         if re.fullmatch(rf"{re.escape(app)}-customers-[0-9a-f]{{12}}-changelog", name):
             return f'at {path}: expected another topic than the changelog of the app, got "{name}"'
+        if re.fullmatch(rf"{re.escape(app)}-(contacts-changelog|control|budgets)", name):
+            return f'at {path}: expected another topic than those of the app, got "{name}"'
     return ""
 
 

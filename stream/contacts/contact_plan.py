@@ -38,8 +38,8 @@ from stream.contacts.engine_events import (
     correct,
     strategy_of,
 )
+from stream.contacts.hours.quiet_hours import QuietHours, compile_quiet_hours
 from stream.contacts.published_contacts import GONE
-from stream.contacts.quiet_hours import QuietHours, compile_quiet_hours
 
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
 _inline = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=True)

@@ -22,12 +22,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from stream.campaign.file import Campaign, StrategySpec
+from stream.campaign.file import Campaign
 from stream.campaign.funnel_sections import has_chance
 from stream.campaign.rules_digest import rules_digest
 from stream.campaign.words import duration_ms
 from stream.columns import Bytes, EventBatch, Int64s, Spans
 from stream.contacts.chunk_contacts import has_contact_rules
+from stream.decisions.entries import action_texts, drop_texts
 from stream.decisions.place_header import (
     EVENT_HEADER,
     RULES_HEADER,
@@ -37,9 +38,7 @@ from stream.decisions.place_header import (
 )
 from stream.decisions.slots import Page, Table
 from stream.decisions.template import Form, Optional, Slot, Template, Text, json_bytes
-from stream.errors import CampaignError
 from stream.policy.decision import NOTHING, DecisionBatch, Dropped, Reason
-from stream.policy.stages import stage_of
 
 EVENT_TYPE = "opportune.decision.v1"
 DATA_SCHEMA = "urn:opportune:schema:decision:1#data"
@@ -155,9 +154,9 @@ class DecisionEncoder:
         ids = [strategy.id for strategy in campaign.strategies]
         self._strategy = Table.of([json_bytes(name) for name in (*ids, NOTHING)])
         self._decision = Table.of([b'"act"'] * len(ids) + [b'"nothing"'])
-        self._action = Table.of(_actions(campaign.strategies))
+        self._action = Table.of(action_texts(campaign.strategies))
         self._reasons = Table.of([json_bytes([reason.name]) for reason in Reason])
-        drops = _drops(ids, with_stage=self._chance or self._contacts)
+        drops = drop_texts(ids, with_stage=self._chance or self._contacts)
         self._dropped = Table.of(drops, shape=(len(ids), len(Dropped)))
         self._retry_keys = Table.of([json_bytes(name) + b":" for name in ids])
         self._chance_keys = Table.of([json_bytes(name) + b":" for name in (*ids, NOTHING)])
@@ -268,38 +267,3 @@ def _time(epoch_ms: int) -> bytes:
     page = Page(messages=1, slots=1)
     page.times("time", np.array([epoch_ms]))
     return Template([Slot("time")]).render(page)[0] or b""
-
-
-def _actions(strategies: tuple[StrategySpec, ...]) -> list[bytes]:
-    """The action of each strategy and of doing nothing, with the same keys in all."""
-    actions = []
-    for i, strategy in enumerate(strategies):
-        action = {
-            "strategy": strategy.id,
-            "channel": strategy.channel or None,
-            "campaign_id": strategy.campaign_id or None,
-            "properties": strategy.properties,
-        }
-        try:
-            actions.append(json_bytes(action))
-        except ValueError as exc:
-            raise CampaignError(
-                f"campaign: at strategies[{i}].properties: expected finite numbers, "
-                f"got {strategy.properties}"
-            ) from exc
-    nothing: Form = {"strategy": NOTHING, "channel": None, "campaign_id": None, "properties": {}}
-    return [*actions, json_bytes(nothing)]
-
-
-def _drops(ids: list[str], *, with_stage: bool) -> list[bytes]:
-    """For each strategy and each code the entry of the list of dropped strategies."""
-    return [
-        b"" if code == Dropped.CHOSEN else json_bytes(_drop(name, code, with_stage)) + b","
-        for name in ids
-        for code in Dropped
-    ]
-
-
-def _drop(name: str, code: Dropped, with_stage: bool) -> dict[str, str]:
-    entry = {"strategy": name, "code": code.name}
-    return {**entry, "stage": stage_of(code)} if with_stage else entry

@@ -201,9 +201,8 @@ class Judge:
             time_ms, _ = self._times.time_ms(root, form, times, [])
         except Refused:
             time_ms = max(times.record_ms, 0)
-        numbers = self._paths.numbers
         categories = self._paths.singles + len(self._columns)
-        return Event.bare(customer, time_ms, denied, numbers, categories)
+        return Event.bare(customer, time_ms, denied, self._paths.numbers, categories)
 
     def unreadable(self, root: dict[str, Any]) -> list[tuple[str, str]]:
         """What a record, or an element, says of consent that nobody can read: path and text of each."""

@@ -114,15 +114,24 @@ def _all_headers(shared: Sequence[Header], own: Sequence[Header]) -> bytes:
 
 def _side_by_side(vectors: Sequence[tuple[str, Float32s | Bytes]]) -> tuple[bytes, Spans]:
     """What stands before the first value in every record, and from there on of each of n records."""
-    heads, parts = list[bytes](), list[Bytes]()
-    for name, values in vectors:
-        n, width = len(values), values.shape[1] * values.itemsize
-        heads.append(varint(len(name.encode())) + name.encode() + varint(width))
-        if parts:
-            parts.append(np.broadcast_to(np.frombuffer(heads[-1], np.uint8), (n, len(heads[-1]))))
-        parts.append(np.ascontiguousarray(values).view(np.uint8).reshape(n, width))
-    own = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
-    return heads[0], _rows(own.reshape(-1), len(own), own.shape[1])
+    (first, own), *others = ((_head(name, values), _bytes_of(values)) for name, values in vectors)
+    for head, more in others:
+        width = own.shape[1] + len(head) + more.shape[1]
+        wider = np.empty((len(own), width), np.uint8)
+        kernels.put_side_by_side(own, np.frombuffer(head, np.uint8), more, wider)
+        own = wider
+    return first, _rows(own.reshape(-1), len(own), own.shape[1])
+
+
+def _head(name: str, values: Float32s | Bytes) -> bytes:
+    """What stands before a value in a header."""
+    width = values.shape[1] * values.itemsize
+    return varint(len(name.encode())) + name.encode() + varint(width)
+
+
+def _bytes_of(values: Float32s | Bytes) -> Bytes:
+    n, width = len(values), values.shape[1] * values.itemsize
+    return np.ascontiguousarray(values).view(np.uint8).reshape(n, width)
 
 
 def _rows(data: Bytes, n: int, width: int) -> Spans:

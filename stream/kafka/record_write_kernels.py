@@ -99,3 +99,21 @@ def write_records(
         at = copy_bytes(fixed, 0, len(fixed), out, at)
         at = copy_bytes(own, own_start[i], own_size[i], out, at)
     return at
+
+
+@_jit
+def put_side_by_side(left: Bytes, between: Bytes, right: Bytes, out: Bytes) -> None:
+    """Rows of two matrices with the same bytes between them.
+
+    Args:
+        left: Shape (n, a), uint8.
+        between: Shape (b,), uint8.
+        right: Shape (n, c), uint8.
+        out: Receives them. Shape (n, a + b + c), uint8.
+    """
+    a, b, c = left.shape[1], len(between), right.shape[1]
+    lefts, rights, into, at = left.reshape(-1), right.reshape(-1), out.reshape(-1), 0
+    for i in range(len(out)):
+        at = copy_bytes(lefts, i * a, a, into, at)
+        at = copy_bytes(between, 0, b, into, at)
+        at = copy_bytes(rights, i * c, c, into, at)

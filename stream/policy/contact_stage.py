@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from stream.columns import Int64s, UInt64s
 from stream.compiled.borrow import borrow
-from stream.compiled.zone_set import Zones, borrow_zones, local_and_change
+from stream.compiled.zone_set import Zones, borrow_zones
 from stream.contacts.budgets.spending import Spending, borrow_spending, can_pay, pay
 from stream.contacts.contact_kernel import FREE, IS_OPEN, against, find_room
 from stream.contacts.contact_plan import (
@@ -29,9 +29,9 @@ from stream.contacts.contact_plan import (
     settle,
 )
 from stream.contacts.contact_rules import ContactRules, borrow_contacts
-from stream.contacts.contact_table import Cells
 from stream.contacts.engine_events import EngineEvents, borrow_engine
-from stream.contacts.local_time import DAY_S
+from stream.contacts.hours.first_free import first_free_ms
+from stream.contacts.hours.quiet_hours import GO, HELD, QUIET, QuietHours, borrow_quiet, hold
 from stream.contacts.published_contacts import (
     DECIDED_MS,
     EXPIRES_MS,
@@ -42,11 +42,7 @@ from stream.contacts.published_contacts import (
     UNSAID,
     PublishedRows,
 )
-from stream.contacts.quiet_hours import GO, HELD, QUIET, QuietHours, borrow_quiet, hold
 from stream.policy.decision import Dropped
-
-_TRIES_MAX = 64
-"""So often quiet hours and other rules hand a contact to each other before nobody says when it can be."""
 
 _inlined = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 
@@ -261,47 +257,3 @@ def _count(contacts: Contacts, hours: Hours, i: int, k: int, real: bool) -> None
     )  # fmt: skip
     if real and later:
         contacts.not_before_ms[i] = at_ms
-
-
-@numba.njit(nogil=True, cache=True, error_model="numpy")
-def first_free_ms(
-    rules: ContactRules, zones: Zones, quiet: QuietHours, cells: Cells, row: int, k: int, zone: int,
-    spread: np.uint64, now_ms: int,
-) -> int:  # fmt: skip
-    """The first second at which an event of that second would pass all rules, if nothing else happens.
-
-    Args:
-        rules: To `zone` as in `Contacts` and for `against`.
-        zones: The time zones.
-        quiet: The quiet hours.
-        cells: The contact rows.
-        row: The customer's.
-        k: A strategy that does not pass now.
-        zone: The customer's time zone.
-        spread: The customer's place in the spread of a release.
-        now_ms: The time, epoch milliseconds.
-
-    Returns:
-        Epoch milliseconds, 0 when it is too far away to be found.
-    """
-    at_ms, room_s = now_ms, np.empty((2, len(rules.limit)), np.int64)
-    for _ in range(_TRIES_MAX):
-        code, out_ms, again_ms = GO, at_ms, 0
-        if quiet.obeys[k]:
-            code, out_ms, again_ms = hold(
-                quiet, zones, zone, at_ms, at_ms + quiet.expires_after_ms, spread
-            )
-        if again_ms == 0:
-            find_room(rules, zones, cells, row, out_ms, zone, room_s)
-            _, again_ms = against(rules, zones, cells, row, k, out_ms, zone, room_s)
-        if again_ms == 0:
-            if code != HELD:
-                return at_ms
-            # All that is decided in these quiet hours goes out at the same second.
-            at_s, now_s = at_ms // 1000, now_ms // 1000
-            local_s, _ = local_and_change(zones, zone, at_s)
-            quiet_s = at_s - (local_s - quiet.from_s) % DAY_S
-            lives_s = (out_ms - quiet.expires_after_ms) // 1000 + 1
-            return int(1000 * max(quiet_s, lives_s, now_s + 1))
-        at_ms = again_ms
-    return 0

@@ -67,10 +67,11 @@ def example_chunk(campaign: Campaign, plan: FeaturePlan, topic: str) -> RecordCh
     """One event of each declared mapping, and a record that is no event."""
     mapping = campaign.events
     event: dict[str, Any] = {}
-    fields = {
-        mapping.customer_id[0]: "someone", mapping.event_id[0]: "an-event", mapping.type[0]: "Anything",
-        mapping.timestamp[0]: _TIME,
-    }  # fmt: skip
+    named = (
+        (mapping.customer_id, "someone"), (mapping.event_id, "an-event"), (mapping.type, "Anything"),
+        (mapping.timestamp, _TIME),
+    )  # fmt: skip
+    fields = {path: value for paths, value in named for path in paths[:1]}
     for path, value in fields.items():
         _put(event, steps(path), value)
     ways = [

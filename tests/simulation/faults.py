@@ -149,7 +149,8 @@ class Faults:
         for app in list(world.workers):
             if app.stopping:
                 continue
-            if app.client.reachable and self._random.random() < 0.5:
+            is_stopped = not world.settings.rules and self._random.random() < 0.5
+            if app.client.reachable and is_stopped:
                 app.stopping = True
                 await world.stop(app)
             else:

@@ -230,11 +230,8 @@ class App:
                 first = chunk.next_offset
                 yield split(chunk, end)[0]
 
-    async def purse(self, partition: int, events: int) -> None:
-        """The campaign that is played has no budgets."""
-
-    async def end_purses(self, *, whole: bool) -> None:
-        """Nor has it anything to give back."""
+    async def purse(self, partition: int, events: int) -> None: ...
+    async def end_purses(self, *, whole: bool) -> None: ...
 
     def rejoin(self) -> None:
         """Has the group assign its partitions anew."""

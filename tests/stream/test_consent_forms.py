@@ -10,6 +10,7 @@ import pytest
 from stream.campaign.consent_sections import PurposeSpec
 from stream.campaign.file import Campaign, parse
 from tests.stream.consent_harness import (
+    NOW_MS,
     SEGMENT,
     Shop,
     categories,
@@ -71,6 +72,35 @@ def test_forms_mean_what_their_owners_say(record: Any, expected: str) -> None:
     assert contacted(record) == expected
     wrapped = {"specversion": "1.0", "id": "e", "source": "/s", "type": "t", "data": record}
     assert contacted(wrapped) == expected
+
+
+OPT_OUTS: list[tuple[Any, str]] = [
+    (True, "NO_CONSENT"), (False, "act"), ("true", "NO_CONSENT"), ("No", "act"), (1, "NO_CONSENT"), (0, "act"),
+    ("opted_out", "NO_CONSENT"), ("unsubscribed", "NO_CONSENT"), ("subscribed", "NO_CONSENT"),
+    ("granted", "NO_CONSENT"), (None, "act"), ("", "act"), ([], "NO_CONSENT"), ({"at": 1}, "NO_CONSENT"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("said", "expected"), OPT_OUTS)
+def test_a_flag_that_says_the_opposite(said: Any, expected: str) -> None:
+    """Customer.io's `unsubscribed`, HubSpot's `hs_email_optout`, Salesforce's `HasOptedOutOfEmail`."""
+    mapping = msgspec.structs.replace(segment().events, consent_opt_out=("traits.unsubscribed",))
+    campaign = segment(events=mapping)
+    for record in (
+        identify(traits={"unsubscribed": said}), identify(context={"traits": {"unsubscribed": said}}),
+        identify(specversion="1.0", data={"traits": {"unsubscribed": said}}),
+    ):  # fmt: skip
+        assert contacted(record, campaign=campaign) == expected
+
+
+def test_an_opt_out_of_one_channel() -> None:
+    mail = PurposeSpec(id="email", opt_out=("traits.HasOptedOutOfEmail",))
+    shop = Shop(segment(purposes=(mail,)))
+    shop.take(identify(traits={"HasOptedOutOfEmail": True}))
+    said = dropped(shop)
+    assert said["cart-reminder"] == said["ten-percent"] == "NO_CONSENT"
+    shop.take(identify(traits={"HasOptedOutOfEmail": False}, time_ms=NOW_MS + 1000))
+    assert "NO_CONSENT" not in dropped(shop).values()
 
 
 def test_an_object_around_consent_may_be_a_flag_of_its_own() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from models import network
-from models.encoding import ENCODING
+from models.layers.encoding import ENCODING
 from models.manifest import NetworkConfig
 from stream.campaign.training import TrainingSpec
 from stream.columns import Float32s, Float64s, Int64s

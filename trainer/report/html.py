@@ -15,21 +15,26 @@ from markupsafe import Markup
 
 from stream.visible import visible_lines
 from trainer.evaluation.evaluation import CANDIDATE, CHAMPION, Estimate, Evaluation, Group
+from trainer.evaluation.offpolicy.uplift_found import Uplift
 from trainer.report import arms_of, figures, wording
 from trainer.report.facts import Examples, Facts
 from trainer.report.summary import caveats, compared, ranked_group, reference, sentences
 from trainer.report.tables import Table, appendix, group_name, metric_table, strategy_table
+from trainer.report.uplift_figures import tenth_rows, uplift_charts, uplift_rows
 
 _STRATEGY_CHARTS_MAX = 12
 _FOREST_METRIC = "log_loss"
 
 
-def render_html(evaluation: Evaluation, facts: Facts | None = None) -> bytes:
+def render_html(
+    evaluation: Evaluation, facts: Facts | None = None, uplift: Uplift | None = None
+) -> bytes:
     """The report, for people who decide whether a model goes live.
 
     Args:
         evaluation: What came out.
         facts: Where model and data come from; what is missing is left out.
+        uplift: Who reacts to what; None where nothing shows it.
     """
     facts = facts or Facts()
     against, beside = reference(evaluation), compared(evaluation)
@@ -45,7 +50,9 @@ def render_html(evaluation: Evaluation, facts: Facts | None = None) -> bytes:
         appendix=appendix(evaluation),
         meanings=wording.METRIC_WORDS.values(),
         ranked=group_name(ranked_group(evaluation)),
-        charts=_charts(evaluation, facts),
+        charts=_charts(evaluation, facts) | ({} if uplift is None else uplift_charts(uplift)),
+        uplift_rows=[] if uplift is None else uplift_rows(uplift),
+        tenth_rows=[] if uplift is None else tenth_rows(uplift),
         **_fact_rows(facts),
         against=f"the {wording.model_name(reference(beside) or '')}",
     )  # fmt: skip

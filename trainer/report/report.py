@@ -14,6 +14,7 @@ from stream.campaign.file import Campaign
 from stream.campaign.training import ModelSpec, TrainingSpec
 from stream.policy.decision import NOTHING
 from trainer.evaluation.evaluation import Evaluation
+from trainer.evaluation.offpolicy.uplift_found import Uplift
 from trainer.examples.controls import Controls
 from trainer.gate.gate import Verdict
 from trainer.report import money_words
@@ -53,6 +54,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         evaluation: How good it is on the test part; None without one.
         verdict: What the gate said; None of a later evaluation.
         search: What was tried.
+        uplift: Who reacts to what, where decisions show it.
     """
 
     model: ModelSpec
@@ -61,6 +63,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     evaluation: Evaluation | None = None
     verdict: Verdict | None = None
     search: Found | None = None
+    uplift: Uplift | None = None
 
     @classmethod
     def decode(cls, data: bytes) -> Report:
@@ -75,7 +78,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         """The page; of what predicts nothing, and without test examples, what is known of it alone."""
         if self.evaluation is None:
             return render_plain(self.facts)
-        return render_html(self.evaluation, self.facts)
+        return render_html(self.evaluation, self.facts, self.uplift)
 
 
 def facts_of_history(

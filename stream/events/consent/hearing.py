@@ -14,6 +14,7 @@ from stream.events.consent.places import (
     ALLOWED,
     AROUND,
     CATEGORIES,
+    OPT_OUT,
     STRATEGY,
     XDM,
     ConsentPlaces,
@@ -25,6 +26,7 @@ from stream.events.consent.vocabulary import (
     UNREADABLE,
     WITHDRAWN,
     said_by,
+    said_of_opt_out,
     word_hash,
 )
 from stream.events.present import UnreadItems, UnreadMembers, first_present
@@ -85,7 +87,12 @@ class Hearing:
                 continue
             value = found.value
             if place.what <= XDM:
-                said = self._flag(value, in_xdm=place.what == XDM)
+                opts_out = place.what == OPT_OUT
+                said = (
+                    self._opt_out(value)
+                    if opts_out
+                    else self._flag(value, in_xdm=place.what == XDM)
+                )
                 heard.add(said, 1 << place.purpose)
                 self._note(heard, said, place.path, value)
             elif place.what == AROUND:
@@ -104,6 +111,13 @@ class Hearing:
         heard.add(GRANTED, yes)
         heard.add(WITHDRAWN, no)
         return heard
+
+    def _opt_out(self, value: Any) -> int:
+        """The same where yes denies."""
+        if isinstance(value, bool):
+            return int(not value)
+        text = _text(value)
+        return UNREADABLE if text is None else said_of_opt_out(self._places.words, text)
 
     def _flag(self, value: Any, *, in_xdm: bool) -> int:
         """What one value says that is present."""

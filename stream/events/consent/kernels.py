@@ -19,7 +19,9 @@ from stream.events.consent.places import (
     ALLOWED,
     AROUND,
     CATEGORIES,
+    FLAG,
     NODE,
+    OPT_OUT,
     PURPOSE,
     STRATEGY,
     WHAT,
@@ -33,6 +35,7 @@ from stream.events.consent.vocabulary import (
     WITHDRAWN,
     Words,
     clear_said_by,
+    clear_said_of_opt_out,
     clear_word_hash,
 )
 from stream.events.json_tokens import QUOTE, after_space, number_end, string_end
@@ -124,7 +127,7 @@ def _flags(
         if what > XDM:
             has_containers = True
             continue
-        said = _flag(data, kind, spans[i, node, 0], spans[i, node, 1], what == XDM, words)
+        said = _flag(data, kind, spans[i, node, 0], spans[i, node, 1], what, words)
         bit = 1 << items[k, PURPOSE]
         granted |= bit if said == GRANTED else 0
         withdrawn |= bit if said == WITHDRAWN else 0
@@ -133,15 +136,19 @@ def _flags(
 
 
 @_inlined
-def _flag(data: Bytes, kind: int, start: int, size: int, in_xdm: bool, words: Words) -> int:
-    """What one value says that is not null."""
+def _flag(data: Bytes, kind: int, start: int, size: int, what: int, words: Words) -> int:
+    """What one value says that is not null; `what` is FLAG, OPT_OUT or XDM."""
     if kind == TRUE:
-        return GRANTED
+        return WITHDRAWN if what == OPT_OUT else GRANTED
     if kind == FALSE:
-        return WITHDRAWN
-    if kind in (STRING, NUMBER):
-        return clear_said_by(words, data, start, size, in_xdm) if size > 0 else NOT_SAID
-    return UNREADABLE
+        return GRANTED if what == OPT_OUT else WITHDRAWN
+    if kind not in (STRING, NUMBER):
+        return UNREADABLE
+    if size <= 0:
+        return NOT_SAID
+    if what == OPT_OUT:
+        return clear_said_of_opt_out(words, data, start, size)
+    return clear_said_by(words, data, start, size, what == XDM)
 
 
 @_jit
@@ -224,7 +231,7 @@ def _categories(data: Bytes, at: int, tables: ConsentTables) -> tuple[bool, int,
         kind, start, size, at = _value(data, at, stop)
         if at < 0:
             return False, 0, 0, 0
-        said = NOT_SAID if kind == NULL else _flag(data, kind, start, size, False, tables.words)
+        said = NOT_SAID if kind == NULL else _flag(data, kind, start, size, FLAG, tables.words)
         for k in range(len(tables.names)):
             if tables.names[k] != name:
                 continue

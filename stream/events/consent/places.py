@@ -20,8 +20,8 @@ from stream.columns import Bools, Int64s, UInt64s
 from stream.events.consent.vocabulary import Words, compile_words, word_hash
 from stream.events.scan import FLOAT64, Kinds
 
-FLAG, XDM, CATEGORIES, ALLOWED, DENIED, STRATEGY, AROUND = range(7)
-"""What stands at a place: a flag, one of XDM, an object of flags by category, lists of the ids of
+FLAG, OPT_OUT, XDM, CATEGORIES, ALLOWED, DENIED, STRATEGY, AROUND = range(8)
+"""What stands at a place: a flag, one that says the opposite, one of XDM, an object of flags by category, lists of the ids of
 categories that are allowed and denied, whether any or each of these has to be allowed, and the object
 around such, which says nothing itself; anything else in its place is about consent and unreadable."""
 
@@ -35,7 +35,7 @@ class Place:
 
     Attributes:
         path: From the root, see `stream.campaign.field_path`.
-        what: FLAG to STRATEGY.
+        what: FLAG to AROUND.
         purpose: Index of the purpose of a flag, of an object around others all their purposes as bits,
             else 0.
     """
@@ -141,6 +141,10 @@ def _places(mapping: EventMapping, purposes: Sequence[Purpose]) -> Iterator[Plac
             yield Place(path, FLAG, p)
             if path.startswith(_TRAITS):
                 yield Place(f"context.{path}", FLAG, p)
+        for path in purpose.opt_out:
+            yield Place(path, OPT_OUT, p)
+            if path.startswith(_TRAITS):
+                yield Place(f"context.{path}", OPT_OUT, p)
         for root in mapping.consent_xdm:
             yield Place(f"{root}.{quoted(purpose.xdm)}.val", XDM, p)
     yield from _around(mapping, purposes)

@@ -24,6 +24,9 @@ GRANTED, WITHDRAWN, NOT_SAID, UNREADABLE = 1, 0, -1, -2
 
 _STRICTNESS = {NOT_SAID: 0, GRANTED: 1, UNREADABLE: 2, WITHDRAWN: 3}
 
+_OPTED_OUT = "true yes y 1 1.0 on"
+"""What a flag says that stands for an opt-out; any other word is no opt-out's word, but of denial."""
+_OPTED_IN = "false no n 0 0.0 off"
 _OF_XDM = 2  # a word that says nothing in XDM, and is unreadable elsewhere
 
 _GRANTED = (
@@ -86,6 +89,10 @@ def word_hash(text: str) -> int:
     return category_hash(fold(text))
 
 
+_OUT_HASHES = np.array([word_hash(word) for word in _OPTED_OUT.split()], np.uint64)
+_IN_HASHES = np.array([word_hash(word) for word in _OPTED_IN.split()], np.uint64)
+
+
 def compile_words(granted: Iterable[str] = (), withdrawn: Iterable[str] = ()) -> Words:
     """The words of this file and more of a campaign, which win over those of this file."""
     known: dict[int, int] = {}
@@ -111,6 +118,16 @@ def said_by(words: Words, text: str, *, in_xdm: bool) -> int:
     while words.hashes[slot] and int(words.hashes[slot]) != value:
         slot = (slot + 1) & (size - 1)
     return _meaning(int(words.said[slot]), in_xdm)
+
+
+def said_of_opt_out(words: Words, text: str) -> int:
+    """What a word says in a flag of opting out: WITHDRAWN, GRANTED or UNREADABLE."""
+    value = word_hash(text)
+    if value in _OUT_HASHES:
+        return WITHDRAWN
+    if value in _IN_HASHES:
+        return GRANTED
+    return WITHDRAWN if said_by(words, text, in_xdm=False) == WITHDRAWN else UNREADABLE
 
 
 def _meaning(said: int, in_xdm: bool) -> int:
@@ -148,3 +165,15 @@ def clear_said_by(words: Words, data: Bytes, start: int, size: int, in_xdm: bool
     if said == _OF_XDM:
         return NOT_SAID if in_xdm else UNREADABLE
     return int(said)
+
+
+@_inlined
+def clear_said_of_opt_out(words: Words, data: Bytes, start: int, size: int) -> int:
+    """The numba form of `said_of_opt_out`."""
+    value = clear_word_hash(data, start, size)
+    if (value == _OUT_HASHES).any():
+        return WITHDRAWN
+    if (value == _IN_HASHES).any():
+        return GRANTED
+    said = clear_said_by(words, data, start, size, False)
+    return WITHDRAWN if said == WITHDRAWN else UNREADABLE

@@ -34,6 +34,14 @@ _COLON, _COMMA, _T, _SMALL_T, _SPACE, _Z, _SMALL_Z, _U, _C, _G, _M = b":,Tt ZzUC
 # A space before an offset, or a name of UTC, is no ISO 8601, but what Ruby, Go and SQL write.
 _UTC_SUFFIX = re.compile(r"(.{10,}[0-9]) ?(?:[zZ]|UTC|GMT)")
 _SPACED_OFFSET = re.compile(r"(.{10,}[0-9]) ([+-][0-9]{2}(?::?[0-9]{2})?)")
+# What Date of JavaScript, String of Go, ZonedDateTime of Java (RFC 9557) and the year before slashes
+# look like; only where nothing has to be guessed: the offset or the order of the digits is there.
+_JAVASCRIPT = re.compile(
+    r"[A-Z][a-z]{2} ([A-Z][a-z]{2}) ([0-9]{2}) ([0-9]{4}) ([0-9:]{8}) GMT([+-][0-9]{4})(?: \(.*\))?"
+)
+_GO = re.compile(r"(.{10,}[0-9]) ([+-][0-9]{4}) [A-Z+-][A-Z0-9+-]{0,4}(?: m=[+-][0-9.]+)?")
+_JAVA = re.compile(r"(.{10,}(?:[zZ]|[+-][0-9]{2}:?[0-9]{2}))\[[A-Za-z0-9_+/-]+\]")
+_SLASHES = re.compile(r"([0-9]{4})/([0-9]{2})/([0-9]{2})(.*)")
 _RFC_2822 = re.compile(
     r"(?:[A-Z][a-z]{2}, )?[0-9]{1,2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}(?::[0-9]{2})? "
     r"(?:[+-][0-9]{4}|GMT|UTC|UT)"
@@ -61,7 +69,8 @@ def epoch_ms(number: str) -> int:
 def text_ms(text: str, zone: tzinfo = UTC) -> int:
     """Epoch milliseconds of a date, or a date and time, by ISO 8601 or RFC 2822.
 
-    Beside ISO 8601 a space may stand before the zone, and the zone may be z, UTC or GMT.
+    Beside ISO 8601 a space may stand before the zone, and the zone may be z, UTC or GMT; also read is
+    what JavaScript, Go and Java print, and a year before slashes.
 
     Args:
         text: What was said.
@@ -70,6 +79,7 @@ def text_ms(text: str, zone: tzinfo = UTC) -> int:
     Raises:
         ValueError: It is neither, or no such moment exists.
     """
+    text = _respelled(text)
     if _RFC_2822.fullmatch(text):
         moment = parsedate_to_datetime(text)
         zone = UTC  # -0000 says that it is UTC
@@ -82,6 +92,20 @@ def text_ms(text: str, zone: tzinfo = UTC) -> int:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=zone)
     return (moment - _EPOCH) // timedelta(milliseconds=1)
+
+
+def _respelled(text: str) -> str:
+    """The same time as ISO 8601 or RFC 2822 has it, for those that are neither."""
+    if found := _JAVASCRIPT.fullmatch(text):
+        month, day, year, of_day, offset = found.groups()
+        return f"{day} {month} {year} {of_day} {offset}"
+    if found := _GO.fullmatch(text):
+        return f"{found[1]}{found[2]}"
+    if found := _JAVA.fullmatch(text):
+        return found[1]
+    if found := _SLASHES.fullmatch(text):
+        return f"{found[1]}-{found[2]}-{found[3]}{found[4]}"
+    return text
 
 
 @_inlined

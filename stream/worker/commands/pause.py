@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import logging
 import socket
 from datetime import UTC, datetime
 from pathlib import Path
@@ -47,7 +48,7 @@ def pause(
     Workers go on and publish decisions; what is paused is in none of them, with the code PAUSED. It lasts
     until `opportune resume`, through restarts and new models.
     """
-    loaded = campaign_file.load(campaign)
+    loaded = _loaded(campaign)
     address = bootstrap or loaded.bootstrap
     if lists:
         _show(asyncio.run(_read(address, loaded)))
@@ -68,9 +69,15 @@ def resume(
 
     Each pause ends by itself: one of a strategy stays when the pause of everything ends.
     """
-    loaded = campaign_file.load(campaign)
+    loaded = _loaded(campaign)
     switch = Switch(paused=False, by=_who(by), reason=reason, at=_now())
     _switch(loaded, bootstrap or loaded.bootstrap, strategy, switch)
+
+
+def _loaded(campaign: Path) -> Campaign:
+    # Trouble with the broker is told by the error; aiokafka also tells what it then tries again.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    return campaign_file.load(campaign)
 
 
 def _switch(campaign: Campaign, bootstrap: str, strategy: str | None, switch: Switch) -> None:

@@ -12,7 +12,12 @@ from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    ConsumerStoppedError,
+    KafkaError,
+    TopicAlreadyExistsError,
+    for_code,
+)
 from aiokafka.structs import TopicPartition
 
 from stream.errors import KafkaLayoutError
@@ -132,7 +137,10 @@ class ControlReader:
     async def changes(self) -> list[ControlRecord]:
         """What was written since the last call; waits for it for a moment."""
         assert self._consumer is not None, "the topic is opened first"
-        fetched = await self._consumer.getmany(self._tp, timeout_ms=_POLL_MS)
+        try:
+            fetched = await self._consumer.getmany(self._tp, timeout_ms=_POLL_MS)
+        except ConsumerStoppedError:  # the worker stops while this waits
+            return []
         return [
             ControlRecord(chunk.key[i], chunk.value[i])
             for _, chunk in fetched.get(self._tp, ())

@@ -83,6 +83,8 @@ def test_a_mistake_is_refused(change: tuple[str, str], says: list[str]) -> None:
         ('["b", "a", "b"]', "at topics.events[2]: expected a topic of its own"),
         ('["decisions"]', "at topics.decisions: expected a topic of its own"),
         ('["shop-customers-0123456789ab-changelog"]', "another topic than the changelog"),
+        ('["shop-control"]', "another topic than those of the app"),
+        ('["a"]\ndecisions = "shop-budgets"', "at topics.decisions: expected another topic than"),
     ],
 )  # fmt: skip
 def test_no_topic_has_two_purposes(topics: str, says: str) -> None:

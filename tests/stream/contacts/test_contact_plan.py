@@ -30,7 +30,7 @@ from stream.contacts.contact_records import encode_contact_rows
 from stream.contacts.contact_rules import ContactRules, borrow_contacts
 from stream.contacts.contact_table import ContactTable
 from stream.contacts.engine_events import EngineEvents, borrow_engine
-from stream.contacts.quiet_hours import QuietHours, borrow_quiet, hold
+from stream.contacts.hours.quiet_hours import QuietHours, borrow_quiet, hold
 from tests.stream.contacts.contacts_harness import PACKED, campaign
 
 TYPES = ["ask", "sent", "failed", "order", "complaint"]

@@ -13,8 +13,15 @@ from hypothesis import strategies as st
 
 from stream.compiled.zone_set import local_and_change
 from stream.contacts.contact_rules import DAY, MONTH, WEEK
+from stream.contacts.hours.quiet_hours import (
+    GO,
+    HELD,
+    PAST_EXPIRY,
+    QUIET,
+    compile_quiet_hours,
+    hold,
+)
 from stream.contacts.local_time import first_in, period_of
-from stream.contacts.quiet_hours import GO, HELD, PAST_EXPIRY, QUIET, compile_quiet_hours, hold
 from tests.stream.contacts.contacts_harness import PACKED, ZONES, campaign
 from tests.stream.contacts.contacts_oracle import local, period
 from tests.stream.contacts.test_contact_rules import STARTS_S

@@ -112,6 +112,36 @@ SPELLINGS = {
 }  # fmt: skip
 
 
+PRINTED = {
+    "Thu Oct 09 2025 10:53:20 GMT+0200 (Central European Summer Time)": 0,
+    "Thu Oct 09 2025 08:53:20 GMT+0000": 0,
+    "2025-10-09 10:53:20.25 +0200 CEST": 250, "2025-10-09 08:53:20 +0000 UTC": 0,
+    "2025-10-09 08:53:20.25 +0000 UTC m=+0.000017": 250, "2025-10-09 05:53:20 -0300 -03": 0,
+    "2025-10-09T10:53:20.25+02:00[Europe/Berlin]": 250, "2025-10-09T08:53:20Z[UTC]": 0,
+    "2025/10/09 08:53:20": 0, "2025/10/09T10:53:20+02:00": 0, "2025/10/09": -32_000_000,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "after_ms"), PRINTED.items())
+def test_what_languages_print(text: str, after_ms: int) -> None:
+    assert clear_ms(array(text)) == UNCLEAR
+    assert text_ms(text) == NOW_MS + after_ms
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "09/10/2025 08:53", "10/09/2025", "09.10.2025 08:53", "Oct 9, 2025, 8:53:20 AM",
+        "2025-10-09 8:53:20 AM", "2025-10-09T08:53:20[Europe/Berlin]", "2025/13/09", "Thu Oct 39 2025 10:53:20 GMT+0200",
+        "Thu Oct 09 2025 25:53:20 GMT+0200", "2025-10-09 08:53:20 CEST", "Thu Oct 9 08:53:20 2025", "now",
+    ],
+)  # fmt: skip
+def test_nothing_is_guessed_of_a_time(text: str) -> None:
+    assert clear_ms(array(text)) == UNCLEAR
+    with pytest.raises(ValueError):
+        text_ms(text)
+
+
 @pytest.mark.parametrize(("text", "after_ms"), SPELLINGS.items())
 def test_spellings_that_cost_nothing_more(text: str, after_ms: int) -> None:
     assert clear_ms(array(text)) == text_ms(text) == NOW_MS + after_ms

@@ -91,6 +91,11 @@ def test_the_elements_of_a_batch_have_the_headers_of_their_record(tmp_path: Path
     assert len(worker.decisions) == 60
 
 
+def test_a_worker_warms_up_where_events_have_no_ids() -> None:
+    made = parse(text("shop", ["events"]) + "[events]\nevent_id = []\ntimestamp = []\n")
+    assert len(example_chunk(made, compile_features(made), "events")) == 2
+
+
 def test_a_worker_warms_up_with_an_event_that_has_its_headers() -> None:
     made = headed()
     chunk = example_chunk(made, compile_features(made), "events")

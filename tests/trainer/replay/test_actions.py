@@ -81,6 +81,18 @@ def test_decisions_are_found_at_the_events_that_they_name(plan: FeaturePlan) -> 
     assert duplicates == 2
 
 
+def test_what_had_expired_when_it_was_decided_teaches_nothing(plan: FeaturePlan) -> None:
+    campaign = learning_from_decisions()
+    orders = chunk_of("orders", 0, 0, [Event(0, "a", START_MS + i).json() for i in range(3)])
+    published = decisions_about(campaign, orders, [0, 1, 2], [1, 2, 2], [0.0] * 3)
+    hour_ms = 3_600_000  # after which decisions expire
+    made_ms = [START_MS + hour_ms - 1, START_MS + 1 + hour_ms, START_MS + 9 * hour_ms]
+    shards = shards_of([orders, chunk_of("decisions", 0, 0, published, made_ms)], campaign, plan)
+    (timeline,) = all_timelines(shards).values()
+    assert timeline.actions.event.tolist() == [0]
+    assert shards.rejects == {"decision_expired": 2}
+
+
 def test_propensities_of_decisions_are_exact_and_hold_outs_are_marked(plan: FeaturePlan) -> None:
     campaign = msgspec.structs.replace(
         learning_from_decisions(),

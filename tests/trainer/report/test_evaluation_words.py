@@ -147,5 +147,5 @@ def test_the_templates_are_part_of_the_package() -> None:
     found = {path.name for path in (root / "trainer/report/templates").iterdir()}
     assert found == {
         "checks.html.jinja", "data.html.jinja", "head.html.jinja", "plain.html.jinja",
-        "report.html.jinja", "style.css", "table.html.jinja",
+        "report.html.jinja", "style.css", "table.html.jinja", "earned.html.jinja", "uplift.html.jinja",
     }  # fmt: skip

@@ -27,8 +27,8 @@ from stream.features.plan import FeaturePlan
 from stream.policy.holdout import compile_holdouts, held_out
 from stream.schemas.registry import registry_of
 from trainer.errors import TrainingError
-from trainer.evaluation.earned.attribution import attributed
 from trainer.evaluation.earned.earned import Contacts, Earned, earned
+from trainer.evaluation.earned.last_contact import attributed
 from trainer.history.source import Bounds, OnRecords, Source
 from trainer.replay.actions import decision_reader
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stream.columns import Bools, Float32s, Float64s
+from stream.columns import Bools, Float32s, Float64s, Int64s
 from trainer.evaluation.offpolicy.diagnostics import Diagnosis, diagnose
 from trainer.evaluation.offpolicy.estimators import (
     Worth,
@@ -90,6 +90,18 @@ class Judge:
     def worth(self, policy: Float64s) -> Worth:
         """Doubly robust, of a policy of shape (n, K)."""
         return doubly_robust(self._log, policy, self._expected)
+
+    def gains(self, action: Int64s) -> Float64s:
+        """Doubly robust gain of an action over doing nothing, decision by decision. Shape (n,), float64.
+
+        Args:
+            action: Of each decision. Shape (n,), int64.
+        """
+        log = self._log
+        done = self.worth(always(log, action))
+        nothing = self.worth(constant(log, self._nothing))
+        gain: Float64s = done.influence + done.value - nothing.influence - nothing.value
+        return gain
 
     def constants(self) -> dict[str, Float64s]:
         """The policies that do one thing wherever it is possible, of what the log has."""

@@ -8,8 +8,15 @@ from stream.campaign.file import EventMapping
 from stream.campaign.purposes import Purpose, general_purpose
 
 PURPOSES = (
-    general_purpose(EventMapping()),
-    Purpose("mail", ("traits.mail",), ("mail", "newsletter"), "mail", is_expected=True),
+    general_purpose(EventMapping(consent_opt_out=("traits.opted_out",))),
+    Purpose(
+        "mail",
+        ("traits.mail",),
+        ("mail", "newsletter"),
+        "mail",
+        is_expected=True,
+        opt_out=("traits.no_mail", "no_mail"),
+    ),
     Purpose("sms", (), ("sms",), "sms", is_expected=False),
 )
 
@@ -38,7 +45,15 @@ def consents(draw: st.DrawFn) -> list[tuple[str, str]]:
         "allowedConsentIds": ids, "deniedConsentIds": ids,
         "resolutionStrategy": st.sampled_from(['"and"', '"OR"', '"or"', "null", "1"]),
     })  # fmt: skip
-    marketing = st.fixed_dictionaries({}, optional={"marketing_consent": flags, "mail": flags})
+    marketing = st.fixed_dictionaries(
+        {},
+        optional={
+            "marketing_consent": flags,
+            "mail": flags,
+            "opted_out": flags,
+            "no_mail": flags,
+        },
+    )
     context = st.fixed_dictionaries({}, optional={
         "traits": marketing.map(lambda d: members([*d.items()])),
         "consent": st.fixed_dictionaries(
@@ -51,6 +66,7 @@ def consents(draw: st.DrawFn) -> list[tuple[str, str]]:
     )
     in_xdm = channels.map(lambda d: members([*d.items()])) | flags
     return draw(st.lists(st.one_of(
+        flags.map(lambda said: ("no_mail", said)),
         marketing.map(lambda d: ("traits", members([*d.items()]))),
         context.map(lambda d: ("context", members([*d.items()]))),
         in_xdm.map(lambda said: ("consents", members([("marketing", said)]))),

@@ -47,6 +47,16 @@ def plain_flag(value: Any, *, in_xdm: bool = False) -> int:
     return 1 if word in YES else 0 if word in NO else -2
 
 
+def plain_opt_out(value: Any) -> int:
+    """The same where yes denies; a word that is no yes and no no denies or is unreadable."""
+    word = value if isinstance(value, bool) else plain_fold(value) if isinstance(value, str) else ""
+    if word in (True, "true", "yes", "y", "1", "on"):
+        return 0
+    if word in (False, "false", "no", "n", "0", "off"):
+        return 1
+    return 0 if plain_flag(value) == 0 else -2
+
+
 def plain_said(
     root: Any, mapping: EventMapping, purposes: Sequence[Purpose], *, wrapped: bool
 ) -> list[int]:
@@ -64,8 +74,12 @@ def _said_of(root: Any, mapping: EventMapping, purpose: Purpose, wrapped: bool) 
         found = [_at(root, path) for path in tried]
         return [value for value in found if value is not None and value != ""]
 
-    traits = [f"context.{path}" for path in purpose.paths if path.startswith("traits.")]
-    yield from map(plain_flag, values([*purpose.paths, *traits]))
+    def flags(paths: Sequence[str]) -> list[Any]:
+        traits = [f"context.{path}" for path in paths if path.startswith("traits.")]
+        return values([*paths, *traits])
+
+    yield from map(plain_flag, flags(purpose.paths))
+    yield from map(plain_opt_out, flags(purpose.opt_out))
     for value in values([f"{path}.{purpose.xdm}.val" for path in mapping.consent_xdm]):
         yield plain_flag(value, in_xdm=True)
     inner = (

@@ -24,8 +24,8 @@ from trainer.commands.looking.earned import earned as command
 from trainer.commands.options.history_options import HistoryOptions
 from trainer.errors import TrainingError
 from trainer.evaluation.earned.always_valid import half_width
-from trainer.evaluation.earned.attribution import attributed
 from trainer.evaluation.earned.earned import OUTCOMES_MIN, Contacts, Earned, earned
+from trainer.evaluation.earned.last_contact import attributed
 from trainer.evaluation.earned.reading import chosen_holdout, read_earned, share_of
 from trainer.history.source import EVERYTHING
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from models.backend import keras
+from models.layers.trunks import CROSS_SEED, dense, mlp
 from models.manifest import NetworkConfig
-from models.trunks import CROSS_SEED, dense, mlp
 
 
 def dcn(inputs: Any, config: NetworkConfig, seed: int) -> Any:

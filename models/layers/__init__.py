@@ -1,0 +1,1 @@
+"""What networks are made of: trunks, crosses of features, numbers in pieces."""
