@@ -25,7 +25,9 @@ from trainer.evaluation.thresholds import scored
 from trainer.examples.chance import Doubts
 from trainer.examples.inputs import Inputs
 from trainer.examples.part import Part
+from trainer.fitting.calibrate import calibrated_like
 from trainer.fitting.fit import fit
+from trainer.fitting.losses import is_proper
 from trainer.fitting.network_config import network_config
 from trainer.fitting.predict import predict
 from trainer.gate.evidence import evidence
@@ -196,9 +198,11 @@ def _evaluate(
     head, (learn, check, test) = campaign.model.head, (parts.learn, parts.check, parts.test)
     before = Judged.of(check, head, names)
     rules = fit_baselines(campaign, plan, learn, names)
-    others = {
-        name: scored(before, rule.scores(check), rule.scores(test)) for name, rule in rules.items()
-    }
+    said = {name: (rule.scores(check), rule.scores(test)) for name, rule in rules.items()}
+    if head == "response" and not is_proper(draft.manifest.network, campaign.training):
+        # The candidate was calibrated on the validation part: rules get what it got.
+        said = {name: calibrated_like(check, *scores) for name, scores in said.items()}
+    others = {name: scored(before, *scores) for name, scores in said.items()}
     if draft.manifest.network.network != "linear":
         linear = _linear(campaign, plan, names, parts, seed)
         others[LINEAR] = scored(before, predict(linear, check), predict(linear, test))

@@ -172,6 +172,16 @@ def _report(learned: Learned, prepared: Prepared, parts: Parts, created: datetim
     )
 
 
+def _uplift(learned: Learned, prepared: Prepared, parts: Parts) -> Uplift | None:
+    """Who reacts to what, where the gate can say something of money."""
+    if learned.verdict.money is None:
+        return None
+    judged = learned.judged or learned.draft  # what is fitted anew has learned from the test part
+    scorer = Scorer(judged, learned.campaign.model.builder)
+    scored = Scores(parts.test, scores_of(scorer, parts.test), judged.manifest.untrained)
+    return uplift_of(learned.campaign, prepared.plan, scored)
+
+
 def _with_refit(facts: Facts, learned: Learned) -> Facts:
     """That what is published has learned from more than what was judged."""
     manifest = learned.draft.manifest
@@ -186,13 +196,3 @@ def _with_refit(facts: Facts, learned: Learned) -> Facts:
         f"judged, which had learned of those until {before}: verdict and figures are of that one"
     )
     return replace(facts, settings={**facts.settings, "published": told})
-
-
-def _uplift(learned: Learned, prepared: Prepared, parts: Parts) -> Uplift | None:
-    """Who reacts to what, where the gate can say something of money."""
-    if learned.verdict.money is None:
-        return None
-    model = learned.judged or learned.draft  # what was fitted anew has seen the test part
-    scorer = Scorer(model, learned.campaign.model.builder)
-    scored = Scores(parts.test, scores_of(scorer, parts.test), model.manifest.untrained)
-    return uplift_of(learned.campaign, prepared.plan, scored)

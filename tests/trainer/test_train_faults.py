@@ -21,6 +21,7 @@ from trainer.commands import train as command_line
 from trainer.commands.options.work import work_folder
 from trainer.commands.train import train
 from trainer.errors import TrainingError
+from trainer.fitting.fit import Fitted
 from trainer.gate.gate import Verdict
 from trainer.report.facts import Facts
 from trainer.report.report import facts_of_training
@@ -198,7 +199,7 @@ def test_after_the_work_sigterm_is_what_it_was() -> None:
 
 def test_the_page_of_a_training_says_what_the_gate_says() -> None:
     """It is written before anybody promotes, and `--promote` may go against the verdict."""
-    fitted: Any = SimpleNamespace(epochs=3, calibration=None, losses=(0.7,), validation_losses=())
+    fitted: Any = Fitted(None, epochs=3, losses=(0.7,), validation_losses=())
     judged = msgspec.convert(verdict(None, WORSE), Verdict)
     facts = facts_of_training(Facts(), campaign_file.load(Path(CAMPAIGN)), fitted, None, judged)
     assert facts.passed is False

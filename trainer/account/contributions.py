@@ -31,7 +31,7 @@ class Attribution(NamedTuple):
         logit: Of the customer.
         average: Of the baseline.
         rest: What the contributions leave of the difference: 0 but for rounding of a linear network.
-        is_exact: Whether the network is linear.
+        is_exact: Whether the network is linear in every feature: none is cut into pieces.
     """
 
     contribution: Float64s
@@ -57,7 +57,7 @@ def attribute(
     model = network.build(config, builder=builder)
     model.set_weights(network.arrange(model, bundle.weights))
     logits = network.logits(model)
-    is_exact = config.network == "linear"
+    is_exact = config.network == "linear" and not config.bins
     steps = 1 if is_exact else _STEPS
     # The middle of each step: exact for what is linear, and the best of one value a step.
     at = (np.arange(steps, dtype=np.float32) + 0.5) / steps

@@ -18,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 
 from stream.columns import Float32s, Float64s, Int64s
+from trainer.examples.part import Part
 
 _STEPS_MAX = 50
 _SOLVED = 1e-14
@@ -26,6 +27,7 @@ _PULL = 0.01
 """Weight of one more example that says the scale is 1: too little to move it, enough to keep it
 finite where every example is right."""
 
+_EDGE = 1e-7  # of the probabilities of a rule
 _Objective = Callable[[Float64s], tuple[float, Float64s, Float64s]]
 """Parameters to mean log loss, its gradient and its Hessian."""
 
@@ -95,6 +97,39 @@ def calibrate_choice(logits: Float32s, strategy: Int64s, weight: Float64s) -> Ca
         return float(loss), np.array([weight @ (mean - right)]), np.array([[weight @ spread]])
 
     return _calibration(objective, np.array([1.0]), len(z))
+
+
+def calibrated_like(
+    check: Part, on_check: Float32s, on_test: Float32s
+) -> tuple[Float32s, Float32s]:
+    """Scores of a rule after the calibration that a network has had, so that both knew the same.
+
+    Args:
+        check: What networks are calibrated on.
+        on_check: The rule's scores of it, of a response. Shape (n, K), float32.
+        on_test: Its scores of later examples. Shape (m, K), float32.
+
+    Returns:
+        Both, with one scale and one bias of their logits; as they are where one outcome alone occurs.
+    """
+    if not len(check) or check.outcome.all() or not check.outcome.any():
+        return on_check, on_test
+    used = _logit(on_check)[np.arange(len(check)), check.strategy]
+    found = calibrate_response(
+        used.astype(np.float32), check.outcome.astype(np.float64), check.weight
+    )
+    if not found.applied:
+        return on_check, on_test
+    both = (0.5 * (1 + np.tanh(0.5 * (found.scale * _logit(one) + found.bias)))
+            for one in (on_check, on_test))  # fmt: skip
+    first, second = (one.astype(np.float32) for one in both)
+    return first, second
+
+
+def _logit(p: Float32s) -> Float64s:
+    inside = np.clip(p.astype(np.float64), _EDGE, 1 - _EDGE)
+    found: Float64s = np.log(inside / (1 - inside))
+    return found
 
 
 def fold(model: Any, head: Literal["choice", "response"], calibration: Calibration) -> None:

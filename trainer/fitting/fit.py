@@ -36,6 +36,8 @@ from trainer.fitting.logger_knew import Knew, has_propensities, what_they_knew
 from trainer.fitting.losses import class_factors, is_proper, loss_of, row_weights, targets
 from trainer.fitting.predict import mean_loss, predict
 
+_DIVERGED = 20.0
+"""Nats: a loss above it calls what happened less likely than one in 400 million."""
 _STEPS_PER_CALL = 64  # of one call into TensorFlow: at 32 rows a step, 4 times as fast as one
 _ROWS_PER_CALL = 8192
 _LOSS, _VALIDATION_LOSS = "data_loss", "val_data_loss"
@@ -146,12 +148,13 @@ def _fit(
     losses = tuple(map(float, history[_LOSS]))
     validation_losses = tuple(map(float, history.get(_VALIDATION_LOSS, ())))
     epochs = int(np.argmin(validation_losses)) + 1 if validation_losses else len(losses)
+    _expect_finite(network.weights(model), training)
+    _expect_learned(validation_losses or losses, training)
     solved = solve(model, config, train) if solves else None
     if solved is not None:
         losses += (mean_loss(model, train),)
         if len(validation):
             validation_losses += (mean_loss(model, validation),)
-    _expect_finite(network.weights(model), training)
     calibration = None
     if not is_proper(config, training):
         later = validation if len(validation) else train
@@ -244,6 +247,15 @@ def _expect_finite(values: dict[str, Any], training: TrainingSpec) -> None:
             f"expected finite numbers, got NaN or infinity in {', '.join(wrong)}, with "
             f"{training.optimizer} and learning rate {training.learning_rate:g}. Lower "
             "training.learning_rate; if that does not help, look for features without bounds"
+        )
+
+
+def _expect_learned(losses: tuple[float, ...], training: TrainingSpec) -> None:
+    if losses and min(losses) > _DIVERGED:
+        raise TrainingError(
+            f"expected a loss that falls, got {min(losses):.3g} nats an example after its best epoch, where "
+            f"knowing nothing costs less than {_DIVERGED:g}: the fit diverged, with {training.optimizer} and "
+            f"learning rate {training.learning_rate:g}. Lower training.learning_rate"
         )
 
 

@@ -237,7 +237,7 @@ def _settings(campaign: Campaign, fitted: Fitted) -> dict[str, str]:
         words["epochs"] = f"{fitted.epochs} of at most {training.epochs}"
     if fitted.solved is not None:
         *strategies, base = (f"{shown:.1f}" for shown in fitted.solved.shown)
-        words["head"] = (
+        words["effects"] = (
             f"by evidence, after {fitted.solved.passes} passes: the examples determine {base} weights of "
             f"the base and {', '.join(strategies)} of the strategies, the others are shrunken"
         )

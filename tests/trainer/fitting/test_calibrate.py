@@ -16,6 +16,7 @@ from sklearn.linear_model import LogisticRegression
 
 from models import network
 from stream.campaign.training import ModelSpec, TrainingSpec
+from tests.trainer.examples.dataset_harness import part_of
 from tests.trainer.fitting.fit_parts import (
     FEATURES,
     LINEAR,
@@ -27,7 +28,13 @@ from tests.trainer.fitting.fit_parts import (
 )
 from trainer.errors import TrainingError
 from trainer.fitting import losses
-from trainer.fitting.calibrate import Calibration, calibrate_choice, calibrate_response, fold
+from trainer.fitting.calibrate import (
+    Calibration,
+    calibrate_choice,
+    calibrate_response,
+    calibrated_like,
+    fold,
+)
 from trainer.fitting.network_config import network_config
 from trainer.fitting.predict import predict
 
@@ -182,3 +189,15 @@ def test_calibration_needs_both_outcomes() -> None:
             validation,
             1,
         )
+
+
+def test_a_rule_gets_what_a_network_gets() -> None:
+    """Rates that drifted: 10 % were learned, one in five converted since."""
+    check = part_of(np.zeros((1000, 1)), np.zeros(1000), np.arange(1000) % 5 == 0)
+    rates = np.full((1000, 2), 0.1, np.float32)
+    on_check, on_test = calibrated_like(check, rates, rates[:3])
+    np.testing.assert_allclose(on_check[:, 0], 0.2, atol=1e-3)
+    assert on_test.shape == (3, 2)
+    np.testing.assert_allclose(on_test, 0.2, atol=1e-3)
+    nobody = part_of(np.zeros((10, 1)), np.zeros(10), np.zeros(10))
+    assert (calibrated_like(nobody, rates[:10], rates[:3])[0] == rates[:10]).all()

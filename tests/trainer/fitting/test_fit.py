@@ -210,6 +210,12 @@ def test_a_fit_that_loses_its_numbers_says_what_to_do() -> None:
         run(dcn, training, customers(500), customers(100, seed=1), 1)
 
 
+def test_a_fit_that_diverges_says_what_to_do() -> None:
+    training = TrainingSpec(optimizer="sgd", learning_rate=300.0, epochs=1, shrinkage="fixed")
+    with pytest.raises(TrainingError, match=r"diverged, with sgd and learning rate 300. Lower"):
+        run(LINEAR, training, customers(500), customers(100, seed=1), 1)
+
+
 def test_the_last_step_of_a_fit_loses_no_numbers_unseen() -> None:
     part = customers(50)
     far = part_of(1e4 * part.values[0:50], part.strategy, part.outcome)
