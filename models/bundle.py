@@ -62,6 +62,8 @@ class Fit:
     Attributes:
         created: With a time zone; kept in UTC to the second.
         window: The data it was fitted on.
+        judged_window: That of the model that was judged, when this one was fitted anew afterwards, with the same
+            settings; else None.
         seed: Of initialisation and shuffling.
         metrics: Evaluation results, all finite.
         reports: Files for people, named report.json, report.md and so on.
@@ -72,6 +74,7 @@ class Fit:
     seed: int
     metrics: Mapping[str, float] = field(default_factory=dict)
     reports: Mapping[str, bytes] = field(default_factory=dict)
+    judged_window: DataWindow | None = None
 
     def __post_init__(self) -> None:
         if self.created.tzinfo is None:
@@ -130,6 +133,7 @@ class Bundle:
             "strategies": strategies,
             "network": network,
             "window": fit.window,
+            "judged_window": fit.judged_window,
             "metrics": dict(fit.metrics),
             "seed": fit.seed,
             "libraries": {name: importlib.metadata.version(name) for name in _LIBRARIES}

@@ -197,6 +197,8 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         strategies: The K outputs in order; doing nothing may be one of them.
         network: How to build the network.
         window: The data it was fitted on.
+        judged_window: That of the model that was judged, when this one was fitted anew afterwards, with the same
+            settings: verdict and metrics are of that one.
         metrics: Evaluation results, all finite.
         seed: Of initialisation and shuffling.
         libraries: Versions that the model was fitted with.
@@ -218,6 +220,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     libraries: dict[str, str]
     files: Annotated[dict[FileName, FileEntry], Meta(max_length=16)]
     untrained: tuple[str, ...] = ()
+    judged_window: DataWindow | None = None
 
     def __post_init__(self) -> None:
         features, outputs = self.network.inputs, self.network.outputs
@@ -264,6 +267,8 @@ def encode(manifest: Manifest, order: Literal["deterministic"] | None = None) ->
             del plain["network"][name]
     if not manifest.untrained:
         del plain["untrained"]
+    if manifest.judged_window is None:
+        del plain["judged_window"]
     return msgspec.json.encode(plain)
 
 

@@ -71,15 +71,14 @@ def instead_of(
     learn, check, test = (prepared.dataset.part(which, normalization) for which in PARTS)
     parts, manifest = Parts(learn, check, test, prepared.dataset.doubts), trained.bundle.manifest
     bundle = partial(_bundle, campaign, prepared.plan, learn, outputs(campaign), strategy)
-    draft = bundle(Fit(manifest.created, manifest.window, manifest.seed))
+    window = manifest.judged_window or manifest.window  # its rates are those of the training part
+    draft = bundle(Fit(manifest.created, window, manifest.seed))
     verdict = _verdict(campaign, prepared.plan, parts, draft, strategy, champion)
     if verdict is None:
         return None
     report = _report(campaign, trained.report, verdict)
     reports = {REPORT: report.encode(), HTML: report.html()}
-    return Trained(
-        bundle(Fit(manifest.created, manifest.window, manifest.seed, {}, reports)), report
-    )
+    return Trained(bundle(Fit(manifest.created, window, manifest.seed, {}, reports)), report)
 
 
 def _bundle(

@@ -33,6 +33,7 @@ from trainer.fitting.predict import predict
 from trainer.gate.evidence import evidence
 from trainer.gate.gate import Evidence, Verdict, judge
 from trainer.gate.money import Money, Unproven
+from trainer.report.judged_model import judged
 from trainer.report.published import thresholds
 
 LINEAR = "linear"
@@ -140,6 +141,7 @@ def judge_candidate(
         "champion": None if champion is None else champion.manifest.version,
         "compared": comparable(champion, draft),
         "score_ms": score_ms(scorer),
+        "no_claim": parts.doubts.no_claim,
         "bundle_bytes": sum(map(len, draft.files.values())),
     }
     found = (
@@ -179,7 +181,7 @@ def champion_scores(
     """What the champion says of a part; None where it cannot be compared with a candidate."""
     if champion is None or not comparable(champion, draft):
         return None
-    said = published_scores(champion, campaign, part).scores
+    said = published_scores(judged(champion), campaign, part).scores
     return Scores(part, said, champion.manifest.untrained)
 
 
@@ -208,7 +210,7 @@ def _evaluate(
         Judged.of(test, head, names, slices(campaign, plan, test, learn)),
         scored(before, scores_of(scorer, check), scores_of(scorer, test)),
         others,
-        rival_of(champion, draft, campaign, test),
+        rival_of(None if champion is None else judged(champion), draft, campaign, test),
         campaign.evaluation,
         seed,
     )

@@ -10,7 +10,7 @@ Rules of this file
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -24,9 +24,9 @@ from stream.campaign.file import Campaign
 from stream.policy.decision import NOTHING
 from trainer.errors import TrainingError
 from trainer.evaluation.evaluation import Evaluation
-from trainer.examples import notices
-from trainer.examples.dataset import OnShard
+from trainer.examples.building import OnShard
 from trainer.examples.inputs import Inputs
+from trainer.examples.notices import example_notices
 from trainer.examples.part import Part
 from trainer.fitting.fit import Fitted, OnEpoch, fit
 from trainer.fitting.network_config import network_config
@@ -34,6 +34,7 @@ from trainer.fitting.predict import scores
 from trainer.gate.gate import Verdict
 from trainer.history.source import OnRecords
 from trainer.judging import Parts, judge_candidate
+from trainer.report.judged_model import FILE, packed
 from trainer.search.found import Found
 from trainer.search.search import OnTrial, search
 
@@ -70,28 +71,33 @@ class Learned:
         campaign: The campaign, with the settings that a search found.
         fitted: The network.
         draft: It as a bundle, without a report.
-        untrained: Strategies that there were too few examples of, and how many there were.
+        few: What there were too few examples of.
         evaluation: How good it is on the test part; None without one.
         verdict: What the gate says.
         found: What a search found; None without one.
+        judged: What the verdict is of, when the draft was fitted anew afterwards; else None.
     """
 
     campaign: Campaign
     fitted: Fitted
     draft: Bundle
-    untrained: dict[str, int]
+    few: example_notices.Few
     evaluation: Evaluation | None
     verdict: Verdict
     found: Found | None
+    judged: Bundle | None = None
 
     def bundle(self, reports: Mapping[str, bytes]) -> Bundle:
         """The model with its reports and its figures."""
         of, evaluation = self.draft.manifest, self.evaluation
         metrics = {} if evaluation is None else evaluation.headline()
+        kept = None if self.judged is None else packed(self.judged)
+        files = {**reports, **({} if kept is None else {FILE: kept})}
         return Bundle.create(
             contract=of.contract, normalization=of.normalization.arrays(), strategies=of.strategies,
             network=of.network, weights=self.draft.weights, golden=self.draft.golden,
-            fit=Fit(of.created, of.window, of.seed, metrics, reports), untrained=tuple(self.untrained),
+            fit=Fit(of.created, of.window, of.seed, metrics, files, of.judged_window),
+            untrained=of.untrained,
         )  # fmt: skip
 
 
@@ -143,16 +149,18 @@ def learn(
     watch.step("fitting")
     config = network_config(campaign.model, campaign.training, examples.features, len(names))
     fitted = fit(config, campaign.training, examples, check, seed, watch.epochs)
-    untrained = notices.untrained(names, examples.strategy, campaign.training.examples_min)
+    least, doubts = campaign.training.examples_min, parts.doubts
+    few = example_notices.few_of(names, examples, least, doubts.alone)
+    parts = replace(parts, doubts=replace(doubts, no_claim=few.no_claim(names)))
     window = DataWindow(start_ms, _end_ms(examples, check) + 1)
     draft = Bundle.create(
         contract=plan.contract, normalization=examples.normalization, strategies=names,
-        network=config, weights=network.weights(fitted.model), golden=_golden(fitted, examples),
-        fit=Fit(created, window, seed), untrained=tuple(untrained),
+        network=config, weights=network.weights(fitted.model), golden=golden(fitted, examples),
+        fit=Fit(created, window, seed), untrained=few.untrained(names),
     )  # fmt: skip
     watch.step("judging")
     evaluation, verdict = judge_candidate(campaign, plan, parts, draft, champion, seed)
-    return Learned(campaign, fitted, draft, untrained, evaluation, verdict, found)
+    return Learned(campaign, fitted, draft, few, evaluation, verdict, found)
 
 
 def _search(
@@ -189,8 +197,8 @@ def _end_ms(*parts: Part) -> int:
     return max(int(part.time_ms.max()) for part in parts if len(part))
 
 
-def _golden(fitted: Fitted, examples: Part) -> Golden:
-    """A few of the rows that it was fitted on, from all over them."""
+def golden(fitted: Fitted, examples: Part) -> Golden:
+    """A few of the rows that a model was fitted on, from all over them, and what it says of them."""
     step = max(len(examples) // _GOLDEN_ROWS, 1)
     some = examples.take(np.arange(0, len(examples), step)[:_GOLDEN_ROWS])
     inputs = np.ascontiguousarray(np.concatenate([x for _, x in some.blocks()]))

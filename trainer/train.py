@@ -10,8 +10,10 @@ to stop, on thresholds and in the search; the third, which nothing has seen, jud
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from models.bundle import Bundle
 from stream.campaign.file import Campaign
@@ -21,15 +23,19 @@ from trainer.earnings import Scores
 from trainer.evaluation.baselines import rfm_features
 from trainer.evaluation.offpolicy.uplift_found import Uplift
 from trainer.evaluation.slices import compile_slices
-from trainer.examples import notices
-from trainer.examples.dataset import PARTS, Dataset, build
+from trainer.examples.building import build
+from trainer.examples.dataset import PARTS, Dataset
 from trainer.examples.inputs import Inputs
+from trainer.examples.notices import example_notices
 from trainer.gate.gate import Verdict
 from trainer.history.source import Bounds, Source
 from trainer.judging import Parts, scores_of
 from trainer.learning import SILENT, Learned, Watch, learn, outputs
 from trainer.reactions import uplift_of
+from trainer.refitting import refitted
 from trainer.replay.shards import Shards
+from trainer.report.arms_of import arms_of
+from trainer.report.facts import Facts
 from trainer.report.report import HTML, REPORT, Report, facts_of_history, facts_of_training
 
 
@@ -136,6 +142,8 @@ def train(
         campaign, prepared.plan, parts, start_ms=dataset.start_ms, seed=seed, created=created,
         champion=champion, searches=searches, trials_file=trials_file, watch=watch,
     )  # fmt: skip
+    if learned.campaign.training.refit:
+        learned = refitted(learned, dataset.everything(), watch)
     report = _report(learned, prepared, parts, created)
     reports = {REPORT: report.encode(), HTML: report.html()}
     return Trained(learned.bundle(reports), report)
@@ -148,12 +156,15 @@ def _report(learned: Learned, prepared: Prepared, parts: Parts, created: datetim
         campaign, prepared.dataset, prepared.rejects, outputs(campaign), created,
         {"train": parts.learn, "validation": parts.check, "test": parts.test},
         champion=verdict.champion or "",
-        notices=notices.never_chosen(campaign, learned.untrained),
+        notices=example_notices.never_chosen(campaign, learned.few),
     )  # fmt: skip
+    facts = replace(facts, arms=arms_of(prepared.dataset, outputs(campaign)))
     return Report(
         model=campaign.model,
         training=campaign.training,
-        facts=facts_of_training(facts, campaign, learned.fitted, learned.found, verdict),
+        facts=_with_refit(
+            facts_of_training(facts, campaign, learned.fitted, learned.found, verdict), learned
+        ),
         evaluation=learned.evaluation,
         verdict=verdict,
         search=learned.found,
@@ -165,6 +176,23 @@ def _uplift(learned: Learned, prepared: Prepared, parts: Parts) -> Uplift | None
     """Who reacts to what, where the gate can say something of money."""
     if learned.verdict.money is None:
         return None
-    scorer = Scorer(learned.draft, learned.campaign.model.builder)
-    scored = Scores(parts.test, scores_of(scorer, parts.test), learned.draft.manifest.untrained)
+    judged = learned.judged or learned.draft  # what is fitted anew has learned from the test part
+    scorer = Scorer(judged, learned.campaign.model.builder)
+    scored = Scores(parts.test, scores_of(scorer, parts.test), judged.manifest.untrained)
     return uplift_of(learned.campaign, prepared.plan, scored)
+
+
+def _with_refit(facts: Facts, learned: Learned) -> Facts:
+    """That what is published has learned from more than what was judged."""
+    manifest = learned.draft.manifest
+    if manifest.judged_window is None:
+        return facts
+    until, before = (
+        f"{datetime.fromtimestamp(window.end_ms / 1000, UTC):%Y-%m-%d %H:%M} UTC"
+        for window in (manifest.window, manifest.judged_window)
+    )
+    told = (
+        f"fitted anew on all examples until {until}, with the settings and the epochs of the model that was "
+        f"judged, which had learned of those until {before}: verdict and figures are of that one"
+    )
+    return replace(facts, settings={**facts.settings, "published": told})

@@ -100,7 +100,9 @@ def play(game: Game, truth: Truth, seed: int) -> Played:
     parts = thirds(examples(of, log.x, log.action, log.outcome, propensity))
     model = taught(of, parts, seed)
     claimed = money(probabilities(of, model, truth.x).astype(np.float64))
-    claimed[:, [STRATEGIES.index(name) for name in model.untrained if name in STRATEGIES]] = -np.inf
+    claimed[
+        :, [STRATEGIES.index(name) for name in model.draft.manifest.untrained if name in STRATEGIES]
+    ] = -np.inf
     # Equal is not better: the last action, nothing, goes first.
     chosen = _NOTHING - claimed[:, ::-1].argmax(axis=1)
     at = (np.arange(len(chosen)), chosen)

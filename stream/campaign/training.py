@@ -95,6 +95,8 @@ class TrainingSpec(Section, frozen=True):
             strategy rarely reached.
         outcome: Event type that counts as a conversion.
         attribution_window: An outcome counts for treatments at most this long before it.
+        decision_age_max: A treatment that comes later than this after the customer's last decision point is no
+            example. When not given: the attribution window.
         history: How far before its newest record the history begins that is learned from. When not
             given: all that is there.
         warm_up: How long after a cut of the history examples are left out: until their features are
@@ -103,7 +105,7 @@ class TrainingSpec(Section, frozen=True):
         examples_min: Examples of a strategy, in the part that is learned from, below which the policy
             does not choose it: the model could only guess.
         untreated_per_treated: Examples of doing nothing for each treatment, for a response head
-            that learns from treatments.
+            that learns from treatments which do not say when nothing was done.
         optimizer: Of Keras.
         learning_rate: Of the optimizer.
         loss: focal counts what is already right for less (Lin et al. 2017, section 3).
@@ -123,6 +125,8 @@ class TrainingSpec(Section, frozen=True):
         validation_share: Share of the examples that decide when to stop, on the threshold and in
             the search: later ones than those that are learned from.
         test_share: Share of the examples that judge the result: the latest.
+        refit: Whether what is published is fitted anew on all mature history, with the settings and the epochs
+            of the model that was judged. Without: the judged one is published.
         seed: Of everything random.
         memory_mb: Bytes that the history may take in memory before it is kept on disk.
     """
@@ -135,6 +139,7 @@ class TrainingSpec(Section, frozen=True):
     weight_max: Annotated[float, Meta(ge=1)] = 100.0
     outcome: str = "Order Completed"
     attribution_window: Duration = "14d"
+    decision_age_max: Duration | None = None
     history: Duration | None = None
     warm_up: Duration | None = None
     examples_min: PositiveInt = 20
@@ -152,6 +157,7 @@ class TrainingSpec(Section, frozen=True):
     batch_size: PositiveInt = 32
     validation_share: Share = 0.2
     test_share: Share = 0.2
+    refit: bool = True
     seed: Annotated[int, Meta(ge=0, le=4_294_967_295)] = 0
     memory_mb: Annotated[int, Meta(ge=16, le=1 << 20)] = 512
 

@@ -23,7 +23,6 @@ from msgspec import Meta, Struct, field
 from models.errors import NO_JSON
 from stream.campaign.field_path import quoted
 from stream.campaign.file import Campaign, EventMapping
-from stream.campaign.words import duration_ms
 from stream.columns import (
     Bools,
     Float32s,
@@ -36,6 +35,7 @@ from stream.columns import (
 )
 from stream.compiled.category_hash import category_hash
 from stream.decisions.encoder import EVENT_TYPE, FEATURES_HEADER, GROUPS
+from stream.decisions.expiry import ExpiryReader
 from stream.decisions.hashed_names import Names
 from stream.events.decoder import NEVER_MS, EventDecoder
 from stream.kafka import record_kernels
@@ -246,13 +246,13 @@ class DecisionReader:
             no_ids=(),
             strict=True,
         )
-        self._expires_after_ms = duration_ms(campaign.decisions.expires_after)
         ids = [strategy.id for strategy in campaign.strategies]
         self._chances = [*ids, NOTHING] if len(ids) <= _BITS_MAX else []
         paths = tuple(f"data.probabilities.{quoted(name)}" for name in self._chances)
         self._decoder = EventDecoder(
             mapping, (EVENT_TYPE,), (*self._NUMBERS, *paths), self._CATEGORIES
         )
+        self._expiry = ExpiryReader(campaign, mapping)
         self._topics = Names(campaign.topics.events)
         self._strategies = Names.of_strategies(campaign)
 
@@ -269,8 +269,8 @@ class DecisionReader:
         complete &= (batch.category[:-1] != 0).all(axis=0)
         if not complete.all():
             reasons[INCOMPLETE] = int((~complete).sum())
-        # The record is as old as the decision.
-        late = chunk.timestamp_ms[batch.record] >= batch.time_ms + self._expires_after_ms
+        # The record is as old as the decision, which says itself until when it lives.
+        late = chunk.timestamp_ms[batch.record] >= self._expiry.read(undated, batch)
         if (expired := complete & late).any():
             reasons[EXPIRED] = int(expired.sum())
         keep = np.flatnonzero(complete & ~late)

@@ -22,7 +22,8 @@ from stream.policy.choice import Policy
 from stream.scoring.scorer import Scorer
 from stream.state.table import CustomerTable
 from tests.bundles import bundle_of
-from trainer.examples.dataset import Dataset, build
+from trainer.examples.building import build
+from trainer.examples.dataset import Dataset
 from trainer.examples.part import Part
 from trainer.fitting.fit import Fitted, fit
 from trainer.fitting.network_config import network_config

@@ -47,7 +47,11 @@ class Doubts:
     Attributes:
         unproven: Why nobody knows what chance had to do with what was done.
         broken: Why nothing that is compared is right.
+        alone: Strategies beside which too few were left alone to say what they bring.
+        no_claim: Why the model can say of no strategy what it brings.
     """
 
     unproven: str = ""
     broken: str = ""
+    alone: tuple[str, ...] = ()
+    no_claim: str = ""

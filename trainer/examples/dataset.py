@@ -1,45 +1,31 @@
-"""From a history in shards to examples that a network can be fitted on and judged by.
+"""Examples that a network can be fitted on and judged by, in parts.
 
 Rules of this file
-1. Everything that the examples depend on is an argument: history, campaign, seed.
-2. Examples come in the order of their shards; parts are cut by time (`trainer.examples.split`).
-3. Nothing that is fitted sees more than the training part.
+1. Parts are cut by time (`trainer.examples.split`).
+2. Nothing that is fitted sees more than the training part.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from models.contract import Normalization
-from stream.campaign.file import Campaign
 from stream.campaign.training import TrainingSpec
 from stream.campaign.words import duration_ms
 from stream.columns import Bools, Float64s, Int64s
-from stream.features.plan import FeaturePlan
-from trainer.errors import TrainingError
-from trainer.examples import moments, notices
+from trainer.examples import moments
 from trainer.examples.chance import Doubts, Logged
-from trainer.examples.labels import Examples, JoinCounts
-from trainer.examples.of_shard import of_shard
+from trainer.examples.controls import Controls
+from trainer.examples.labels import JoinCounts
 from trainer.examples.part import Part, Values
 from trainer.examples.split import Split, split
-from trainer.examples.values import ValuesWriter
-from trainer.examples.weights import expect_propensities, inverse_propensity
-from trainer.history.gaps import reach_into
-from trainer.replay.shards import Shards
-from trainer.replay.timeline import Timeline, replay_blocks
+from trainer.examples.weights import inverse_propensity
 
 PartName = Literal["train", "validation", "test"]
 PARTS: tuple[PartName, ...] = ("train", "validation", "test")
-_log = logging.getLogger("opportune")
-OnShard = Callable[[int, int], None]
-"""Called with the number of shards that are done and of those there are in all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +62,10 @@ class Dataset:
         amount: As there.
         is_table: Whether the examples are the rows of a table, and not those of a stream.
         doubts: What stands in the way of a verdict.
+        beside: As in `trainer.examples.labels.Examples`; None where nothing is. Shape (n,), int64.
+        controls: Where examples of doing nothing come from.
+        sent: Whether an engine said that it has gone out; None where engines say nothing. Shape (n,), bool.
+        caveats: What the examples cannot prove, in sentences.
     """
 
     training: TrainingSpec
@@ -98,6 +88,10 @@ class Dataset:
     amount: Float64s | None = None
     is_table: bool = False
     doubts: Doubts = Doubts()  # noqa: RUF009  # frozen
+    beside: Int64s | None = None
+    controls: Controls = Controls.LOGGED
+    sent: Bools | None = None
+    caveats: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -150,150 +144,14 @@ class Dataset:
         )  # fmt: skip
         return whole.take(rows)
 
+    def everything(self) -> Part:
+        """All examples, also those between the parts, normalized by their own moments."""
+        period = Period(int(self.time_ms.min()), int(self.time_ms.max()) + 1)
+        raw = self.part(period, Normalization.identity(len(self.transforms)))
+        return raw.normalized_with(moments.fit_normalization(raw))
+
     def _weights(self, reference: Bools) -> Float64s:
         """What each example counts; 1 on average among those of the reference."""
         if not self.training.propensity_weights:
             return np.ones(len(self))
         return inverse_propensity(self.logged.propensity, reference, self.training.weight_max)
-
-
-def build(
-    campaign: Campaign,
-    plan: FeaturePlan,
-    shards: Shards,
-    folder: Path,
-    seed: int,
-    on_shard: OnShard | None = None,
-) -> Dataset:
-    """Makes the examples of a whole history, and warns of what it lacks.
-
-    A choice is learned from what worked: its examples are contacts with the outcome. A response is
-    learned from everything.
-
-    Args:
-        campaign: The campaign file.
-        plan: Its compiled features.
-        shards: The history, all of it.
-        folder: For features that do not fit into memory; has to stay as long as the dataset.
-        seed: Chooses among the decision points without a contact.
-        on_shard: Told of the progress.
-
-    Raises:
-        TrainingError: There are no events or no examples, or a propensity is needed and missing.
-    """
-    if shards.events == 0:
-        raise TrainingError(
-            f"expected events in {', '.join(campaign.topics.events)}, got none; "
-            f"{sum(shards.rejects.values())} records were no events. Let events come in first, or "
-            "look at the bounds of the history and at the rejects in the dead-letter topic"
-        )
-    builder = _Builder(campaign, plan, folder, seed)
-    all_shards = shards.shards()
-    for done, shard in enumerate(all_shards, start=1):
-        builder.add(shards.timeline(shard), shards)
-        if on_shard is not None:
-            on_shard(done, len(all_shards))
-    dataset = builder.finish(shards)
-    for notice in dataset.notices:
-        _log.warning("%s", notice)
-    return dataset
-
-
-class _Builder:
-    """Collects the examples of one shard after the other."""
-
-    def __init__(self, campaign: Campaign, plan: FeaturePlan, folder: Path, seed: int) -> None:
-        self._campaign = campaign
-        self._plan = plan
-        self._seed = seed
-        self._values = ValuesWriter(
-            folder / "features.f64", len(plan.names), campaign.training.memory_mb * 2**20 // 2
-        )
-        self._counts = JoinCounts()
-        self._near = 0
-        self._customers = 0
-        self._repeated = 0
-        self._parts: list[tuple[Examples, Int64s, Int64s]] = []
-
-    def add(self, timeline: Timeline, shards: Shards) -> None:
-        """Takes a shard of a history."""
-        partition, warm_up = timeline.shard.partition, self._campaign.training.warm_up
-        soon = duration_ms(warm_up or notices.memory(self._campaign))
-        extent = shards.extent(partition, soon)
-        near_ms = extent.cold_ms
-        if warm_up is None:
-            extent = replace(extent, cold_ms=near_ms[:0])
-        examples, counts = of_shard(self._campaign, self._plan, timeline, extent, self._seed)
-        self._near += int(reach_into(near_ms, examples.time_ms, examples.time_ms).sum())
-        if self._campaign.training.propensity_weights:
-            expect_propensities(self._campaign.training, examples.propensity)
-        points, slot = np.unique(examples.event, return_inverse=True)
-        rows = self._write(timeline, points)[slot]
-        order = np.argsort(rows, kind="stable")
-        examples, rows = examples.take(order), rows[order]
-        customer = self._customers + _numbers(timeline)[examples.event]
-        self._parts.append((examples, rows, customer))
-        self._counts += counts
-        self._customers += timeline.table.rows
-        self._repeated += timeline.repeated
-
-    def finish(self, shards: Shards) -> Dataset:
-        """The examples of all shards.
-
-        Raises:
-            TrainingError: There are none.
-        """
-        examples = Examples.joined(*(examples for examples, _, _ in self._parts))
-        if len(examples) == 0:
-            raise TrainingError(
-                ". ".join(
-                    (notices.no_examples(self._campaign, self._counts), *self._notices(shards))
-                )
-            )
-        return Dataset(
-            training=self._campaign.training,
-            transforms=self._plan.transform_codes,
-            values=self._values.finish(),
-            rows=np.concatenate([rows for _, rows, _ in self._parts]),
-            strategy=examples.strategy,
-            outcome=examples.outcome,
-            time_ms=examples.time_ms,
-            customer=np.concatenate([customer for _, _, customer in self._parts]),
-            logged=Logged(examples.propensity, examples.held_out, examples.possible),
-            counts=self._counts,
-            events=shards.events,
-            repeated=self._repeated,
-            customers=shards.spread.customers,
-            start_ms=shards.start_ms,
-            end_ms=shards.end_ms,
-            notices=self._notices(shards),
-        )
-
-    def _notices(self, shards: Shards) -> tuple[str, ...]:
-        missing, counts = shards.missing(), self._counts
-        outcomes = [one for one in missing if shards.holds_outcomes(one.topic)]
-        cut = notices.cut(self._campaign, missing, counts, self._near)
-        unread = notices.unread(outcomes, counts, shards.end_ms)
-        flaws = shards.flaws
-        flawed = notices.flawed(flaws.unreadable, flaws.examples, flaws.ahead)
-        silent = notices.silent(flaws.silence.never())
-        scattered = notices.scattered(shards.spread, shards.misplaced)
-        return tuple(filter(None, (cut, unread, *flawed, *silent, scattered)))
-
-    def _write(self, timeline: Timeline, points: Int64s) -> Int64s:
-        """Writes the features after some events, each once; returns where they stand."""
-        place = np.empty(len(points), np.int64)
-        for which, values in replay_blocks(self._plan, timeline, points):
-            place[which] = np.arange(len(self._values), len(self._values) + len(values))
-            self._values.append(values)
-        return place
-
-
-def _numbers(timeline: Timeline) -> Int64s:
-    """Number of the customer of each event, by the order of their last events. Shape (n,), int64.
-
-    The number of a row will not do: it depends on which topic was read first.
-    """
-    last = np.full(int(timeline.person.max(initial=-1)) + 1, -1)
-    last[timeline.person] = np.arange(len(timeline))  # of several the last is kept
-    return np.argsort(np.argsort(last))[timeline.person]

@@ -67,6 +67,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
         calibration_gain: By how much the candidate's is lower.
         outcome_rate: Mean of what the probabilities are of, 0 to 1.
         slices: Differences to the champion.
+        no_claim: Why the candidate can say of no strategy what it brings; empty when it can of one.
         score_ms: Time that scoring 512 customers takes, milliseconds.
         bundle_bytes: Size of the bundle.
     """
@@ -85,6 +86,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
     calibration_gain: Interval | None = None
     outcome_rate: float = 0.0
     slices: tuple[SliceDifference, ...] = ()
+    no_claim: str = ""
     score_ms: float
     bundle_bytes: int
 

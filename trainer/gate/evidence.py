@@ -17,6 +17,7 @@ def evidence(
     compared: bool,
     score_ms: float,
     bundle_bytes: int,
+    no_claim: str = "",
 ) -> Evidence:
     """The figures that decide.
 
@@ -28,6 +29,7 @@ def evidence(
         compared: Whether it can score the rows.
         score_ms: Time that the candidate takes to score 512 customers, milliseconds.
         bundle_bytes: Size of its files.
+        no_claim: Why it can say of no strategy what it brings; empty when it can of one.
     """
     group = evaluation.all
     known = Evidence(
@@ -39,6 +41,7 @@ def evidence(
         compared=compared,
         score_ms=score_ms,
         bundle_bytes=bundle_bytes,
+        no_claim=no_claim,
     )
     beside = evaluation.beside_champion
     if beside is None:

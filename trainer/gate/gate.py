@@ -104,6 +104,8 @@ def judge(
     compared = evidence.champion is not None and evidence.compared
     opponent = f"champion {evidence.champion}" if compared else BASE_RATES
     found = [money_checks.sound(broken)] if broken else []
+    if evidence.no_claim:
+        found.append(money_checks.claims(evidence.no_claim))
     found.append(checks.enough(gate, evidence))
     if compared:
         found += _against_champion(gate, evidence, opponent)

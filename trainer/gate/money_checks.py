@@ -17,6 +17,19 @@ def sound(broken: str) -> Check:
     )
 
 
+def claims(no_claim: str) -> Check:
+    """Examples from which a model can say what a strategy brings at all."""
+    return Check(
+        name="evidence",
+        passed=not no_claim,
+        expected="enough examples of doing nothing, and of a strategy beside it (training.examples_min)",
+        got=no_claim or "both",
+        why="what a model says beyond its examples is no claim: its policy chooses no strategy"
+        if no_claim
+        else "there is something to claim",
+    )
+
+
 def proven(gate: GateSpec, reason: str) -> Check:
     """Shown to earn money at all: without decisions that chance had part in nothing shows it."""
     passed = gate.unproven == "promote"

@@ -191,6 +191,11 @@ class GapTracker:
                 found.append(_missing(place.open, place.newest_ms, NEVER_MS))
         return found
 
+    def newest_ms(self, topic: str) -> int:
+        """Newest event of a topic in any partition."""
+        times = (place.newest_ms for (t, _), place in self._places.items() if t == topic)
+        return max(times, default=BEGINNING_MS)
+
     def start_ms(self, partition: int) -> int:
         """Oldest event of a partition in any topic."""
         times = (place.oldest_ms for (_, p), place in self._places.items() if p == partition)
@@ -250,6 +255,7 @@ class Extent:
 
     Attributes:
         end_ms: When the history ends, epoch milliseconds.
+        known_ms: Until when outcomes are known, see `trainer.history.lag`.
         unread_ms: Here may be outcomes that were not read. Shape (g, 2), int64.
         untold_ms: Here may be treatments that were not read. Shape (h, 2), int64.
         cold_ms: Here features are not those that the worker has, so that there are to be no examples.
@@ -257,6 +263,7 @@ class Extent:
     """
 
     end_ms: int
+    known_ms: int = NEVER_MS
     unread_ms: Int64s = field(default_factory=_none)
     untold_ms: Int64s = field(default_factory=_none)
     cold_ms: Int64s = field(default_factory=_none)

@@ -35,8 +35,8 @@ ACTION = np.dtype(
     [("offset", "<i8"), ("identity", "<u8"), ("propensity", "<f8"), ("element", "<i4"),
      ("strategy", "<i2"), ("topic", "i1"), ("held_out", "?"), ("possible", "<i8")]
 )  # fmt: skip
-"""Place of the event it is about, topic -1 for one that the campaign does not have, element as in `EventBatch`; hash of the id
-of a decision; probability with which the strategy was used, NaN if not said; index of the strategy,
+"""Place of the event it is about, topic -1 for one that the campaign does not have, element as in `EventBatch`; hash of the id of
+a decision or a treatment, 0 for none; probability with which the strategy was used, NaN if not said; index of the strategy,
 S for nothing, -1 for one that the campaign does not have; whether the customer was in a hold-out; bit k
 for strategy k that could have been used, -1 if not said."""
 
@@ -66,13 +66,16 @@ class Actions:
         return len(self.event)
 
     @classmethod
-    def of(cls, records: Records, topic: Int64s, place: Int64s) -> Actions:
+    def of(cls, records: Records, topic: Int64s, place: Int64s, row: Int64s) -> Actions:
         """Finds the events that the records are about.
+
+        What a customer got twice under one id within one topic counts once: the first counts.
 
         Args:
             records: Of the dtype `ACTION`, in the order in which they were published.
             topic: Topic of each event of the timeline. Shape (n,), int64.
             place: Its place, as `record_order.places` says it, rising within a topic. Shape (n,), int64.
+            row: Its customer. Shape (n,), int64.
         """
         once = _first_of_each(records)
         event = np.full(len(once), -1, np.int64)
@@ -85,6 +88,8 @@ class Actions:
             found = there[at[inside]]
             same = place[found] == wanted[about[inside]]
             event[about[inside][same]] = found[same]
+        first = _first_of_id(once, event, row)
+        once, event = once[first], event[first]
         return cls(
             event,
             once["strategy"].astype(np.int64),
@@ -128,6 +133,7 @@ class TreatmentReader:
 
     def __init__(self, campaign: Campaign, event_types: Sequence[str]) -> None:
         training = campaign.training
+        self._knows_ids = campaign.events.repeats_remembered > 0
         self._code = event_types.index(training.treatment)
         self._strategies = Names.of_strategies(campaign)
         propensity = training.propensity_property
@@ -152,6 +158,8 @@ class TreatmentReader:
         records = np.zeros(len(sent), ACTION)
         records["topic"], records["offset"] = topic, batch.offset[sent]
         records["element"] = batch.element[sent]
+        if self._knows_ids:
+            records["identity"] = batch.event_hash[sent]
         records["strategy"], records["propensity"], records["possible"] = -1, np.nan, -1
         if len(sent):
             again = chunk.take(np.unique(batch.record[sent]))
@@ -198,3 +206,17 @@ def _first_of_each(records: Records) -> Records:
         repeats &= np.diff(records[name][order]) == 0
     first = np.sort(order[np.append(True, ~repeats)[: len(records)]])
     return records.take(first)
+
+
+def _first_of_id(records: Records, event: Int64s, row: Int64s) -> Int64s:
+    """The records without those of an id that their customer had before within the topic, in their order."""
+    told = np.flatnonzero((event >= 0) & (records["identity"] != 0))
+    if len(told) == 0:
+        return np.arange(len(records))
+    names = (event[told], records["identity"][told], records["topic"][told], row[event[told]])
+    order = np.lexsort(names)
+    same = np.ones(len(told) - 1, np.bool_)
+    for name in names[1:]:
+        same &= np.diff(name[order].astype(np.uint64)) == 0
+    again = told[order[1:][same]]
+    return np.setdiff1d(np.arange(len(records)), again, assume_unique=True)

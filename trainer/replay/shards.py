@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from stream.campaign.file import Campaign
+from stream.campaign.words import duration_ms
 from stream.codecs import event_decoder
 from stream.columns import EventBatch, Int64s, RecordChunk, Spans
 from stream.decisions.reader import DecisionReader
@@ -30,7 +31,7 @@ from stream.keys.spread import Spread
 from stream.record_order import NOT_SEEN_MS, event_times, merged, places, seen
 from stream.schemas.registry import registry_of
 from stream.state.table import CustomerTable
-from trainer.history.gaps import SINCE, Extent, Gap, GapTracker, Missing, cold_ms, unread_ms
+from trainer.history.gaps import Gap, Missing
 from trainer.history.source import Bounds
 from trainer.replay.actions import (
     ACTION,
@@ -41,6 +42,7 @@ from trainer.replay.actions import (
     of_decisions,
 )
 from trainer.replay.buckets import by_bucket, misplaced, spread_of
+from trainer.replay.coverage import Coverage
 from trainer.replay.flaw_counts import FlawCounts
 from trainer.replay.kept_events import column, event_dtype, kept_events, repeated_events
 from trainer.replay.linked_shards import LinkedShards
@@ -61,8 +63,10 @@ class Shards:
     Attributes:
         rejects: What is no event, by reason code; of the decision topic with "decision_" before it.
         flaws: What could not be read in the events, and what never came.
+        coverage: What of the topics was read.
         events: Events that count.
         start_ms: Oldest event time, epoch milliseconds.
+        logs_nothing: Whether treatments say that nothing was done.
         keys: Keys of the event topics, and which partitioner has placed them.
         end_ms: How far the history goes: the newest event time, or when the record came in if the
             event says that it is from later.
@@ -80,11 +84,12 @@ class Shards:
         self.end_ms = np.iinfo(np.int64).min
         self._bounds = bounds
         self._topics = {name: i for i, name in enumerate(campaign.topics.events)}
-        self._gaps = GapTracker()
-        self._outcome = plan.event_types.index(campaign.training.outcome)
+        outcome = plan.event_types.index(campaign.training.outcome)
+        window_ms = duration_ms(campaign.training.attribution_window)
+        self.coverage = Coverage(bounds, outcome, window_ms)
+        self.logs_nothing = False
+        self._nothing = len(campaign.strategies)
         self._remembered = plan.layout.remembered
-        self._outcome_topics: set[str] = set()
-        self._treatment_topics: set[str] = set()
         self._decision_topic = campaign.topics.decisions
         self._decoder = event_decoder(campaign, plan, registry_of(campaign.events))
         by_decisions = campaign.training.learn_from == "decisions"
@@ -128,7 +133,7 @@ class Shards:
             TrainingError: The disk is full.
         """
         if isinstance(chunk, Gap) and chunk.topic in self._topics:
-            self._gaps.mark(chunk)
+            self.coverage.mark(chunk)
         if len(chunk) == 0:
             return
         origin = chunk.topic, chunk.partition
@@ -153,32 +158,9 @@ class Shards:
         moved_to = self._linked.shards() if self._linked else set()
         return sorted(self._records.shards() | self._actions.shards() | moved_to)
 
-    def missing(self, partition: int | None = None) -> list[Missing]:
-        """What was not read of the event topics, in one partition or in those that have customers."""
-        wanted = {shard.partition for shard in self._tables} if partition is None else {partition}
-        return [one for one in self._gaps.missing() if one.partition in wanted]
-
-    def holds_outcomes(self, topic: str) -> bool:
-        """Whether there are outcomes in a topic."""
-        return topic in self._outcome_topics
-
-    def extent(self, partition: int, warm_up_ms: int) -> Extent:
-        """How far the history of a partition goes, and what it lacks.
-
-        A partition of a topic that was read to its end of now goes as far as the newest event of all:
-        had something happened there, it would have been read.
-
-        Args:
-            partition: Number of the partition.
-            warm_up_ms: How long after a gap there are to be no examples.
-        """
-        missing = self.missing(partition)
-        return Extent(
-            self.end_ms,
-            unread_ms([one for one in missing if one.topic in self._outcome_topics]),
-            unread_ms([one for one in missing if one.topic in self._treatment_topics]),
-            cold_ms(missing, self._gaps.start_ms(partition), warm_up_ms),
-        )
+    def missing(self) -> list[Missing]:
+        """What was not read of the event topics in the partitions that have customers."""
+        return self.coverage.missing({shard.partition for shard in self._tables})
 
     def timeline(self, shard: Shard) -> Timeline:
         """Everything about the customers of a shard."""
@@ -200,7 +182,7 @@ class Shards:
             gone = (person == FORGOTTEN) | (emptied == row)
             person, emptied = np.unique(person, return_inverse=True)[1], emptied[~gone]
         place = places(records["offset"], records["element"])
-        actions = Actions.of(acted, column(records, "topic"), place)
+        actions = Actions.of(acted, column(records, "topic"), place, row)
         actions, records = actions.without(gone), records[~gone]
         return Timeline(
             shard=shard,
@@ -244,10 +226,12 @@ class Shards:
         inside = self._bounds.inside(batch.time_ms)
         if batch.forgets is not None:
             inside |= batch.forgets  # whoever is forgotten is forgotten, now or later
-        self._watch(chunk, batch, reached_ms)
+        self.coverage.pass_by(chunk, batch, reached_ms)
         if self._treatments is not None:
             sent, records = self._treatments.read(chunk, batch, topic)
-            self._treatment_topics |= {chunk.topic} if len(sent) else set()
+            self.logs_nothing |= bool((records["strategy"] == self._nothing).any())
+            if len(sent):
+                self.coverage.holds_treatments(chunk.topic)
             kept = inside[sent]
             self._add_actions(chunk.partition, batch.customer.take(sent[kept]), records[kept])
         if not inside.any():
@@ -268,15 +252,6 @@ class Shards:
             mine = events[index]
             mine["row"] = self._tables[shard].rows_for(customer.take(index))
             self._records.add(shard, mine)
-
-    def _watch(self, chunk: RecordChunk, batch: EventBatch, reached_ms: Int64s) -> None:
-        """Notes what says how far the history goes, whether or not it counts."""
-        self._gaps.pass_by(chunk.topic, chunk.partition, reached_ms)
-        if (batch.type_code == self._outcome).any():
-            self._outcome_topics.add(chunk.topic)
-        since_ms = self._bounds.since_ms
-        if since_ms is not None and (batch.time_ms < since_ms).any():
-            self._gaps.leave_out(chunk.topic, chunk.partition, since_ms, SINCE)
 
     def _add_decisions(self, chunk: RecordChunk, reader: DecisionReader) -> None:
         decided, rejects = reader.read(chunk)

@@ -6,6 +6,8 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from trainer.evaluation.offpolicy.overlap import Overlap
+
 
 class Span(Struct, frozen=True):
     """A part of the examples, and its period where they have times."""
@@ -17,10 +19,19 @@ class Span(Struct, frozen=True):
 
 
 class Examples(Struct, frozen=True):
-    """Examples of one strategy, and how many of them were followed by the outcome."""
+    """Examples of one strategy, and how many of them were followed by the outcome.
+
+    Attributes:
+        rows: Examples.
+        conversions: Those that were.
+        sent: Those that an engine said to have gone out; None where engines say nothing.
+        sent_conversions: Those of these that were followed by the outcome.
+    """
 
     rows: int
     conversions: int
+    sent: int | None = None
+    sent_conversions: int | None = None
 
 
 class Check(Struct, frozen=True):
@@ -50,6 +61,8 @@ class Facts(Struct, frozen=True, kw_only=True):
         examples: By strategy.
         rejects: Records that are no events, by reason code.
         notices: What the history lacks, in sentences.
+        caveats: What its examples cannot prove, in sentences.
+        arms: Each strategy beside doing nothing, as the examples show it before any model.
         settings: How the model was made, in words.
         losses: Training loss after each pass over the examples.
         validation_losses: Validation loss after each.
@@ -78,6 +91,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     examples: dict[str, Examples] = {}
     rejects: dict[str, int] = {}
     notices: tuple[str, ...] = ()
+    caveats: tuple[str, ...] = ()
+    arms: dict[str, Overlap] = {}
     settings: dict[str, str] = {}
     losses: tuple[float, ...] = ()
     validation_losses: tuple[float, ...] = ()

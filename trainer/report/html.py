@@ -16,8 +16,8 @@ from markupsafe import Markup
 from stream.visible import visible_lines
 from trainer.evaluation.evaluation import CANDIDATE, CHAMPION, Estimate, Evaluation, Group
 from trainer.evaluation.offpolicy.uplift_found import Uplift
-from trainer.report import figures, wording
-from trainer.report.facts import Facts
+from trainer.report import arms_of, figures, wording
+from trainer.report.facts import Examples, Facts
 from trainer.report.summary import caveats, compared, ranked_group, reference, sentences
 from trainer.report.tables import Table, appendix, group_name, metric_table, strategy_table
 from trainer.report.uplift_figures import tenth_rows, uplift_charts, uplift_rows
@@ -96,13 +96,25 @@ def _fact_rows(facts: Facts) -> dict[str, list[tuple[str, ...]]]:
             (
                 name, whole(one.rows), whole(one.conversions),
                 wording.percent(one.conversions / one.rows) if one.rows else "",
+                *_gone_out(one, facts),
             )
             for name, one in facts.examples.items()
         ],
+        "arm_rows": arms_of.rows_of(facts.arms),
         "join_rows": [(name, whole(number)) for name, number in facts.joins.items()],
         "reject_rows": [(name, whole(number)) for name, number in facts.rejects.items()],
         "setting_rows": list(facts.settings.items()),
     }  # fmt: skip
+
+
+def _gone_out(one: Examples, facts: Facts) -> tuple[str, ...]:
+    """What went out of the examples of a strategy; nothing where engines say nothing."""
+    if all(each.sent is None for each in facts.examples.values()):
+        return ()
+    if one.sent is None or one.sent_conversions is None:
+        return ("", "")
+    rate = wording.percent(one.sent_conversions / one.sent) if one.sent else ""
+    return (wording.whole(one.sent), rate)
 
 
 def _metric_tables(evaluation: Evaluation) -> list[Table]:

@@ -12,8 +12,10 @@ import numpy as np
 from models.network_kinds import KINDS
 from stream.campaign.file import Campaign
 from stream.campaign.training import ModelSpec, TrainingSpec
+from stream.policy.decision import NOTHING
 from trainer.evaluation.evaluation import Evaluation
 from trainer.evaluation.offpolicy.uplift_found import Uplift
+from trainer.examples.controls import Controls
 from trainer.gate.gate import Verdict
 from trainer.report import money_words
 from trainer.report.facts import Check, Examples, Facts, Span
@@ -33,8 +35,10 @@ _JOINS = {
     "duplicates": "told again, counted once",
     "unknown_strategy": "of another strategy",
     "no_decision_point": "without a decision point before",
+    "too_late": "too long after their decision point (training.decision_age_max)",
     "event_missing": "about an event that is not in the history",
     "immature": "too young for their attribution window to be over",
+    "behind": "too young for a topic of outcomes that is behind",
     "unread": "with outcomes that may not have been read",
     "cold": "too soon after a cut of the history",
 }
@@ -109,7 +113,7 @@ def facts_of_history(
         created=created,
         outcome=campaign.training.outcome,
         attribution_window="" if dataset.is_table else campaign.training.attribution_window,
-        randomised=bool(np.all(dataset.logged.propensity < 1.0)),  # NaN, nobody said, is not below
+        randomised=_is_randomised(dataset),
         table=dataset.is_table,
         events=dataset.events,
         repeated=dataset.repeated,
@@ -124,6 +128,7 @@ def facts_of_history(
         examples=examples_of(dataset, names),
         rejects=dict(rejects),
         notices=(*dataset.notices, *notices),
+        caveats=dataset.caveats,
     )
 
 
@@ -179,21 +184,42 @@ def joins_of(dataset: Dataset) -> dict[str, int]:
         for name, words in _JOINS.items()
         if name == "actions" or getattr(counts, name)
     }
+    if counts.expired:
+        found[f"{kind} that had expired when they were published, left out"] = counts.expired
     found[f"{kind} that became examples"] = counts.joined
     if counts.held_out:
         found[f"{kind} about customers who were held out"] = counts.held_out
     if counts.untreated:
-        found["decision points far from any contact"] = counts.untreated
+        found["examples of decision points that were left alone so far"] = counts.untreated
+        found["decision points that these are of"] = counts.untreated_points
+        found["of these examples contacted later within the window"] = counts.contacted_later
+    if counts.unmatched:
+        found[f"{kind} beside which nobody was left alone"] = counts.unmatched
     return found
+
+
+def _is_randomised(dataset: Dataset) -> bool:
+    """Whether chance decided: everybody's probability was said, and who was left alone was drawn."""
+    drawn = dataset.controls is not Controls.OBSERVED
+    return drawn and bool(np.all(dataset.logged.propensity < 1.0))  # NaN, nobody said, is not below
 
 
 def examples_of(dataset: Dataset, names: Sequence[str]) -> dict[str, Examples]:
     """Rows and conversions by strategy."""
     rows = np.bincount(dataset.strategy, minlength=len(names))
     positives = np.bincount(dataset.strategy[dataset.outcome], minlength=len(names))
+    found = {name: Examples(int(rows[k]), int(positives[k])) for k, name in enumerate(names)}
+    if dataset.sent is None:
+        return found
+    sent = np.bincount(dataset.strategy[dataset.sent], minlength=len(names)).tolist()
+    both = dataset.sent & dataset.outcome
+    followed = np.bincount(dataset.strategy[both], minlength=len(names)).tolist()
     return {
-        name: Examples(int(rows[k]), int(positives[k])) for k, name in enumerate(names)
-    }  # fmt: skip
+        name: one
+        if name == NOTHING
+        else msgspec.structs.replace(one, sent=sent[k], sent_conversions=followed[k])
+        for k, (name, one) in enumerate(found.items())
+    }
 
 
 def _settings(campaign: Campaign, fitted: Fitted) -> dict[str, str]:

@@ -23,8 +23,9 @@ from tests.trainer.shop_history import (
     decisions_about,
     shards_of,
 )
+from trainer.examples.building import build
 from trainer.examples.chance import Logged
-from trainer.examples.dataset import Dataset, build
+from trainer.examples.dataset import Dataset
 from trainer.examples.part import Part
 
 WINDOW_DAYS = 10

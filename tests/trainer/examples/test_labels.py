@@ -9,16 +9,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trainer.examples.axis import History
 from trainer.examples.chance import NOT_SAID
-from trainer.examples.labels import Examples, History, JoinCounts, decided, treated, untreated
+from trainer.examples.labels import Examples, JoinCounts, decided, treated
+from trainer.examples.landmarks import untreated
 from trainer.history.gaps import Extent
 from trainer.replay.actions import Actions
 
 DAY_MS = 86_400_000
 MS = 1 / DAY_MS
-WINDOW_MS, END = 10 * DAY_MS, Extent(100 * DAY_MS)
+WINDOW_MS, AGE_MS, END = 10 * DAY_MS, 100 * DAY_MS, Extent(100 * DAY_MS)
 NAMES = ("mail", "call", "nothing")
 NOTHING = NAMES.index("nothing")
+
+
+def beside(
+    events: History, sent: Actions, examples: Examples, extent: Extent, per_treated: float = 3.0
+) -> Examples:
+    random = np.random.default_rng(5)
+    return untreated(events, sent, examples, NOTHING, WINDOW_MS, extent, per_treated, random)[0]
 
 
 def history(*events: tuple[str, float, str]) -> tuple[History, Actions]:
@@ -54,7 +63,7 @@ def test_an_outcome_counts_after_the_action_and_within_the_window(
 ) -> None:
     events = [("a", 1, "order"), ("a", 5, "mail"), ("a", outcome_day, "outcome")]
     ordered = sorted(events, key=lambda e: e[1])
-    examples, _ = treated(*history(*ordered), WINDOW_MS, END)
+    examples, _ = treated(*history(*ordered), WINDOW_MS, AGE_MS, END)
     assert examples.outcome.tolist() == [converted]
     at_day_5 = [("a", 5, "order") if event[2] == "mail" else event for event in ordered]
     decision = actions((ordered.index(("a", 5, "mail")), "mail"))
@@ -69,6 +78,7 @@ def test_treatments_are_counted_by_what_became_of_them() -> None:
             ("a", 5, "call"), ("b", 6, "outcome"), ("a", 90, "mail"), ("a", 90 + MS, "mail"),
         ),
         WINDOW_MS,
+        AGE_MS,
         END,
     )  # fmt: skip
     assert examples.event.tolist() == [3, 3]  # the last order before, not the first
@@ -108,6 +118,7 @@ def test_an_outcome_counts_for_every_action_in_whose_window_it_lies() -> None:
             ("a", 13, "outcome"), ("a", 14, "outcome"), ("a", 14 + MS, "mail"),
         ),
         WINDOW_MS,
+        AGE_MS,
         END,
     )  # fmt: skip
     assert examples.outcome.tolist() == [False, True, True, False]
@@ -116,33 +127,31 @@ def test_an_outcome_counts_for_every_action_in_whose_window_it_lies() -> None:
 def test_a_late_decision_does_not_take_what_it_knew_for_its_future() -> None:
     # The order of day 2 arrives after the outcome of day 6: its features contain that outcome.
     events, _ = history(
-        ("a", 6, "outcome"), ("a", 2, "order"), ("b", 2, "order"), ("b", 6, "outcome")
+        ("a", 6, "outcome"),
+        ("a", 2, "order"),
+        ("b", 2, "order"),
+        ("b", 6, "outcome"),
+        ("c", 2, "order"),
     )
+    at_once, _ = treated(*history(("c", 2, "order"), ("c", 2, "mail")), WINDOW_MS, AGE_MS, END)
+    at_once.event[:] = 4
     for examples in (
-        untreated(events, actions(), NOTHING, WINDOW_MS, END),
+        beside(events, actions((4, "mail")), at_once, END, 60.0),
         decided(events, actions((1, "mail"), (2, "mail")), WINDOW_MS, END)[0],
     ):
         by_event = dict(zip(examples.event.tolist(), examples.outcome.tolist(), strict=True))
         assert by_event == {1: False, 2: True}
 
 
-def test_doing_nothing_is_learned_far_from_contacts() -> None:
-    events = [
-        ("a", 30, "mail"),
-        *(("a", day, "order") for day in (19.9, 20, 29, 31, 40, 40.1)),
-        ("b", 30, "order"),
-        ("c", 20, "nothing"), ("c", 30, "order"), ("c", 35, "outcome"),
-        ("d", 95, "order"),
-        ("e", 30, "fax"), ("e", 31, "order"),
-    ]  # fmt: skip
-    ordered = sorted(events, key=lambda event: event[1])
-    past, sent = history(*ordered)
-    examples = untreated(past, sent, NOTHING, WINDOW_MS, END)
-    found = {(ordered[event][0], ordered[event][1]) for event in examples.event.tolist()}
-    assert found == {("a", 19.9), ("a", 40.1), ("b", 30), ("c", 30)}
-    assert examples.outcome.sum() == 1
-    assert set(examples.strategy.tolist()) == {NOTHING}
-    assert set(examples.propensity.tolist()) == {1.0}
+def test_a_treatment_long_after_its_decision_point_is_no_example() -> None:
+    events = history(
+        ("a", 1, "order"), ("a", 8, "mail"), ("a", 8 + MS, "mail"), ("b", 1, "order"), ("b", 5, "order"),
+        ("b", 12, "call"), ("c", 1, "mail"),
+    )  # fmt: skip
+    examples, counts = treated(*events, WINDOW_MS, 7 * DAY_MS, END)
+    assert (examples.time_ms / DAY_MS).tolist() == [8, 12]
+    assert counts == JoinCounts(actions=4, no_decision_point=1, too_late=1)
+    assert counts.joined == 2
 
 
 def test_what_was_not_read_is_no_example() -> None:
@@ -162,19 +171,25 @@ def test_what_was_not_read_is_no_example() -> None:
         (days((0, 3)), days((-9, 31), (60, 61)), [61]),
     ):
         extent = Extent(END.end_ms, unread_ms=unread, cold_ms=cold)
-        examples, counts = treated(*events, WINDOW_MS, extent)
+        examples, counts = treated(*events, WINDOW_MS, AGE_MS, extent)
         assert sorted((examples.time_ms / DAY_MS).tolist()) == kept
         assert (counts.actions, counts.immature, counts.joined) == (4, 1, len(kept))
         assert counts.unread + counts.cold == 3 - len(kept)
     untold = Extent(END.end_ms, untold_ms=days((40, 41)))
-    alone = [("b", day, "order") for day in (30, 31, 50, 51)]
-    assert len(untreated(*history(*alone), NOTHING, WINDOW_MS, untold)) == 2
+    alone = [(f"{day}", day, "order") for day in (30, 41, 50, 51)]
+    past, sent = history(("a", 5, "order"), ("a", 5, "mail"), *alone)
+    example, _ = treated(past, sent, WINDOW_MS, AGE_MS, untold)
+    found = beside(past, sent, example, untold, 60.0)
+    assert {round(ms / DAY_MS) for ms in found.time_ms.tolist()} == {
+        30,
+        51,
+    }  # contacts before count
 
 
 def test_without_events_there_are_no_examples() -> None:
     empty, none = history()
-    assert len(treated(empty, none, WINDOW_MS, END)[0]) == 0
-    assert len(untreated(empty, none, NOTHING, WINDOW_MS, END)) == 0
+    nobody, _ = treated(empty, none, WINDOW_MS, AGE_MS, END)
+    assert len(nobody) == len(beside(empty, none, nobody, END)) == 0
     examples, counts = decided(empty, actions((-1, "mail")), WINDOW_MS, END)
     assert len(examples) == 0
     assert counts == JoinCounts(actions=1, event_missing=1)
@@ -196,10 +211,16 @@ def test_labels_look_only_forward_and_not_beyond_their_window(
     over_ms = (past[min(cut, len(past) - 1)][1] if past else 0) * DAY_MS + WINDOW_MS
     after = [(who, day + over_ms / DAY_MS + 1, what) for who, day, what in later]
     changed = [event for event in past if event[1] * DAY_MS <= over_ms] + after
-    for label in (treated, decided):
+    for label in (since_points, decided):
         before, _ = label(*deciding(past, label is decided), WINDOW_MS, Extent(over_ms))
         since, _ = label(*deciding(changed, label is decided), WINDOW_MS, END)
         assert mature(before, over_ms) == mature(since, over_ms)
+
+
+def since_points(
+    events: History, sent: Actions, window_ms: int, extent: Extent
+) -> tuple[Examples, JoinCounts]:
+    return treated(events, sent, window_ms, AGE_MS, extent)
 
 
 def deciding(

@@ -199,6 +199,7 @@ def test_actions_find_their_events(
         records,
         np.array([t for t, _ in timeline], np.int64),
         places(np.array([o for _, o in timeline], np.int64), np.full(len(timeline), -1)),
+        np.arange(len(timeline)),
     )
     once = list(dict.fromkeys(named))
     expected = [timeline.index(at) if (at := (t, o)) in timeline else -1 for t, o, _ in once]

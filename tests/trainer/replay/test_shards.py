@@ -30,7 +30,7 @@ from tests.trainer.shop_history import (
     shards_of,
 )
 from trainer.errors import TrainingError
-from trainer.examples import notices
+from trainer.examples.notices import history_notices
 from trainer.history.source import Bounds
 from trainer.replay.buckets import BUCKETS
 from trainer.replay.spill import Shard, Spill
@@ -220,13 +220,13 @@ def test_customers_in_several_partitions_are_counted_once_and_told(
     shards = shards_of(records, campaign, plan)
     assert shards.spread == (200, apart)
     assert shards.customers == 200
-    told = notices.scattered(shards.spread, shards.misplaced)
+    told = history_notices.scattered(shards.spread, shards.misplaced)
     assert told.startswith(f"At least {apart} customers of 200 are in two partitions or more")
     assert f"got {TOPICS[0]} by murmur2, {TOPICS[1]} by crc32" in told
 
     same = shards_of([*keyed(TOPICS[0], 200, java), *keyed(TOPICS[1], 200, java)], campaign, plan)
     assert same.spread == (200, 0)
-    assert notices.scattered(same.spread, same.misplaced) == ""
+    assert history_notices.scattered(same.spread, same.misplaced) == ""
 
 
 def test_a_partition_without_events_does_not_make_partitioners_unknown(

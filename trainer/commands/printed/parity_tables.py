@@ -8,7 +8,7 @@ from rich.text import Text
 
 from stream.keys.spread import Spread
 from stream.terminal import words
-from trainer.examples.notices import scattered
+from trainer.examples.notices.history_notices import scattered
 from trainer.parity.result import Difference, FeatureParity, Finding, Parity, Where
 
 

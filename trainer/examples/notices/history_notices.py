@@ -1,27 +1,24 @@
-"""What whoever trains is told about a history that is not whole, and about one without examples."""
+"""What whoever trains is told about a history that is not whole."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-
-import numpy as np
 
 from stream.campaign.file import Campaign
 from stream.campaign.operator_table import OPERATORS
 from stream.campaign.words import duration_ms
-from stream.columns import Int64s
 from stream.keys.spread import Spread
-from stream.policy.decision import NOTHING
 from trainer.examples.labels import JoinCounts
 from trainer.history.gaps import BEGINNING_MS, Missing
+from trainer.history.lag import Lag
 
-_log = logging.getLogger(__name__)
 _REKEY = (
     "Operator action: have all producers of the event topics send the customer id as key and use one "
     "partitioner"
 )
+_BEHIND_MIN = 0.05
+"""Share of the actions that waits for a topic of outcomes, from which on it is told."""
 _SHOWN_MAX = 3
 """Partitions that are named of each kind of gap."""
 
@@ -130,6 +127,31 @@ def unread(missing: Sequence[Missing], counts: JoinCounts, end_ms: int) -> str:
     )
 
 
+def behind(lag: Lag, counts: JoinCounts, end_ms: int) -> list[str]:
+    """That topics of outcomes are behind the others.
+
+    Args:
+        lag: How far outcomes are known.
+        counts: What became of actions.
+        end_ms: How far the history goes, epoch milliseconds.
+
+    Returns:
+        Sentences without their stop.
+    """
+    told = [
+        f"{topic} has no event after {_day(newest_ms)}, while other topics with outcomes go on: it is taken "
+        "to have ended. If it is behind, read it further before outcomes of later times are learned from"
+        for topic, newest_ms in lag.ended.items()
+    ]
+    if counts.behind > _BEHIND_MIN * counts.actions:
+        topics = ", ".join(lag.behind)
+        told.append(
+            f"{counts.behind:,} actions left out: {topics} has outcomes until {_day(lag.known_ms)}, while the "
+            f"history goes to {_day(end_ms)}. What has not come yet is not none: wait until it has caught up"
+        )
+    return told
+
+
 def scattered(spread: Spread, misplaced: str) -> str:
     """That customers are in several partitions, so that their events do not meet.
 
@@ -148,65 +170,6 @@ def scattered(spread: Spread, misplaced: str) -> str:
         "counts and conditions such as caps see no more"
     )
     return f"{told}: {misplaced}" if misplaced else f"{told}. {_REKEY}"
-
-
-def untrained(names: Sequence[str], strategy: Int64s, examples_min: int) -> dict[str, int]:
-    """Strategies that there are too few examples of, and how many there are.
-
-    Args:
-        names: Strategy of each output of the network.
-        strategy: Output of each example that is learned from. Shape (n,), int64.
-        examples_min: How many there have to be.
-    """
-    rows = np.bincount(strategy, minlength=len(names)).tolist()
-    return {
-        name: count
-        for name, count in zip(names, rows, strict=True)
-        if name != NOTHING and count < examples_min
-    }
-
-
-def never_chosen(campaign: Campaign, few: Mapping[str, int]) -> tuple[str, ...]:
-    """That the policy will not choose strategies; logged as a warning, too.
-
-    Args:
-        campaign: The campaign file.
-        few: See `untrained`.
-
-    Returns:
-        A sentence without its stop, or none.
-    """
-    if not few:
-        return ()
-    got = ", ".join(f"{count:,} of {name}" for name, count in few.items())
-    told = (
-        f"expected {campaign.training.examples_min:,} examples or more of each strategy to learn from "
-        f"(training.examples_min), got {got}: the policy does not choose these with this model "
-        "(UNTRAINED). Operator action: use them on some customers first, by chance or by a rule"
-    )
-    _log.warning("%s", told)
-    return (told,)
-
-
-def no_examples(campaign: Campaign, counts: JoinCounts) -> str:
-    """Why there are no examples."""
-    training = campaign.training
-    if training.learn_from == "decisions":
-        expected = f"decisions in {campaign.topics.decisions} about events of the history"
-        without = f"{counts.event_missing} about other events"
-    else:
-        expected = (
-            f'"{training.treatment}" events with {training.strategy_property}, after an event that '
-            f"asks for a decision ({', '.join(campaign.decisions.on)})"
-        )
-        without = f"{counts.no_decision_point} without a decision before"
-    outcome = f', with a later "{training.outcome}"' if campaign.model.head == "choice" else ""
-    return (
-        f"expected {expected}{outcome}, older than {training.attribution_window}, got "
-        f"{counts.actions}, of them {counts.unknown_strategy} with a strategy that the campaign "
-        f"does not have, {without}, {counts.immature} too young, {counts.unread} with outcomes that "
-        f"may not have been read, {counts.cold} within training.warm_up after a cut of the history"
-    )
 
 
 def _listed(missing: Sequence[Missing]) -> str:
