@@ -41,7 +41,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folders: list[Path]) ->
     """Runs the command on a registry; a training that begins uses its folder and says "began"."""
 
     def begun(
-        _campaign: Any, _options: Any, _champion: Any, folder: Path, *_: Any, **__: Any
+        _campaign: Any, _table: Any, _history: Any, _champion: Any, folder: Path, _seed: int
     ) -> Any:
         folders.append(folder)
         (folder / "events-0-0.records").write_bytes(b"what customers did")
@@ -50,7 +50,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folders: list[Path]) ->
     without_tensorflow = ModuleType("trainer.train")
     without_tensorflow.train = None  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "trainer.train", without_tensorflow)
-    monkeypatch.setattr(command_line, "_train", begun)
+    monkeypatch.setattr(command_line, "_prepare", begun)
 
     def invoke(*arguments: str, registry: str | Path = tmp_path / "registry") -> Result:
         return CliRunner().invoke(train, [CAMPAIGN, "--registry", str(registry), *arguments])
@@ -105,7 +105,9 @@ def test_a_registry_that_fails_at_the_end_is_an_operators_mistake(
     def full(_self: Registry, _bundle: object) -> str:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(command_line, "_train", lambda *_, **__: SimpleNamespace(bundle=None))
+    trained = SimpleNamespace(bundle=None, verdict=SimpleNamespace(constant=""))
+    monkeypatch.setattr(command_line, "_prepare", lambda *_: (None, None))
+    monkeypatch.setattr(command_line, "_train", lambda *_, **__: [trained])
     monkeypatch.setattr(Registry, "publish", full)
     assert "No space left on device" in refused(run())
 
