@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import MakeScene
 from tests.stream.worker.faults.fault_harness import Scene
 from tests.stream.worker.faults.fault_load import Events, Load, partition_of
-from tests.stream.worker.faults.fault_verifier import Verifier, assert_adopted, read
+from tests.stream.worker.faults.fault_verifier import Verifier, read
 from tests.stream.worker.faults.fault_worker import Worker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -84,7 +84,7 @@ def test_workers_that_die_in_the_middle_of_batches_count_every_event_once(
     assert verdict.events == load.sent
     assert verdict.decisions == batches.sent > 3 * verdict.events
     assert verdict.letters == 0
-    assert_adopted(scene, verdict)
+    assert verdict.repeated == 0  # what is there is taken over
     indices = {
         json.loads(message.value() or b"")["data"]["event"]["index"]
         for message in read(scene.bootstrap, scene.campaign.topics.decisions, 0)

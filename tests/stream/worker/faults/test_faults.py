@@ -17,7 +17,7 @@ from stream.broker import EmbeddedKafka
 from tests.conftest import MakeScene
 from tests.stream.worker.faults.fault_harness import Scene
 from tests.stream.worker.faults.fault_load import Load
-from tests.stream.worker.faults.fault_verifier import Verdict, Verifier, assert_adopted
+from tests.stream.worker.faults.fault_verifier import Verdict, Verifier
 from tests.stream.worker.faults.fault_worker import Worker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -65,7 +65,7 @@ def test_a_worker_is_killed_again_and_again(
             worker.kill()
         verdict = finish(scene, following.go(), load, seed)
     assert load.repeated > 0
-    assert_adopted(scene, verdict)
+    assert verdict.repeated == 0  # what is there is taken over
 
 
 def test_the_broker_is_killed(
@@ -139,7 +139,7 @@ def test_several_topics_are_taken_in_the_same_order_again(
             time.sleep(rng.uniform(0, 2))
             worker.kill()
         verdict = finish(scene, following.go(), load, seed)
-    assert_adopted(scene, verdict)
+    assert verdict.repeated == 0  # what is there is taken over
 
 
 # Of the decisions one batch never reaches the broker: it fails, or its acknowledgement never comes.
