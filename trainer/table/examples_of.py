@@ -56,7 +56,11 @@ def campaign_of(campaign: Campaign, table: pa.Table) -> Campaign:
             "expected a column of the outcome or of an amount, got none of the usual names among "
             f"{', '.join(table.column_names)}. Name it in table.outcome"
         )
-    training = replace(campaign.training, learn_from="decisions", outcome=outcome)
+    training = replace(
+        campaign.training, learn_from="decisions", outcome=outcome,
+        # Who judges by the hash of their id is never learned from, or nobody could judge the next model.
+        refit=campaign.training.refit and bool(roles.time),
+    )  # fmt: skip
     return replace(campaign, training=training)
 
 

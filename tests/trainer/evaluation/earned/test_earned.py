@@ -167,7 +167,7 @@ def history(shop: Campaign, customers: int, effect: float) -> tuple[Memory, Int6
         chunk_of("redemptions", 0, 0, [one.json() for one in (*back, *back[:5])], [one.time_ms for one in (*back, *back[:5])]),
     ]  # fmt: skip
     said = decisions(shop, records[0], bits)
-    times = [START_MS + 60 * DAY_MS] * (len(said) + 3)
+    times = [one.time_ms for one in (*orders, *orders[:3])]  # before they expire
     records.append(chunk_of("decisions", 0, 0, [*said, *said[:3]], times))
     return Memory(records), bits
 
