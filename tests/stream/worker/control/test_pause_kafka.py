@@ -98,7 +98,7 @@ def test_a_pause_works_on_a_running_worker_and_lasts_until_it_ends(
 
     unreadable = ControlRecord(b"pause/*", b"?")
     asyncio.run(write_control(scene.bootstrap, scene.app, [unreadable]))
-    worker.wait_until("is careful", lambda: worker.lines("paused"))
+    worker.wait_until("is careful", lambda: len(worker.lines("paused")) == 3)
     assert shop.decide(worker)["reasons"] == ["PAUSED"]
     assert worker.stop() == 0, worker.tail()
 
