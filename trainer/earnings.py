@@ -96,7 +96,7 @@ def money(
     later = Case(campaign, plan, test.part, now)
     best = _best_constant([Case(campaign, plan, part, keep).judge for part, keep in earlier])
     others = {} if champion is None else {_CHAMPION: later.policy(champion)}
-    found = later.judge.compare(later.policy(test), others, _ASKED)
+    found = later.judge.compare(later.policy(test), others, _ASKED, only_asked=True)
     return _told(found, best)
 
 
@@ -104,8 +104,8 @@ def _best_constant(judges: Sequence[Judge]) -> str:
     """The constant that is worth most on all of their decisions together; nothing wins a tie."""
     total: dict[str, float] = {}
     for judge in judges:
-        for name, policy in judge.constants().items():
-            total[name] = total.get(name, 0.0) + judge.worth(policy).value * len(policy)
+        for name, value in judge.constant_values().items():
+            total[name] = total.get(name, 0.0) + value * judge.rows
     return max(total, key=lambda name: (total[name], name == NOTHING))
 
 

@@ -20,7 +20,9 @@ from trainer.evaluation.offpolicy.uplift import curve
 from trainer.evaluation.offpolicy.uplift_found import Sure, Tenth, Uplift, UpliftCurve
 from trainer.examples.inputs import Inputs
 
-_POINTS = 41
+_POINTS = 26
+_DRAWN_MAX = 6
+"""Curves that can be told apart on a chart; of others their ends and areas are told."""
 _TENTHS = 10
 _ROWS_MIN = 200
 """Decisions in which a strategy could have been taken: fewer have no curve."""
@@ -56,25 +58,22 @@ def uplift_of(campaign: Campaign, plan: Inputs, scored: Scores) -> Uplift | None
     came = case.judge.gains(np.where(some, best, len(ids)))
     if some.sum() < _ROWS_MIN:
         return None
-    curves = [_curve("", at_best, came, customer, some)]
+    curves = [_curve("", at_best, came, customer, some, _POINTS)]
     for k, name in enumerate(ids):
         known = np.isfinite(expected[:, k])
         if known.sum() >= _ROWS_MIN:
             everybody = np.full(len(best), k)
-            curves.append(
-                _curve(name, expected[:, k], case.judge.gains(everybody), customer, known)
-            )
+            points, gained = _POINTS if len(curves) < _DRAWN_MAX else 2, case.judge.gains(everybody)
+            curves.append(_curve(name, expected[:, k], gained, customer, known, points))
     return Uplift(curves=tuple(curves), tenths=_tenths(at_best[some], came[some], customer[some]))
 
 
 def _curve(
-    name: str, expected: Float64s, came: Float64s, customer: Int64s, which: Bools
+    name: str, expected: Float64s, came: Float64s, customer: Int64s, which: Bools, points_max: int
 ) -> UpliftCurve:
-    found = curve(expected[which], came[which], Clusters(customer[which]))
-    points = len(found.share)
-    shown = np.unique(np.linspace(0, points - 1, min(points, _POINTS)).round().astype(np.int64))
+    found = curve(expected[which], came[which], Clusters(customer[which]), points_max=points_max)
     share, gain, low, high = (
-        tuple(values[shown].tolist()) for values in (found.share, found.gain, found.low, found.high)
+        tuple(values.tolist()) for values in (found.share, found.gain, found.low, found.high)
     )
     return UpliftCurve(
         strategy=name, share=share, gain=gain, low=low, high=high,

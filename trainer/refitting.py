@@ -5,7 +5,7 @@ of the examples and two windows. Customers of tomorrow are like those of yesterd
 from all of it, with the settings and the number of epochs of the judged one, whose verdict stands for it.
 
 Rules of this file
-1. Nothing is chosen here: settings, epochs, whether examples are weighted and strategies without evidence are those that were judged.
+1. Nothing is chosen here: settings, epochs, weights and strategies without evidence are those that were judged.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from models import network
 from models.bundle import Bundle, Fit
 from models.manifest import DataWindow
 from trainer.examples.part import Part
-from trainer.fitting.fit import fit, weighted
+from trainer.examples.weights import inverse_propensity
+from trainer.fitting.fit import fit
 from trainer.learning import Learned, Watch, golden
 from trainer.report.judged_model import packed
 
@@ -42,13 +43,13 @@ def refitted(learned: Learned, everything: Part, watch: Watch) -> Learned:
     if packed(judged) is None:
         return learned
     watch.step("refitting")
-    own, by_test = learned.campaign.training, learned.fitted.knew is not None
-    training = msgspec.structs.replace(
-        own, epochs=learned.fitted.epochs,
-        propensity_weights=learned.fitted.weighted if by_test else own.propensity_weights,
-    )  # fmt: skip
+    training, epochs = learned.campaign.training, max(learned.fitted.epochs, 1)
     if learned.fitted.weighted:
-        everything = weighted(everything, training)
+        everybody = np.ones(len(everything), np.bool_)
+        known = everything.logged.propensity
+        weight = inverse_propensity(known, everybody, training.weight_max)
+        everything = replace(everything, weight=weight)
+    training = msgspec.structs.replace(training, epochs=epochs, propensity_weights=False)
     nobody = everything.take(np.empty(0, np.int64))
     fitted = fit(of.network, training, everything, nobody, of.seed, watch.epochs)
     window = DataWindow(of.window.start_ms, int(everything.time_ms.max()) + 1)

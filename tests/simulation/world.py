@@ -12,6 +12,7 @@ from random import Random
 
 from faust.types import TP
 
+from stream.contacts.contact_records import topic_name
 from stream.pipeline import Deployment
 from stream.worker.partition.snapshots import Snapshots
 from tests.simulation.broker import Broker
@@ -39,11 +40,13 @@ class Era:
         setup: Its campaign.
         born: First offset of each event partition that retention had left when it began.
         decided: Offsets that were committed when it began: before them it decides nothing.
+        contacts: By partition, where the contact changelog ended when it began.
     """
 
     setup: Setup
     born: Mapping[TP, int]
     decided: Mapping[TP, int] = field(default_factory=dict)
+    contacts: Mapping[int, int] = field(default_factory=dict)
 
 
 class World:
@@ -110,7 +113,10 @@ class World:
         tps = [TP(t, p) for t in self.settings.topics for p in range(self.settings.partitions)]
         born = {tp: self.broker.log(*tp).start for tp in tps}
         decided = dict(self.broker.group.committed)
-        self.eras.append(Era(self._setup(layout), born, decided))
+        of = self._setup(layout)
+        log = topic_name(of.campaign.app)
+        ends = {p: self.broker.log(log, p).end for p in range(self.settings.partitions)}
+        self.eras.append(Era(of, born, decided, ends))
         self.tell("", f"layout {layout}, {_told(decided)} decided, {_told(born)} left")
 
     def _setup(self, layout: str, number: int = 0) -> Setup:

@@ -21,6 +21,7 @@ from trainer.errors import TrainingError
 from trainer.evaluation.baselines import BASE_RATE
 from trainer.evaluation.evaluation import CANDIDATE, CHAMPION
 from trainer.report import published
+from trainer.report.judged_model import judged
 from trainer.report.report import Report
 from trainer.review import review
 from trainer.train import Prepared, Trained, prepare, train
@@ -92,7 +93,7 @@ def test_a_champion_that_has_seen_some_rows_is_compared_on_the_others(
     history = prepared(events, tmp_path / "a", campaign())
     times = np.sort(history.dataset.time_ms[history.dataset.split().test])
     end_ms = int(times[len(times) // 3]) - 10 * DAY_MS  # and one attribution window
-    champion = ending(early.bundle, end_ms)
+    champion = ending(judged(early.bundle), end_ms)
     found = train(campaign(), history, seed=5, created=CREATED, champion=champion)
     evaluation = found.report.evaluation
     assert evaluation is not None

@@ -140,7 +140,10 @@ def _purposes(campaign: Campaign) -> Table:
             if purpose.id in (GENERAL, strategy.channel, *strategy.purposes)
         ]
         table.add_row(
-            purpose.id, ", ".join(purpose.names), ", ".join(purpose.paths), ", ".join(needed_by)
+            purpose.id,
+            ", ".join(purpose.names),
+            ", ".join((*purpose.paths, *(f"not {path}" for path in purpose.opt_out))),
+            ", ".join(needed_by),
         )
     return table
 

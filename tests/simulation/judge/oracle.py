@@ -64,12 +64,10 @@ def commit_ahead(world: World, of: Setup, tp: TP, offset: int) -> str | None:
 def judge(world: World) -> Iterator[str]:
     """What is violated at the end of a history."""
     for partition in range(world.settings.partitions):
-        contacts: Rows = {}
         for i, era in enumerate(world.eras):
             after = world.eras[i + 1] if i + 1 < len(world.eras) else None
-            one = _Partition(world, era, after, partition, contacts)
-            yield from one.judge()
-            contacts = one.contacts
+            known = written_rows(world, era, partition, era.contacts[partition])
+            yield from _Partition(world, era, after, partition, known).judge()
 
 
 class _Partition:
@@ -79,7 +77,7 @@ class _Partition:
         self, world: World, era: Era, after: Era | None, partition: int, known: Rows
     ) -> None:
         self._world, self._era, self._after, self._partition = world, era, after, partition
-        self._first, self._known, self.contacts = first_told(self._log(DECISIONS)), known, known
+        self._first, self._known = first_told(self._log(DECISIONS)), known
         self._pipeline = era.setup.pipeline
         self._offset_words = era.setup.plan.offset_words
         self._name = f"layout {era.setup.layout} partition {partition}"
@@ -101,7 +99,6 @@ class _Partition:
         taken = in_order(chunks, told_of, self._caught_up(), self._pipeline.event_times)
         retold = Retold(self._world, self._era, self._partition, self._first, self._known)
         yield from self._right(decisions, retold.decide(taken))
-        self.contacts = retold.rows()
         if self._after is None:
             yield from self._rows(retold.table)
             yield from self._contacts(retold)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import Era, World
     from tests.stream.worker.order.taken_order import Event
 
+_WHOLE = 1 << 62
 _NOW_MS = 1_770_000_000_000
 
 Rows = dict[bytes, bytes]
@@ -120,8 +121,8 @@ def _as_chunk(key: Spans, value: Spans, partition: int = 0) -> RecordChunk:
     return RecordChunk(DECISIONS, partition, at, at, key, value, len(key))
 
 
-def written_rows(world: World, era: Era, partition: int) -> Rows:
-    """The contact rows as a restore finds them: of two, the one that has seen more."""
+def written_rows(world: World, era: Era, partition: int, end: int = _WHOLE) -> Rows:
+    """The contact rows as a restore finds them before an offset: of two, the one that has seen more."""
     topic = contact_records.topic_name(era.setup.campaign.app)
     layout = lay_out_contacts(era.setup.campaign)
     seen = slice(
@@ -129,6 +130,8 @@ def written_rows(world: World, era: Era, partition: int) -> Rows:
     )
     rows: Rows = {}
     for stored in world.broker.log(topic, partition).batches:
+        if stored.base >= end:
+            break
         for _, record in records(stored.data):
             if record.key.startswith(b"\xff"):
                 continue

@@ -90,7 +90,7 @@ def test_weights_are_inverse_propensities_on_the_scale_of_the_training_part(
 ) -> None:
     random = np.random.default_rng(4)
     propensity = random.choice([0.01, 0.1, 0.25, 1.0], 300).tolist()
-    learns = changed(campaign, learn_from="decisions", propensity_weights=True)
+    learns = changed(campaign, learn_from="decisions", propensity_weights=True, weight_max=10.0)
     data = built(learns, decision_history(learns, [0] * 300, propensity))
     identity = Normalization.identity(len(plan.names))
     train, test = data.part("train", identity), data.part("test", identity)

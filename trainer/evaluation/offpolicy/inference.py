@@ -84,9 +84,13 @@ def interval(worth: Worth, of: Clusters, confidence: float = 0.95) -> Interval:
 
 def _skewness(sums: Float64s) -> float:
     """Skewness, shrunk by the noise of the third moment (positive part, James and Stein)."""
+    largest = np.abs(sums).max(initial=0.0)
+    if largest == 0:
+        return 0.0
+    sums = sums / largest  # it has no unit; sixth powers of small amounts would be 0
     squares = sums * sums
     second, third = squares.mean(), (squares * sums).mean()
-    if second <= 0 or third == 0:
+    if third == 0:
         return 0.0
     noise = (squares**3).mean() / (len(sums) * third**2)
     return float(max(0.0, 1 - noise) * third / second**1.5)

@@ -50,7 +50,10 @@ class Curve:
     qini: Interval
 
 
-def curve(predicted: Float64s, gain: Float64s, of: Clusters, confidence: float = 0.95) -> Curve:
+def curve(
+    predicted: Float64s, gain: Float64s, of: Clusters, confidence: float = 0.95,
+    points_max: int = POINTS_MAX,
+) -> Curve:  # fmt: skip
     """The curve of one strategy, or of the best strategy for each customer.
 
     Args:
@@ -58,6 +61,7 @@ def curve(predicted: Float64s, gain: Float64s, of: Clusters, confidence: float =
         gain: Doubly robust gain of each decision over doing nothing. Shape (n,), float64.
         of: The customers of the decisions.
         confidence: Of the intervals.
+        points_max: Points of the curve, 2 at least: each has an interval of its own.
     """
     n = len(gain)
     order = np.argsort(-predicted, kind="stable")
@@ -65,7 +69,7 @@ def curve(predicted: Float64s, gain: Float64s, of: Clusters, confidence: float =
     share = np.append(0.0, (ends + 1) / n)
     sums = np.append(0.0, np.cumsum(gain[order])[ends] / n)
     depth, area = _depth(order, ends, share), _area(order, ends, share)
-    shown = _thinned(len(share))
+    shown = _thinned(len(share), points_max)
     bands = [interval(_part(gain * (depth <= share[at])), of, confidence) for at in shown[1:]]
     return Curve(
         share=share[shown],
@@ -100,5 +104,5 @@ def _area(order: Int64s, ends: Int64s, share: Float64s) -> Float64s:
     return area
 
 
-def _thinned(points: int) -> Int64s:
-    return np.unique(np.linspace(0, points - 1, min(points, POINTS_MAX)).round().astype(np.int64))
+def _thinned(points: int, points_max: int) -> Int64s:
+    return np.unique(np.linspace(0, points - 1, min(points, points_max)).round().astype(np.int64))

@@ -26,7 +26,7 @@ from trainer.evaluation.offpolicy.estimators import (
     switch_doubly_robust,
 )
 from trainer.evaluation.offpolicy.inference import Clusters, Interval, interval
-from trainer.evaluation.offpolicy.log import Log, always, constant
+from trainer.evaluation.offpolicy.log import Log, always
 from trainer.evaluation.offpolicy.nuisance import expected_rewards, folds_of
 
 WEIGHT_MAX = 50.0
@@ -87,6 +87,11 @@ class Judge:
         self._clusters = Clusters(log.customer)
         self._expected = expected_rewards(log, features, folds_of(log.customer))
 
+    @property
+    def rows(self) -> int:
+        """Decisions."""
+        return len(self._log)
+
     def worth(self, policy: Float64s) -> Worth:
         """Doubly robust, of a policy of shape (n, K)."""
         return doubly_robust(self._log, policy, self._expected)
@@ -97,11 +102,16 @@ class Judge:
         Args:
             action: Of each decision. Shape (n,), int64.
         """
-        log = self._log
-        done = self.worth(always(log, action))
-        nothing = self.worth(constant(log, self._nothing))
-        gain: Float64s = done.influence + done.value - nothing.influence - nothing.value
-        return gain
+        nothing = np.full(len(self._log), self._nothing)
+        return self._parts(action) - self._parts(nothing)
+
+    def _parts(self, action: Int64s) -> Float64s:
+        """What `worth` is the mean of, for what is done for certain; without its matrix. Shape (n,), float64."""
+        log, rows = self._log, np.arange(len(self._log))
+        residual = (log.reward - self._expected[rows, log.action]) / log.propensity
+        same = log.action == action
+        parts: Float64s = self._expected[rows, action] + np.where(same, residual, 0.0)
+        return parts
 
     def constants(self) -> dict[str, Float64s]:
         """The policies that do one thing wherever it is possible, of what the log has."""
@@ -110,13 +120,26 @@ class Judge:
         return {name: self._constant(k) for k, name in enumerate(log.names) if done[k]}
 
     def _constant(self, action: int) -> Float64s:
+        return always(self._log, self._constantly(action))
+
+    def _constantly(self, action: int) -> Int64s:
+        """What a constant does: nothing where it is not possible. Shape (n,), int64."""
         if self._possible is None:
-            return constant(self._log, action)
-        return always(self._log, np.where(self._possible[:, action], action, self._nothing))
+            return np.full(len(self._log), action)
+        return np.where(self._possible[:, action], action, self._nothing)
+
+    def constant_values(self) -> dict[str, float]:
+        """What each of `constants` is worth, without their matrices: K of them would not fit into memory."""
+        done = np.bincount(self._log.action, minlength=len(self._log.names)) > 0
+        return {
+            name: float(self._parts(self._constantly(k)).mean())
+            for k, name in enumerate(self._log.names)
+            if done[k]
+        }
 
     def best_constant(self) -> str:
         """Name of the constant that is worth most; nothing wins a tie."""
-        values = {name: self.worth(policy).value for name, policy in self.constants().items()}
+        values = self.constant_values()
         nothing = self._log.names[self._nothing]
         return max(values, key=lambda name: (values[name], name == nothing))
 
@@ -139,20 +162,32 @@ class Judge:
             diagnosis=diagnose(log, policy, self._outcome, WEIGHT_MAX),
         )
 
-    def compare(self, policy: Float64s, others: Mapping[str, Float64s], name: str) -> Comparison:
+    def compare(
+        self,
+        policy: Float64s,
+        others: Mapping[str, Float64s],
+        name: str,
+        *,
+        only_asked: bool = False,
+    ) -> Comparison:
         """A policy beside others and every constant.
 
         Args:
             policy: The asked one. Shape (n, K).
             others: By name. Shape (n, K) each.
             name: Of the asked one.
+            only_asked: Whether the standings of the others are left out: they take most of the time.
         """
-        beside = {**others, **self.constants()}
-        asked = self.worth(policy)
-        return Comparison(
-            standings={one: self.standing(p) for one, p in {name: policy, **beside}.items()},
-            over={one: self._interval(asked - self.worth(p)) for one, p in beside.items()},
-        )
+        standings, over = {name: self.standing(policy)}, {}
+        asked, log = self.worth(policy), self._log
+        done = np.bincount(log.action, minlength=len(log.names)) > 0
+        constants = {one: k for k, one in enumerate(log.names) if done[k]}
+        for one in {**others, **constants}:  # one matrix at a time: K of them may be gigabytes
+            beside = others[one] if one in others else self._constant(constants[one])
+            over[one] = self._interval(asked - self.worth(beside))
+            if not only_asked:
+                standings[one] = self.standing(beside)
+        return Comparison(standings, over)
 
     def _interval(self, worth: Worth) -> Interval:
         return interval(worth, self._clusters, self._confidence)

@@ -181,7 +181,7 @@ def test_check_shows_who_needs_which_consent_and_what_closes_a_channel(tmp_path:
     file = tmp_path / "opportune.toml"
     file.write_text(
         EXAMPLE
-        + '\n[[purposes]]\nid = "letters"\npaths = ["traits.letters"]\n'
+        + '\n[[purposes]]\nid = "letters"\npaths = ["traits.letters"]\nopt_out = ["traits.no_letters"]\n'
         + '\n[[suppressions]]\nevents = ["Email Bounced"]\nchannel = "email"\nfor = "30d"\n'
         + 'where = { "properties.kind" = ["hard"] }\nlifted_by = ["Email Resubscribed"]\n',
         "utf-8",
@@ -192,7 +192,7 @@ def test_check_shows_who_needs_which_consent_and_what_closes_a_channel(tmp_path:
     text = " ".join(result.output.split())
     assert "Channel email is closed by Email Bounced with properties.kind in hard for 30d" in text
     assert "until Email Resubscribed." in text
-    assert "traits.letters" in result.output
+    assert "traits.no_letters" in result.output
 
 
 def test_types_that_close_channels_are_looked_at_for_slips() -> None:

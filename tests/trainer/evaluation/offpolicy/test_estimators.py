@@ -166,3 +166,17 @@ def test_the_judge_finds_the_best_constant_and_the_better_policy() -> None:
     assert over.low > 0
     assert not found.standings["wise"].diagnosis.reasons
     assert set(found.standings) == {"wise", *NAMES}
+    assert set(judge.compare(wise, {}, "wise", only_asked=True).standings) == {"wise"}
+
+
+def test_what_is_done_for_certain_is_worth_what_its_matrix_is() -> None:
+    some = scene(3_000, 8)
+    possible = np.random.default_rng(8).random((3_000, len(NAMES))) < 0.8
+    judge = Judge(some.log, some.features, some.outcome, nothing=3, possible=possible)
+    slowly = {name: judge.worth(policy).value for name, policy in judge.constants().items()}
+    assert judge.constant_values() == pytest.approx(slowly)
+    chosen = some.mean.argmax(axis=1)
+    apart = judge.worth(always(some.log, chosen)) - judge.worth(constant(some.log, 3))
+    gains = judge.gains(chosen)
+    assert gains.mean() == pytest.approx(apart.value)
+    np.testing.assert_allclose(gains - gains.mean(), apart.influence, atol=1e-9)
