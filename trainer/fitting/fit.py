@@ -106,12 +106,12 @@ def fit(
     )  # fmt: skip
     if not knew.more:
         return replace(fitted, knew=knew)
-    train, validation = (weighted(part, training) for part in (train, validation))
+    train, validation = (_weighted(part, training) for part in (train, validation))
     again = _fit(config, training, train, validation, seed, on_epoch, callbacks)
     return replace(again, knew=knew, weighted=True)
 
 
-def weighted(part: Part, training: TrainingSpec) -> Part:
+def _weighted(part: Part, training: TrainingSpec) -> Part:
     """The examples, each counting 1 / propensity; as they are where one has none."""
     if not has_propensities(part):
         return part
