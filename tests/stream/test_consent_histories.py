@@ -87,8 +87,8 @@ class Plain:
     def hear(self, at_ms: int, record: dict[str, Any]) -> None:
         time_ms = record["timestamp"]
         time_ms = min(time_ms, at_ms) if isinstance(time_ms, int) else at_ms
-        is_event = isinstance(record["type"], str) and isinstance(record["messageId"], str)
-        is_new = is_event and record["messageId"] not in self._ids
+        is_event, name = isinstance(record["type"], str), record["messageId"]
+        is_new = is_event and not (isinstance(name, str) and name in self._ids)
         all_said = plain_said(record, self.campaign.events, self.purposes, wrapped=False)
         for p, said in enumerate(all_said):
             if said == 1 and is_new and time_ms >= self._time_ms[p]:
@@ -96,8 +96,8 @@ class Plain:
             again = is_event and not is_new and time_ms < self._time_ms[p]
             if said in (0, -2) and not again:
                 self.said[p], self._time_ms[p] = said, max(time_ms, self._time_ms[p])
-        if is_event:
-            self._ids.add(record["messageId"])
+        if is_event and isinstance(name, str):
+            self._ids.add(name)
 
     def refused(self) -> set[str]:
         """Strategies that nobody may use now."""
