@@ -222,7 +222,8 @@ def test_a_log_that_was_cut_back_is_refused_until_it_is_accepted(
     assert ("written on" in reason) == bool(more)
 
     accept(scene, reason)
-    worker = start_worker(scene).ready()
+    worker = start_worker(scene)
+    worker.wait_until("has both", lambda: len(worker.lines("begin")) == PARTITIONS)
     told = {line["tp"]: line["offset"] for line in worker.lines("anew")}
     assert told == {f"{topic}/{p}": end for (topic, p), end in left.items()}
     fill(scene, "later", 50)
