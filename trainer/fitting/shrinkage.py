@@ -28,6 +28,7 @@ _PASSES_MAX = 60
 _STILL = 2e-3
 """Root mean square change of the logits from one pass to the next at which a fit has ended."""
 _STEP_MAX = 4.0  # of one weight in one step: far from the answer Newton's steps are too long
+_PART_MIN, _EQUAL = 1e-3, 1e-9  # of a step at least; of the loss, what rounding may add
 _FIRST_PRECISION = 4.0
 _PRECISION = (0.1, 1e7)
 """Least and most. Examples that a sum separates would have weights without end: none is sought beyond 3 or so."""
@@ -89,8 +90,7 @@ def fit_head(seen: Seen, outputs: int) -> Head:
     shown, passes = np.zeros_like(precision), 0
     for passes in range(1, _PASSES_MAX + 1):
         step = problem.step(shared, own, precision)
-        length = max(float(np.abs(step.shared).max()), float(np.abs(step.own).max(initial=0.0)))
-        part = min(1.0, _STEP_MAX / max(length, 1e-12))
+        part = problem.part_of(step, shared, own, precision)
         shared, own = shared - part * step.shared, own - part * step.own
         if part == 1.0 and passes > 2:
             precision, shown = problem.evidence(shared, own, step.variance, precision)
@@ -189,6 +189,33 @@ class _Problem:
         examples = sum(map(len, self._arms))
         return _Step(shared, own, variance, float(np.sqrt(change / examples)))
 
+    def part_of(self, step: _Step, shared: Float64s, own: Float64s, precision: Float64s) -> float:
+        """How much of a step is taken: all of it, or half as often as the loss would rise.
+
+        Where outcomes are nearly certain a whole step of Newton's lands beyond the answer, and the next
+        one back (Boyd and Vandenberghe 2004, "Convex Optimization", 9.2 and 9.5).
+        """
+        length = max(float(np.abs(step.shared).max()), float(np.abs(step.own).max(initial=0.0)))
+        part, before = (
+            min(1.0, _STEP_MAX / max(length, 1e-12)),
+            self._loss(shared, own, precision),
+        )
+        while part > _PART_MIN:
+            after = self._loss(shared - part * step.shared, own - part * step.own, precision)
+            if after <= before + _EQUAL * abs(before):
+                break
+            part /= 2
+        return part
+
+    def _loss(self, shared: Float64s, own: Float64s, precision: Float64s) -> float:
+        """What a step makes smaller, with the scales of the weights as they were at its beginning."""
+        penalty = self._penalty(precision)
+        loss = 0.5 * float((penalty * np.concatenate([shared, own]) ** 2).sum())
+        loss += self._arms[-1].loss(shared[0])
+        return loss + sum(
+            self._arms[k].loss(shared[0] + shared[1] + own[k]) for k in self._treated.tolist()
+        )
+
     def evidence(
         self, shared: Float64s, own: Float64s, variance: Float64s, precision: Float64s
     ) -> tuple[Float64s, Float64s]:
@@ -237,6 +264,7 @@ class _Arm:
         self._outcome = seen.outcome[rows].astype(np.float64)
         self._weight = seen.weight[rows]
         self._customer = np.unique(seen.customer[rows], return_inverse=True)[1]
+        self._scaled = self._weight
 
     def __len__(self) -> int:
         return len(self._x)
@@ -248,9 +276,14 @@ class _Arm:
             return np.zeros(q), np.zeros((q, q))
         p = 0.5 * (1.0 + np.tanh(0.5 * (self._x @ weights)))
         missed, noise = p - self._outcome, p * (1.0 - p)
-        weight = self._weight * self._scale(missed, noise)
+        weight = self._scaled = self._weight * self._scale(missed, noise)
         curve = (self._x * (weight * noise).astype(np.float32)[:, np.newaxis]).T @ self._x
         return self._x.T.astype(np.float64) @ (weight * missed), curve.astype(np.float64)
+
+    def loss(self, weights: Float64s) -> float:
+        """What `sums` gave the slope of, with the scale that it found."""
+        logit = self._x @ weights
+        return float(self._scaled @ (np.logaddexp(0.0, logit) - self._outcome * logit))
 
     def squares(self, weights: Float64s) -> float:
         """Sum of the squared logits."""
