@@ -13,7 +13,7 @@ from tests.simulation.mutations import MUTATIONS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-_SEEDS = 1000
+_SEEDS = 400
 _SEEDS_WITH_A_FAULT = 300
 
 # Which invariant of `tests/simulation/judge/oracle.py` finds a fault first depends on the seed.

@@ -120,6 +120,7 @@ class ControlReader:
                 await self._consumer.seek_to_beginning(self._tp)
                 return await self._to_the_end(self._consumer)
         except (KafkaError, TimeoutError) as exc:
+            await self.close()
             raise KafkaLayoutError(
                 f"expected to read {self._tp.topic}, got {type(exc).__name__} {exc}. Operator action: see "
                 "that the broker answers and that the topic has one partition"

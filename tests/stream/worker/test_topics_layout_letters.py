@@ -119,8 +119,12 @@ def test_what_the_topics_are_like_reaches_those_who_need_it(
     async def deploy_new_model() -> bool:
         return True
 
+    async def nothing_switched() -> None:
+        pass
+
     monkeypatch.setattr(opportune_app, "ensure_topics", ensure_topics)
     monkeypatch.setattr(worker, "deploy_new_model", deploy_new_model)
+    monkeypatch.setattr(worker.switchboard, "open", nothing_switched)
     asyncio.run(worker._prepare())
     assert asked == [("localhost:1", CAMPAIGN, changelog.get_topic_name())]
     assert worker.processor.pipeline.limits == BatchLimits(1, 2)

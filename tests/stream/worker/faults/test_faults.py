@@ -138,7 +138,7 @@ def test_several_topics_are_taken_in_the_same_order_again(
             worker.ready()
             time.sleep(rng.uniform(0, 2))
             worker.kill()
-        verdict = finish(scene, following.go(), load, seed)
+        verdict = finish(scene, following.go().ready(), load, seed)
     assert verdict.repeated == 0  # what is there is taken over
 
 
