@@ -212,9 +212,9 @@ class _Problem:
         penalty = self._penalty(precision)
         loss = 0.5 * float((penalty * np.concatenate([shared, own]) ** 2).sum())
         loss += self._arms[-1].loss(shared[0])
-        return loss + sum(
-            self._arms[k].loss(shared[0] + shared[1] + own[k]) for k in self._treated.tolist()
-        )
+        for k in self._treated.tolist():
+            loss += self._arms[k].loss(shared[0] + shared[1] + own[k])
+        return loss
 
     def evidence(
         self, shared: Float64s, own: Float64s, variance: Float64s, precision: Float64s
