@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from stream.scoring.scorer import Scorer  # it loads TensorFlow, which not everybody needs
 
 NOTHING_PUBLISHED: Mapping[str, Published] = {}
-# Two of these hold the decisions of a chunk with 36 features each: the batches of a partition are sent one
-# after the other, and a third one costs its journey. Topics take 1,048,588 bytes if nobody says otherwise.
+# Two of these hold the decisions of a chunk with 36 features each; the batches of a partition are sent one
+# after the other. Topics take 1,048,588 bytes if nobody says otherwise.
 _BATCH_BYTES_MAX = 1_000_000
 # JSON may take six bytes for one, and the rest of a decision wants room, too.
 _EVENT_IDS_PER_BATCH_MIN = 8
